@@ -1,0 +1,37 @@
+"""A request and a response, as plain values: what a framework's own objects are turned into and out of."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request. `headers` has lower-case names; `path` is below the route prefix, decoded, with no slash before it."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    started: float = 0.0
+    """When the function was entered, on the monotonic clock, in seconds: the response budget counts from here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP response; `headers` in the case they are sent in."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """`body` as JSON. Answers are somebody's own: no cache keeps them."""
+    return Response(
+        status,
+        json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
+        {"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store", **(headers or {})},
+    )

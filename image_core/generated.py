@@ -1,0 +1,93 @@
+"""What is asked of a model and what its calls gave: options, attempts, usage, the picture."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from image_core.picture import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a request may ask beside images and prompt; None where it leaves the choice to the model."""
+
+    model: str | None = None
+    aspect_ratio: str | None = None
+    image_size: str | None = None
+
+    def to_dict(self) -> dict[str, str]:
+        named = {"model": self.model, "aspectRatio": self.aspect_ratio, "imageSize": self.image_size}
+        return {name: value for name, value in named.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, str]) -> "Options":
+        return cls(stored.get("model"), stored.get("aspectRatio"), stored.get("imageSize"))
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that the service counted, and their price. A count is None where the service gave none."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    """None where the model is not in the price table or the service counted nothing."""
+    input_by_modality: dict[str, int] = field(default_factory=dict)
+    """Tokens by the service's names: TEXT, IMAGE, …"""
+    output_by_modality: dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        wire: dict[str, Any] = {
+            "inputTokens": self.input_tokens,
+            "outputTokens": self.output_tokens,
+            "costUsd": self.cost_usd,
+        }
+        if self.input_by_modality:
+            wire["inputByModality"] = self.input_by_modality
+        if self.output_by_modality:
+            wire["outputByModality"] = self.output_by_modality
+        return wire
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "Usage":
+        return cls(
+            stored.get("inputTokens"),
+            stored.get("outputTokens"),
+            stored.get("costUsd"),
+            dict(stored.get("inputByModality", {})),
+            dict(stored.get("outputByModality", {})),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of a model. `outcome` is `ok` or an error code; `usage` what the service billed for it, if it said."""
+
+    model: str
+    outcome: str
+    duration_ms: int
+    usage: Usage | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        wire: dict[str, Any] = {"model": self.model, "outcome": self.outcome, "durationMs": self.duration_ms}
+        if self.usage is not None:
+            wire["usage"] = self.usage.to_dict()
+        return wire
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "Attempt":
+        usage = stored.get("usage")
+        return cls(
+            stored["model"], stored["outcome"], stored["durationMs"], None if usage is None else Usage.from_dict(usage)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A picture that a model made, and how. `usage` adds up all attempts that the service billed."""
+
+    picture: Picture
+    text: str | None
+    model: str
+    usage: Usage
+    attempts: tuple[Attempt, ...]
+    warnings: tuple[str, ...] = ()

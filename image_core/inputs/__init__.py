@@ -1,0 +1,1 @@
+"""From a string in `images` to a checked picture."""

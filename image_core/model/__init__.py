@@ -1,0 +1,1 @@
+"""Gemini: one call, the chain of models, what it costs."""

@@ -1,0 +1,1 @@
+"""What is kept: pictures, input copies, records."""
