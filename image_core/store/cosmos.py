@@ -1,0 +1,101 @@
+"""The way to Cosmos DB: one client for the process, bounded waits, and its failures in our words."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from azure.core.exceptions import AzureError
+from azure.cosmos.exceptions import CosmosHttpResponseError
+
+from image_core.errors import Misconfigured, StorageUnavailable
+from image_core.settings import Settings
+
+if TYPE_CHECKING:
+    from azure.cosmos.aio import ContainerProxy, CosmosClient
+    from azure.identity.aio import DefaultAzureCredential
+
+log = logging.getLogger("image_core.store")
+
+CALL_SECONDS = 6.0
+"""The longest one call may take, the SDK's own retries included: it would retry for minutes, and our caller waits."""
+
+PART_OF_THE_CONVERSATION = {
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.PRECONDITION_FAILED,
+}
+
+
+class Cosmos:
+    """The container of records. Opened at first use; a failed opening is tried again by the next call."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.cosmos_connection_string is None and settings.cosmos_endpoint is None:
+            raise Misconfigured("neither AZURE_COSMOS_CONNECTION_STRING nor AZURE_COSMOS_ENDPOINT is set")
+        self._settings = settings
+        self._client: CosmosClient | None = None
+        self._credential: DefaultAzureCredential | None = None
+        self._container: ContainerProxy | None = None
+        self._opening = asyncio.Lock()
+
+    @asynccontextmanager
+    async def container(self) -> AsyncIterator["ContainerProxy"]:
+        """The container, for one call: within CALL_SECONDS, and StorageUnavailable for whatever goes wrong on the way.
+
+        Answers that the caller asked for (PART_OF_THE_CONVERSATION) pass as the SDK raises them.
+        """
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                yield await self._open()
+        except CosmosHttpResponseError as error:
+            if error.status_code in PART_OF_THE_CONVERSATION:
+                raise
+            log.warning("cosmos answered %s.%s", error.status_code, error.sub_status)
+            raise StorageUnavailable from error
+        except (AzureError, OSError) as error:  # TimeoutError is an OSError
+            log.warning("cosmos did not answer: %s", type(error).__name__)
+            raise StorageUnavailable from error
+
+    async def _open(self) -> "ContainerProxy":
+        if self._container is None:
+            async with self._opening:
+                if self._container is None:
+                    client = self._connect()
+                    try:
+                        await client.__aenter__()
+                    except BaseException:
+                        await client.close()
+                        raise
+                    self._client = client
+                    database = client.get_database_client(self._settings.cosmos_database)
+                    self._container = database.get_container_client(self._settings.cosmos_container)
+        return self._container
+
+    def _connect(self) -> "CosmosClient":
+        # Imported here: the SDK costs a tenth of a second of a cold start that a health check need not pay.
+        from azure.cosmos.aio import CosmosClient  # noqa: PLC0415 - see above
+
+        bounds: dict[str, Any] = {"connection_timeout": 3, "read_timeout": 5, "retry_total": 3, "retry_backoff_max": 3}
+        if self._settings.cosmos_connection_string is not None:
+            secret = self._settings.cosmos_connection_string.get_secret_value()
+            try:
+                return CosmosClient.from_connection_string(secret, **bounds)
+            except (ValueError, KeyError) as error:
+                raise Misconfigured("AZURE_COSMOS_CONNECTION_STRING cannot be read") from error
+        from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - only where there is no connection string
+
+        self._credential = self._credential or DefaultAzureCredential()
+        return CosmosClient(str(self._settings.cosmos_endpoint), self._credential, **bounds)
+
+    async def close(self) -> None:
+        """Close the connections; the next call would open new ones."""
+        client, self._client, self._container = self._client, None, None
+        if client is not None:
+            await client.close()
+        credential, self._credential = self._credential, None
+        if credential is not None:
+            await credential.close()

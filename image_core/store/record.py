@@ -1,0 +1,200 @@
+"""One generation as Cosmos DB keeps it: the document, and the states it can be in."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from image_core.generated import Attempt, Options, Usage
+from image_core.user import User
+
+Status = Literal["running", "succeeded", "failed", "deleting"]
+
+MAX_TEXT_BYTES = 64 * 1024
+"""What is kept of the model's words: an item may hold 2 MB, and nobody reads more than this."""
+
+WARNING_RECOVERED = (
+    "recovered: the picture was found after its process died; what the model said and its usage are not known"
+)
+WARNING_TEXT_CUT = "text_cut: the model's text was longer than 64 KB and was cut"
+
+
+@dataclass(frozen=True, slots=True)
+class InputCopy:
+    """The private copy of one input. `name` is what `GET /api/images/{name}` takes."""
+
+    name: str
+    mime_type: str
+    width: int
+    height: int
+    size: int
+    """Bytes."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "mimeType": self.mime_type,
+            "width": self.width,
+            "height": self.height,
+            "bytes": self.size,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "InputCopy":
+        return cls(stored["name"], stored["mimeType"], stored["width"], stored["height"], stored["bytes"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A generation. Times are ISO 8601, UTC, `Z`; `etag` is the version that was read, not part of the document.
+
+    `lease_expires_at` is present only while something is left to do, so that its index holds nothing finished.
+    """
+
+    id: str
+    user_id: str
+    prompt: str
+    input_images: tuple[str, ...]
+    inputs: tuple[InputCopy, ...]
+    options: Options
+    created_at: str
+    request_hash: str
+    blob_stem: str
+    status: Status = "running"
+    output_image_url: str | None = None
+    model: str | None = None
+    mime_type: str | None = None
+    width: int | None = None
+    height: int | None = None
+    text: str | None = None
+    usage: Usage | None = None
+    attempts: tuple[Attempt, ...] = ()
+    error: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+    completed_at: str | None = None
+    lease_owner: str | None = None
+    lease_expires_at: str | None = None
+    attempt_count: int = 0
+    etag: str = ""
+
+    @property
+    def user(self) -> User:
+        return User(self.user_id)
+
+    def leased(self, now: str) -> bool:
+        """Whether a process holds it at `now` (ISO 8601)."""
+        return self.lease_owner is not None and self.lease_expires_at is not None and self.lease_expires_at > now
+
+    def claimed(self, owner: str, until: str) -> "Record":
+        return replace(self, lease_owner=owner, lease_expires_at=until, attempt_count=self.attempt_count + 1)
+
+    def reopened(self, owner: str | None, until: str) -> "Record":
+        """To be run again by its caller's wish; what was attempted before stays on the bill."""
+        return replace(
+            self,
+            status="running",
+            error=None,
+            completed_at=None,
+            lease_owner=owner,
+            lease_expires_at=until,
+            attempt_count=0 if owner is None else 1,
+        )
+
+    def released(self, now: str) -> "Record":
+        return replace(self, lease_owner=None, lease_expires_at=now)
+
+    def deleting(self, until: str) -> "Record":
+        return replace(self, status="deleting", lease_expires_at=until)
+
+    def failed(
+        self, error: dict[str, Any], attempts: tuple[Attempt, ...], warnings: tuple[str, ...], now: str
+    ) -> "Record":
+        return replace(
+            self,
+            status="failed",
+            error=error,
+            attempts=self.attempts + attempts,
+            warnings=warnings,
+            usage=total(self.attempts + attempts),
+            completed_at=now,
+            lease_expires_at=None,
+        )
+
+    def to_item(self) -> dict[str, Any]:
+        """The document, in the words of the wire."""
+        item: dict[str, Any] = {
+            "id": self.id,
+            "userId": self.user_id,
+            "prompt": self.prompt,
+            "inputImages": list(self.input_images),
+            "outputImageUrl": self.output_image_url,
+            "createdAt": self.created_at,
+            "status": self.status,
+            "model": self.model,
+            "mimeType": self.mime_type,
+            "width": self.width,
+            "height": self.height,
+            "text": self.text,
+            "usage": None if self.usage is None else self.usage.to_dict(),
+            "attempts": [attempt.to_dict() for attempt in self.attempts],
+            "options": self.options.to_dict(),
+            "error": self.error,
+            "warnings": list(self.warnings),
+            "completedAt": self.completed_at,
+            "inputs": [copy.to_dict() for copy in self.inputs],
+            "requestHash": self.request_hash,
+            "blobStem": self.blob_stem,
+            "leaseOwner": self.lease_owner,
+            "attemptCount": self.attempt_count,
+        }
+        if self.lease_expires_at is not None:
+            item["leaseExpiresAt"] = self.lease_expires_at
+        return item
+
+    @classmethod
+    def from_item(cls, item: dict[str, Any]) -> "Record":
+        """The record in a document. Fields that the original product did not write have their empty values."""
+        usage = item.get("usage")
+        return cls(
+            id=item["id"],
+            user_id=item["userId"],
+            prompt=item["prompt"],
+            input_images=tuple(item.get("inputImages") or ()),
+            inputs=tuple(map(InputCopy.from_dict, item.get("inputs") or ())),
+            options=Options.from_dict(item.get("options") or {}),
+            created_at=item["createdAt"],
+            request_hash=item.get("requestHash") or "",
+            blob_stem=item.get("blobStem") or "",
+            status=item.get("status") or "succeeded",
+            output_image_url=item.get("outputImageUrl"),
+            model=item.get("model"),
+            mime_type=item.get("mimeType"),
+            width=item.get("width"),
+            height=item.get("height"),
+            text=item.get("text"),
+            usage=None if usage is None else Usage.from_dict(usage),
+            attempts=tuple(map(Attempt.from_dict, item.get("attempts") or ())),
+            error=item.get("error"),
+            warnings=tuple(item.get("warnings") or ()),
+            completed_at=item.get("completedAt"),
+            lease_owner=item.get("leaseOwner"),
+            lease_expires_at=item.get("leaseExpiresAt"),
+            attempt_count=item.get("attemptCount") or 0,
+            etag=item.get("_etag", ""),
+        )
+
+
+def cut(text: str) -> str:
+    """`text` within MAX_TEXT_BYTES of UTF-8, never in the middle of a character."""
+    return text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
+
+
+def total(attempts: tuple[Attempt, ...]) -> Usage | None:
+    """What all of them cost together; None where the service counted nothing. An unknown price makes the sum unknown."""
+    billed = [attempt.usage for attempt in attempts if attempt.usage is not None]
+    if not billed:
+        return None
+    prices = [usage.cost_usd for usage in billed]
+    return Usage(
+        sum(usage.input_tokens or 0 for usage in billed),
+        sum(usage.output_tokens or 0 for usage in billed),
+        None if None in prices else round(sum(price for price in prices if price is not None), 6),
+    )

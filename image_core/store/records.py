@@ -1,0 +1,218 @@
+"""The records in Cosmos DB, and who may write them.
+
+Every write is conditional: a create on there being none, a replace on the version that was read. An acknowledgement that
+was lost on the way is told from a conflict by what is stored: my own random stem or lease means that my write arrived.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.cosmos.exceptions import (
+    CosmosAccessConditionFailedError,
+    CosmosHttpResponseError,
+    CosmosResourceExistsError,
+    CosmosResourceNotFoundError,
+)
+
+from image_core.errors import InvalidRequest
+from image_core.store.cosmos import Cosmos
+from image_core.store.record import Record
+from image_core.user import User
+
+LIST_FIELDS = (
+    "id,userId,prompt,inputImages,outputImageUrl,createdAt,completedAt,status,model,mimeType,width,height,usage,options,"
+    "error,warnings"
+)
+"""What a page of the history shows: everything but the long fields."""
+
+
+class AlreadyThereError(Exception):
+    """A record with this id exists; `stored` is it."""
+
+    def __init__(self, stored: Record) -> None:
+        super().__init__(stored.id)
+        self.stored = stored
+
+
+class ChangedError(Exception):
+    """Somebody else wrote since the record was read; `stored` is what is there now, None where it is gone."""
+
+    def __init__(self, stored: Record | None) -> None:
+        super().__init__()
+        self.stored = stored
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a user's records, newest first, as documents; `continuation` is None on the last."""
+
+    items: tuple[dict[str, Any], ...]
+    continuation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A record on which something is left to do."""
+
+    id: str
+    user_id: str
+
+
+class Records:
+    """Raises StorageUnavailable from every method while Cosmos DB does not answer."""
+
+    def __init__(self, cosmos: Cosmos) -> None:
+        self._cosmos = cosmos
+
+    async def create(self, record: Record) -> Record:
+        """Write a new record. Raises AlreadyThereError where its id is taken by somebody else's."""
+        try:
+            async with self._cosmos.container() as container:
+                item = await container.create_item(record.to_item())
+        except CosmosResourceExistsError as error:
+            stored = await self.read(record.user, record.id)
+            if stored is None:  # deleted between the two calls
+                return await self.create(record)
+            if stored.blob_stem != record.blob_stem:
+                raise AlreadyThereError(stored) from error
+            return stored
+        return replace(record, etag=item["_etag"])
+
+    async def read(self, user: User, record_id: str) -> Record | None:
+        """A point read: one request unit for each kilobyte."""
+        try:
+            async with self._cosmos.container() as container:
+                return Record.from_item(await container.read_item(record_id, user.id))
+        except CosmosResourceNotFoundError:
+            return None
+
+    async def replace(self, record: Record) -> Record:
+        """Write a new version over the one that was read. Raises ChangedError where that is no longer the newest."""
+        try:
+            async with self._cosmos.container() as container:
+                item = await container.replace_item(
+                    record.id, record.to_item(), etag=record.etag, match_condition=MatchConditions.IfNotModified
+                )
+        except (CosmosAccessConditionFailedError, CosmosResourceNotFoundError) as error:
+            stored = await self.read(record.user, record.id)
+            if stored is not None and stored.to_item() == record.to_item():
+                return stored  # my own write, whose acknowledgement was lost
+            raise ChangedError(stored) from error
+        return replace(record, etag=item["_etag"])
+
+    async def delete(self, record: Record) -> None:
+        """Remove the record; one that is gone already is fine."""
+        with suppress(CosmosResourceNotFoundError):
+            async with self._cosmos.container() as container:
+                await container.delete_item(record.id, record.user_id)
+
+    async def change(self, record: Record, change: Callable[[Record], Record | None]) -> Record | None:
+        """Replace what is stored by `change` of it, again with each newer version, until it holds or `change` gives None.
+
+        Returns the version in force afterwards: the changed one, or the stored one that `change` left alone; None where
+        the record is gone.
+        """
+        stored: Record | None = record
+        while stored is not None:
+            wanted = change(stored)
+            if wanted is None:
+                return stored
+            try:
+                return await self.replace(wanted)
+            except ChangedError as changed:
+                stored = changed.stored
+        return None
+
+    async def page(self, user: User, limit: int, continuation: str | None) -> Page:
+        """One page of the history, newest first: one partition, without the long fields. `limit` is 1 to 100."""
+        token = None if continuation is None else _unseal(user, continuation)
+        fields = ",".join(f"c.{name}" for name in LIST_FIELDS.split(","))
+        try:
+            async with self._cosmos.container() as container:
+                pages = container.query_items(
+                    f"SELECT {fields} FROM c WHERE c.userId = @user AND c.status != 'deleting' ORDER BY c.createdAt DESC",  # noqa: S608 - the fields are ours
+                    parameters=[{"name": "@user", "value": user.id}],
+                    partition_key=user.id,
+                    max_item_count=limit,
+                ).by_page(token)
+                items: list[dict[str, Any]] = []
+                async for page in pages:
+                    items = [item async for item in page]
+                    break
+                following = pages.continuation_token  # type: ignore[attr-defined] # the pager has it, its type does not
+        except CosmosHttpResponseError as error:
+            if error.status_code != HTTPStatus.BAD_REQUEST:
+                raise
+            raise InvalidRequest("The continuation is not one of ours", field="continuation") from error
+        return Page(tuple(items), _seal(user, following) if following else None)
+
+    async def leases(self, user: User, now: str) -> int:
+        """How many generations of `user` are running at `now`: those whose lease is not over."""
+        return await self._count(
+            user,
+            "SELECT VALUE COUNT(1) FROM c WHERE c.userId = @user AND c.status = 'running' AND c.leaseExpiresAt > @value",
+            now,
+        )
+
+    async def has_picture(self, user: User, stem: str) -> bool:
+        """Whether a picture with this stem is one of `user`'s."""
+        query = "SELECT VALUE COUNT(1) FROM c WHERE c.userId = @user AND c.blobStem = @value AND c.status != 'deleting'"
+        return await self._count(user, query, stem) > 0
+
+    async def _count(self, user: User, query: str, value: str) -> int:
+        async with self._cosmos.container() as container:
+            counts = container.query_items(
+                query,
+                parameters=[{"name": "@user", "value": user.id}, {"name": "@value", "value": value}],
+                partition_key=user.id,
+            )
+            return sum([int(str(count)) async for count in counts])
+
+    async def unfinished(self, now: str, limit: int = 500) -> tuple[Unfinished, ...]:
+        """Records that nobody works on any more at `now`, at most `limit`, from all partitions.
+
+        Only unfinished records have a `leaseExpiresAt`, so the index leads to them and to nothing else.
+        """
+        async with self._cosmos.container() as container:
+            found = container.query_items(
+                "SELECT c.id, c.userId FROM c WHERE c.leaseExpiresAt <= @now",
+                parameters=[{"name": "@now", "value": now}],
+                max_item_count=100,
+            )
+            lapsed: list[Unfinished] = []
+            async for item in found:
+                lapsed.append(Unfinished(item["id"], item["userId"]))
+                if len(lapsed) == limit:
+                    break
+        return tuple(lapsed)
+
+    async def close(self) -> None:
+        await self._cosmos.close()
+
+
+def _mark(user: User, token: bytes) -> bytes:
+    return hashlib.sha256(user.id.encode() + b"\0" + token).digest()[:6]
+
+
+def _seal(user: User, token: str) -> str:
+    """Cosmos DB's token as one word for a URL, marked so that a broken or borrowed one is known before it is sent."""
+    raw = token.encode()
+    return base64.urlsafe_b64encode(_mark(user, raw) + raw).decode().rstrip("=")
+
+
+def _unseal(user: User, sealed: str) -> str:
+    try:
+        raw = base64.b64decode(sealed + "=" * (-len(sealed) % 4), altchars=b"-_", validate=True)
+        token = raw[6:].decode()
+    except ValueError:
+        token = ""
+        raw = b""
+    if not token or raw[:6] != _mark(user, raw[6:]):
+        raise InvalidRequest("The continuation is not one of ours", field="continuation")
+    return token
