@@ -14,6 +14,7 @@ MAX_TEXT_BYTES = 64 * 1024
 WARNING_RECOVERED = (
     "recovered: the picture was found after its process died; what the model said and its usage are not known"
 )
+WARNING_PENDING = "record_pending: the database did not answer; the record will show the end of this generation shortly"
 WARNING_TEXT_CUT = "text_cut: the model's text was longer than 64 KB and was cut"
 
 

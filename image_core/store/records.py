@@ -32,7 +32,7 @@ LIST_FIELDS = (
 """What a page of the history shows: everything but the long fields."""
 
 
-class AlreadyThereError(Exception):
+class AlreadyThere(Exception):
     """A record with this id exists; `stored` is it."""
 
     def __init__(self, stored: Record) -> None:
@@ -40,7 +40,7 @@ class AlreadyThereError(Exception):
         self.stored = stored
 
 
-class ChangedError(Exception):
+class Changed(Exception):
     """Somebody else wrote since the record was read; `stored` is what is there now, None where it is gone."""
 
     def __init__(self, stored: Record | None) -> None:
@@ -71,7 +71,7 @@ class Records:
         self._cosmos = cosmos
 
     async def create(self, record: Record) -> Record:
-        """Write a new record. Raises AlreadyThereError where its id is taken by somebody else's."""
+        """Write a new record. Raises AlreadyThere where its id is taken by somebody else's."""
         try:
             async with self._cosmos.container() as container:
                 item = await container.create_item(record.to_item())
@@ -80,7 +80,7 @@ class Records:
             if stored is None:  # deleted between the two calls
                 return await self.create(record)
             if stored.blob_stem != record.blob_stem:
-                raise AlreadyThereError(stored) from error
+                raise AlreadyThere(stored) from error
             return stored
         return replace(record, etag=item["_etag"])
 
@@ -93,7 +93,7 @@ class Records:
             return None
 
     async def replace(self, record: Record) -> Record:
-        """Write a new version over the one that was read. Raises ChangedError where that is no longer the newest."""
+        """Write a new version over the one that was read. Raises Changed where that is no longer the newest."""
         try:
             async with self._cosmos.container() as container:
                 item = await container.replace_item(
@@ -103,7 +103,7 @@ class Records:
             stored = await self.read(record.user, record.id)
             if stored is not None and stored.to_item() == record.to_item():
                 return stored  # my own write, whose acknowledgement was lost
-            raise ChangedError(stored) from error
+            raise Changed(stored) from error
         return replace(record, etag=item["_etag"])
 
     async def delete(self, record: Record) -> None:
@@ -125,7 +125,7 @@ class Records:
                 return stored
             try:
                 return await self.replace(wanted)
-            except ChangedError as changed:
+            except Changed as changed:
                 stored = changed.stored
         return None
 

@@ -1,0 +1,185 @@
+"""The way to Blob Storage: one client for the process, bounded waits, and its failures in our words."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
+
+from image_core.errors import Misconfigured, StorageUnavailable
+from image_core.settings import Settings
+
+if TYPE_CHECKING:
+    from azure.identity.aio import DefaultAzureCredential
+    from azure.storage.blob.aio import BlobClient, BlobServiceClient
+
+log = logging.getLogger("image_core.store")
+
+# The SDK's own waits begin at 15 s, which is longer than our callers have.
+BOUNDS: dict[str, Any] = {
+    "initial_backoff": 1,
+    "increment_base": 2,
+    "random_jitter_range": 1,
+    "retry_total": 2,
+    "connection_timeout": 5,
+    "read_timeout": 20,
+}
+
+
+class BlobMissing(Exception):
+    """There is no blob of that name."""
+
+
+class BlobTooLarge(Exception):
+    """The blob is longer than its reader takes; `size` in bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """What the service knows of a blob, without its bytes."""
+
+    name: str
+    size: int
+    created: datetime
+    etag: str
+    content_type: str
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class Blobs:
+    """Blobs by container and name. Raises StorageUnavailable from every method while the service does not answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.storage_connection_string is None and settings.storage_account_url is None:
+            raise Misconfigured("neither AZURE_STORAGE_CONNECTION_STRING nor AZURE_STORAGE_ACCOUNT_URL is set")
+        self._settings = settings
+        self._credential: DefaultAzureCredential | None = None
+        self._client: BlobServiceClient = self._connect()
+
+    @property
+    def account_url(self) -> str:
+        """`https://ACCOUNT.blob.core.windows.net`, with no slash at its end and no signature."""
+        return self._client.url.split("?", 1)[0].rstrip("/")
+
+    def _connect(self) -> "BlobServiceClient":
+        from azure.storage.blob.aio import BlobServiceClient  # noqa: PLC0415 - 0.2 s that a health check need not pay
+
+        if self._settings.storage_connection_string is not None:
+            secret = self._settings.storage_connection_string.get_secret_value()
+            try:
+                return BlobServiceClient.from_connection_string(secret, **BOUNDS)
+            except (ValueError, KeyError) as error:
+                raise Misconfigured("AZURE_STORAGE_CONNECTION_STRING cannot be read") from error
+        from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - only where there is no connection string
+
+        self._credential = DefaultAzureCredential()
+        return BlobServiceClient(str(self._settings.storage_account_url), self._credential, **BOUNDS)
+
+    def _blob(self, container: str, name: str) -> "BlobClient":
+        return self._client.get_blob_client(container, name)
+
+    async def put(
+        self,
+        container: str,
+        name: str,
+        data: bytes,
+        content_type: str,
+        *,
+        overwrite: bool,
+        metadata: dict[str, str] | None = None,
+        cache_control: str | None = None,
+    ) -> bool:
+        """Write a blob. False, and nothing is written, where one is there already and `overwrite` is not set."""
+        from azure.storage.blob import ContentSettings  # noqa: PLC0415 - loaded with the client
+
+        try:
+            async with _translated():
+                await self._blob(container, name).upload_blob(
+                    data,
+                    overwrite=overwrite,  # False sends If-None-Match: *
+                    metadata=metadata,
+                    content_settings=ContentSettings(content_type=content_type, cache_control=cache_control),
+                )
+        except ResourceExistsError:
+            return False
+        return True
+
+    async def read(self, container: str, name: str, max_bytes: int) -> bytes:
+        """All bytes of a blob. Raises BlobMissing, BlobTooLarge."""
+        try:
+            async with _translated():
+                download = await self._blob(container, name).download_blob(offset=0, length=max_bytes + 1)
+                data: bytes = await download.readall()
+        except ResourceNotFoundError as error:
+            raise BlobMissing from error
+        if len(data) > max_bytes:
+            raise BlobTooLarge(download.properties.size)
+        return data
+
+    async def read_range(self, container: str, name: str, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`. Raises BlobMissing."""
+        try:
+            async with _translated():
+                download = await self._blob(container, name).download_blob(offset=offset, length=length)
+                return await download.readall()
+        except ResourceNotFoundError as error:
+            raise BlobMissing from error
+
+    async def describe(self, container: str, name: str) -> Blob:
+        """What the service knows of it. Raises BlobMissing."""
+        try:
+            async with _translated():
+                known = await self._blob(container, name).get_blob_properties()
+        except ResourceNotFoundError as error:
+            raise BlobMissing from error
+        return _described(known)
+
+    async def find(self, container: str, prefix: str) -> tuple[Blob, ...]:
+        """The blobs whose names begin with `prefix`, oldest first."""
+        async with _translated():
+            listing = self._client.get_container_client(container).list_blobs(
+                name_starts_with=prefix, include=["metadata"]
+            )
+            return tuple(sorted([_described(blob) async for blob in listing], key=lambda blob: blob.created))
+
+    async def delete(self, container: str, name: str) -> None:
+        """Remove a blob; one that is gone already is fine."""
+        try:
+            async with _translated():
+                await self._blob(container, name).delete_blob()
+        except ResourceNotFoundError:
+            return
+
+    async def close(self) -> None:
+        await self._client.close()
+        if self._credential is not None:
+            await self._credential.close()
+
+
+def _described(known: Any) -> Blob:
+    return Blob(
+        known.name,
+        known.size,
+        known.creation_time,
+        known.etag,
+        known.content_settings.content_type or "application/octet-stream",
+        dict(known.metadata or {}),
+    )
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except (ResourceExistsError, ResourceNotFoundError):
+        raise  # answers to what was asked
+    except (AzureError, OSError) as error:
+        log.warning("blob storage did not answer: %s %s", type(error).__name__, getattr(error, "status_code", ""))
+        raise StorageUnavailable from error
