@@ -61,6 +61,8 @@ class ImageError(Exception):
         self.details = details
         self.retry_after = retry_after
         """Seconds, for the `Retry-After` header."""
+        self.record_id: str | None = None
+        """Of the generation that it is about, where a record of it exists."""
 
     def fields(self) -> dict[str, Any]:
         """What this kind of error adds to the body."""
@@ -71,7 +73,8 @@ class ImageError(Exception):
         wire: dict[str, Any] = {"error": self.text_for_people, "code": self.code, "retryable": self.retryable}
         if self.details is not None:
             wire["details"] = self.details
-        return wire | self.fields()
+        wire |= self.fields()
+        return wire if self.record_id is None else wire | {"id": self.record_id}
 
 
 class InvalidRequest(ImageError):

@@ -1,6 +1,7 @@
 """A request and a response, as plain values: what a framework's own objects are turned into and out of."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    started: float = 0.0
+    started: float = field(default_factory=time.monotonic)
     """When the function was entered, on the monotonic clock, in seconds: the response budget counts from here."""
 
 
@@ -26,6 +27,8 @@ class Response:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    enqueue: tuple[str, ...] = ()
+    """Messages for the generation queue, which the front sends with the response."""
 
 
 def json_response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:

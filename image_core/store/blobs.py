@@ -157,6 +157,12 @@ class Blobs:
         except ResourceNotFoundError:
             return
 
+    async def has_containers(self) -> bool:
+        """Whether both containers are there."""
+        names = (self._settings.storage_container, self._settings.storage_private_container)
+        async with _translated():
+            return all([await self._client.get_container_client(name).exists() for name in names])
+
     async def close(self) -> None:
         await self._client.close()
         if self._credential is not None:

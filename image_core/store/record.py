@@ -1,5 +1,6 @@
 """One generation as Cosmos DB keeps it: the document, and the states it can be in."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -105,6 +106,45 @@ class Record:
     def deleting(self, until: str) -> "Record":
         return replace(self, status="deleting", lease_expires_at=until)
 
+    def succeeded(self, url: str, generated: Generated, owner: str | None, now: str) -> "Record":
+        """Finished with a picture. It bears the writer's name, so that a lost acknowledgement can be told from a conflict."""
+        text, warnings = generated.text, generated.warnings
+        if text is not None and (kept := cut(text)) != text:
+            text, warnings = kept, (*warnings, WARNING_TEXT_CUT)
+        attempts = self.attempts + generated.attempts
+        return replace(
+            self,
+            status="succeeded",
+            output_image_url=url,
+            model=generated.model,
+            mime_type=generated.picture.mime_type,
+            width=generated.picture.width,
+            height=generated.picture.height,
+            text=text,
+            usage=total(attempts) or generated.usage,
+            attempts=attempts,
+            error=None,
+            warnings=warnings,
+            completed_at=now,
+            lease_owner=owner,
+            lease_expires_at=None,
+        )
+
+    def recovered(self, url: str, picture: Picture, now: str) -> "Record":
+        """Finished with a picture that was found: the process that stored it died before it could say more."""
+        return replace(
+            self,
+            status="succeeded",
+            output_image_url=url,
+            mime_type=picture.mime_type,
+            width=picture.width,
+            height=picture.height,
+            error=None,
+            warnings=(WARNING_RECOVERED,),
+            completed_at=now,
+            lease_expires_at=None,
+        )
+
     def failed(
         self, error: dict[str, Any], attempts: tuple[Attempt, ...], warnings: tuple[str, ...], now: str
     ) -> "Record":
@@ -198,4 +238,6 @@ def total(attempts: tuple[Attempt, ...]) -> Usage | None:
         sum(usage.input_tokens or 0 for usage in billed),
         sum(usage.output_tokens or 0 for usage in billed),
         None if None in prices else round(sum(price for price in prices if price is not None), 6),
+        dict(sum((Counter(usage.input_by_modality) for usage in billed), Counter())),
+        dict(sum((Counter(usage.output_by_modality) for usage in billed), Counter())),
     )

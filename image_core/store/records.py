@@ -192,6 +192,10 @@ class Records:
                     break
         return tuple(lapsed)
 
+    async def probe(self) -> None:
+        """Whether the container answers: a point read of nothing, one request unit."""
+        await self.read(User("probe"), "probe")
+
     async def close(self) -> None:
         await self._cosmos.close()
 

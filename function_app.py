@@ -1,0 +1,71 @@
+"""All that Azure Functions sees: triggers, routes, bindings. What they do is in `image_core`."""
+
+import logging
+import os
+from urllib.parse import urlsplit
+
+import azure.functions as func
+
+from image_core.api.http import Request
+from image_core.wiring import App
+
+STORAGE = "AzureWebJobsStorage"
+QUEUE = "generations"
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
+"""All of them come to our own table of routes, so that a wrong one is a 405 of the contract."""
+
+# Function keys do not work behind Static Web Apps: the session is checked inside, always.
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+product = App(os.environ)
+
+
+async def _answer(req: func.HttpRequest, queued: func.Out[str] | None = None) -> func.HttpResponse:
+    request = Request(
+        method=req.method,
+        path=urlsplit(req.url).path.partition("/api/")[2],
+        query=dict(req.params),
+        headers={name.lower(): value for name, value in req.headers.items()},
+        body=req.get_body(),
+    )
+    response = await product.handle(request)
+    if queued is not None and response.enqueue:
+        queued.set(response.enqueue[0])
+    return func.HttpResponse(response.body, status_code=response.status, headers=dict(response.headers))
+
+
+@app.function_name("image")
+@app.route(route="image", methods=METHODS)
+@app.queue_output(arg_name="queued", queue_name=QUEUE, connection=STORAGE)
+async def image(req: func.HttpRequest, queued: func.Out[str]) -> func.HttpResponse:
+    """`/api/image`: by itself because what is not to be waited for goes into the queue."""
+    return await _answer(req, queued)
+
+
+@app.function_name("api")
+@app.route(route="{*path}", methods=METHODS)
+async def api(req: func.HttpRequest) -> func.HttpResponse:
+    """Every other route."""
+    return await _answer(req)
+
+
+@app.function_name("recovery")
+@app.timer_trigger(arg_name="timer", schedule="%RECOVERY_INTERVAL%", run_on_startup=False, use_monitor=False)
+@app.queue_output(arg_name="queued", queue_name=QUEUE, connection=STORAGE)
+async def recovery(timer: func.TimerRequest, queued: func.Out[list[str]]) -> None:  # noqa: ARG001 - the binding's name
+    """What no process works on any more goes into the queue."""
+    if messages := await product.find_unfinished():
+        queued.set(messages)
+
+
+@app.function_name("resume")
+@app.queue_trigger(arg_name="message", queue_name=QUEUE, connection=STORAGE)
+async def resume(message: func.QueueMessage) -> None:
+    """One generation of the queue, brought to its end."""
+    await product.resume(message.get_body())
+
+
+@app.function_name("poison")
+@app.queue_trigger(arg_name="message", queue_name=f"{QUEUE}-poison", connection=STORAGE)
+def poison(message: func.QueueMessage) -> None:
+    """A message that failed five times. The timer finds its generation again; a person should see why."""
+    logging.getLogger("image_core.recovery").error("poison message %s", message.id)

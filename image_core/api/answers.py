@@ -1,0 +1,102 @@
+"""From records and errors to responses: the wire's words for how a generation stands."""
+
+import asyncio
+import base64
+from typing import Any
+
+from image_core.api.http import Response, json_response
+from image_core.errors import ImageError, MethodNotAllowed
+from image_core.generation.submit import status_of
+from image_core.picture import Picture
+from image_core.store.record import Record
+
+POLL_SECONDS = 5
+"""`Retry-After` of a generation that is still running."""
+
+LARGE_BYTES = 200_000
+"""From here on base64 takes longer than a turn of the event loop may."""
+
+
+def error_response(error: ImageError) -> Response:
+    """The answer for an error."""
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = ", ".join(error.allowed)
+    return json_response(error.status, error.body(), headers)
+
+
+def failed(record: Record) -> Response:
+    """The answer for a generation that failed: the same for its first caller and for a replay."""
+    error = dict(record.error or {})
+    retry_after = error.pop("retryAfter", None)
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return json_response(status_of(record), {**error, "id": record.id}, headers)
+
+
+def summary(record: Record) -> dict[str, Any]:
+    """The fields of a finished generation, without the picture."""
+    return {
+        "imageUrl": record.output_image_url,
+        "text": record.text,
+        "id": record.id,
+        "status": record.status,
+        "model": record.model,
+        "mimeType": record.mime_type,
+        "width": record.width,
+        "height": record.height,
+        "usage": None if record.usage is None else record.usage.to_dict(),
+        "attempts": [attempt.to_dict() for attempt in record.attempts],
+        "warnings": list(record.warnings),
+    }
+
+
+async def succeeded(record: Record, picture: Picture | None, headers: dict[str, str]) -> Response:
+    """200 with the picture, or without where `picture` is None.
+
+    The JSON is put together around the base64, which needs no escaping: megabytes are copied once.
+    """
+    rest = json_response(200, summary(record), headers)
+    if picture is None:
+        return Response(200, b'{"imageBase64":null,' + rest.body[1:], rest.headers)
+    prefix = b'{"imageBase64":"data:' + picture.mime_type.encode() + b";base64,"
+
+    def joined() -> bytes:
+        return b"".join((prefix, base64.b64encode(picture.data), b'",', rest.body[1:]))
+
+    large = len(picture.data) > LARGE_BYTES
+    return Response(200, await asyncio.to_thread(joined) if large else joined(), rest.headers)
+
+
+def accepted(record: Record, expected_seconds: int, headers: dict[str, str]) -> Response:
+    """202: still running, and where to look."""
+    status_url = f"/api/generations/{record.id}"
+    body = {
+        "id": record.id,
+        "status": "running",
+        "statusUrl": status_url,
+        "createdAt": record.created_at,
+        "expectedSeconds": expected_seconds,
+    }
+    return json_response(202, body, {"Location": status_url, "Retry-After": str(POLL_SECONDS), **headers})
+
+
+def detailed(record: Record) -> dict[str, Any]:
+    """`GET /api/generations/{id}`: everything that may leave the database."""
+    return {
+        **summary(record),
+        "prompt": record.prompt,
+        "inputImages": list(record.input_images),
+        "inputs": [copy.to_dict() for copy in record.inputs],
+        "outputImageUrl": record.output_image_url,
+        "createdAt": record.created_at,
+        "completedAt": record.completed_at,
+        "userId": record.user_id,
+        "options": record.options.to_dict(),
+        "error": shown_error(record.error),
+    }
+
+
+def shown_error(error: dict[str, Any] | None) -> dict[str, Any] | None:
+    return None if error is None else {name: value for name, value in error.items() if name != "retryAfter"}

@@ -1,0 +1,51 @@
+"""`/api/generations`: the caller's own, listed, read, waited for, deleted."""
+
+from image_core.api.answers import POLL_SECONDS, detailed, shown_error
+from image_core.api.http import Request, Response, json_response
+from image_core.api.prefer import preference
+from image_core.errors import InvalidRequest
+from image_core.generation.history import History
+from image_core.generation.running import Running
+from image_core.user import User
+
+LONGEST_WAIT_SECONDS = 40
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+
+
+class GenerationsResource:
+    def __init__(self, history: History, running: Running) -> None:
+        self._history = history
+        self._running = running
+
+    async def list(self, request: Request, user: User) -> Response:
+        """A page of them, newest first, without the long fields."""
+        limit = request.query.get("limit", str(DEFAULT_LIMIT))
+        if not (
+            limit.isascii() and limit.isdigit() and len(limit) <= len(str(MAX_LIMIT)) and 1 <= int(limit) <= MAX_LIMIT
+        ):
+            raise InvalidRequest(f"A number from 1 to {MAX_LIMIT}", field="limit")
+        page = await self._history.page(user, int(limit), request.query.get("continuation") or None)
+        items = [
+            {**item, "imageUrl": item.get("outputImageUrl"), "error": shown_error(item.get("error"))}
+            for item in page.items
+        ]
+        return json_response(200, {"items": items, "continuation": page.continuation})
+
+    async def get(self, request: Request, user: User, record_id: str) -> Response:
+        """One of them, whatever its state; with `Prefer: wait=N` as soon as it is finished, after N seconds at the latest."""
+        record = await self._history.read(user, record_id)
+        headers = {}
+        prefer = preference(request.headers.get("prefer"))
+        if record.status == "running" and prefer.wait:
+            seconds = min(prefer.wait, LONGEST_WAIT_SECONDS)
+            record = (await self._running.wait(record, seconds)).record
+            headers["Preference-Applied"] = f"wait={seconds}"
+        if record.status == "running":
+            headers["Retry-After"] = str(POLL_SECONDS)
+        return json_response(200, detailed(record), headers)
+
+    async def delete(self, request: Request, user: User, record_id: str) -> Response:  # noqa: ARG002 - as every handler
+        """The picture and the record are gone."""
+        await self._history.delete(user, record_id)
+        return Response(204, b"", {"Cache-Control": "no-store"})

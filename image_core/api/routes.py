@@ -1,0 +1,152 @@
+"""The one table of routes, and the edge where every error becomes an answer."""
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from image_core.api.answers import error_response
+from image_core.api.guard import Guard
+from image_core.api.http import Request, Response
+from image_core.errors import (
+    ImageError,
+    Internal,
+    MethodNotAllowed,
+    Misconfigured,
+    NotFound,
+    SessionUnavailable,
+    Unauthorized,
+    UploadFailed,
+)
+from image_core.user import User
+
+log = logging.getLogger("image_core.api")
+
+MAX_SEGMENT_CHARACTERS = 1024
+"""Of one part of a path, decoded: no id and no name of ours is longer."""
+
+
+class SessionCheck(Protocol):
+    """`session.Sessions`."""
+
+    async def user(self, headers: Any) -> User: ...
+
+
+class Resources(Protocol):
+    """What the routes lead to; each is built when it is first asked for (`wiring.App`)."""
+
+    @property
+    def guard(self) -> Guard: ...
+    @property
+    def sessions(self) -> SessionCheck: ...
+    @property
+    def image(self) -> Any: ...
+    @property
+    def upload(self) -> Any: ...
+    @property
+    def generations(self) -> Any: ...
+    @property
+    def images(self) -> Any: ...
+    @property
+    def health(self) -> Any: ...
+
+
+Handler = Callable[..., Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`path` is below the route prefix; a part in braces takes one segment and is handed on. `public`: no session."""
+
+    method: str
+    path: str
+    handler: Callable[[Resources], Handler]
+    public: bool = False
+
+
+ROUTES = (
+    Route("POST", "image", lambda resources: resources.image.post),
+    Route("POST", "upload", lambda resources: resources.upload.post),
+    Route("GET", "generations", lambda resources: resources.generations.list),
+    Route("GET", "generations/{id}", lambda resources: resources.generations.get),
+    Route("DELETE", "generations/{id}", lambda resources: resources.generations.delete),
+    Route("GET", "images/{name}", lambda resources: resources.images.get),
+    Route("GET", "health", lambda resources: resources.health.get, public=True),
+)
+
+
+class Api:
+    """Every request comes in here, and none leaves without an answer."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    async def handle(self, request: Request) -> Response:
+        """The answer. Raises nothing."""
+        try:
+            response = await self._dispatch(request)
+        except ImageError as error:
+            _log_error(error)
+            response = error_response(error)
+        except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets an answer of the contract
+            log.error("unexpected %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))  # noqa: TRY400 - the message may hold what the caller sent
+            response = error_response(UploadFailed() if request.path == "upload" else Internal())
+        try:
+            cors = self._resources.guard.cors_headers(request)
+        except Misconfigured:
+            return response
+        return replace(response, headers={**response.headers, **cors}) if cors else response
+
+    async def _dispatch(self, request: Request) -> Response:
+        segments = _segments(request.path)
+        candidates = [(route, found) for route in ROUTES if (found := _match(route.path, segments)) is not None]
+        if not candidates:
+            raise NotFound
+        methods = tuple(route.method for route, _ in candidates)
+        if request.method == "OPTIONS":
+            return self._resources.guard.preflight(request, methods)
+        chosen = next(((route, found) for route, found in candidates if route.method == request.method), None)
+        if chosen is None:
+            raise MethodNotAllowed(methods)
+        route, found = chosen
+        if route.public:
+            return await route.handler(self._resources)(request)
+        self._resources.guard.check_cross_site(request)
+        user = await self._resources.sessions.user(request.headers)
+        return await route.handler(self._resources)(request, user, *found)
+
+
+def _segments(path: str) -> list[str]:
+    """The parts of a path as it was sent. A part that decodes to something with a slash in it is not one of ours."""
+    decoded = [unquote(part) for part in path.strip("/").split("/")]
+    if any("/" in part or "\\" in part or "\0" in part or len(part) > MAX_SEGMENT_CHARACTERS for part in decoded):
+        raise NotFound
+    return decoded
+
+
+def _match(pattern: str, segments: list[str]) -> list[str] | None:
+    parts = pattern.split("/")
+    if len(parts) != len(segments):
+        return None
+    found = []
+    for part, segment in zip(parts, segments, strict=True):
+        if part.startswith("{"):
+            if segment in {"", ".", ".."}:
+                return None
+            found.append(segment)
+        elif part != segment:
+            return None
+    return found
+
+
+def _log_error(error: ImageError) -> None:
+    """One line for an operator; never what the caller sent."""
+    if isinstance(error, Unauthorized):
+        log.info("unauthorized: %s", error.reason)
+    elif isinstance(error, Misconfigured):
+        log.error("misconfigured: %s", error.reason or error.message)
+    elif error.status >= Internal.status:
+        level = logging.WARNING if isinstance(error, SessionUnavailable) else logging.ERROR
+        log.log(level, "answered %d %s", error.status, error.code)

@@ -1,0 +1,81 @@
+"""`POST /api/upload`: one file into storage, to be used as an input later."""
+
+import asyncio
+import io
+import re
+import secrets
+import unicodedata
+from collections.abc import Callable
+
+from werkzeug.exceptions import HTTPException
+from werkzeug.formparser import FormDataParser
+from werkzeug.http import parse_options_header
+
+from image_core.api.http import Request, Response, json_response
+from image_core.clock import Clock, milliseconds
+from image_core.errors import NoFile, RequestTooLarge, UnsupportedMediaType
+from image_core.inflight import InflightBytes
+from image_core.inputs.load import Loader
+from image_core.picture import Picture
+from image_core.settings import Settings
+from image_core.store.pictures import Pictures
+from image_core.user import User
+
+MAX_STEM_CHARACTERS = 60
+
+
+class UploadResource:
+    def __init__(
+        self,
+        loader: Loader,
+        pictures: Pictures,
+        inflight: InflightBytes,
+        settings: Settings,
+        clock: Clock,
+        token: Callable[[int], str] = secrets.token_hex,
+    ) -> None:
+        self._loader = loader
+        self._pictures = pictures
+        self._inflight = inflight
+        self._settings = settings
+        self._clock = clock
+        self._token = token
+
+    async def post(self, request: Request, user: User) -> Response:
+        """Check the file as an input is checked, store it, and answer with its address."""
+        if len(request.body) > self._settings.max_request_bytes:
+            raise RequestTooLarge(f"The limit is {self._settings.max_request_bytes} bytes")
+        with self._inflight.claim() as claim:
+            claim.add(len(request.body))
+            name, data = await asyncio.to_thread(_file, request)
+            picture = await self._loader.load_upload(data, claim)
+            stored = f"{milliseconds(self._clock.now())}-{self._token(16)}-{safe_name(name, picture)}"
+            return json_response(200, {"url": await self._pictures.put_upload(user, stored, picture)})
+
+
+def _file(request: Request) -> tuple[str, bytes]:
+    media_type, options = parse_options_header(request.headers.get("content-type", ""))
+    if media_type != "multipart/form-data":
+        raise UnsupportedMediaType("Send the file as multipart/form-data")
+    try:
+        _, _, files = FormDataParser(silent=False).parse(
+            io.BytesIO(request.body), media_type, len(request.body), options
+        )
+    except (ValueError, HTTPException) as error:
+        raise NoFile("The form cannot be read", field="file") from error
+    upload = files.get("file")
+    if upload is None:
+        raise NoFile(field="file")
+    try:
+        return upload.filename or "", upload.read()
+    finally:
+        upload.close()
+
+
+def safe_name(name: str, picture: Picture) -> str:
+    """The file's name as part of a blob's: ASCII letters, digits, `-` and `_`, with the extension of what it is."""
+    plain = (
+        unicodedata.normalize("NFKD", name.rsplit("/", 1)[-1].rsplit("\\", 1)[-1]).encode("ascii", "ignore").decode()
+    )
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", plain.rsplit(".", 1)[0]).strip("-")[:MAX_STEM_CHARACTERS]
+    return f"{stem or 'image'}.{picture.extension}"

@@ -1,0 +1,172 @@
+"""How a generation ends: the one place that writes `succeeded` and `failed`, and what it does when somebody else wrote first.
+
+The rules of who may write:
+
+- A picture in hand beats a running record, and a failed one, whoever holds the lease.
+- A record that has its picture beats a picture in hand: mine is deleted, theirs is returned.
+- `failed` is written by the holder of the lease only.
+- A record that is being deleted, or is gone, takes nothing: my picture is deleted.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from image_core.clock import Clock, iso
+from image_core.errors import ImageError, ModelError, StorageUnavailable
+from image_core.generated import Generated
+from image_core.generation.outcome import Gone
+from image_core.picture import Picture
+from image_core.store.outbox import Outbox
+from image_core.store.pictures import Pictures, StoredPicture
+from image_core.store.record import WARNING_PENDING, Record
+from image_core.store.records import Changed, Records
+
+DATABASE_PATIENCE_SECONDS = 8.0
+"""How long a finished record waits for Cosmos DB before it goes into the outbox: the caller of a picture that is
+there should have it while the proxy in front still listens."""
+
+PAUSE_SECONDS = 1.0
+
+Ending = Callable[[Record], Record]
+
+
+class Endings:
+    """Writes the end of a generation. No method returns before the end is kept somewhere."""
+
+    def __init__(self, records: Records, pictures: Pictures, outbox: Outbox, clock: Clock) -> None:
+        self._records = records
+        self._pictures = pictures
+        self._outbox = outbox
+        self._clock = clock
+
+    def _now(self) -> str:
+        return iso(self._clock.now())
+
+    async def store(self, record: Record, picture: Picture, seconds: float) -> StoredPicture:
+        """Put the picture away, again and again for `seconds` while the storage is down. Raises StorageUnavailable."""
+        deadline = self._clock.deadline(seconds)
+        while True:
+            try:
+                return await self._pictures.put(record.user, record.blob_stem, picture, record.lease_owner or "")
+            except StorageUnavailable:
+                if deadline.remaining() <= PAUSE_SECONDS:
+                    raise
+                await self._clock.sleep(PAUSE_SECONDS)
+
+    async def succeed(self, record: Record, generated: Generated, stored: StoredPicture, seconds: float) -> Record:
+        """The end with a picture that is stored. Raises Gone where the generation was deleted meanwhile."""
+        now = self._now()
+
+        def ending(base: Record) -> Record:
+            return base.succeeded(stored.url, generated, record.lease_owner, now)
+
+        return await self._keep(record, ending, stored.name, seconds)
+
+    async def recover(self, record: Record, name: str, picture: Picture, seconds: float) -> Record:
+        """The end with a picture that was found."""
+        now, url = self._now(), self._pictures.url(name)
+        return await self._keep(record, lambda base: base.recovered(url, picture, now), name, seconds)
+
+    async def fail(self, record: Record, error: ImageError, seconds: float) -> Record:
+        """The end without a picture."""
+        now = self._now()
+        attempts = error.attempts if isinstance(error, ModelError) else ()
+        warnings = error.warnings if isinstance(error, ModelError) else ()
+        body = error.body()
+        if error.retry_after is not None:
+            body["retryAfter"] = error.retry_after
+        return await self._keep(record, lambda base: base.failed(body, attempts, warnings, now), None, seconds)
+
+    async def _keep(self, record: Record, ending: Ending, name: str | None, seconds: float) -> Record:
+        patience = self._clock.deadline(min(DATABASE_PATIENCE_SECONDS, seconds))
+        while True:
+            try:
+                return await self._settle(record, ending, name)
+            except StorageUnavailable:
+                if patience.remaining() <= PAUSE_SECONDS:
+                    break
+                await self._clock.sleep(PAUSE_SECONDS)
+        finished = ending(record)
+        await self._into_outbox(finished, seconds)
+        return replace(finished, warnings=(*finished.warnings, WARNING_PENDING))
+
+    async def _into_outbox(self, finished: Record, seconds: float) -> None:
+        deadline = self._clock.deadline(seconds)
+        while True:
+            try:
+                return await self._outbox.put(finished)
+            except StorageUnavailable:
+                if deadline.remaining() <= PAUSE_SECONDS:
+                    raise
+                await self._clock.sleep(PAUSE_SECONDS)
+
+    async def _settle(self, record: Record, ending: Ending, name: str | None) -> Record:
+        """Write `ending` of the newest version, as far as the rules allow. `name` is the picture in hand."""
+        base = record
+        while True:
+            try:
+                return await self._records.replace(ending(base))
+            except Changed as changed:
+                stored = changed.stored
+            if stored is None or stored.status == "deleting":
+                await self._drop(record, name, stored)
+                raise Gone(record.id)
+            if stored.status == "succeeded":
+                if name is not None and stored.output_image_url != self._pictures.url(name):
+                    await self._pictures.delete(record.user, name)
+                return stored
+            if name is None and stored.lease_owner != record.lease_owner:
+                return stored
+            base = stored
+
+    async def _drop(self, record: Record, name: str | None, stored: Record | None) -> None:
+        if name is not None:
+            await self._pictures.delete(record.user, name)
+        if stored is not None:
+            await self._records.delete(stored)
+
+    async def apply(self, entry: Record) -> Record:
+        """Write an entry of the outbox into the database, and only then remove the entry. Raises Gone as an ending does."""
+        try:
+            finished = await self._apply(entry)
+        except Gone:
+            await self._outbox.delete(entry.id)
+            raise
+        await self._outbox.delete(entry.id)
+        return finished
+
+    async def _apply(self, entry: Record) -> Record:
+        stored = await self._records.read(entry.user, entry.id)
+        if stored is None or stored.status == "deleting":
+            await self._pictures.delete_all(entry.user, entry.blob_stem)
+            await self._drop(entry, None, stored)
+            raise Gone(entry.id)
+        name = None if entry.output_image_url is None else entry.output_image_url.rsplit("/", 1)[-1]
+        if stored.status == "succeeded":
+            if name is not None and stored.output_image_url != entry.output_image_url:
+                await self._pictures.delete(entry.user, name)
+            return stored
+
+        def ending(base: Record) -> Record:
+            known = set(map(str, base.attempts))
+            attempts = base.attempts + tuple(attempt for attempt in entry.attempts if str(attempt) not in known)
+            return replace(entry, etag=base.etag, attempts=attempts, attempt_count=base.attempt_count)
+
+        return await self._settle(stored, ending, name)
+
+    async def from_outbox(self, record: Record) -> Record | None:
+        """The end of `record` that waits in the outbox, written; None where none waits."""
+        entry = await self._outbox.read(record.id)
+        return None if entry is None else await self.apply(entry)
+
+    async def apply_all(self) -> int:
+        """Write every entry of the outbox; how many there were."""
+        ids = await self._outbox.ids()
+        for record_id in ids:
+            entry = await self._outbox.read(record_id)
+            if entry is not None:
+                try:
+                    await self.apply(entry)
+                except Gone:
+                    continue  # deleted meanwhile: there is nothing left to finish
+        return len(ids)

@@ -1,0 +1,91 @@
+"""All that makes generations, put together: importing this brings the SDKs in."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from image_core.clock import Clock, iso
+from image_core.generation.endings import Endings
+from image_core.generation.expected import Expected
+from image_core.generation.history import History
+from image_core.generation.reading import Reading
+from image_core.generation.recovery import Recovery
+from image_core.generation.run import Runner
+from image_core.generation.running import Running
+from image_core.generation.submit import Submission
+from image_core.inflight import InflightBytes
+from image_core.inputs.load import Loader
+from image_core.inputs.own import OwnAddresses
+from image_core.model.chain import ModelChain
+from image_core.settings import Settings
+from image_core.store.blobs import Blobs
+from image_core.store.cosmos import Cosmos
+from image_core.store.inputs import InputCopies
+from image_core.store.outbox import Outbox
+from image_core.store.pictures import Pictures
+from image_core.store.records import Records
+
+PROBE_SECONDS = 4.0
+
+
+class Machinery:
+    """Raises Misconfigured where a setting is missing that any of it needs."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.blobs = Blobs(settings)
+        self.records = Records(Cosmos(settings))
+        self.pictures = Pictures(self.blobs, settings)
+        self.inflight = InflightBytes(settings.max_inflight_bytes)
+        self.model = ModelChain(settings, clock)
+        own = _own_addresses(settings, self.blobs.account_url)
+        self.loader = Loader(settings, own, self.blobs, clock)
+        self.expected = Expected(settings.gemini_models[0])
+        self.running = Running(self.records, clock)
+        self.reading = Reading(self.blobs, self.pictures, self.records, own)
+        copies = InputCopies(self.blobs, settings)
+        outbox = Outbox(self.blobs, settings)
+        endings = Endings(self.records, self.pictures, outbox, clock)
+        self.runner = Runner(
+            self.records, self.pictures, copies, endings, self.model, self.inflight, self.expected, settings, clock
+        )
+        self.history = History(self.records, self.pictures, outbox, settings, clock)
+        self.recovery = Recovery(self.records, endings, self.history, self.runner, clock)
+        self.submission = Submission(
+            self.runner,
+            self.running,
+            self.records,
+            self.history,
+            self.loader,
+            copies,
+            self.model,
+            self.inflight,
+            settings,
+            clock,
+        )
+
+    async def model_health(self) -> Mapping[str, Any]:
+        """Each model of the chain: up where the first that is not retired answers."""
+        probed = await self.model.probe(PROBE_SECONDS)
+        retired = {name: iso(since) for name, since in self.model.retired().items()}
+        models = {name: "ok" if ok else reason for name, ok, reason in probed}
+        state = "ok" if any(ok for _, ok, _ in probed) else "down"
+        return {"status": state, "models": models, "retired": retired}
+
+    async def close(self) -> None:
+        await self.running.drain()
+        await self.loader.close()
+        await self.model.close()
+        await self.records.close()
+        await self.blobs.close()
+
+
+def _own_addresses(settings: Settings, account_url: str) -> OwnAddresses:
+    sites = [settings.nextauth_url] if settings.nextauth_url else []
+    origins = (f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, (*sites, *settings.allowed_origins)))
+    return OwnAddresses(
+        account_url,
+        settings.storage_container,
+        settings.storage_private_container,
+        settings.image_access == "private",
+        tuple(origins),
+    )

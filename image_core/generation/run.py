@@ -1,0 +1,259 @@
+"""One generation, from its record to its end. The story, to be read downwards.
+
+`begin` writes the record before anything is paid for. `resume` is the same procedure for a first run, a retry, the queue
+and the recovery; every step of it is safe to repeat, by this process or by another.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Protocol
+
+from image_core import sniff
+from image_core.clock import Clock, Deadline, iso, milliseconds
+from image_core.errors import Busy, ImageError, Internal, Interrupted, StorageUnavailable
+from image_core.generated import Generated, Options
+from image_core.generation.endings import Endings
+from image_core.generation.expected import Expected
+from image_core.generation.outcome import Gone, Leased, Outcome
+from image_core.generation.reading import MAX_OUTPUT_BYTES
+from image_core.inflight import Claim, InflightBytes
+from image_core.picture import Picture
+from image_core.settings import Settings
+from image_core.store.blobs import BlobMissing
+from image_core.store.inputs import InputCopies
+from image_core.store.pictures import Pictures
+from image_core.store.record import InputCopy, Record
+from image_core.store.records import Changed, Records
+from image_core.user import User
+
+log = logging.getLogger("image_core.generation")
+
+LAST_WRITES_SECONDS = 5.0
+"""Before a lease ends its holder stops writing, so that the next one does not meet it."""
+
+QUEUE_SECONDS = 60.0
+"""How long a record that was handed to the queue waits for it before the recovery sends it again."""
+
+
+class Model(Protocol):
+    """The chain of models (`model.chain.ModelChain`)."""
+
+    async def generate(
+        self, pictures: Sequence[Picture], prompt: str, options: Options, deadline: Deadline
+    ) -> Generated: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Inputs in memory, and the claim on the process's bytes that is released with them."""
+
+    pictures: tuple[Picture, ...]
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a record is begun with."""
+
+    id: str | None
+    """None where there was no key: a new one is made."""
+    prompt: str
+    options: Options
+    addresses: tuple[str | None, ...]
+    """Of each input, as sent; None where it had none."""
+    request_hash: str
+
+
+class Runner:
+    """Begins generations and brings them to their end. One for the process."""
+
+    def __init__(
+        self,
+        records: Records,
+        pictures: Pictures,
+        copies: InputCopies,
+        endings: Endings,
+        model: Model,
+        inflight: InflightBytes,
+        expected: Expected,
+        settings: Settings,
+        clock: Clock,
+        token: Callable[[int], str] = secrets.token_hex,
+    ) -> None:
+        self._records = records
+        self._pictures = pictures
+        self._copies = copies
+        self._endings = endings
+        self._model = model
+        self._inflight = inflight
+        self._expected = expected
+        self._settings = settings
+        self._clock = clock
+        self._token = token
+        self._held: dict[str, Record] = {}
+
+    def _in(self, seconds: float) -> str:
+        return iso(self._clock.now() + timedelta(seconds=seconds))
+
+    def new_owner(self) -> str:
+        """The name of one claim: whoever finds it in a record knows whose lease that is."""
+        return self._token(16)
+
+    async def begin(self, user: User, order: Order, copies: Sequence[InputCopy], *, queued: bool) -> Record:
+        """Write the record, `running` and leased to this process, or to nobody where the queue is to run it.
+
+        Raises AlreadyThere, StorageUnavailable. Nothing has been paid for yet.
+        """
+        now = self._clock.now()
+        record = Record(
+            id=order.id or f"gen-{milliseconds(now)}-{self._token(8)}",
+            user_id=user.id,
+            prompt=order.prompt,
+            input_images=tuple(
+                address or f"/api/images/{copy.name}" for address, copy in zip(order.addresses, copies, strict=True)
+            ),
+            inputs=tuple(copies),
+            options=order.options,
+            created_at=iso(now),
+            request_hash=order.request_hash,
+            blob_stem=f"generated-{milliseconds(now)}-{self._token(16)}",
+        )
+        if queued:
+            record = replace(record, lease_expires_at=self._in(QUEUE_SECONDS))
+        else:
+            record = record.claimed(self.new_owner(), self._in(self._settings.lease))
+        return await self._records.create(record)
+
+    async def reopen(self, record: Record, *, queued: bool) -> Record:
+        """Let a failed generation run again under its id. Raises Changed where somebody else did first."""
+        owner, seconds = (None, QUEUE_SECONDS) if queued else (self.new_owner(), self._settings.lease)
+        return await self._records.replace(record.reopened(owner, self._in(seconds)))
+
+    async def resume(self, record: Record) -> Outcome:
+        """Bring a generation to its end, whoever began it. Safe to repeat.
+
+        Raises Leased while another process holds it, Gone where it was deleted, StorageUnavailable, Busy.
+        """
+        outcome = await self._ended_already(record)
+        if outcome is not None:
+            return outcome
+        record = await self._claim(record)
+        if record.status != "running":
+            return Outcome(record)
+        return await self.again(record)
+
+    async def again(self, record: Record) -> Outcome:
+        """Bring a generation to its end whose inputs are no longer in memory, under a lease that was just taken."""
+        recovered = await self._picture_there(record)
+        if recovered is not None:
+            return recovered
+        if record.attempt_count > 1 + self._settings.max_recoveries:
+            return Outcome(await self._endings.fail(record, Interrupted(), self._last_writes()))
+        claim = self._inflight.claim()
+        try:
+            claim.add(sum(copy.size for copy in record.inputs))
+            pictures = await self._copies.read_all(record.user, record.inputs)
+        except (Busy, StorageUnavailable):
+            claim.release()
+            await self.release(record)  # nothing was paid for: let whoever is next try at once
+            raise
+        except Internal as error:
+            claim.release()
+            return Outcome(await self._endings.fail(record, error, self._last_writes()))
+        return await self.run(record, Held(pictures, claim))
+
+    async def run(self, record: Record, held: Held) -> Outcome:
+        """From the inputs to the end, under a lease that this process has just taken.
+
+        An error of the model is written into the record, not raised. Raises Gone, StorageUnavailable.
+        """
+        self._held[record.id] = record
+        try:
+            return await self._run(record, held)
+        finally:
+            del self._held[record.id]
+
+    async def _run(self, record: Record, held: Held) -> Outcome:
+        began = self._clock.monotonic()
+        lease = self._clock.deadline(self._last_writes())
+        deadline = self._clock.deadline(self._settings.generation_deadline_seconds)
+        try:
+            generated = await self._model.generate(held.pictures, record.prompt, record.options, deadline)
+        except ImageError as error:
+            return Outcome(await self._endings.fail(record, error, lease.remaining()))
+        except Exception as error:
+            log.exception("a generation broke", extra={"generation": record.id})
+            broken = Internal(type(error).__name__)
+            return Outcome(await self._endings.fail(record, broken, lease.remaining()))
+        finally:
+            held.claim.release()
+        stored = await self._endings.store(record, generated.picture, lease.remaining())
+        finished = await self._endings.succeed(record, generated, stored, lease.remaining())
+        self._expected.saw(record.options, self._clock.monotonic() - began)
+        mine = stored.mine and finished.output_image_url == stored.url
+        return Outcome(finished, generated.picture if mine else None)
+
+    def _last_writes(self) -> float:
+        return max(1.0, self._settings.lease - LAST_WRITES_SECONDS)
+
+    async def _ended_already(self, record: Record) -> Outcome | None:
+        if record.status == "deleting":
+            raise Gone(record.id)
+        if record.status != "running":
+            return Outcome(record)
+        finished = await self._endings.from_outbox(record)
+        return None if finished is None else Outcome(finished)
+
+    async def _claim(self, record: Record) -> Record:
+        """Take the lease. Returns a finished record as it is; raises Leased, Gone."""
+        owner = self.new_owner()
+        while record.status == "running":
+            if record.leased(iso(self._clock.now())):
+                raise Leased(record)
+            try:
+                return await self._records.replace(record.claimed(owner, self._in(self._settings.lease)))
+            except Changed as changed:
+                if changed.stored is None:
+                    raise Gone(record.id) from changed
+                record = changed.stored
+        if record.status == "deleting":
+            raise Gone(record.id)
+        return record
+
+    async def _picture_there(self, record: Record) -> Outcome | None:
+        """The end of a generation whose process died between storing the picture and writing so."""
+        name = await self._pictures.find(record.user, record.blob_stem)
+        if name is None:
+            return None
+        try:
+            data = await self._pictures.read(record.user, name, MAX_OUTPUT_BYTES)
+        except BlobMissing:
+            return None
+        header = await asyncio.to_thread(sniff.sniff, data)
+        if header is None:
+            raise StorageUnavailable("The stored picture cannot be read")
+        picture = Picture(data, header.mime_type, header.width, header.height)
+        finished = await self._endings.recover(record, name, picture, self._last_writes())
+        return Outcome(finished, picture)
+
+    async def release(self, record: Record) -> None:
+        """Give the lease back, where it is still this one, so that the recovery need not wait for it to end."""
+        now = iso(self._clock.now())
+
+        def released(stored: Record) -> Record | None:
+            mine = stored.status == "running" and stored.lease_owner == record.lease_owner
+            return stored.released(now) if mine else None
+
+        await self._records.change(record, released)
+
+    async def release_all(self) -> int:
+        """On a stop signal: give back every lease of this process. How many there were."""
+        held = tuple(self._held.values())
+        for released in await asyncio.gather(*map(self.release, held), return_exceptions=True):
+            if isinstance(released, BaseException):
+                log.warning("a lease was not released: %s", type(released).__name__)
+        return len(held)

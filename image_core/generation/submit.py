@@ -1,0 +1,165 @@
+"""From a request to a generation: the one it repeats, or a new one that runs or is queued."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from image_core.clock import Clock, iso
+from image_core.errors import STATUS_BY_CODE, GeminiKeyMissing, IdempotencyMismatch, ImageError, TooManyGenerations
+from image_core.generated import Options
+from image_core.generation.history import History
+from image_core.generation.idempotency import fingerprint, record_id
+from image_core.generation.outcome import Outcome
+from image_core.generation.run import Held, Order, Runner
+from image_core.generation.running import Running
+from image_core.inflight import InflightBytes
+from image_core.inputs.load import Loader
+from image_core.schemas import GenerateRequest
+from image_core.settings import Settings
+from image_core.store.inputs import InputCopies
+from image_core.store.record import Record
+from image_core.store.records import AlreadyThere, Changed, Records
+from image_core.user import User
+
+
+class Models(Protocol):
+    """What a request may ask of the chain (`model.chain.ModelChain`)."""
+
+    def check_options(self, options: Options) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of a request. `replayed`: an earlier one with its key had finished. `queued`: the queue is to run it."""
+
+    outcome: Outcome
+    replayed: bool = False
+    queued: bool = False
+
+
+class Submission:
+    """Takes requests. One for the process."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        running: Running,
+        records: Records,
+        history: History,
+        loader: Loader,
+        copies: InputCopies,
+        models: Models,
+        inflight: InflightBytes,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._runner = runner
+        self._running = running
+        self._records = records
+        self._history = history
+        self._loader = loader
+        self._copies = copies
+        self._models = models
+        self._inflight = inflight
+        self._settings = settings
+        self._clock = clock
+
+    def check(self, request: GenerateRequest) -> None:
+        """What can be said of a request without looking at anything. Raises InvalidRequest, GeminiKeyMissing."""
+        self._models.check_options(request.options)
+        if self._settings.gemini_api_key is None:
+            raise GeminiKeyMissing
+
+    async def submit(
+        self, user: User, request: GenerateRequest, key: str | None, *, body_bytes: int, queued: bool, seconds: float
+    ) -> Submitted:
+        """Repeat the request's generation, or begin one; then wait for it, at most `seconds`.
+
+        Raises IdempotencyMismatch, TooManyGenerations, Busy, InputError, StorageUnavailable; Gone where it was deleted.
+        """
+        deadline = self._clock.deadline(seconds)
+        request_hash = await asyncio.to_thread(fingerprint, request)
+        order_id = None if key is None else record_id(user, key)
+        if order_id is not None:
+            stored = await self._records.read(user, order_id)
+            if stored is not None:
+                repeated = await self._repeat(stored, request_hash, queued=queued)
+                if repeated is not None:
+                    return await self._awaited(repeated, deadline.remaining())
+        await self._check_concurrency(user)
+        with self._inflight.claim() as claim:
+            claim.add(body_bytes)
+            submitted = await self._begin(user, request, order_id, request_hash, queued=queued)
+        return await self._awaited(submitted, deadline.remaining())
+
+    async def _awaited(self, submitted: Submitted, seconds: float) -> Submitted:
+        if submitted.outcome.finished or submitted.queued:
+            return submitted
+        record = submitted.outcome.record
+        try:
+            return Submitted(await self._running.wait(record, seconds))
+        except ImageError as error:
+            error.record_id = record.id  # whoever gets it can ask for the generation later
+            raise
+
+    async def _check_concurrency(self, user: User) -> None:
+        """A soft limit: requests that come at the same moment do not see one another."""
+        running = await self._records.leases(user, iso(self._clock.now()))
+        if running >= self._settings.max_concurrent_per_user:
+            raise TooManyGenerations(f"{running} of yours are running; wait until one is finished", retry_after=10)
+
+    async def _begin(
+        self, user: User, request: GenerateRequest, order_id: str | None, request_hash: str, *, queued: bool
+    ) -> Submitted:
+        held = self._inflight.claim()
+        try:
+            inputs = await self._loader.load_all(request.images, user, held)
+            pictures = tuple(loaded.picture for loaded in inputs)
+            copies = await self._copies.put_all(user, pictures)
+            order = Order(
+                order_id, request.prompt, request.options, tuple(loaded.address for loaded in inputs), request_hash
+            )
+            while True:
+                try:
+                    record = await self._runner.begin(user, order, copies, queued=queued)
+                    break
+                except AlreadyThere as there:  # the same key, at the same moment
+                    repeated = await self._repeat(there.stored, request_hash, queued=queued)
+                    if repeated is not None:
+                        held.release()
+                        return repeated
+        except BaseException:
+            held.release()
+            raise
+        if queued:
+            held.release()
+            return Submitted(Outcome(record), queued=True)
+        self._running.start(record, self._runner.run(record, Held(pictures, held)))
+        return Submitted(Outcome(record))
+
+    async def _repeat(self, stored: Record, request_hash: str, *, queued: bool) -> Submitted | None:
+        """What a key that was seen before means; None where its generation was deleted and the key is free again."""
+        while stored.status != "deleting":
+            if stored.request_hash != request_hash:
+                raise IdempotencyMismatch
+            if stored.status == "running":
+                return Submitted(Outcome(stored))
+            if stored.status == "succeeded" or not (stored.error or {}).get("retryable"):
+                return Submitted(Outcome(stored), replayed=stored.status == "succeeded")
+            try:
+                record = await self._runner.reopen(stored, queued=queued)
+            except Changed as changed:  # of several at once one runs it, the others wait
+                if changed.stored is None:
+                    return None
+                stored = changed.stored
+                continue
+            if not queued:
+                self._running.start(record, self._runner.again(record))
+            return Submitted(Outcome(record), queued=queued)
+        await self._history.finish_deleting(stored)
+        return None
+
+
+def status_of(record: Record) -> int:
+    """The HTTP status that a failed record is answered with."""
+    return STATUS_BY_CODE.get((record.error or {}).get("code", ""), 500)

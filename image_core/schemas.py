@@ -1,0 +1,84 @@
+"""The wire, and only the wire: what a request's JSON may say. What it means is decided elsewhere."""
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from image_core.errors import InvalidJson, InvalidRequest, NoImages, NoPrompt
+from image_core.generated import Options
+
+MAX_PROMPT_CHARACTERS = 32_000
+
+AspectRatio = Literal["1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9"]
+ImageSize = Literal["1K", "2K", "4K"]
+
+
+def _absent(value: Any) -> Any:
+    return [] if value is None else value
+
+
+def _blank(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def _yes(value: Any) -> Any:
+    return True if value is None else value
+
+
+class GenerateRequest(BaseModel):
+    """The body of `POST /api/image`. Unknown fields are ignored."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="ignore", alias_generator=to_camel, hide_input_in_errors=True
+    )
+
+    images: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_absent)] = Field(
+        (), description="Data URLs, bare base64, addresses of our own pictures, or any other http(s) address; in order."
+    )
+    prompt: Annotated[str, BeforeValidator(_blank)] = Field(
+        "", max_length=MAX_PROMPT_CHARACTERS, description="What to make of them."
+    )
+    aspect_ratio: AspectRatio | None = Field(None, description="The shape of the new image.")
+    image_size: ImageSize | None = Field(None, description="Its size.")
+    model: str | None = Field(None, max_length=200, description="One of the configured models, to be tried first.")
+    include_base64: Annotated[bool, BeforeValidator(_yes)] = Field(
+        default=True, description="`false` leaves `imageBase64` null: the address is enough."
+    )
+
+    @property
+    def options(self) -> Options:
+        return Options(self.model, self.aspect_ratio, self.image_size)
+
+    @classmethod
+    def parse(cls, body: bytes, max_images: int) -> "GenerateRequest":
+        """The request in `body`.
+
+        Raises InvalidJson, InvalidRequest with the field, NoImages, NoPrompt; what is missing is told before what is long.
+        """
+        try:
+            request = cls.model_validate_json(body)
+        except ValidationError as error:
+            raise _explained(error) from None
+        if not request.images:
+            raise NoImages(field="images")
+        if not request.prompt.strip():
+            raise NoPrompt(field="prompt")
+        if len(request.images) > max_images:
+            raise InvalidRequest(f"At most {max_images} images are taken, not {len(request.images)}", field="images")
+        return request
+
+
+def _explained(error: ValidationError) -> InvalidRequest:
+    fault = error.errors(include_url=False, include_input=False)[0]
+    if fault["type"] == "json_invalid":
+        return InvalidJson("The body must be one JSON object in UTF-8")
+    if not fault["loc"]:
+        return InvalidRequest("The body must be a JSON object")
+    # A value that fits none of the choices is told with the choices themselves.
+    field = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in fault["loc"])
+    return InvalidRequest(fault["msg"], field=field)
+
+
+ASPECT_RATIOS: tuple[str, ...] = get_args(AspectRatio)
+IMAGE_SIZES: tuple[str, ...] = get_args(ImageSize)

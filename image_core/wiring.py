@@ -1,0 +1,141 @@
+"""Builds the product from its settings: once per process, each part when it is first needed.
+
+What a health check does not need is not imported for it: the SDKs cost a second of a cold start.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from image_core.api.guard import Guard
+from image_core.api.health import HealthResource, Probe
+from image_core.api.http import Request, Response
+from image_core.api.routes import Api
+from image_core.clock import Clock
+from image_core.errors import Misconfigured, StorageUnavailable
+from image_core.settings import Settings, SettingsError
+from image_core.stop import on_stop_signal
+
+if TYPE_CHECKING:
+    from image_core.api.generations import GenerationsResource
+    from image_core.api.image import ImageResource
+    from image_core.api.images import ImagesResource
+    from image_core.api.upload import UploadResource
+    from image_core.generation.machinery import Machinery
+    from image_core.session import Sessions
+
+log = logging.getLogger("image_core.wiring")
+
+
+class App:
+    """The product. `environment` is read at the first request, so that a wrong setting is an answer and not a dead host."""
+
+    def __init__(self, environment: Mapping[str, str], clock: Clock | None = None) -> None:
+        self._environment = environment
+        self.clock = clock or Clock()
+        self._api = Api(self)
+        self._listening = False
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one HTTP request. Raises nothing."""
+        self._listen_for_stop()
+        return await self._api.handle(request)
+
+    async def find_unfinished(self) -> list[str]:
+        """What the recovery's timer puts into the queue."""
+        return await self.machinery.recovery.find()
+
+    async def resume(self, message: bytes) -> None:
+        """What the queue has for us. Raises where the queue should give it again."""
+        self._listen_for_stop()
+        await self.machinery.recovery.resume(message)
+
+    def _listen_for_stop(self) -> None:
+        if not self._listening:
+            self._listening = True
+            on_stop_signal(self._release, asyncio.get_running_loop())
+
+    async def _release(self) -> int:
+        built = self.__dict__.get("machinery")
+        return 0 if built is None else await built.runner.release_all()
+
+    async def close(self) -> None:
+        """Wait for what runs, then close every connection: for a host that has a last moment, and for tests."""
+        for name in ("machinery", "sessions"):
+            built = self.__dict__.get(name)
+            if built is not None:
+                await built.close()
+
+    @cached_property
+    def settings(self) -> Settings:
+        try:
+            return Settings.read(self._environment)
+        except SettingsError as error:
+            raise Misconfigured(str(error)) from error
+
+    @cached_property
+    def guard(self) -> Guard:
+        return Guard(self.settings)
+
+    @cached_property
+    def sessions(self) -> "Sessions":
+        from image_core.session import Sessions  # noqa: PLC0415 - see the head of this file
+
+        return Sessions(self.settings, self.clock)
+
+    @cached_property
+    def machinery(self) -> "Machinery":
+        from image_core.generation.machinery import Machinery  # noqa: PLC0415 - see the head of this file
+
+        return Machinery(self.settings, self.clock)
+
+    @cached_property
+    def image(self) -> "ImageResource":
+        from image_core.api.image import ImageResource  # noqa: PLC0415 - see the head of this file
+
+        parts = self.machinery
+        return ImageResource(parts.submission, parts.reading, parts.expected, self.settings, self.clock)
+
+    @cached_property
+    def upload(self) -> "UploadResource":
+        from image_core.api.upload import UploadResource  # noqa: PLC0415 - see the head of this file
+
+        parts = self.machinery
+        return UploadResource(parts.loader, parts.pictures, parts.inflight, self.settings, self.clock)
+
+    @cached_property
+    def generations(self) -> "GenerationsResource":
+        from image_core.api.generations import GenerationsResource  # noqa: PLC0415 - see the head of this file
+
+        return GenerationsResource(self.machinery.history, self.machinery.running)
+
+    @cached_property
+    def images(self) -> "ImagesResource":
+        from image_core.api.images import ImagesResource  # noqa: PLC0415 - see the head of this file
+
+        return ImagesResource(self.machinery.reading)
+
+    @cached_property
+    def health(self) -> HealthResource:
+        return HealthResource(self._probes, self.clock)
+
+    def _probes(self) -> Mapping[str, Probe]:
+        return {"database": self._database, "storage": self._storage, "model": self._model, "session": self._session}
+
+    async def _database(self) -> Mapping[str, Any]:
+        await self.machinery.records.probe()
+        return {}
+
+    async def _storage(self) -> Mapping[str, Any]:
+        if not await self.machinery.blobs.has_containers():
+            raise StorageUnavailable
+        return {}
+
+    async def _session(self) -> Mapping[str, Any]:
+        # Building it is the probe: it raises where there is no secret that could verify anything.
+        return {"mode": self.settings.nextauth_jwt} if self.sessions else {}
+
+    async def _model(self) -> Mapping[str, Any]:
+        return await self.machinery.model_health()
