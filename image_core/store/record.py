@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from image_core.generated import Attempt, Options, Usage
+from image_core.generated import Attempt, Generated, Options, Usage
+from image_core.picture import Picture
 from image_core.user import User
 
 Status = Literal["running", "succeeded", "failed", "deleting"]
