@@ -1,0 +1,53 @@
+"""Every code of the contract has one status, and every body the fixed fields."""
+
+import pytest
+
+from image_core import errors
+
+CONTRACT = {
+    "unauthorized": 401, "no_images": 400, "no_prompt": 400, "gemini_key_missing": 500, "no_image": 500, "refused": 500,
+    "internal": 500, "model_error": 500, "model_auth_failed": 500, "interrupted": 500, "invalid_json": 400,
+    "invalid_request": 400, "invalid_image": 400, "image_fetch_failed": 400, "url_not_allowed": 400, "cross_site": 403,
+    "not_found": 404, "method_not_allowed": 405, "image_too_large": 413, "request_too_large": 413,
+    "unsupported_media_type": 415, "idempotency_mismatch": 422, "rate_limited": 429, "too_many_generations": 429,
+    "misconfigured": 500, "model_unavailable": 503, "storage_unavailable": 503, "session_unavailable": 503, "busy": 503,
+    "deadline_exceeded": 504,
+}  # fmt: skip
+
+MESSAGES = [
+    (errors.Unauthorized("expired"), "Unauthorized"),
+    (errors.NoImages(), "No images provided"),
+    (errors.NoPrompt(), "No prompt provided"),
+    (
+        errors.GeminiKeyMissing(),
+        "GEMINI_API_KEY not configured. Please add GEMINI_API_KEY to your .env.local file",
+    ),
+    (errors.NoImage(), "No image was generated"),
+    (errors.Refused(), "No image was generated"),
+    (errors.Internal(), "Failed to generate image"),
+    (errors.ModelFailed(), "Failed to generate image"),
+    (errors.Interrupted(), "Failed to generate image"),
+    (errors.UploadFailed(), "Failed to upload file"),
+]
+
+
+def test_every_code_of_the_contract_has_its_status() -> None:
+    assert {code: errors.STATUS_BY_CODE.get(code) for code in CONTRACT} == CONTRACT
+
+
+@pytest.mark.parametrize(("error", "message"), MESSAGES, ids=[type(error).__name__ for error, _ in MESSAGES])
+def test_the_fixed_messages_do_not_change(error: errors.ImageError, message: str) -> None:
+    assert error.body()["error"] == message
+
+
+def test_a_body_says_whether_trying_again_can_help() -> None:
+    assert errors.ModelUnavailable().body()["retryable"] is True
+    assert errors.Refused().body()["retryable"] is False
+
+
+def test_the_reason_of_a_401_is_not_in_its_body() -> None:
+    assert errors.Unauthorized("bad_signature").body() == {
+        "error": "Unauthorized",
+        "code": "unauthorized",
+        "retryable": False,
+    }

@@ -1,0 +1,81 @@
+"""A request's JSON either becomes a request or is told what is wrong with it, by field."""
+
+import pytest
+
+from image_core.errors import ImageError, InvalidRequest
+from image_core.schemas import MAX_PROMPT_CHARACTERS, GenerateRequest
+
+DEEP = b"[" * 10_000 + b"]" * 10_000
+
+REFUSED: list[tuple[str, bytes, str, str | None]] = [
+    ("nothing", b"", "invalid_json", None),
+    ("not JSON", b"images=1", "invalid_json", None),
+    ("cut off", b'{"images":["a"],"prompt":"x"', "invalid_json", None),
+    ("two values", b'{"images":["a"],"prompt":"x"} {}', "invalid_json", None),
+    ("a byte order mark", b'\xef\xbb\xbf{"images":["a"],"prompt":"x"}', "invalid_json", None),
+    ("UTF-16", '{"images":["a"],"prompt":"x"}'.encode("utf-16"), "invalid_json", None),
+    ("bytes that are no UTF-8", b'{"images":["a"],"prompt":"\xff"}', "invalid_json", None),
+    ("10 000 levels", DEEP, "invalid_json", None),
+    ("10 000 levels in an unknown field", b'{"images":["a"],"prompt":"x","z":' + DEEP + b"}", "invalid_json", None),
+    ("a lone surrogate", b'{"images":["a"],"prompt":"\\ud800"}', "invalid_json", None),
+    ("an array", b"[]", "invalid_request", None),
+    ("null", b"null", "invalid_request", None),
+    ("a string", b'"x"', "invalid_request", None),
+    ("no images", b'{"prompt":"x"}', "no_images", "images"),
+    ("images null", b'{"images":null,"prompt":"x"}', "no_images", "images"),
+    ("images empty", b'{"images":[],"prompt":"x"}', "no_images", "images"),
+    ("images and prompt missing", b"{}", "no_images", "images"),
+    ("images a string", b'{"images":"a","prompt":"x"}', "invalid_request", "images"),
+    ("images an object", b'{"images":{"0":"a"},"prompt":"x"}', "invalid_request", "images"),
+    ("an element a number", b'{"images":["a",3],"prompt":"x"}', "invalid_request", "images[1]"),
+    ("an element null", b'{"images":[null],"prompt":"x"}', "invalid_request", "images[0]"),
+    ("too many images", b'{"images":["a","a","a","a"],"prompt":"x"}', "invalid_request", "images"),
+    ("no prompt", b'{"images":["a"]}', "no_prompt", "prompt"),
+    ("prompt null", b'{"images":["a"],"prompt":null}', "no_prompt", "prompt"),
+    ("prompt blank", b'{"images":["a"],"prompt":" \\n\\t"}', "no_prompt", "prompt"),
+    ("prompt a list", b'{"images":["a"],"prompt":["x"]}', "invalid_request", "prompt"),
+    ("prompt a number", b'{"images":["a"],"prompt":3}', "invalid_request", "prompt"),
+    (
+        "prompt too long",
+        b'{"images":["a"],"prompt":"' + b"x" * (MAX_PROMPT_CHARACTERS + 1) + b'"}',
+        "invalid_request",
+        "prompt",
+    ),
+    ("aspect ratio unknown", b'{"images":["a"],"prompt":"x","aspectRatio":"7:3"}', "invalid_request", "aspectRatio"),
+    ("image size unknown", b'{"images":["a"],"prompt":"x","imageSize":"8K"}', "invalid_request", "imageSize"),
+    ("model a number", b'{"images":["a"],"prompt":"x","model":1}', "invalid_request", "model"),
+    ("a word for a boolean", b'{"images":["a"],"prompt":"x","includeBase64":"no"}', "invalid_request", "includeBase64"),
+]
+
+
+@pytest.mark.parametrize(("body", "code", "field"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_a_wrong_body_is_refused_with_its_field(body: bytes, code: str, field: str | None) -> None:
+    with pytest.raises(ImageError) as caught:
+        GenerateRequest.parse(body, max_images=3)
+    assert caught.value.status == 400
+    assert caught.value.code == code
+    assert isinstance(caught.value, InvalidRequest)
+    assert caught.value.field == field
+
+
+def test_the_fixed_messages_are_exactly_those_that_clients_compare() -> None:
+    for body, message in ((b'{"prompt":"x"}', "No images provided"), (b'{"images":["a"]}', "No prompt provided")):
+        with pytest.raises(ImageError) as caught:
+            GenerateRequest.parse(body, max_images=3)
+        assert caught.value.body()["error"] == message
+
+
+def test_a_refusal_never_repeats_what_was_sent() -> None:
+    with pytest.raises(ImageError) as caught:
+        GenerateRequest.parse(b'{"images":["a"],"prompt":["my secret plan"]}', max_images=3)
+    assert "secret" not in str(caught.value.body()) + str(caught.value)
+
+
+def test_options_are_optional_and_unknown_fields_are_ignored() -> None:
+    request = GenerateRequest.parse(
+        b'{"images":["a","b"],"prompt":" x ","aspectRatio":null,"imageSize":"2K","includeBase64":null,"seed":7}', 3
+    )
+    assert request.images == ("a", "b")
+    assert request.prompt == " x "
+    assert request.options.to_dict() == {"imageSize": "2K"}
+    assert request.include_base64 is True

@@ -1,0 +1,125 @@
+"""A proxy in front of an emulator that can lose, refuse or hold what passes, and say when something passes.
+
+It stands where the network stands: the SDKs' own retries, timeouts and connections are part of every test that uses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+Matches = Callable[[str, str], bool]
+"""(method, path with query) -> whether the rule is meant."""
+
+HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
+
+
+@dataclass(slots=True)
+class Rule:
+    """What happens to matching requests, `times` of them.
+
+    `before` and `after` are awaited when the request has come in, and when the emulator has answered it. Without
+    `deliver` the connection then breaks and the caller never learns what became of its request.
+    """
+
+    matches: Matches
+    times: int = 1
+    forward: bool = True
+    deliver: bool = True
+    before: Callable[[], Awaitable[None]] | None = None
+    after: Callable[[], Awaitable[None]] | None = None
+    hits: int = 0
+    hit: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class FaultyProxy:
+    """`url` is where it listens. `away` makes every connection break, as if nothing listened."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target.rstrip("/")
+        self.url = ""
+        self.away = False
+        self.rules: list[Rule] = []
+        self.seen: list[tuple[str, str]] = []
+        self._session: aiohttp.ClientSession | None = None
+        self._runner: web.AppRunner | None = None
+
+    def rule(self, rule: Rule) -> Rule:
+        self.rules.append(rule)
+        return rule
+
+    async def start(self) -> None:
+        self._session = aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=60))
+        app = web.Application(client_max_size=200_000_000)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        # A request whose caller has died is still the emulator's: what was sent was sent.
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._session is not None:
+            await self._session.close()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        path = request.raw_path
+        body = await request.read()
+        self.seen.append((request.method, path))
+        if self.away:
+            return self._break(request)
+        rule = next(
+            (rule for rule in self.rules if rule.hits < rule.times and rule.matches(request.method, path)), None
+        )
+        if rule is None:
+            return await self._forward(request, path, body)
+        rule.hits += 1
+        rule.hit.set()
+        if rule.before is not None:
+            await rule.before()
+        if not rule.forward:
+            return self._break(request)
+        answer = await self._forward(request, path, body)
+        if rule.after is not None:
+            await rule.after()
+        return answer if rule.deliver else self._break(request)
+
+    def _break(self, request: web.Request) -> web.StreamResponse:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
+
+    async def _forward(self, request: web.Request, path: str, body: bytes) -> web.StreamResponse:
+        assert self._session is not None
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_HEADERS}
+        url = URL(self.target + path, encoded=True)
+        async with self._session.request(request.method, url, headers=headers, data=body) as answer:
+            data = await answer.read()
+            if path == "/":  # the account's description names its own address: callers would go round us
+                data = data.replace(self.target.split("//")[1].encode(), self.url.split("//")[1].encode())
+            kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_HEADERS}
+            if request.method == "HEAD":
+                response = web.Response(status=answer.status, headers=kept)
+                response.content_length = int(answer.headers.get("Content-Length", "0"))
+                return response
+            return web.Response(status=answer.status, headers=kept, body=data)
+
+
+@asynccontextmanager
+async def faulty(target: str) -> AsyncIterator[FaultyProxy]:
+    proxy = FaultyProxy(target)
+    await proxy.start()
+    try:
+        yield proxy
+    finally:
+        await proxy.stop()

@@ -1,0 +1,52 @@
+"""A key is one user's, and the same key with another request is told apart."""
+
+import pytest
+
+from image_core.errors import InvalidRequest
+from image_core.generation.idempotency import checked_key, fingerprint, record_id
+from image_core.schemas import GenerateRequest
+from image_core.user import User
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "é", "a" * 256, "a\tb", "\x7f"])
+def test_a_key_that_is_no_key_is_refused(key: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        checked_key(key)
+    assert caught.value.field == "Idempotency-Key"
+
+
+@pytest.mark.parametrize("key", ["a", "a" * 255, "6f1c-~!/\\%"])
+def test_visible_ascii_is_a_key(key: str) -> None:
+    assert checked_key(key) == key
+    assert checked_key(None) is None
+
+
+def test_the_id_depends_on_user_and_key_and_shows_neither() -> None:
+    ada = record_id(User("ada@example.com"), "one")
+    assert ada == record_id(User("ada@example.com"), "one")
+    assert len({ada, record_id(User("ada@example.com"), "two"), record_id(User("bob@example.com"), "one")}) == 3
+    assert ada.startswith("gen-key-")
+    assert "ada" not in ada
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": ("b", "a")},
+        {"images": ("a",)},
+        {"images": ("ab",)},
+        {"prompt": "y"},
+        {"aspect_ratio": "1:1"},
+        {"image_size": "2K"},
+        {"model": "m"},
+    ],
+    ids=str,
+)
+def test_any_part_that_counts_changes_the_fingerprint(change: dict[str, object]) -> None:
+    request = GenerateRequest.model_construct(images=("a", "b"), prompt="x")
+    assert fingerprint(request) != fingerprint(request.model_copy(update=change))
+
+
+def test_how_the_answer_is_wanted_does_not_change_the_fingerprint() -> None:
+    request = GenerateRequest.model_construct(images=("a",), prompt="x")
+    assert fingerprint(request) == fingerprint(request.model_copy(update={"include_base64": False}))
