@@ -1,0 +1,1 @@
+"""The stack on a developer's machine. Nothing here is imported by the product, and nothing is deployed."""
