@@ -358,6 +358,14 @@ class Interrupted(ModelError):
     retryable = True
 
 
+class BlobMissing(Exception):
+    """Not for callers: there is no blob of that name."""
+
+
+class BlobTooLarge(Exception):
+    """Not for callers: the blob is longer than its reader takes."""
+
+
 def _status_by_code(kind: type[ImageError]) -> dict[str, int]:
     known = {kind.code: kind.status}
     for child in kind.__subclasses__():

@@ -38,7 +38,7 @@ class Machinery:
         self.inflight = InflightBytes(settings.max_inflight_bytes)
         self.model = ModelChain(settings, clock)
         own = _own_addresses(settings, self.blobs.account_url)
-        self.loader = Loader(settings, own, self.blobs, clock)
+        self.loader = Loader(settings, own, self.blobs)
         self.expected = Expected(settings.gemini_models[0])
         self.running = Running(self.records, clock)
         self.reading = Reading(self.blobs, self.pictures, self.records, own)

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from image_core.errors import NotFound, StorageUnavailable
+from image_core.errors import BlobMissing, NotFound, StorageUnavailable
 from image_core.generation.outcome import Outcome
 from image_core.inputs.own import OwnAddresses, resolve
 from image_core.picture import Picture
-from image_core.store.blobs import Blob, BlobMissing, Blobs
+from image_core.store.blobs import Blob, Blobs
 from image_core.store.pictures import Pictures
 from image_core.store.record import Record
 from image_core.store.records import Records

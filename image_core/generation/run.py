@@ -14,7 +14,7 @@ from typing import Protocol
 
 from image_core import sniff
 from image_core.clock import Clock, Deadline, iso, milliseconds
-from image_core.errors import Busy, ImageError, Internal, Interrupted, StorageUnavailable
+from image_core.errors import BlobMissing, Busy, ImageError, Internal, Interrupted, StorageUnavailable
 from image_core.generated import Generated, Options
 from image_core.generation.endings import Endings
 from image_core.generation.expected import Expected
@@ -23,7 +23,6 @@ from image_core.generation.reading import MAX_OUTPUT_BYTES
 from image_core.inflight import Claim, InflightBytes
 from image_core.picture import Picture
 from image_core.settings import Settings
-from image_core.store.blobs import BlobMissing
 from image_core.store.inputs import InputCopies
 from image_core.store.pictures import Pictures
 from image_core.store.record import InputCopy, Record

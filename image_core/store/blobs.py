@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 
-from image_core.errors import Misconfigured, StorageUnavailable
+from image_core.errors import BlobMissing, BlobTooLarge, Misconfigured, StorageUnavailable
 from image_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,18 +27,6 @@ BOUNDS: dict[str, Any] = {
     "connection_timeout": 5,
     "read_timeout": 20,
 }
-
-
-class BlobMissing(Exception):
-    """There is no blob of that name."""
-
-
-class BlobTooLarge(Exception):
-    """The blob is longer than its reader takes; `size` in bytes."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self.size = size
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +108,7 @@ class Blobs:
         except ResourceNotFoundError as error:
             raise BlobMissing from error
         if len(data) > max_bytes:
-            raise BlobTooLarge(download.properties.size)
+            raise BlobTooLarge
         return data
 
     async def read_range(self, container: str, name: str, offset: int, length: int) -> bytes:

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
-from image_core.errors import Internal
+from image_core.errors import BlobMissing, Internal
 from image_core.picture import Picture
 from image_core.settings import Settings
-from image_core.store.blobs import BlobMissing, Blobs
+from image_core.store.blobs import Blobs
 from image_core.store.record import InputCopy
 from image_core.user import User
 

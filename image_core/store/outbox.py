@@ -2,8 +2,9 @@
 
 import json
 
+from image_core.errors import BlobMissing
 from image_core.settings import Settings
-from image_core.store.blobs import BlobMissing, Blobs
+from image_core.store.blobs import Blobs
 from image_core.store.record import Record
 
 MAX_ENTRY_BYTES = 2_000_000

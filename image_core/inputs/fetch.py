@@ -1,0 +1,178 @@
+"""Fetching from strangers: every address is checked at the moment it connects, every hop anew.
+
+The check stands where sockets are made, so that literal addresses, odd ways of writing them, DNS answers that change, and
+redirects all meet it.
+"""
+
+import asyncio
+import logging
+import re
+import socket
+import zlib
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from image_core import __version__
+from image_core.errors import ImageFetchFailed, ImageTooLarge, UrlNotAllowed
+from image_core.inflight import Claim
+from image_core.inputs.addresses import AllowedHosts, refused
+from image_core.inputs.fault import Fault
+from image_core.settings import Settings
+
+log = logging.getLogger("image_core.inputs")
+
+MAX_REDIRECTS = 3
+MAX_CONNECTIONS = 64
+MAX_CONNECTIONS_PER_HOST = 8
+CHUNK_BYTES = 65536
+REDIRECTS = {301, 302, 303, 307, 308}
+OK = 200
+
+# Of the fetch that is under way: the addresses that it was refused. aiohttp tells of a refusal as of any lost connection.
+_refusals: ContextVar[list[str]] = ContextVar("refusals")
+
+_NO_HOST = re.compile(r"[\x00-\x20\x7f<>\"\\^`{|}]")
+
+
+class AddressRefused(OSError):
+    """A socket to a place that we never connect to."""
+
+
+class Fetcher:
+    """Fetches images by address. Two pools of connections: one checks addresses, one is for hosts that are allowed by name."""
+
+    def __init__(self, settings: Settings, resolver: AbstractResolver | None = None) -> None:
+        self._allowed = AllowedHosts(settings.fetch_allow_hosts)
+        self._ports = frozenset(settings.fetch_allow_ports)
+        self._seconds = settings.fetch_timeout_seconds
+        self._max_bytes = settings.max_image_bytes
+        self._resolver = resolver
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+
+    async def fetch(self, url: str, claim: Claim) -> bytes:
+        """The bytes behind an address; `claim` holds them. Raises Fault, Busy."""
+        _refusals.set([])
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._follow(url, claim)
+        except TimeoutError:
+            raise Fault(ImageFetchFailed, f"it took longer than {self._seconds:g} seconds") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if _refusals.get():
+                raise Fault(UrlNotAllowed, "it leads to an address that is never fetched from") from None
+            log.info("a fetch failed: %s", type(error).__name__)
+            raise Fault(ImageFetchFailed, "the server could not be reached, or broke off") from None
+
+    async def _follow(self, url: str, claim: Claim) -> bytes:
+        at = self._checked(url)
+        for _ in range(MAX_REDIRECTS + 1):
+            trusted = self._allowed.by_name(at.host or "")
+            async with self._session(trusted=trusted).get(at, allow_redirects=False) as answer:
+                if answer.status not in REDIRECTS or "Location" not in answer.headers:
+                    return await self._read(answer, claim)
+                at = self._checked(answer.headers["Location"], at)
+        raise Fault(ImageFetchFailed, f"it redirects more than {MAX_REDIRECTS} times")
+
+    def _checked(self, url: str, base: URL | None = None) -> URL:
+        """The address, as far as it can be judged before it is connected to. Raises Fault."""
+        if _NO_HOST.search(url.strip()):
+            raise Fault(UrlNotAllowed, "it is not a valid address")
+        try:
+            parsed = URL(url.strip())
+            parsed = base.join(parsed) if base is not None else parsed
+            host, port = parsed.host, parsed.port
+        except ValueError:
+            raise Fault(UrlNotAllowed, "it is not a valid address") from None
+        if parsed.scheme not in {"http", "https"}:
+            raise Fault(UrlNotAllowed, "only http and https addresses are fetched")
+        if not host or host.strip(".") == "":
+            raise Fault(UrlNotAllowed, "it names no host")
+        if parsed.user is not None or parsed.password is not None:
+            raise Fault(UrlNotAllowed, "an address with a user name is not fetched")
+        known = self._allowed.by_name(host) or self._allowed.by_address(host)
+        if not known and port not in self._ports:
+            raise Fault(UrlNotAllowed, f"port {port} is not fetched from")
+        if not known and _is_literal(host) and refused(host):
+            raise Fault(UrlNotAllowed, "it leads to an address that is never fetched from")
+        return parsed.with_fragment(None)
+
+    async def _read(self, answer: aiohttp.ClientResponse, claim: Claim) -> bytes:
+        if answer.status != OK:
+            raise Fault(ImageFetchFailed, f"the server answered {answer.status}")
+        if (answer.content_length or 0) > self._max_bytes:
+            raise self._too_large()
+        decode = _decoder(answer.headers.get("Content-Encoding", ""))
+        parts: list[bytes] = []
+        size = 0
+        async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
+            for part in decode(chunk, self._max_bytes + 1 - size):
+                size += len(part)
+                if size > self._max_bytes:
+                    raise self._too_large()
+                claim.add(len(part))
+                parts.append(part)
+        return b"".join(parts)
+
+    def _too_large(self) -> Fault:
+        return Fault(ImageTooLarge, f"it has more than {self._max_bytes:,} bytes, which is the limit")
+
+    def _session(self, *, trusted: bool) -> aiohttp.ClientSession:
+        if trusted not in self._sessions:
+            connector = aiohttp.TCPConnector(
+                limit=MAX_CONNECTIONS,
+                limit_per_host=MAX_CONNECTIONS_PER_HOST,
+                resolver=self._resolver,
+                use_dns_cache=False,  # the address that is checked is the one that is connected to, whatever DNS says next
+                socket_factory=None if trusted else self._guarded_socket,
+            )
+            self._sessions[trusted] = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                auto_decompress=False,
+                headers={
+                    "User-Agent": f"catafract-image-api/{__version__}",
+                    "Accept": "image/*",
+                    "Accept-Encoding": "identity",
+                },
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._seconds, sock_read=self._seconds),
+            )
+        return self._sessions[trusted]
+
+    def _guarded_socket(self, address: tuple[object, ...]) -> socket.socket:
+        family, kind, protocol, _, target = address
+        host = target[0]  # type: ignore[index] # (host, port, …) of getaddrinfo
+        if refused(host) and not self._allowed.by_address(host):
+            _refusals.get().append(host)
+            raise AddressRefused("this address is never fetched from")
+        return socket.socket(family, kind, protocol)  # type: ignore[arg-type] # as getaddrinfo gave them
+
+    async def close(self) -> None:
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+
+
+def _is_literal(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+def _decoder(encoding: str) -> Callable[[bytes, int], Iterable[bytes]]:
+    name = encoding.strip().lower()
+    if name in {"", "identity"}:
+        return lambda chunk, _: (chunk,)
+    if name not in {"gzip", "x-gzip", "deflate"}:
+        raise Fault(ImageFetchFailed, "the server sent it in an encoding that was not asked for")
+    inflater = zlib.decompressobj(wbits=47)
+
+    def decode(chunk: bytes, room: int) -> Iterable[bytes]:
+        try:
+            yield inflater.decompress(chunk, room)  # no more than there is room for, however much was packed
+        except zlib.error:
+            raise Fault(ImageFetchFailed, "the server sent broken compressed data") from None
+
+    return decode

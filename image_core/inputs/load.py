@@ -1,0 +1,127 @@
+"""All inputs of a request: loaded at the same time, in their order, each made into a picture that a model takes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from image_core.errors import BlobMissing, BlobTooLarge, ImageTooLarge, InvalidImage
+from image_core.inflight import Claim
+from image_core.inputs.convert import prepared
+from image_core.inputs.fault import Fault
+from image_core.inputs.fetch import Fetcher
+from image_core.inputs.own import BlobReader, OwnAddresses, OwnBlob, own_blob
+from image_core.inputs.parse import Inline, parse
+from image_core.picture import Picture
+from image_core.settings import Settings
+from image_core.user import User
+
+DECODES_AT_ONCE = 2
+"""A decoded image takes four bytes a pixel and more: two of them are what a small instance can hold."""
+
+T = TypeVar("T")
+
+BASE64_PER_BYTE = 4 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedInput:
+    """A picture, and the address it came from without query, fragment and user; None where it came with the request."""
+
+    picture: Picture
+    address: str | None
+
+
+class Loader:
+    """One for the process: it keeps the connections, and the bound on decoding."""
+
+    def __init__(
+        self, settings: Settings, own: OwnAddresses, blobs: BlobReader, fetcher: Fetcher | None = None
+    ) -> None:
+        self._settings = settings
+        self._own = own
+        self._blobs = blobs
+        self._fetcher = fetcher or Fetcher(settings)
+        self._decoding = asyncio.Semaphore(DECODES_AT_ONCE)
+
+    async def load_all(self, images: Sequence[str], user: User, claim: Claim) -> tuple[LoadedInput, ...]:
+        """Every input, in order; `claim` holds their bytes. The same string twice is loaded once.
+
+        Raises the InputError of the first that failed, Busy, StorageUnavailable; the others are then given up.
+        """
+        first_places: dict[str, int] = {}
+        for index, text in enumerate(images):
+            first_places.setdefault(text, index)
+        tasks = {
+            text: asyncio.create_task(self._placed(index, partial(self._load, text, user, claim)))
+            for text, index in first_places.items()
+        }
+        try:
+            done, _ = await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        for task in tasks.values():  # in the order of their places
+            if task in done and (error := task.exception()) is not None:
+                raise error
+        return tuple(tasks[text].result() for text in images)
+
+    async def load_upload(self, data: bytes, claim: Claim) -> Picture:
+        """A file that was uploaded, checked and prepared as an input is. Raises InputError, Busy."""
+        return await self._placed(0, partial(self._prepare, data, claim))
+
+    async def _placed(self, index: int, load: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await load()
+        except Fault as fault:
+            raise fault.kind(index, fault.details) from fault
+
+    async def _load(self, text: str, user: User, claim: Claim) -> LoadedInput:
+        source = parse(text)
+        if isinstance(source, Inline):
+            expected = int(len(source.payload) / BASE64_PER_BYTE) if source.base64 else len(source.payload)
+            claim.add(expected)
+            data = await asyncio.to_thread(source.decode)
+            return LoadedInput(await self._prepare(data, claim, held=expected), None)
+        own = own_blob(source.url, user, self._own)
+        if own is not None:
+            data = await self._read_own(own)
+            claim.add(len(data))
+        else:
+            data = await self._fetcher.fetch(source.url, claim)
+        return LoadedInput(await self._prepare(data, claim, held=len(data)), shown(source.url))
+
+    async def _read_own(self, own: OwnBlob) -> bytes:
+        try:
+            return await self._blobs.read(own.container, own.name, self._settings.max_image_bytes)
+        except BlobMissing as error:
+            raise Fault(InvalidImage, "there is no such picture") from error
+        except BlobTooLarge as error:
+            raise self._too_large() from error
+
+    def _too_large(self) -> Fault:
+        return Fault(ImageTooLarge, f"it has more than {self._settings.max_image_bytes:,} bytes, which is the limit")
+
+    async def _prepare(self, data: bytes, claim: Claim, held: int = 0) -> Picture:
+        """Off the event loop, two at a time. Afterwards `claim` holds the picture instead of the bytes it was made from."""
+        if len(data) > self._settings.max_image_bytes:
+            raise self._too_large()
+        async with self._decoding:
+            picture = await asyncio.to_thread(
+                prepared, data, self._settings.max_image_pixels, self._settings.max_decoded_pixels
+            )
+        claim.give_back(held)
+        claim.add(len(picture.data))
+        return picture
+
+    async def close(self) -> None:
+        await self._fetcher.close()
+
+
+def shown(url: str) -> str:
+    """An address as it is kept and shown: without what may be a secret."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rsplit("@", 1)[-1], parts.path, "", ""))
