@@ -1,0 +1,171 @@
+"""One call of a Gemini model: through the SDK's async client, with none of its own retries, its failures told apart."""
+
+import asyncio
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from image_core.errors import GeminiKeyMissing
+from image_core.model.reply import Reply, read
+from image_core.picture import Picture
+from image_core.settings import Settings
+
+if TYPE_CHECKING:
+    from google import genai
+
+RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
+ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
+KEY_REASONS = {"API_KEY_INVALID", "API_KEY_EXPIRED", "API_KEY_SERVICE_BLOCKED", "API_KEY_HTTP_REFERRER_BLOCKED"}
+
+
+class CallFailed(Exception):
+    """The service did not answer with a reply.
+
+    `status` is the HTTP status, None where there was none (`lost`: the connection broke; else the answer made no sense).
+    """
+
+    def __init__(
+        self,
+        status: int | None,
+        *,
+        lost: bool = False,
+        key_refused: bool = False,
+        retry_seconds: float | None = None,
+    ) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+        self.lost = lost
+        self.key_refused = key_refused
+        self.retry_seconds = retry_seconds
+
+
+class Gemini:
+    """The client of the process: made at the first call, kept with its connections."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: genai.Client | None = None
+        self._making = asyncio.Lock()
+
+    async def _connected(self) -> "genai.Client":
+        if self._client is None:
+            async with self._making:
+                if self._client is None:
+                    # The import takes up to a second: other requests go on meanwhile.
+                    self._client = await asyncio.to_thread(_make_client, self._settings)
+        return self._client
+
+    async def generate(
+        self,
+        model: str,
+        pictures: Sequence[Picture],
+        prompt: str,
+        *,
+        aspect_ratio: str | None,
+        image_size: str | None,
+        seconds: float,
+    ) -> Reply:
+        """Ask once, for at most `seconds` (at least 10: the service refuses less). Raises CallFailed, TimeoutError."""
+        client = await self._connected()
+        from google.genai import errors, types  # noqa: PLC0415 - there once the client is
+
+        # The service wants the images first and the prompt last.
+        parts = [types.Part.from_bytes(data=picture.data, mime_type=picture.mime_type) for picture in pictures]
+        config = types.GenerateContentConfig(
+            response_modalities=["TEXT", "IMAGE"],
+            image_config=types.ImageConfig(aspect_ratio=aspect_ratio, image_size=image_size)
+            if aspect_ratio or image_size
+            else None,
+            http_options=types.HttpOptions(timeout=int(seconds * 1000)),
+        )
+        contents = [types.Content(role="user", parts=[*parts, types.Part.from_text(text=prompt)])]
+        try:
+            async with asyncio.timeout(seconds):
+                response = await client.aio.models.generate_content(model=model, contents=contents, config=config)
+        except errors.APIError as error:
+            raise _api_failure(error) from None
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise CallFailed(None, lost=True) from error
+        except (ValueError, TypeError, AttributeError, KeyError, OSError) as error:
+            # What the SDK raises for a body that is not a reply: no JSON, broken base64, another shape.
+            raise CallFailed(None) from error
+        return await asyncio.to_thread(read, response, model)
+
+    async def exists(self, model: str) -> None:
+        """Whether the model answers to its name, which costs nothing. Raises CallFailed."""
+        client = await self._connected()
+        from google.genai import errors  # noqa: PLC0415 - there once the client is
+
+        try:
+            await client.aio.models.get(model=model)
+        except errors.APIError as error:
+            raise _api_failure(error) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise CallFailed(None, lost=True) from error
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise CallFailed(None) from error
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aio.aclose()
+            client.close()
+
+
+def _make_client(settings: Settings) -> "genai.Client":
+    from google import genai  # noqa: PLC0415 - up to a second of import, paid by the first call only
+    from google.genai import types  # noqa: PLC0415 - the same
+
+    if settings.gemini_api_key is None:
+        raise GeminiKeyMissing
+    # A value that the SDK does not know yet is data to us, and no reason to write to the log at every reply.
+    warnings.filterwarnings("ignore", message=".* is not a valid ", category=UserWarning, module=r"google\.genai")
+    return genai.Client(
+        api_key=settings.gemini_api_key.get_secret_value(),
+        vertexai=False,
+        http_options=types.HttpOptions(
+            base_url=settings.gemini_base_url,
+            # Without this, a connection that breaks costs a hidden sleep of up to 10 s and one more call that is paid for.
+            retry_options=types.HttpRetryOptions(attempts=1),
+        ),
+    )
+
+
+def _api_failure(error: Any) -> CallFailed:
+    details = list(_details(error.details))
+    return CallFailed(
+        error.code if isinstance(error.code, int) else None,
+        key_refused=any(
+            detail.get("@type") == ERROR_INFO and detail.get("reason") in KEY_REASONS for detail in details
+        ),
+        retry_seconds=next(
+            (
+                seconds
+                for detail in details
+                if detail.get("@type") == RETRY_INFO and (seconds := _seconds(detail.get("retryDelay"))) is not None
+            ),
+            None,
+        ),
+    )
+
+
+def _details(body: Any) -> Iterable[dict[str, Any]]:
+    """The `details` of a google.rpc.Status, wherever the SDK left them."""
+    status = body.get("error", body) if isinstance(body, dict) else {}
+    found = status.get("details") if isinstance(status, dict) else None
+    return (detail for detail in found if isinstance(detail, dict)) if isinstance(found, list) else ()
+
+
+def _seconds(delay: Any) -> float | None:
+    """A protobuf Duration in JSON: `17s`, `0.5s`."""
+    if not isinstance(delay, str) or not delay.endswith("s"):
+        return None
+    try:
+        seconds = float(delay[:-1])
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < 1_000_000 else None  # noqa: PLR2004 - neither is NaN
