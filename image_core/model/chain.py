@@ -88,7 +88,8 @@ class ModelChain:
         return dict(self._gone)
 
     def _order(self, options: Options) -> list[tuple[str, str | None]]:
-        """The models to ask and the size to ask each for. A model that cannot do the size waits behind those that can."""
+        """The models to ask, and the size to ask each for. One that cannot do the size is left out, unless it was asked for
+        by name or none of them can."""
         models = [options.model] if options.model else []
         models += [model for model in self._models if model != options.model]
         gone = self.retired()
