@@ -1,0 +1,25 @@
+"""The keys that NextAuth derives from its secret: for verifying here, and for the local sign-in that makes sessions.
+
+NextAuth v4 (packages/next-auth/src/jwt) and @auth/core (packages/core/src/jwt.ts): HKDF-SHA256 (RFC 5869).
+"""
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+GCM, CBC = "A256GCM", "A256CBC-HS512"
+KEY_BYTES = {GCM: 32, CBC: 64}
+
+
+def v4_key(secret: str, salt: str = "") -> bytes:
+    """For A256GCM: 32 bytes. `salt` only where the front end sets one."""
+    info = f"NextAuth.js Generated Encryption Key ({salt})" if salt else "NextAuth.js Generated Encryption Key"
+    return _hkdf(secret, salt, info, KEY_BYTES[GCM])
+
+
+def v5_key(secret: str, cookie: str, enc: str) -> bytes:
+    """For the cookie of that name: 64 bytes for A256CBC-HS512, 32 for A256GCM."""
+    return _hkdf(secret, cookie, f"Auth.js Generated Encryption Key ({cookie})", KEY_BYTES[enc])
+
+
+def _hkdf(secret: str, salt: str, info: str, length: int) -> bytes:
+    return HKDF(algorithm=SHA256(), length=length, salt=salt.encode(), info=info.encode()).derive(secret.encode())
