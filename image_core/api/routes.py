@@ -1,7 +1,6 @@
 """The one table of routes, and the edge where every error becomes an answer."""
 
 import logging
-import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ from image_core.errors import (
     Unauthorized,
     UploadFailed,
 )
+from image_core.telemetry import where
 from image_core.user import User
 
 log = logging.getLogger("image_core.api")
@@ -91,7 +91,7 @@ class Api:
             _log_error(error)
             response = error_response(error)
         except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets an answer of the contract
-            log.error("unexpected %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))  # noqa: TRY400 - the message may hold what the caller sent
+            log.error("unexpected %s", where(error))  # noqa: TRY400 - its message may hold what the caller sent
             response = error_response(UploadFailed() if request.path == "upload" else Internal())
         try:
             cors = self._resources.guard.cors_headers(request)

@@ -27,6 +27,7 @@ from image_core.store.inputs import InputCopies
 from image_core.store.pictures import Pictures
 from image_core.store.record import InputCopy, Record
 from image_core.store.records import Changed, Records
+from image_core.telemetry import where
 from image_core.user import User
 
 log = logging.getLogger("image_core.generation")
@@ -184,8 +185,8 @@ class Runner:
             generated = await self._model.generate(held.pictures, record.prompt, record.options, deadline)
         except ImageError as error:
             return Outcome(await self._endings.fail(record, error, lease.remaining()))
-        except Exception as error:
-            log.exception("a generation broke", extra={"generation": record.id})
+        except Exception as error:  # noqa: BLE001 - the edge of a generation: a bug must not leave it running for ever
+            log.error("generation %s broke: %s", record.id, where(error))  # noqa: TRY400 - its message may hold what was sent
             broken = Internal(type(error).__name__)
             return Outcome(await self._endings.fail(record, broken, lease.remaining()))
         finally:

@@ -60,7 +60,7 @@ class Standin:
         reply = Scripted(*refusal) if refusal else self.script.next(model)
         parts = [part for content in asked.get("contents", []) for part in content.get("parts", [])]
         prompt = " ".join(part["text"] for part in parts if "text" in part)
-        inputs = [base64.b64decode(part["inlineData"]["data"]) for part in parts if "inlineData" in part]
+        inputs = [_decoded(part["inlineData"]["data"]) for part in parts if "inlineData" in part]
         config = asked.get("generationConfig", {}).get("imageConfig") or {}
         body = reply.body
         if body is None and reply.status == 200:  # noqa: PLR2004 - the script says nothing else
@@ -101,6 +101,11 @@ class Standin:
         self.script.clear()
         self.calls.clear()
         return web.json_response({})
+
+
+def _decoded(data: str) -> bytes:
+    """Either alphabet, as protobuf's JSON takes it: the SDK writes the URL-safe one."""
+    return base64.b64decode(data.replace("-", "+").replace("_", "/"))
 
 
 def _model(name: str) -> dict[str, Any]:

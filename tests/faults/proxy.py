@@ -103,7 +103,11 @@ class FaultyProxy:
         assert self._session is not None
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_HEADERS}
         url = URL(self.target + path, encoded=True)
-        async with self._session.request(request.method, url, headers=headers, data=body) as answer:
+        # What the caller signed goes on as it came: nothing added, nothing left out.
+        added = ("Content-Type", "User-Agent", "Accept", "Accept-Encoding")
+        async with self._session.request(
+            request.method, url, headers=headers, data=body or None, skip_auto_headers=added
+        ) as answer:
             data = await answer.read()
             if path == "/":  # the account's description names its own address: callers would go round us
                 data = data.replace(self.target.split("//")[1].encode(), self.url.split("//")[1].encode())
