@@ -7,7 +7,7 @@ from image_core.generation.outcome import Outcome
 from image_core.inputs.own import OwnAddresses, resolve
 from image_core.picture import Picture
 from image_core.store.blobs import Blob, Blobs
-from image_core.store.pictures import Pictures
+from image_core.store.pictures import Pictures, proof
 from image_core.store.record import Record
 from image_core.store.records import Records
 from image_core.user import User
@@ -55,7 +55,7 @@ class Reading:
         except BlobMissing:
             raise NotFound from None
         in_own_folder = f"{user.folder}/" in path
-        if not in_own_folder and blob.metadata.get("user") != user.folder:
+        if not in_own_folder and blob.metadata.get("proof") != proof(user, name):
             raise NotFound
         return Opened(container, blob)
 

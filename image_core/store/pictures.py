@@ -1,5 +1,6 @@
 """The pictures that were made, and uploads: where they lie, under which address, and that no write replaces another's."""
 
+import hashlib
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -51,7 +52,7 @@ class Pictures:
             picture.data,
             picture.mime_type,
             overwrite=False,
-            metadata={"user": user.folder, "owner": owner},
+            metadata={"proof": proof(user, name), "owner": owner},
             cache_control=FOREVER,
         )
         if not written:
@@ -67,7 +68,7 @@ class Pictures:
             picture.data,
             picture.mime_type,
             overwrite=True,  # the name is random: whatever is there is this very write
-            metadata={"user": user.folder},
+            metadata={"proof": proof(user, name)},
             cache_control=FOREVER,
         )
         return self.url(name)
@@ -90,6 +91,11 @@ class Pictures:
         """Delete every picture with this stem."""
         for blob in await self._blobs.find(self._container, self._path(user, f"{stem}.")):
             await self._blobs.delete(self._container, blob.name)
+
+
+def proof(user: User, name: str) -> str:
+    """Whose picture it is, as its blob says it: anybody may read that of a public one, so it names nobody and links nothing."""
+    return hashlib.sha256(f"{user.id}\0{name}".encode()).hexdigest()[:32]
 
 
 def _name(blob: Blob) -> str:

@@ -1,0 +1,60 @@
+# The project's commands. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+RIGHT := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	$$name -c '$(RIGHT)' 2>/dev/null && command -v $$name && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+export PORT FRONT_PORT AZURITE_BLOB_PORT AZURITE_QUEUE_PORT AZURITE_TABLE_PORT COSMOS_PORT GEMINI_PORT IMAGE PROMPT
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+help: ## Say what there is.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+run: local-setup ## Start the whole stack on this machine; Ctrl-C ends it.
+	@exec $(BIN)/python -m local.stack
+
+demo: local-setup ## Make one picture: make demo IMAGE=photo.jpg PROMPT="a pencil sketch"
+	@$(BIN)/python -m local.demo
+
+test: setup ## Run every test.
+	@$(BIN)/python -m pytest
+
+test-unit: setup ## Run the tests that start nothing.
+	@$(BIN)/python -m pytest -m "not emulators and not e2e"
+
+check: setup ## Lint, format, types, layers, sizes.
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python checks/sizes.py
+
+format: setup ## Put the code into its form.
+	@$(BIN)/python -m ruff check --fix .
+	@$(BIN)/python -m ruff format .
+
+lock: setup ## Compile the requirements anew from pyproject.toml.
+	@$(BIN)/python checks/lock.py
+
+clean: ## Remove what the other commands made.
+	@rm -rf $(VENV) .venv-3.13 .local local/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
+
+local-setup: $(VENV)/.python ## (part of run and demo)
+	@$(PYTHON) checks/install.py $(BIN)/python requirements-local.txt requirements-dev.txt
+	@$(BIN)/python -m local.node
+
+setup: $(VENV)/.python ## (part of test and check)
+	@$(PYTHON) checks/install.py $(BIN)/python requirements-dev.txt
+	@$(BIN)/python -m local.node
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed, and none is on PATH (or set PYTHON)" >&2; exit 1; }
+	@$(PYTHON) -c '$(RIGHT)' || \
+		{ echo "make: Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is another: set PYTHON" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+.PHONY: help run demo test test-unit check format lock clean local-setup setup

@@ -1,0 +1,145 @@
+"""Errors that a caller can see: each knows its status, its code, and whether the same request can succeed later.
+
+ImageError
+├── InvalidRequest              400  which field
+│   ├── InvalidJson             400
+│   ├── NoImages, NoPrompt      400
+│   └── NoFile                  400
+├── InputError                       which image, from 0
+│   ├── InvalidImage            400
+│   ├── ImageFetchFailed        400
+│   ├── UrlNotAllowed           400
+│   ├── ImageTooLarge           413
+│   └── UnsupportedImage        415
+├── RequestTooLarge             413
+├── UnsupportedMediaType        415
+├── Unauthorized                401  the reason is for the log alone
+├── CrossSite                   403
+├── NotFound, MethodNotAllowed  404, 405
+├── IdempotencyMismatch         422
+├── TooManyGenerations          429
+├── Unavailable                 503  when to come back
+│   ├── Busy                    503
+│   ├── StorageUnavailable      503
+│   └── SessionUnavailable      503
+├── Misconfigured               500
+│   └── GeminiKeyMissing        500
+├── UploadFailed                500
+├── Internal                    500
+└── ModelError                       every attempt that was made
+    ├── NoImage                 500  what the model said, finish reason
+    │   └── Refused             500
+    ├── ModelFailed             500
+    │   └── ModelAuthFailed     500
+    ├── RateLimited             429
+    ├── ModelUnavailable        503
+    ├── DeadlineExceeded        504
+    └── Interrupted             500  its process died; a retry runs it again
+
+The messages of 401, NoImages, NoPrompt, GeminiKeyMissing, NoImage and "Failed to generate image" are fixed: existing
+front ends compare them.
+"""
+
+from image_core.errors.base import (
+    ImageError,
+)
+from image_core.errors.inputs import (
+    ImageFetchFailed,
+    ImageTooLarge,
+    InputError,
+    InvalidImage,
+    UnsupportedImage,
+    UrlNotAllowed,
+)
+from image_core.errors.model import (
+    DeadlineExceeded,
+    Interrupted,
+    ModelAuthFailed,
+    ModelError,
+    ModelFailed,
+    ModelUnavailable,
+    NoImage,
+    RateLimited,
+    Refused,
+)
+from image_core.errors.request import (
+    CrossSite,
+    IdempotencyMismatch,
+    InvalidJson,
+    InvalidRequest,
+    MethodNotAllowed,
+    NoFile,
+    NoImages,
+    NoPrompt,
+    NotFound,
+    RequestTooLarge,
+    TooManyGenerations,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from image_core.errors.service import (
+    BlobMissing,
+    BlobTooLarge,
+    Busy,
+    GeminiKeyMissing,
+    Internal,
+    Misconfigured,
+    SessionUnavailable,
+    StorageUnavailable,
+    Unavailable,
+    UploadFailed,
+)
+
+__all__ = [
+    "STATUS_BY_CODE",
+    "BlobMissing",
+    "BlobTooLarge",
+    "Busy",
+    "CrossSite",
+    "DeadlineExceeded",
+    "GeminiKeyMissing",
+    "IdempotencyMismatch",
+    "ImageError",
+    "ImageFetchFailed",
+    "ImageTooLarge",
+    "InputError",
+    "Internal",
+    "Interrupted",
+    "InvalidImage",
+    "InvalidJson",
+    "InvalidRequest",
+    "MethodNotAllowed",
+    "Misconfigured",
+    "ModelAuthFailed",
+    "ModelError",
+    "ModelFailed",
+    "ModelUnavailable",
+    "NoFile",
+    "NoImage",
+    "NoImages",
+    "NoPrompt",
+    "NotFound",
+    "RateLimited",
+    "Refused",
+    "RequestTooLarge",
+    "SessionUnavailable",
+    "StorageUnavailable",
+    "TooManyGenerations",
+    "Unauthorized",
+    "Unavailable",
+    "UnsupportedImage",
+    "UnsupportedMediaType",
+    "UploadFailed",
+    "UrlNotAllowed",
+]
+
+
+def _status_by_code(kind: type[ImageError]) -> dict[str, int]:
+    known = {kind.code: kind.status}
+    for child in kind.__subclasses__():
+        known |= _status_by_code(child)
+    return known
+
+
+STATUS_BY_CODE: dict[str, int] = _status_by_code(ImageError)
+"""The status of each code, for an error that was kept in a record and is answered again."""

@@ -1,0 +1,101 @@
+"""What is wrong with a request, or with who sends it."""
+
+from typing import Any
+
+from image_core.errors.base import ImageError
+
+
+class InvalidRequest(ImageError):
+    """The request is wrong in itself. `field` names the part, in the wire's words (`images[2]`)."""
+
+    status = 400
+    code = "invalid_request"
+    message = "The request is not valid"
+
+    def __init__(self, details: str | None = None, *, field: str | None = None, message: str | None = None) -> None:
+        super().__init__(details, message=message)
+        self.field = field
+
+    def fields(self) -> dict[str, Any]:
+        return {} if self.field is None else {"field": self.field}
+
+
+class InvalidJson(InvalidRequest):
+    code = "invalid_json"
+    message = "The request body is not valid JSON"
+
+
+class NoImages(InvalidRequest):
+    code = "no_images"
+    message = "No images provided"
+
+
+class NoPrompt(InvalidRequest):
+    code = "no_prompt"
+    message = "No prompt provided"
+
+
+class NoFile(InvalidRequest):
+    code = "no_file"
+    message = "No file provided"
+
+
+class RequestTooLarge(ImageError):
+    status = 413
+    code = "request_too_large"
+    message = "The request is too large"
+
+
+class UnsupportedMediaType(ImageError):
+    status = 415
+    code = "unsupported_media_type"
+    message = "The content type is not supported"
+
+
+class Unauthorized(ImageError):
+    """No session, or one that does not verify. `reason` is a code for the log; the caller never learns it."""
+
+    status = 401
+    code = "unauthorized"
+    message = "Unauthorized"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+class CrossSite(ImageError):
+    status = 403
+    code = "cross_site"
+    message = "Requests from another site are not accepted"
+
+
+class NotFound(ImageError):
+    status = 404
+    code = "not_found"
+    message = "Not found"
+
+
+class MethodNotAllowed(ImageError):
+    """`allowed` goes into the `Allow` header."""
+
+    status = 405
+    code = "method_not_allowed"
+    message = "Method not allowed"
+
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"Use {', '.join(allowed)}")
+        self.allowed = allowed
+
+
+class IdempotencyMismatch(ImageError):
+    status = 422
+    code = "idempotency_mismatch"
+    message = "This Idempotency-Key was used with a different request"
+
+
+class TooManyGenerations(ImageError):
+    status = 429
+    code = "too_many_generations"
+    retryable = True
+    message = "Too many generations are running"

@@ -1,0 +1,125 @@
+"""An app as the host reads it: `function_app.py`, `host.json`, `local.settings.json`."""
+
+import importlib
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import azure.functions as func
+
+TRIGGERS = {"httpTrigger", "timerTrigger", "queueTrigger"}
+OUTPUTS = {"http", "queue"}
+
+
+class CannotServe(RuntimeError):
+    """The app cannot be served; the message is one line for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One function: what starts it, what it writes, and the code."""
+
+    name: str
+    call: Callable[..., Any]
+    trigger: dict[str, Any]
+    outputs: tuple[dict[str, Any], ...]
+    """Without the HTTP response."""
+    arguments: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    root: Path
+    functions: tuple[Function, ...]
+    host: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def route_prefix(self) -> str:
+        prefix: str = self.extension("http").get("routePrefix", "api")
+        return prefix.strip("/")
+
+    def extension(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.host.get("extensions", {}).get(name, {})
+        return found
+
+
+def load(root: Path) -> Application:
+    """The app in `root`. Its local settings go into the environment, where nothing is set by that name.
+
+    Raises CannotServe.
+    """
+    host = _json(root / "host.json")
+    settings = root / "local.settings.json"
+    for name, value in (_json(settings).get("Values", {}) if settings.exists() else {}).items():
+        os.environ.setdefault(name, str(value))
+    sys.path.insert(0, str(root))
+    try:
+        module = importlib.import_module("function_app")
+    except Exception as error:
+        raise CannotServe(f"function_app.py does not load: {type(error).__name__}: {error}") from error
+    apps = [value for value in vars(module).values() if isinstance(value, func.FunctionApp)]
+    if len(apps) != 1:
+        raise CannotServe(f"function_app.py must have one FunctionApp at its top level, not {len(apps)}")
+    return Application(root, tuple(map(_function, apps[0].get_functions())), host)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        parsed = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CannotServe(f"{path.name} is missing in {path.parent}") from None
+    except ValueError as error:
+        raise CannotServe(f"{path.name} is not valid JSON: {error}") from None
+    if not isinstance(parsed, dict):
+        raise CannotServe(f"{path.name} is not a JSON object")
+    return parsed
+
+
+def _function(declared: Any) -> Function:
+    bindings = [_plain(binding.get_dict_repr()) for binding in declared.get_bindings()]
+    triggers = [binding for binding in bindings if binding["type"].endswith("Trigger")]
+    outputs = [binding for binding in bindings if binding not in triggers]
+    name: str = declared.get_function_name()
+    for binding in bindings:
+        if binding["type"] not in TRIGGERS | OUTPUTS:
+            raise CannotServe(f"function {name}: this host does not know the binding {binding['type']}")
+    call = declared.get_user_function()
+    code = call.__code__
+    return Function(
+        name,
+        call,
+        triggers[0],
+        tuple(binding for binding in outputs if binding["type"] != "http"),
+        frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]),
+    )
+
+
+def _plain(binding: dict[str, Any]) -> dict[str, Any]:
+    """The binding as its JSON has it: names of enums, not enums."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(item) for item in value]
+        if isinstance(value, Enum):
+            return value.name.lower() if value.__class__.__name__ == "BindingDirection" else value.value
+        return value
+
+    return {name: plain(value) for name, value in binding.items()}
+
+
+def resolved(text: str) -> str:
+    """`%NAME%` replaced by the app setting of that name. Raises CannotServe where it is not set."""
+
+    def setting(match: re.Match[str]) -> str:
+        try:
+            return os.environ[match[1]]
+        except KeyError:
+            raise CannotServe(f"the app setting {match[1]} is not set, which a binding needs") from None
+
+    return re.sub(r"%([^%]+)%", setting, text)

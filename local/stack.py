@@ -1,0 +1,198 @@
+"""The whole stack on this machine: `python -m local.stack`. Ctrl-C ends all of it."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import requests
+
+from local import config, nextauth
+from local.emulators import DidNotStart, azurite, cosmosdb, running, taken, wait_for_port
+from local.node import NodeMissing
+from local.provision import provision
+from local.show import data_url
+
+START_SECONDS = 60.0
+TAIL_LINES = 15
+SAMPLE = Path(__file__).parent / "samples" / "coffee.jpg"
+OK = 200
+
+
+class CannotStart(RuntimeError):
+    """The stack cannot be started; the message is one line that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What is running, and where."""
+
+    configuration: config.Config
+    processes: dict[str, subprocess.Popen[bytes]]
+    logs: Path
+
+    @property
+    def front(self) -> str:
+        return f"http://localhost:{self.configuration.ports['FRONT_PORT']}"
+
+    @property
+    def api(self) -> str:
+        return f"http://localhost:{self.configuration.ports['PORT']}/api"
+
+    def cookie(self, email: str = nextauth.DEFAULT_USER["email"]) -> str:
+        """A development session, as a `Cookie` header."""
+        user = {**nextauth.DEFAULT_USER, "email": email}
+        secret = self.configuration.environment["NEXTAUTH_SECRET"]
+        return nextauth.cookie_header(nextauth.session_cookies(secret, user, datetime.now(UTC)))
+
+    def ended(self) -> str | None:
+        """The name of a program that has ended by itself, with the end of its log."""
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                return f"{name} ended with code {process.returncode}\n{tail(self.logs / f'{name}.log')}"
+        return None
+
+
+def tail(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return "\n".join(f"    {line}" for line in lines[-TAIL_LINES:])
+
+
+@contextlib.contextmanager
+def started(configuration: config.Config, logs: Path) -> Iterator[Stack]:
+    """The stack, healthy. Raises CannotStart. What `configuration` does not emulate is not started."""
+    _check_ports(configuration)
+    logs.mkdir(parents=True, exist_ok=True)
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    ports = configuration.ports
+    with contextlib.ExitStack() as stack:
+
+        def start(name: str, command: list[str], port: int) -> None:
+            log = logs / f"{name}.log"
+            processes[name] = stack.enter_context(running(command, log=log))
+            wait_for_port(port, processes[name], name, log)
+
+        try:
+            if configuration.emulate_storage:
+                stack.enter_context(azurite(configuration.azurite, log=logs / "azurite.log"))
+            if configuration.emulate_cosmos:
+                stack.enter_context(cosmosdb(ports["COSMOS_PORT"], log=logs / "cosmos.log"))
+            provision(*_emulated(configuration), public=os.environ.get("IMAGE_ACCESS", "public") == "public")
+            if configuration.emulate_gemini:
+                options = ["--port", str(ports["GEMINI_PORT"]), "--latency", str(configuration.latency)]
+                start("gemini", [sys.executable, "-m", "local.gemini", *options], ports["GEMINI_PORT"])
+            # The host and what it loads read their settings from the environment that they are started in.
+            os.environ.update(configuration.environment)
+            start("functions", _host(ports["PORT"]), ports["PORT"])
+            options = ["--port", str(ports["FRONT_PORT"]), "--api", f"http://127.0.0.1:{ports['PORT']}"]
+            start("front", [sys.executable, "-m", "local.front", *options], ports["FRONT_PORT"])
+            found = Stack(configuration, processes, logs)
+            _wait_until_healthy(found)
+        except (DidNotStart, NodeMissing) as error:
+            logged = [logs / f"{name}.log" for name in processes]
+            raise CannotStart(f"{error}\n{tail(logged[-1]) if logged else ''}".rstrip()) from error
+        yield found
+
+
+def _emulated(configuration: config.Config) -> tuple[str | None, str | None]:
+    environment = configuration.environment
+    return (
+        environment.get("AZURE_COSMOS_CONNECTION_STRING") if configuration.emulate_cosmos else None,
+        environment.get("AZURE_STORAGE_CONNECTION_STRING") if configuration.emulate_storage else None,
+    )
+
+
+def _check_ports(configuration: config.Config) -> None:
+    for name, port in configuration.used_ports.items():
+        if taken(port):
+            raise CannotStart(f"port {port} is taken: set {name} to another, as in `make run {name}={port + 10}`")
+
+
+def _host(port: int) -> list[str]:
+    """Azure's own host where it is installed, else ours."""
+    func = shutil.which("func") or shutil.which("func", path=str(config.ROOT / "local" / "node_modules" / ".bin"))
+    if func is not None:
+        return [func, "start", "--port", str(port)]
+    return [sys.executable, "-m", "local.functions_host", "--port", str(port), "--root", str(config.ROOT)]
+
+
+def _wait_until_healthy(stack: Stack) -> None:
+    until = time.monotonic() + START_SECONDS
+    problem = "no answer"
+    while time.monotonic() < until:
+        if (ended := stack.ended()) is not None:
+            raise CannotStart(ended)
+        try:
+            answer = requests.get(f"{stack.front}/api/health?deep=1", timeout=15)
+        except requests.RequestException as error:
+            problem = type(error).__name__
+        else:
+            if answer.status_code == OK:
+                return
+            problem = f"{answer.status_code} {answer.text[:300]}"
+        time.sleep(0.2)
+    raise CannotStart(f"the stack is not healthy after {START_SECONDS:.0f} s: {problem}")
+
+
+def _greeting(stack: Stack) -> str:
+    """The addresses, and one curl to paste."""
+    folder = config.ROOT / ".local"
+    request = {"images": [data_url(SAMPLE)], "prompt": "a watercolor painting of it"}
+    (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+    real = [
+        name
+        for name, emulated in (
+            ("Gemini", stack.configuration.emulate_gemini),
+            ("Blob Storage", stack.configuration.emulate_storage),
+            ("Cosmos DB", stack.configuration.emulate_cosmos),
+        )
+        if not emulated
+    ]
+    return "\n".join(
+        (
+            "",
+            f"  Open   {stack.front}",
+            f"  API    {stack.front}/api/image   (the Functions host itself: {stack.api})",
+            f"  Logs   {stack.logs.relative_to(config.ROOT)}/",
+            f"  Real   {', '.join(real)}" if real else "  All services are local; pictures by a painter, not a model",
+            "",
+            "  Make a picture of local/samples/coffee.jpg:",
+            "",
+            f"curl -sS {stack.front}/api/image -H 'Content-Type: application/json' --data @.local/request.json \\",
+            f"  -b '{stack.cookie()}' \\",
+            "  | .venv/bin/python -m local.show .local/result",
+            "",
+            "  Ctrl-C ends everything.",
+        )
+    )
+
+
+def main() -> int:
+    """Run until Ctrl-C. The exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    print("Starting the local stack …", flush=True)
+    try:
+        with started(config.read(), config.ROOT / ".local" / "logs") as stack:
+            print(_greeting(stack), flush=True)
+            while (ended := stack.ended()) is None:
+                time.sleep(0.3)
+            print(f"make run: {ended}", file=sys.stderr)
+            return 1
+    except KeyboardInterrupt:
+        print("\nEnded.")
+        return 0
+    except (CannotStart, config.WrongSetting) as error:
+        print(f"make run: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
