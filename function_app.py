@@ -2,6 +2,7 @@
 
 import logging
 import os
+import typing
 from urllib.parse import urlsplit
 
 import azure.functions as func
@@ -13,6 +14,9 @@ STORAGE = "AzureWebJobsStorage"
 QUEUE = "generations"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 """All of them come to our own table of routes, so that a wrong one is a 405 of the contract."""
+
+# The worker reads annotations and does not load a function whose output is a `list[str]`.
+Messages = typing.List[str]  # noqa: UP006 - see above
 
 # Function keys do not work behind Static Web Apps: the session is checked inside, always.
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
@@ -51,7 +55,7 @@ async def api(req: func.HttpRequest) -> func.HttpResponse:
 @app.function_name("recovery")
 @app.timer_trigger(arg_name="timer", schedule="%RECOVERY_INTERVAL%", run_on_startup=False, use_monitor=False)
 @app.queue_output(arg_name="queued", queue_name=QUEUE, connection=STORAGE)
-async def recovery(timer: func.TimerRequest, queued: func.Out[list[str]]) -> None:  # noqa: ARG001 - the binding's name
+async def recovery(timer: func.TimerRequest, queued: func.Out[Messages]) -> None:  # noqa: ARG001 - the binding's name
     """What no process works on any more goes into the queue."""
     if messages := await product.find_unfinished():
         queued.set(messages)

@@ -1,0 +1,223 @@
+"""Our own Functions host is held to Azure's: the real worker code finds the same functions and gives the same answers."""
+
+import asyncio
+import json
+import os
+import sys
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import azure_functions_runtime as worker
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from yarl import URL
+
+from local import nextauth
+from local.functions import application
+from local.functions.http import MAX_BODY_BYTES, HttpFront
+from local.functions.invocation import Invoker
+from local.provision import provision_cosmos, provision_storage
+from tests.harness import SECRET, data_url, picture
+from tests.worker.messages import protos
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+ROOT = Path(__file__).parent.parent.parent
+MESSAGES = protos()
+
+
+class Sent:
+    """Takes the messages of queue outputs."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, str, str]] = []
+
+    async def send(self, connection: str, queue: str, messages: list[str]) -> None:
+        self.messages += [(connection, queue, message) for message in messages]
+
+
+def wrapped(kind: str, message: Any) -> SimpleNamespace:
+    """A message as the worker is handed it, in its envelope."""
+    return SimpleNamespace(
+        request=SimpleNamespace(**{kind: message}), properties={"host": "127.0.0.1", "protos": MESSAGES}
+    )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def functions() -> dict[str, Any]:
+    """The functions that the real worker finds, by their names."""
+    sys.modules.pop("function_app", None)
+    os.environ.setdefault("NEXTAUTH_SECRET", SECRET)
+    sys.path.insert(0, str(ROOT))
+    started = await worker.worker_init_request(
+        wrapped("worker_init_request", MESSAGES.WorkerInitRequest(function_app_directory=str(ROOT)))
+    )
+    assert started.result.status == MESSAGES.StatusResult.Success, started.result.exception.message
+    listed = await worker.functions_metadata_request(wrapped("functions_metadata_request", None))
+    found = {function.name: function for function in listed.function_metadata_results}
+    for function in found.values():
+        loaded = await worker.function_load_request(
+            wrapped("function_load_request", MESSAGES.FunctionLoadRequest(function_id=function.function_id))
+        )
+        assert loaded.result.status == MESSAGES.StatusResult.Success
+    return found
+
+
+async def test_the_worker_finds_the_functions_and_bindings_that_our_host_finds(
+    functions: dict[str, Any], ours: application.Application
+) -> None:
+    theirs = {
+        name: sorted((json.loads(raw) for raw in function.raw_bindings), key=lambda binding: binding["name"])
+        for name, function in functions.items()
+    }
+    assert set(theirs) == {"image", "api", "recovery", "resume", "poison"}
+    for function in ours.functions:
+        mine = [function.trigger, *function.outputs]
+        for binding in theirs[function.name]:
+            if binding["type"] == "http":
+                continue
+            same = next(own for own in mine if own["name"] == binding["name"])
+            wanted = {name: value for name, value in binding.items() if name != "dataType"}
+            assert {name: _lower(same[name]) for name in wanted} == {name: _lower(wanted[name]) for name in wanted}
+    assert [function.name for function in ours.functions] == list(functions)
+
+
+def _lower(value: Any) -> Any:
+    """Enums are written in one case by the worker and in another by the library; the host reads either."""
+    return (
+        [_lower(item) for item in value]
+        if isinstance(value, list)
+        else value.lower()
+        if isinstance(value, str)
+        else value
+    )
+
+
+REQUESTS: list[tuple[str, str, str, dict[str, str], bytes]] = [
+    ("health", "GET", "/api/health", {}, b""),
+    ("an unknown route", "GET", "/api/nothing/here", {}, b""),
+    ("a wrong method", "DELETE", "/api/image", {}, b""),
+    ("no session", "POST", "/api/image", {"Content-Type": "application/json"}, b"{}"),
+    ("another site", "POST", "/api/image", {"Sec-Fetch-Site": "cross-site"}, b"{}"),
+    ("a preflight", "OPTIONS", "/api/generations/x", {"Origin": "https://elsewhere.example"}, b""),
+    ("an encoded slash", "GET", "/api/images/a%2Fb", {}, b""),
+    ("a bad body", "POST", "/api/image", {"Content-Type": "application/json", "Cookie": "session"}, b"[1"),
+    (
+        "bytes that are no text",
+        "POST",
+        "/api/image",
+        {"Content-Type": "application/json", "Cookie": "session"},
+        b"\xff\xfe",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def ours(functions: dict[str, Any]) -> application.Application:
+    """The app as our host loads it: a module of its own, as it would be in a process of its own."""
+    theirs = sys.modules.pop("function_app")
+    loaded = application.load(ROOT)
+    sys.modules["function_app"] = theirs
+    return loaded
+
+
+@asynccontextmanager
+async def served(loaded: application.Application, sent: Sent) -> AsyncIterator[str]:
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.router.add_route("*", "/{path:.*}", HttpFront(loaded, Invoker(sent)).handle)
+    runner = web.AppRunner(app, handler_cancellation=False)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def through_the_worker(
+    functions: dict[str, Any], method: str, url: str, headers: Mapping[str, str], body: bytes
+) -> tuple[int, dict[str, str], bytes, list[Any]]:
+    """Status, headers, body and outputs of the real worker for the request, as the host would hand it over."""
+    path = url.split("/api/", 1)[1]
+    name = "image" if path == "image" else "api"
+    http = MESSAGES.RpcHttp(
+        method=method, url=url, headers=dict(headers), params={} if name == "image" else {"path": path}
+    )
+    if body:
+        http.body.bytes = body
+    asked = MESSAGES.InvocationRequest(
+        invocation_id=str(uuid.uuid4()),
+        function_id=functions[name].function_id,
+        input_data=[MESSAGES.ParameterBinding(name="req", data=MESSAGES.TypedData(http=http))],
+    )
+    answer = await worker.invocation_request(wrapped("invocation_request", asked))
+    assert answer.result.status == MESSAGES.StatusResult.Success, answer.result.exception.message
+    got = answer.return_value.http
+    raw = got.body.bytes if got.body.WhichOneof("data") == "bytes" else got.body.string.encode()
+    return (
+        int(got.status_code),
+        {name.lower(): value for name, value in got.headers.items()},
+        raw,
+        list(answer.output_data),
+    )
+
+
+def session_cookie() -> str:
+    return nextauth.cookie_header(nextauth.session_cookies(SECRET, nextauth.DEFAULT_USER, datetime.now(UTC)))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body"), [row[1:] for row in REQUESTS], ids=[row[0] for row in REQUESTS]
+)
+async def test_the_same_request_has_the_same_answer(
+    functions: dict[str, Any],
+    ours: application.Application,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+) -> None:
+    if "Cookie" in headers:
+        headers = {**headers, "Cookie": session_cookie()}
+    async with served(ours, Sent()) as url, aiohttp.ClientSession() as http:
+        status, their_headers, raw, _ = await through_the_worker(functions, method, url + path, headers, body)
+        async with http.request(method, URL(url + path, encoded=True), headers=headers, data=body) as answered:
+            assert answered.status == status
+            assert await answered.read() == raw
+            for name in ("content-type", "cache-control", "allow", "vary"):
+                assert answered.headers.get(name) == their_headers.get(name), name
+
+
+@pytest.mark.emulators
+async def test_what_is_not_waited_for_goes_into_the_queue_in_both(
+    functions: dict[str, Any],
+    ours: application.Application,
+    azurite_connection_string: str,
+    cosmos_connection_string: str,
+) -> None:
+    await provision_cosmos(cosmos_connection_string)
+    await provision_storage(azurite_connection_string, public=True)
+    os.environ["AZURE_STORAGE_CONNECTION_STRING"] = azurite_connection_string
+    os.environ["AZURE_COSMOS_CONNECTION_STRING"] = cosmos_connection_string
+    os.environ["GEMINI_API_KEY"] = "key"
+    products = [sys.modules["function_app"].product, ours.functions[0].call.__globals__["product"]]
+    for product in products:
+        product.__dict__.pop("settings", None)  # it read them when there were no emulators yet
+    headers = {"Content-Type": "application/json", "Cookie": session_cookie(), "Prefer": "respond-async"}
+    body = json.dumps({"images": [data_url(picture(), "image/jpeg")], "prompt": "x"}).encode()
+    sent = Sent()
+    async with served(ours, sent) as url, aiohttp.ClientSession() as http:
+        status, _, raw, outputs = await through_the_worker(functions, "POST", f"{url}/api/image", headers, body)
+        async with http.post(f"{url}/api/image", headers=headers, data=body) as answered:
+            assert answered.status == status == 202
+            made = (await answered.json())["id"]
+    assert [output.name for output in outputs] == ["queued"]
+    assert json.loads(outputs[0].data.string)["id"] == json.loads(raw)["id"]
+    assert [(connection, queue) for connection, queue, _ in sent.messages] == [("AzureWebJobsStorage", "generations")]
+    assert json.loads(sent.messages[0][2])["id"] == made
+    for product in products:
+        await asyncio.wait_for(product.close(), 30)
