@@ -93,6 +93,8 @@ def read(ports: Mapping[str, int] | None = None, given: Mapping[str, str] | None
     if emulate_gemini:
         environment["GEMINI_API_KEY"] = "the-stand-in-takes-any"
         environment["GOOGLE_GEMINI_BASE_URL"] = f"http://127.0.0.1:{chosen['GEMINI_PORT']}"
+    # What was handed in goes on to the host, wherever it came from.
+    environment = {**(given or {}), **environment}
     latency = float(settings.get("GEMINI_LATENCY", "2"))
     return Config(chosen, environment, emulate_storage, emulate_cosmos, emulate_gemini, latency)
 

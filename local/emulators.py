@@ -1,10 +1,11 @@
 """Azurite and the Cosmos DB emulator: started, waited for, ended. For the stack and for the tests."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -83,12 +84,19 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], name: str, log: P
 
 
 @contextlib.contextmanager
-def running(command: list[str], *, log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: list[str], *, log: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A program in a process group of its own, ended with the block; it sees its standard input close if we are killed."""
     with contextlib.ExitStack() as stack:
         output: IO[bytes] | int = subprocess.DEVNULL if log is None else stack.enter_context(log.open("wb"))
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
         )
         try:
             yield process

@@ -77,7 +77,8 @@ def started(configuration: config.Config, logs: Path) -> Iterator[Stack]:
 
         def start(name: str, command: list[str], port: int) -> None:
             log = logs / f"{name}.log"
-            processes[name] = stack.enter_context(running(command, log=log))
+            program = running(command, log=log, environment=configuration.environment)
+            processes[name] = stack.enter_context(program)
             wait_for_port(port, processes[name], name, log)
 
         try:
@@ -89,8 +90,6 @@ def started(configuration: config.Config, logs: Path) -> Iterator[Stack]:
             if configuration.emulate_gemini:
                 options = ["--port", str(ports["GEMINI_PORT"]), "--latency", str(configuration.latency)]
                 start("gemini", [sys.executable, "-m", "local.gemini", *options], ports["GEMINI_PORT"])
-            # The host and what it loads read their settings from the environment that they are started in.
-            os.environ.update(configuration.environment)
             start("functions", _host(ports["PORT"]), ports["PORT"])
             options = ["--port", str(ports["FRONT_PORT"]), "--api", f"http://127.0.0.1:{ports['PORT']}"]
             start("front", [sys.executable, "-m", "local.front", *options], ports["FRONT_PORT"])
