@@ -42,7 +42,7 @@ def test_a_preference_is_read_or_ignored(header: str | None, expected: Preferenc
         ("", False, None),
     ],
 )
-def test_what_was_applied_is_said(header: str, at_once: bool, applied: str | None) -> None:  # noqa: FBT001 - a table's column
+def test_what_was_applied_is_said(header: str, at_once: bool, applied: str | None) -> None:
     wanted = preference(header)
     assert wanted.at_once is at_once
     assert wanted.applied == applied

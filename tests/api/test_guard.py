@@ -1,0 +1,89 @@
+"""Writes from other sites are refused, wherever this stands; other origins may read only where they are named."""
+
+import pytest
+
+from image_core.api.guard import Guard
+from image_core.api.http import Request
+from image_core.errors import CrossSite
+from image_core.settings import Settings
+
+GUARD = Guard(
+    Settings.read(
+        {
+            "NEXTAUTH_URL": "https://app.example.com/api/auth",
+            "ALLOWED_ORIGINS": "https://studio.example.com:443, http://localhost:3000",
+        }
+    )
+)
+FUNCTION_HOST = {"host": "func-123.azurewebsites.net"}
+SWA = {**FUNCTION_HOST, "x-ms-original-url": "https://happy-river.azurestaticapps.net/api/image"}
+
+ALLOWED: list[tuple[str, dict[str, str]]] = [
+    ("not a browser", {"host": "api"}),
+    ("the same origin, as the browser says", {"sec-fetch-site": "same-origin", "origin": "https://x.example"}),
+    ("typed by hand", {"sec-fetch-site": "none"}),
+    ("the front end's origin", {"sec-fetch-site": "cross-site", "origin": "https://app.example.com"}),
+    ("an allowed origin", {"sec-fetch-site": "same-site", "origin": "https://studio.example.com"}),
+    ("an allowed origin with a port", {"sec-fetch-site": "cross-site", "origin": "http://localhost:3000"}),
+    ("an old browser on our own host", {"host": "api.example.org", "origin": "https://api.example.org"}),
+    ("an old browser behind Static Web Apps", {**SWA, "origin": "https://happy-river.azurestaticapps.net"}),
+]
+REFUSED: list[tuple[str, dict[str, str]]] = [
+    ("another site", {"sec-fetch-site": "cross-site", "origin": "https://evil.example"}),
+    ("a sibling host", {"sec-fetch-site": "same-site", "origin": "https://blog.example.com"}),
+    ("an unknown word", {"sec-fetch-site": "whatever"}),
+    ("an old browser on another site", {**FUNCTION_HOST, "origin": "https://evil.example"}),
+    ("a page without an origin", {**FUNCTION_HOST, "origin": "null"}),
+    ("the front end's host over http", {**FUNCTION_HOST, "origin": "http://app.example.com"}),
+    ("the front end's host at another port", {**FUNCTION_HOST, "origin": "https://app.example.com:8443"}),
+    ("a name that begins like the front end's", {**FUNCTION_HOST, "origin": "https://app.example.com.evil.example"}),
+    (
+        "a host that only a header claims",
+        {**FUNCTION_HOST, "x-forwarded-host": "evil.example", "origin": "https://evil.example"},
+    ),
+    ("another site behind Static Web Apps", {**SWA, "origin": "https://evil.example"}),
+]
+
+
+@pytest.mark.parametrize("headers", [row[1] for row in ALLOWED], ids=[row[0] for row in ALLOWED])
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_write_is_let_through(method: str, headers: dict[str, str]) -> None:
+    GUARD.check_cross_site(Request(method, "image", headers=headers))
+
+
+@pytest.mark.parametrize("headers", [row[1] for row in REFUSED], ids=[row[0] for row in REFUSED])
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_write_is_refused(method: str, headers: dict[str, str]) -> None:
+    with pytest.raises(CrossSite):
+        GUARD.check_cross_site(Request(method, "image", headers=headers))
+
+
+@pytest.mark.parametrize("headers", [row[1] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_reading_changes_nothing_and_is_let_through(headers: dict[str, str]) -> None:
+    GUARD.check_cross_site(Request("GET", "generations", headers=headers))
+
+
+def test_an_allowed_origin_may_read_and_is_named() -> None:
+    headers = GUARD.cors_headers(Request("GET", "generations", headers={"origin": "https://studio.example.com"}))
+    assert headers["Access-Control-Allow-Origin"] == "https://studio.example.com"
+    assert headers["Access-Control-Allow-Credentials"] == "true"
+    assert headers["Vary"] == "Origin"
+    assert "Retry-After" in headers["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "*", "", "https://app.example.com"])
+def test_no_other_origin_may_read(origin: str) -> None:
+    assert GUARD.cors_headers(Request("GET", "generations", headers={"origin": origin})) == {"Vary": "Origin"}
+
+
+def test_a_preflight_says_what_may_be_sent_to_an_allowed_origin_only() -> None:
+    allowed = GUARD.preflight(Request("OPTIONS", "image", headers={"origin": "http://localhost:3000"}), ("POST",))
+    assert allowed.status == 204
+    assert "Idempotency-Key" in allowed.headers["Access-Control-Allow-Headers"]
+    assert allowed.headers["Access-Control-Allow-Methods"] == "POST"
+    other = GUARD.preflight(Request("OPTIONS", "image", headers={"origin": "https://evil.example"}), ("POST",))
+    assert not any(name.startswith("Access-Control") for name in other.headers)
+
+
+def test_without_allowed_origins_there_is_no_cors() -> None:
+    assert Guard(Settings.read({})).cors_headers(Request("GET", "x", headers={"origin": "https://x.example"})) == {}

@@ -1,0 +1,247 @@
+"""What is not quite a session is none: each malformed form, one by one, with a clock that stands still."""
+
+import base64
+import json
+import zlib
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc import jwe
+from joserfc.jwk import OctKey
+
+from image_core.clock import Clock
+from image_core.errors import Misconfigured, Unauthorized
+from image_core.session import Sessions
+from image_core.session.cookies import MAX_CHUNKS
+from image_core.session.keys import v4_key, v5_key
+from image_core.settings import Settings
+from local.nextauth import session_cookies, session_token
+
+SECRET = "a secret"
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CLOCK = Clock(now=lambda: NOW)
+SECONDS = int(NOW.timestamp())
+V4, V5 = "next-auth.session-token", "authjs.session-token"
+GOOD = {"email": "ada@example.com", "sub": "7", "iat": SECONDS, "exp": SECONDS + 60}
+TOKEN = session_token(SECRET, GOOD, V4)
+
+
+def sessions(**settings: str) -> Sessions:
+    return Sessions(Settings.read({"NEXTAUTH_SECRET": SECRET, **settings}), CLOCK)
+
+
+def claims(**changes: Any) -> str:
+    changed = {**GOOD, **changes}
+    return f"{V4}={session_token(SECRET, {name: value for name, value in changed.items() if value is not ...}, V4)}"
+
+
+def forged(header: dict[str, Any], plaintext: bytes = json.dumps(GOOD).encode(), key: bytes | None = None) -> str:
+    """A token with any header, truly encrypted where its header can be."""
+    allowed = ["dir", header.get("enc", "A256GCM"), "DEF"]
+    registry = jwe.JWERegistry(algorithms=allowed, strict_check_header=False)
+    return jwe.encrypt_compact(header, plaintext, OctKey.import_key(key or v4_key(SECRET)), registry=registry)
+
+
+def with_header(header: Any) -> str:
+    encoded = base64.urlsafe_b64encode(json.dumps(header).encode()).decode().rstrip("=")
+    return f"{V4}={encoded}.{TOKEN.split('.', 1)[1]}"
+
+
+GCM = {"alg": "dir", "enc": "A256GCM"}
+BOMB = zlib.compress(b" " * 50_000_000)[2:-4]
+
+REFUSED: list[tuple[str, str, str]] = [
+    ("no cookie", "", "no_session_cookie"),
+    ("another cookie", "theme=dark", "no_session_cookie"),
+    ("an empty one", f"{V4}=", "no_session_cookie"),
+    ("too long a header", f"{V4}={TOKEN}; x={'y' * 65_536}", "cookie_header_too_long"),
+    ("not five parts", f"{V4}=a.b.c", "not_a_jwe"),
+    ("bytes that are not ASCII", f"{V4}=é{TOKEN}", "not_a_jwe"),
+    ("an encrypted key", f"{V4}={TOKEN.replace('..', '.AAAA.')}", "not_a_jwe"),
+    ("a header that is not base64", f"{V4}=!!.{TOKEN.split('.', 1)[1]}", "bad_header"),
+    ("a header that is not JSON", f"{V4}=bm90IEpTT04.{TOKEN.split('.', 1)[1]}", "bad_header"),
+    ("a header that is a list", with_header([]), "alg_not_allowed"),
+    ("a long header", with_header({**GCM, "kid": "x" * 2000}), "not_a_jwe"),
+    ("alg none", with_header({"alg": "none", "enc": "A256GCM"}), "alg_not_allowed"),
+    ("another alg", with_header({"alg": "A256KW", "enc": "A256GCM"}), "alg_not_allowed"),
+    ("another enc", with_header({"alg": "dir", "enc": "A128GCM"}), "enc_not_allowed"),
+    ("zip", f"{V4}={forged({**GCM, 'zip': 'DEF'})}", "header_not_allowed"),
+    (
+        "a compressed bomb",
+        with_header({**GCM, "zip": "DEF"}) + base64.urlsafe_b64encode(BOMB).decode()[:40_000],
+        "header_not_allowed",
+    ),
+    ("crit", with_header({**GCM, "crit": ["exp"], "exp": 1}), "header_not_allowed"),
+    ("a header that was changed", with_header({**GCM, "kid": "x"}), "not_decryptable"),
+    ("another secret", f"{V4}={session_token('another', GOOD, V4)}", "not_decryptable"),
+    ("v4 under the v5 name", f"{V5}={TOKEN}", "not_decryptable"),
+    ("v5 under the v4 name", f"{V4}={session_token(SECRET, GOOD, V5)}", "enc_not_allowed"),
+    ("the salt of another cookie", f"{V5}={session_token(SECRET, GOOD, f'__Secure-{V5}')}", "not_decryptable"),
+    ("a missing chunk", f"{V4}.0={TOKEN[:50]}; {V4}.2={TOKEN[50:]}", "chunk_missing"),
+    ("no first chunk", f"{V4}.1={TOKEN}", "chunk_missing"),
+    ("a repeated chunk", f"{V4}.0={TOKEN[:50]}; {V4}.1={TOKEN[50:]}; {V4}.1=x", "bad_chunks"),
+    ("a chunk with a leading zero", f"{V4}.00={TOKEN}", "bad_chunks"),
+    ("a chunk that is no number", f"{V4}.x={TOKEN}", "bad_chunks"),
+    ("too many chunks", "; ".join(f"{V4}.{n}=a" for n in range(MAX_CHUNKS + 1)), "bad_chunks"),
+    ("claims that are no JSON", f"{V4}={forged(GCM, b'nothing')}", "claims_not_json"),
+    ("claims that are a list", f"{V4}={forged(GCM, b'[1]')}", "claims_not_an_object"),
+    ("claims that are null", f"{V4}={forged(GCM, b'null')}", "claims_not_an_object"),
+    ("no exp", claims(exp=...), "no_exp"),
+    ("exp null", claims(exp=None), "no_exp"),
+    ("exp a string", claims(exp="4000000000"), "bad_exp"),
+    ("exp true", claims(exp=True), "bad_exp"),
+    ("exp without end", f"{V4}={forged(GCM, json.dumps({**GOOD, 'exp': float('inf')}).encode())}", "bad_exp"),
+    ("exp just past the tolerance", claims(exp=SECONDS - 15), "expired"),
+    ("iat in the future", claims(iat=SECONDS + 16), "iat_in_the_future"),
+    ("nbf in the future", claims(nbf=SECONDS + 16), "nbf_in_the_future"),
+    ("nobody", claims(email=..., sub=...), "no_user"),
+    ("an empty email and no subject", claims(email=" ", sub=""), "no_user"),
+    ("an email with a line break", claims(email="a\n@b.c"), "bad_user"),
+    ("an endless email", claims(email="a" * 600), "bad_user"),
+]
+
+
+@pytest.mark.parametrize(("cookie", "reason"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+async def test_it_is_refused_for_its_reason(cookie: str, reason: str) -> None:
+    with pytest.raises(Unauthorized) as caught:
+        await sessions().user({"cookie": cookie})
+    assert caught.value.reason == reason
+
+
+ACCEPTED: list[tuple[str, str, str]] = [
+    ("a good one", f"{V4}={TOKEN}", "ada@example.com"),
+    ("in quotes", f'{V4}="{TOKEN}"', "ada@example.com"),
+    ("after a bad one of another name", f"__Secure-{V4}=broken; {V4}={TOKEN}", "ada@example.com"),
+    ("after a bad one of the same name", f"{V4}=broken; {V4}={TOKEN}", "ada@example.com"),
+    (
+        "two good ones: the secure one",
+        f"{V4}={TOKEN}; __Secure-{V4}={session_token(SECRET, {**GOOD, 'email': 'eve@example.com'}, f'__Secure-{V4}')}",
+        "eve@example.com",
+    ),
+    ("another letter case", claims(email="Ada@EXAMPLE.com"), "ada@example.com"),
+    ("an empty email", claims(email=""), "sub:7"),
+    ("an email that is no string", claims(email=["a@b.c"]), "sub:7"),
+    ("a subject that is a number", claims(email=None, sub=7), "sub:7"),
+    ("exp within the tolerance", claims(exp=SECONDS - 14), "ada@example.com"),
+    ("iat within the tolerance", claims(iat=SECONDS + 14), "ada@example.com"),
+    ("no iat", claims(iat=...), "ada@example.com"),
+    ("chunks out of order", f"{V4}.1={TOKEN[50:]}; {V4}.0={TOKEN[:50]}", "ada@example.com"),
+]
+
+
+@pytest.mark.parametrize(("cookie", "user"), [row[1:] for row in ACCEPTED], ids=[row[0] for row in ACCEPTED])
+async def test_it_is_accepted(cookie: str, user: str) -> None:
+    assert (await sessions().user({"cookie": cookie})).id == user
+
+
+@given(place=st.integers(0, len(TOKEN) - 1), letter=st.sampled_from("ABCxyz019-_.~ é"))
+async def test_no_changed_token_verifies(place: int, letter: str) -> None:
+    changed = TOKEN[:place] + letter + TOKEN[place + 1 :]
+    # The last letter of a base64 part has bits that say nothing: another spelling of the same bytes is no other token.
+    if changed == TOKEN or _bytes(changed) == _bytes(TOKEN):
+        return
+    with pytest.raises(Unauthorized):
+        await sessions().user({"cookie": f"{V4}={changed}"})
+
+
+def _bytes(token: str) -> list[bytes] | str:
+    try:
+        return [
+            base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+            for part in token.encode("ascii").decode().split(".")
+        ]
+    except ValueError:
+        return token
+
+
+async def test_a_v5_token_of_32_bytes_verifies() -> None:
+    token = forged({"alg": "dir", "enc": "A256GCM"}, key=v5_key(SECRET, V5, "A256GCM"))
+    assert (await sessions().user({"cookie": f"{V5}={token}"})).id == "ada@example.com"
+
+
+async def test_development_cookies_are_split_as_the_real_ones_are() -> None:
+    cookies = session_cookies(SECRET, {"email": "ada@example.com", "x": "y" * 9000}, NOW, version="v5", secure=True)
+    assert len(cookies) > 2
+    header = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    assert (await sessions().user({"cookie": header})).id == "ada@example.com"
+
+
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+EC = ec.generate_private_key(ec.SECP256R1())
+
+
+def pem(key: Any) -> str:
+    public = serialization.PublicFormat.SubjectPublicKeyInfo
+    return str(key.public_key().public_bytes(serialization.Encoding.PEM, public).decode())
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm", "settings"),
+    [
+        (SECRET.ljust(64, "x"), "HS256", {}),
+        (SECRET.ljust(64, "x"), "HS512", {}),
+        (RSA, "RS256", {"NEXTAUTH_PUBLIC_KEY": pem(RSA)}),
+        (EC, "ES256", {"NEXTAUTH_PUBLIC_KEY": pem(EC).replace("\n", "\\n")}),
+    ],
+    ids=["HS256", "HS512", "RS256", "ES256"],
+)
+async def test_signed_sessions_verify_with_the_configured_key(
+    key: Any, algorithm: str, settings: dict[str, str]
+) -> None:
+    environment = {"NEXTAUTH_SECRET": SECRET.ljust(64, "x"), "NEXTAUTH_JWT": "signed", **settings}
+    verifier = Sessions(Settings.read(environment), CLOCK)
+    token = jwt.encode(GOOD, key, algorithm=algorithm)
+    assert (await verifier.user({"cookie": f"{V4}={token}"})).id == "ada@example.com"
+    for bad in (
+        jwt.encode(GOOD, None, algorithm="none"),
+        jwt.encode({**GOOD, "exp": SECONDS - 20}, key, algorithm=algorithm),
+        token[:-4] + "AAAA",
+        TOKEN,
+    ):
+        with pytest.raises(Unauthorized):
+            await verifier.user({"cookie": f"{V4}={bad}"})
+
+
+async def test_a_public_key_is_never_a_secret() -> None:
+    verifier = Sessions(Settings.read({"NEXTAUTH_JWT": "signed", "NEXTAUTH_PUBLIC_KEY": pem(RSA)}), CLOCK)
+    header, body = ({"alg": "HS256", "typ": "JWT"}, GOOD)
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in (header, body)]
+    signed = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
+        ".".join(parts).encode(), pem(RSA).encode()
+    )
+    token = ".".join([*parts, base64.urlsafe_b64encode(signed).decode().rstrip("=")])
+    with pytest.raises(Unauthorized):
+        await verifier.user({"cookie": f"{V4}={token}"})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"NEXTAUTH_JWT": "signed"},
+        {"NEXTAUTH_JWT": "introspect"},
+        {"NEXTAUTH_JWT": "signed", "NEXTAUTH_PUBLIC_KEY": "not PEM"},
+        {"NEXTAUTH_JWT": "signed", "NEXTAUTH_PUBLIC_KEY": pem(RSA), "NEXTAUTH_JWT_ALGORITHMS": "HS256"},
+        {"NEXTAUTH_JWT": "signed", "NEXTAUTH_PUBLIC_KEY": pem(RSA), "NEXTAUTH_JWT_ALGORITHMS": "ES256"},
+        {"NEXTAUTH_JWT": "signed", "NEXTAUTH_SECRET": "x", "NEXTAUTH_JWT_ALGORITHMS": "none"},
+    ],
+    ids=str,
+)
+def test_settings_that_could_verify_nothing_refuse_to_serve(settings: dict[str, str]) -> None:
+    with pytest.raises(Misconfigured):
+        Sessions(Settings.read(settings), CLOCK)
+
+
+async def test_a_session_ends_while_the_process_runs() -> None:
+    now = NOW
+    verifier = Sessions(Settings.read({"NEXTAUTH_SECRET": SECRET}), Clock(now=lambda: now))
+    await verifier.user({"cookie": f"{V4}={TOKEN}"})
+    now += timedelta(seconds=76)
+    with pytest.raises(Unauthorized):
+        await verifier.user({"cookie": f"{V4}={TOKEN}"})
