@@ -36,6 +36,9 @@ format: setup ## Put the code into its form.
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
 
+bench: setup ## Measure what a session check costs.
+	@$(BIN)/python -m benchmarks.session
+
 lock: setup ## Compile the requirements anew from pyproject.toml.
 	@$(BIN)/python checks/lock.py
 
@@ -57,4 +60,4 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.PHONY: help run demo test test-unit check format lock clean local-setup setup
+.PHONY: help run demo bench test test-unit check format lock clean local-setup setup

@@ -1,0 +1,59 @@
+"""The chain of models over real HTTP, against the stand-in, with a clock whose sleeps are only written down."""
+
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from image_core.clock import Clock
+from image_core.generated import Generated, Options
+from image_core.model.chain import ModelChain
+from image_core.picture import Picture
+from image_core.settings import Settings
+from local.gemini.server import Standin
+from tests.harness import picture
+
+
+@dataclass(slots=True)
+class Bench:
+    """A chain, the service it calls, and what it slept."""
+
+    chain: ModelChain
+    standin: Standin
+    clock: Clock
+    slept: list[float] = field(default_factory=list)
+
+    async def generate(self, prompt: str = "a watercolor", seconds: float = 60, **options: str) -> Generated:
+        cup = Picture(picture(), "image/jpeg", 600, 400)
+        return await self.chain.generate([cup], prompt, Options(**options), self.clock.deadline(seconds))
+
+    @property
+    def models(self) -> list[str]:
+        return [call.model for call in self.standin.calls]
+
+
+async def make(standin: Standin, **settings: str) -> Bench:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    environment = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": standin.url, **settings}
+    clock = Clock(sleep=sleep)
+    return Bench(ModelChain(Settings.read(environment), clock, random.Random(7)), standin, clock, slept)
+
+
+@pytest.fixture
+async def standin() -> AsyncIterator[Standin]:
+    running = Standin()
+    await running.start()
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def bench(standin: Standin) -> AsyncIterator[Bench]:
+    made = await make(standin)
+    yield made
+    await made.chain.close()
