@@ -31,10 +31,12 @@ check: setup ## Lint, format, types, layers, sizes.
 	@$(BIN)/python -m mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python checks/sizes.py
+	@$(BIN)/python checks/settings_table.py --check
 
 format: setup ## Put the code into its form.
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
+	@$(BIN)/python checks/settings_table.py
 
 bench: setup ## Measure what a session check costs.
 	@$(BIN)/python -m benchmarks.session

@@ -43,7 +43,7 @@ def main() -> int:
     sessions = Sessions(Settings.read({"NEXTAUTH_SECRET": SECRET}))
     rows = {}
     for version in ("v4", "v5"):
-        cookies = nextauth.session_cookies(SECRET, nextauth.DEFAULT_USER, datetime.now(UTC), version=version)  # type: ignore[arg-type] # the two there are
+        cookies = nextauth.session_cookies(SECRET, nextauth.DEFAULT_USER, datetime.now(UTC), version=version)
         header = nextauth.cookie_header(cookies)
         rows[version] = milliseconds(lambda header=header: verify(sessions, header))  # type: ignore[misc] # a bound default
     token = nextauth.session_cookies(SECRET, nextauth.DEFAULT_USER, datetime.now(UTC))["next-auth.session-token"]

@@ -199,7 +199,7 @@ async def test_signed_sessions_verify_with_the_configured_key(
     token = jwt.encode(GOOD, key, algorithm=algorithm)
     assert (await verifier.user({"cookie": f"{V4}={token}"})).id == "ada@example.com"
     for bad in (
-        jwt.encode(GOOD, None, algorithm="none"),
+        jwt.encode(GOOD, "", algorithm="none"),
         jwt.encode({**GOOD, "exp": SECONDS - 20}, key, algorithm=algorithm),
         token[:-4] + "AAAA",
         TOKEN,
