@@ -19,11 +19,17 @@ run: local-setup ## Start the whole stack on this machine; Ctrl-C ends it.
 demo: local-setup ## Make one picture: make demo IMAGE=photo.jpg PROMPT="a pencil sketch"
 	@$(BIN)/python -m local.demo
 
-test: setup ## Run every test.
-	@$(BIN)/python -m pytest
+test: setup ## Run every test but those that kill things.
+	@$(BIN)/python -m pytest -m "not faults"
+
+test-faults: setup ## Kill hosts and take services away, at every point where something could be lost.
+	@$(BIN)/python -m pytest -m faults
+
+reconcile: local-setup ## Check pictures against records, with the settings in the environment: FIX=--fix mends.
+	@$(BIN)/python -m operations.reconcile $(FIX)
 
 test-unit: setup ## Run the tests that start nothing.
-	@$(BIN)/python -m pytest -m "not emulators and not e2e"
+	@$(BIN)/python -m pytest -m "not emulators and not e2e and not faults"
 
 check: setup ## Lint, format, types, layers, sizes.
 	@$(BIN)/python -m ruff check .
@@ -62,4 +68,4 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.PHONY: help run demo bench test test-unit check format lock clean local-setup setup
+.PHONY: help run demo bench test test-faults reconcile test-unit check format lock clean local-setup setup

@@ -17,24 +17,32 @@ LONGEST_SECONDS = 2.0
 
 
 def on_stop_signal(release: Callable[[], Awaitable[int]], loop: asyncio.AbstractEventLoop) -> None:
-    """Run `release` on `loop` when SIGTERM comes, then what was to happen before. Does nothing off the main thread."""
+    """Run `release` on `loop` when SIGTERM comes, and then what was to happen before. Does nothing off the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return
     before = signal.getsignal(signal.SIGTERM)
 
-    async def _release() -> None:
+    def go_on(number: int, frame: FrameType | None) -> None:
+        """As if nobody had stood in between."""
+        if callable(before):
+            before(number, frame)
+        elif before == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    async def release_first(number: int, frame: FrameType | None) -> None:
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
                 log.info("stopping: gave back %d leases", await release())
         except TimeoutError:
             log.warning("stopping: the leases could not be given back in time")
-        if before == signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            go_on(number, frame)
 
     def stop(number: int, frame: FrameType | None) -> None:
-        asyncio.run_coroutine_threadsafe(_release(), loop)
-        if callable(before):
-            before(number, frame)
+        if loop.is_closed():
+            go_on(number, frame)
+        else:
+            asyncio.run_coroutine_threadsafe(release_first(number, frame), loop)
 
     signal.signal(signal.SIGTERM, stop)

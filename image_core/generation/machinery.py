@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from image_core.clock import Clock, iso
+from image_core.generation.audit import Audit
 from image_core.generation.endings import Endings
 from image_core.generation.expected import Expected
 from image_core.generation.history import History
@@ -50,6 +51,7 @@ class Machinery:
         )
         self.history = History(self.records, self.pictures, outbox, settings, clock)
         self.recovery = Recovery(self.records, endings, self.history, self.runner, clock)
+        self.audit = Audit(self.records, self.blobs, outbox, endings, self.recovery, settings, clock)
         self.submission = Submission(
             self.runner,
             self.running,

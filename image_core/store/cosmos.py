@@ -43,13 +43,13 @@ class Cosmos:
         self._opening = asyncio.Lock()
 
     @asynccontextmanager
-    async def container(self) -> AsyncIterator["ContainerProxy"]:
-        """The container, for one call: within CALL_SECONDS, and StorageUnavailable for whatever goes wrong on the way.
+    async def container(self, seconds: float | None = CALL_SECONDS) -> AsyncIterator["ContainerProxy"]:
+        """The container, for one call: within `seconds`, and StorageUnavailable for whatever goes wrong on the way.
 
         Answers that the caller asked for (PART_OF_THE_CONVERSATION) pass as the SDK raises them.
         """
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            async with asyncio.timeout(seconds):
                 yield await self._open()
         except CosmosHttpResponseError as error:
             if error.status_code in PART_OF_THE_CONVERSATION:

@@ -6,7 +6,7 @@ was lost on the way is told from a conflict by what is stored: my own random ste
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -62,6 +62,18 @@ class Unfinished:
 
     id: str
     user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an audit has to know of a record."""
+
+    id: str
+    user_id: str
+    status: str
+    blob_stem: str | None
+    output_image_url: str | None
+    lease_expires_at: str | None
 
 
 class Records:
@@ -191,6 +203,22 @@ class Records:
                 if len(lapsed) == limit:
                     break
         return tuple(lapsed)
+
+    async def everything(self) -> AsyncIterator[Summary]:
+        """Every record of everybody: a scan, for an audit and nothing else."""
+        async with self._cosmos.container(seconds=None) as container:
+            found = container.query_items(
+                "SELECT c.id, c.userId, c.status, c.blobStem, c.outputImageUrl, c.leaseExpiresAt FROM c"
+            )
+            async for item in found:
+                yield Summary(
+                    item["id"],
+                    item["userId"],
+                    item.get("status") or "succeeded",
+                    item.get("blobStem"),
+                    item.get("outputImageUrl"),
+                    item.get("leaseExpiresAt"),
+                )
 
     async def probe(self) -> None:
         """Whether the container answers: a point read of nothing, one request unit."""

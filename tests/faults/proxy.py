@@ -15,7 +15,7 @@ from aiohttp import web
 from yarl import URL
 
 Matches = Callable[[str, str], bool]
-"""(method, path with query) -> whether the rule is meant."""
+"""(method, path with query) -> whether the rule is meant. The method of a Cosmos DB query is `QUERY`."""
 
 HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 
@@ -54,6 +54,10 @@ class FaultyProxy:
         self.rules.append(rule)
         return rule
 
+    def back(self) -> None:
+        """Reachable again."""
+        self.away = False
+
     async def start(self) -> None:
         self._session = aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=60))
         app = web.Application(client_max_size=200_000_000)
@@ -75,12 +79,12 @@ class FaultyProxy:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         path = request.raw_path
         body = await request.read()
-        self.seen.append((request.method, path))
+        # Cosmos DB's queries are POSTs to where items are created.
+        method = "QUERY" if "query+json" in request.headers.get("Content-Type", "") else request.method
+        self.seen.append((method, path))
         if self.away:
             return self._break(request)
-        rule = next(
-            (rule for rule in self.rules if rule.hits < rule.times and rule.matches(request.method, path)), None
-        )
+        rule = next((rule for rule in self.rules if rule.hits < rule.times and rule.matches(method, path)), None)
         if rule is None:
             return await self._forward(request, path, body)
         rule.hits += 1

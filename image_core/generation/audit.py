@@ -1,0 +1,90 @@
+"""The books, checked: pictures against records, records against pictures, and what was begun and never ended."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from image_core.clock import Clock, iso
+from image_core.generation.endings import Endings
+from image_core.generation.outcome import Gone
+from image_core.generation.recovery import Recovery, message
+from image_core.settings import Settings
+from image_core.store.blobs import Blobs
+from image_core.store.outbox import Outbox
+from image_core.store.records import Records, Summary
+
+_OURS = re.compile(r"(?:.*/)?(generated-\d{10,17}-[0-9a-f]{32})\.[a-z]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be. `mend` where there is one right answer; else a person has to look."""
+
+    kind: str
+    """`picture_without_record`, `record_without_picture`, `past_its_lease`, `not_applied`."""
+    name: str
+    mend: Callable[[], Awaitable[object]] | None = None
+
+
+class Audit:
+    """Reads everything: for an operator, now and then, and for the end of a test. Raises StorageUnavailable."""
+
+    def __init__(
+        self,
+        records: Records,
+        blobs: Blobs,
+        outbox: Outbox,
+        endings: Endings,
+        recovery: Recovery,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._records = records
+        self._blobs = blobs
+        self._outbox = outbox
+        self._endings = endings
+        self._recovery = recovery
+        self._settings = settings
+        self._clock = clock
+
+    async def findings(self) -> list[Finding]:
+        """All of them; none where the books are in order."""
+        now = self._clock.now()
+        young = now - timedelta(seconds=self._settings.lease)
+        # First the pictures, then the records: what is made in between has its record already.
+        pictures = await self._blobs.find(self._settings.storage_container, "")
+        waiting = await self._outbox.ids()
+        records = [record async for record in self._records.everything()]
+        stems = {record.blob_stem for record in records if record.blob_stem}
+        names = {picture.name.rsplit("/", 1)[-1] for picture in pictures}
+        found = [
+            Finding("picture_without_record", picture.name)
+            for picture in pictures
+            if (ours := _OURS.fullmatch(picture.name)) and ours[1] not in stems and picture.created < young
+        ]
+        found += [
+            Finding("record_without_picture", record.id)
+            for record in records
+            if record.status == "succeeded" and (record.output_image_url or "").rsplit("/", 1)[-1] not in names
+        ]
+        found += [
+            Finding("past_its_lease", record.id, self._resume(record))
+            for record in records
+            if record.lease_expires_at is not None and record.lease_expires_at <= iso(now)
+        ]
+        return found + [Finding("not_applied", record_id, self._apply(record_id)) for record_id in waiting]
+
+    def _resume(self, record: Summary) -> Callable[[], Awaitable[object]]:
+        return lambda: self._recovery.resume(message(record.id, record.user_id).encode())
+
+    def _apply(self, record_id: str) -> Callable[[], Awaitable[object]]:
+        async def apply() -> None:
+            entry = await self._outbox.read(record_id)
+            if entry is not None:
+                try:
+                    await self._endings.apply(entry)
+                except Gone:
+                    return  # it was deleted meanwhile, and so is the entry now
+
+        return apply

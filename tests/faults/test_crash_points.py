@@ -1,0 +1,268 @@
+"""Nothing that was paid for is lost, wherever the host dies, and whatever is taken away: docs/reliability.md, row by row."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from local.emulators import AzuritePorts
+from local.gemini.script import finished
+from tests.faults.proxy import Rule
+from tests.faults.rig import Rig, begins, replaces, rig, stores_picture
+from tests.harness import picture
+from tests.model.test_reply import part
+
+pytestmark = [pytest.mark.faults, pytest.mark.emulators, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+async def faults(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Rig]:
+    async with rig(azurite_ports, cosmos_url) as made:
+        yield made
+
+
+async def one_picture_and_the_client_gets_it(faults: Rig, calls: int) -> dict[str, Any]:
+    """One finished record, one picture of it, and a client that asks again with its key has it: `calls` in all."""
+    status, body = await faults.post(faults.hosts[-1])
+    assert status == 200, body
+    records = await faults.records()
+    assert [record.status for record in records] == ["succeeded"]
+    stem = records[0].blob_stem
+    assert len([name for name in await faults.pictures() if name.startswith(f"{stem}.")]) == 1
+    assert faults.model_calls == calls
+    await faults.books_are_in_order()
+    return body
+
+
+async def test_killed_between_the_input_copies_and_the_record_pays_nothing(faults: Rig) -> None:
+    host = await faults.start_host()
+    faults.product.cosmos.rule(faults.killing(host, begins, when="before", forward=False))
+    assert await faults.post(host) == (0, {})
+    assert faults.model_calls == 0
+    await faults.start_host()
+    await one_picture_and_the_client_gets_it(faults, calls=1)
+
+
+async def test_killed_after_the_record_and_before_the_call_pays_once(faults: Rig) -> None:
+    host = await faults.start_host()
+    faults.product.cosmos.rule(faults.killing(host, begins, when="after"))
+    assert await faults.post(host) == (0, {})
+    await faults.start_host()
+    await faults.finished()
+    await one_picture_and_the_client_gets_it(faults, calls=1)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+async def test_ended_during_the_model_call_pays_twice_at_most(faults: Rig, how: signal.Signals) -> None:
+    faults.product.standin.latency = 5
+    host = await faults.start_host()
+    posting = asyncio.create_task(faults.post(host))
+    await faults.called()
+    host.signal(how)
+    await posting
+    faults.product.standin.latency = 0
+    await faults.start_host()
+    await faults.finished()
+    await one_picture_and_the_client_gets_it(faults, calls=2)
+
+
+async def test_stopped_after_a_202_another_goes_on_at_once(faults: Rig) -> None:
+    faults.product.standin.latency = 8
+    host = await faults.start_host()
+    status, body = await faults.post(host, Prefer="wait=1")
+    assert status == 202
+    await asyncio.sleep(1)
+    host.signal(signal.SIGTERM)
+    await asyncio.to_thread(host.process.wait)
+    record = await faults.product.record(body["id"])
+    assert record is not None
+    assert record["leaseOwner"] is None  # given back: the recovery need not wait for it
+    faults.product.standin.latency = 0
+    await faults.start_host()
+    await faults.finished()
+    await one_picture_and_the_client_gets_it(faults, calls=2)
+
+
+async def test_killed_after_the_picture_is_stored_pays_once(faults: Rig) -> None:
+    host = await faults.start_host()
+    faults.product.blobs.rule(faults.killing(host, stores_picture, when="after"))
+    assert await faults.post(host) == (0, {})
+    await faults.start_host()
+    await faults.finished()
+    body = await one_picture_and_the_client_gets_it(faults, calls=1)
+    assert body["warnings"][0].startswith("recovered")
+    assert (body["text"], body["usage"]) == (None, None)
+
+
+async def test_killed_during_the_finish_pays_once(faults: Rig) -> None:
+    host = await faults.start_host()
+    faults.product.cosmos.rule(faults.killing(host, replaces, when="before", forward=False))
+    assert await faults.post(host) == (0, {})
+    await faults.start_host()
+    await faults.finished()
+    await one_picture_and_the_client_gets_it(faults, calls=1)
+
+
+async def test_a_finish_whose_acknowledgement_is_lost_is_a_finish(faults: Rig) -> None:
+    host = await faults.start_host()
+    faults.product.cosmos.rule(Rule(replaces, deliver=False))
+    status, body = await faults.post(host)
+    assert (status, body["warnings"]) == (200, [])
+    await one_picture_and_the_client_gets_it(faults, calls=1)
+
+
+async def test_without_the_database_at_the_end_the_client_has_its_picture(faults: Rig) -> None:
+    faults.product.standin.latency = 1
+    host = await faults.start_host()
+    posting = asyncio.create_task(faults.post(host))
+    await faults.called()
+    faults.product.cosmos.away = True
+    restored = asyncio.get_running_loop().call_later(30, faults.product.cosmos.back)
+    status, body = await posting
+    assert status == 200
+    assert body["imageBase64"]
+    assert body["warnings"][0].startswith("record_pending")
+    assert faults.product.cosmos.away
+    await faults.until(lambda: not faults.product.cosmos.away)
+    restored.cancel()
+    await faults.finished()
+    await one_picture_and_the_client_gets_it(faults, calls=1)
+
+
+async def test_without_the_storage_at_the_end_the_picture_waits_in_memory(faults: Rig) -> None:
+    faults.product.standin.latency = 1
+    host = await faults.start_host()
+    posting = asyncio.create_task(faults.post(host))
+    await faults.called()
+    faults.product.blobs.away = True
+    asyncio.get_running_loop().call_later(8, faults.product.blobs.back)
+    status, body = await posting
+    assert (status, body["warnings"]) == (200, [])
+    await one_picture_and_the_client_gets_it(faults, calls=1)
+
+
+@pytest.mark.parametrize("what", ["cosmos", "blobs"])
+async def test_without_storage_at_the_start_nothing_is_paid(faults: Rig, what: str) -> None:
+    host = await faults.start_host()
+    proxy = getattr(faults.product, what)
+    proxy.away = True
+    status, body = await faults.post(host)
+    assert (status, body["code"], body["retryable"]) == (503, "storage_unavailable", True)
+    assert faults.model_calls == 0
+    proxy.away = False
+    await one_picture_and_the_client_gets_it(faults, calls=1)
+
+
+async def test_killed_during_the_recovery_itself_ends_in_a_clear_failure_that_a_retry_mends(faults: Rig) -> None:
+    faults.product.standin.latency = 6
+    for calls in (1, 2):
+        host = await faults.start_host()
+        posting = asyncio.create_task(faults.post(host)) if calls == 1 else None
+        await faults.until(lambda calls=calls: faults.model_calls >= calls)
+        await host.kill()
+        if posting is not None:
+            await posting
+    faults.product.standin.latency = 0
+    host = await faults.start_host()
+    await faults.finished()
+    records = await faults.records()
+    failed = await faults.product.record(records[0].id)
+    assert failed is not None
+    assert (failed["error"]["code"], failed["error"]["retryable"]) == ("interrupted", True)
+    assert faults.model_calls == 2
+    await one_picture_and_the_client_gets_it(faults, calls=3)
+
+
+async def test_a_process_that_wakes_with_a_picture_in_hand_after_its_lease_deletes_it(faults: Rig) -> None:
+    host = await faults.start_host()
+    awake = asyncio.Event()
+
+    async def sleep() -> None:
+        host.signal(signal.SIGSTOP)
+        await awake.wait()
+
+    faults.product.blobs.rule(Rule(stores_picture, before=sleep))
+    posting = asyncio.create_task(faults.post(host))
+    await faults.called()
+    faults.product.standin.script.add(finished("STOP", part(picture())))  # a JPEG: another name than the first one's
+    other = await faults.start_host()
+    await faults.finished()
+    awake.set()
+    host.signal(signal.SIGCONT)
+    status, late = await posting
+    assert status == 200
+    assert late["imageUrl"].endswith(".jpg")
+    faults.hosts.append(other)
+    body = await one_picture_and_the_client_gets_it(faults, calls=2)
+    assert body["imageUrl"] == late["imageUrl"]
+
+
+async def test_deleted_while_it_runs_nothing_is_left(faults: Rig) -> None:
+    faults.product.standin.latency = 3
+    host = await faults.start_host()
+    posting = asyncio.create_task(faults.post(host))
+    await faults.called()
+    (record,) = await faults.records()
+    assert await faults.call(host, "DELETE", f"generations/{record.id}") == (204, None)
+    assert (await faults.call(host, "GET", f"generations/{record.id}"))[0] == 404
+    assert (await faults.call(host, "DELETE", f"generations/{record.id}"))[0] == 404
+    status, body = await posting
+    assert (status, body["code"], body["id"]) == (404, "not_found", record.id)
+    await faults.until(lambda: nothing_left(faults, record.blob_stem))
+    await faults.books_are_in_order()
+
+
+async def nothing_left(faults: Rig, stem: str) -> bool:
+    pictures = [name for name in await faults.pictures() if name.startswith(stem)]
+    return not pictures and not await faults.records()
+
+
+async def test_killed_during_a_deletion_the_rest_is_deleted_by_another(faults: Rig) -> None:
+    host = await faults.start_host()
+    status, body = await faults.post(host)
+    assert status == 200
+    (record,) = await faults.records()
+    faults.product.cosmos.rule(faults.killing(host, replaces, when="after"))
+    with pytest.raises(OSError):
+        await faults.call(host, "DELETE", f"generations/{body['id']}")
+    other = await faults.start_host()
+    assert (await faults.call(other, "GET", f"generations/{body['id']}"))[0] == 404
+    await faults.until(lambda: nothing_left(faults, record.blob_stem))
+    await faults.books_are_in_order()
+
+
+async def test_killed_while_a_running_generation_is_deleted_nothing_is_left(faults: Rig) -> None:
+    faults.product.standin.latency = 4
+    host = await faults.start_host()
+    posting = asyncio.create_task(faults.post(host))
+    await faults.called()
+    (record,) = await faults.records()
+    faults.product.blobs.rule(faults.killing(host, stores_picture, when="after"))
+    assert (await faults.call(host, "DELETE", f"generations/{record.id}"))[0] == 204
+    assert await posting == (0, {})
+    await faults.start_host()
+    await faults.until(lambda: nothing_left(faults, record.blob_stem))
+    await faults.books_are_in_order()
+
+
+async def test_fifty_clients_with_one_key_pay_once_and_have_the_same(faults: Rig) -> None:
+    faults.product.standin.latency = 2
+    hosts = [await faults.start_host(), await faults.start_host()]
+    answers = await asyncio.gather(*(faults.post(hosts[number % 2], "one key") for number in range(50)))
+    assert {status for status, _ in answers} == {400}
+    answers = await asyncio.gather(*(faults.post(hosts[number % 2], "one-key") for number in range(50)))
+    assert {status for status, _ in answers} == {200}
+    assert len({body["imageBase64"] for _, body in answers}) == 1
+    assert len({body["id"] for _, body in answers}) == 1
+    assert faults.model_calls == 1
+
+
+async def test_two_hosts_side_by_side_recover_a_generation_once(faults: Rig) -> None:
+    host = await faults.start_host()
+    faults.product.cosmos.rule(faults.killing(host, begins, when="after"))
+    await faults.post(host)
+    await asyncio.gather(faults.start_host(), faults.start_host())
+    await faults.finished()
+    await one_picture_and_the_client_gets_it(faults, calls=1)
