@@ -82,10 +82,17 @@ def _brand(data: bytes) -> str | None:
     return None
 
 
-def sniff(data: bytes) -> Header | None:
-    """What `data` is, None where that is no image that can be read. Takes under a millisecond; in a thread for strangers'."""
+NEEDS_DECODER = {"HEIF", "AVIF"}
+"""Kinds whose header only their decoder can read. Broken files have crashed it, process and all."""
+
+
+def sniff(data: bytes, *, isolated: bool = False) -> Header | None:
+    """What `data` is, None where that is no image that can be read. Takes under a millisecond; in a thread for strangers'.
+
+    Of the kinds in NEEDS_DECODER nothing is said unless `isolated`: where a crash ends nobody else's work.
+    """
     format_name = kind(data)
-    if format_name is None:
+    if format_name is None or (format_name in NEEDS_DECODER and not isolated):
         return None
     if format_name == "WEBP":
         return _webp(data)

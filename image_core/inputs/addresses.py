@@ -11,7 +11,8 @@ Network = IPv4Network | IPv6Network
 
 # 168.63.129.16: Azure's DNS, DHCP and health agent, reachable from every machine there.
 # 192.88.99.0/24: 6to4 relays, deprecated (RFC 7526). The metadata address 169.254.169.254 is link-local.
-NAMED = (IPv4Network("168.63.129.16/32"), IPv4Network("192.88.99.0/24"))
+# 192.0.0.0/24: IETF protocol assignments, which older Pythons take for global.
+NAMED = (IPv4Network("168.63.129.16/32"), IPv4Network("192.88.99.0/24"), IPv4Network("192.0.0.0/24"))
 NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 COMPATIBLE = IPv6Network("::/96")
 # Deprecated site-local addresses (RFC 3879), and what is not allocated: nothing public is there.

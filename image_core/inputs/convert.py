@@ -1,4 +1,7 @@
-"""From a kind of image that models do not take, or not like this, to one that they do. Runs in a thread."""
+"""From an image of any kind to one that models take: as it is where that can be, else decoded and written anew.
+
+`as_it_is` decodes nothing and runs in a thread; `converted` runs decoders on what strangers sent, in a process of its own.
+"""
 
 import io
 import warnings
@@ -10,7 +13,7 @@ from image_core import structure
 from image_core.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from image_core.inputs.fault import Fault
 from image_core.picture import EXTENSIONS, Picture
-from image_core.sniff import Header, kind, sniff
+from image_core.sniff import NEEDS_DECODER, Header, kind, sniff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,40 +38,56 @@ _OTHER_KINDS = (
 )
 
 
-def prepared(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Picture:
-    """A picture that a model takes, from whatever image `data` is. Raises Fault.
+def as_it_is(data: bytes, max_pixels: int) -> Picture | None:
+    """The picture where its pixel data needs no change, without its metadata; None where it must be converted.
 
-    PNG, JPEG and WebP keep their pixel data as it is and lose their metadata; all else is decoded and written anew.
+    Nothing is decoded. Raises Fault for what is no image, is broken, or has too many pixels.
+    """
+    if kind(data) in NEEDS_DECODER:
+        return None
+    header = sniff(data)
+    if header is None:
+        raise _no_image(data)
+    _check_pixels(header, max_pixels)
+    if header.mime_type not in EXTENSIONS:
+        return None
+    try:
+        clean = structure.cleaned(data, header.mime_type)
+    except structure.Broken as error:
+        raise Fault(InvalidImage, f"the file {error}") from error
+    return Picture(clean, header.mime_type, header.width, header.height) if _as_it_is(header) else None
+
+
+def converted(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Picture:
+    """The first frame, upright, in 8 bits, small enough, in a kind that models take. Raises Fault.
+
     Nothing is decoded before its number of pixels is known and allowed.
     """
-    header = _header(data)
+    header = sniff(data, isolated=True)
+    if header is None:
+        raise Fault(InvalidImage, "the file is cut off or damaged")
+    _check_pixels(header, max_pixels)
     pixels = header.width * header.height
-    if pixels > max_pixels:
-        raise Fault(ImageTooLarge, f"it has {pixels:,} pixels; the limit is {max_pixels:,}")
-    if header.mime_type in EXTENSIONS:
-        try:
-            clean = structure.cleaned(data, header.mime_type)
-        except structure.Broken as error:
-            raise Fault(InvalidImage, f"the file {error}") from error
-        if _as_it_is(header):
-            return Picture(clean, header.mime_type, header.width, header.height)
     if pixels > max_decoded_pixels:
         limit = f"the limit for an image that must be converted is {max_decoded_pixels:,}"
         raise Fault(ImageTooLarge, f"it has {pixels:,} pixels; {limit}")
     return _converted(data, header)
 
 
-def _header(data: bytes) -> Header:
-    header = sniff(data)
-    if header is not None:
-        return header
+def _check_pixels(header: Header, max_pixels: int) -> None:
+    pixels = header.width * header.height
+    if pixels > max_pixels:
+        raise Fault(ImageTooLarge, f"it has {pixels:,} pixels; the limit is {max_pixels:,}")
+
+
+def _no_image(data: bytes) -> Fault:
     beginning = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
     for start, name in _OTHER_KINDS:
         if beginning.startswith(start):
-            raise Fault(UnsupportedImage, f"{name} cannot be used; send PNG, JPEG, WebP, HEIC, AVIF, GIF, BMP or TIFF")
+            return Fault(UnsupportedImage, f"{name} cannot be used; send PNG, JPEG, WebP, HEIC, AVIF, GIF, BMP or TIFF")
     if beginning.startswith((b"<?xml", b"<!DOCTYPE svg")) and b"<svg" in data[:4096]:
-        raise Fault(UnsupportedImage, "SVG cannot be used; send PNG, JPEG, WebP, HEIC, AVIF, GIF, BMP or TIFF")
-    raise Fault(InvalidImage, "it is empty" if not data else "its bytes are not those of an image")
+        return Fault(UnsupportedImage, "SVG cannot be used; send PNG, JPEG, WebP, HEIC, AVIF, GIF, BMP or TIFF")
+    return Fault(InvalidImage, "it is empty" if not data else "its bytes are not those of an image")
 
 
 def _as_it_is(header: Header) -> bool:

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from image_core.errors import BlobMissing, BlobTooLarge, ImageTooLarge, InvalidImage
 from image_core.inflight import Claim
-from image_core.inputs.convert import prepared
+from image_core.inputs.apart import converted_apart
+from image_core.inputs.convert import as_it_is
 from image_core.inputs.fault import Fault
 from image_core.inputs.fetch import Fetcher
 from image_core.inputs.own import BlobReader, OwnAddresses, OwnBlob, own_blob
@@ -110,9 +111,11 @@ class Loader:
         if len(data) > self._settings.max_image_bytes:
             raise self._too_large()
         async with self._decoding:
-            picture = await asyncio.to_thread(
-                prepared, data, self._settings.max_image_pixels, self._settings.max_decoded_pixels
-            )
+            picture = await asyncio.to_thread(as_it_is, data, self._settings.max_image_pixels)
+            if picture is None:
+                picture = await converted_apart(
+                    data, self._settings.max_image_pixels, self._settings.max_decoded_pixels
+                )
         claim.give_back(held)
         claim.add(len(picture.data))
         return picture

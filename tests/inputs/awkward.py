@@ -1,0 +1,21 @@
+"""What users and attackers send, and how each must end: as an image, or in the code of the contract."""
+
+AWKWARD: dict[str, str] = {
+    "alpha.png": "image",
+    "animated.gif": "image",
+    "animated.webp": "image",
+    "bomb.png": "image_too_large",
+    "cat.heic": "image",
+    "cmyk.jpg": "image",
+    "empty.png": "invalid_image",
+    "jpeg-named.png": "image",
+    "page.html.png": "invalid_image",
+    "palette.png": "image",
+    "photo.avif": "image",
+    "photo.bmp": "image",
+    "photo.tiff": "image",
+    "rotated-by-exif.jpg": "image",
+    "script.svg": "unsupported_media_type",
+    "sixteen-bit.png": "image",
+    "truncated.jpg": "invalid_image",
+}

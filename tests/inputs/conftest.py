@@ -1,0 +1,89 @@
+"""A loader with the usual limits, and servers on loopback that it may or may not be let to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from image_core.errors import BlobMissing
+from image_core.inputs.fetch import Fetcher
+from image_core.inputs.load import Loader
+from image_core.inputs.own import OwnAddresses
+from image_core.settings import Settings
+
+ACCOUNT = "https://acct.blob.core.windows.net"
+OWN = OwnAddresses(ACCOUNT, "catafract", "catafract-private", private=False, site_origins=("https://app.example.com",))
+PRIVATE = OwnAddresses(
+    ACCOUNT, "catafract", "catafract-private", private=True, site_origins=("https://app.example.com",)
+)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Shelf:
+    """Blobs by container and name; what was asked for is written down."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[tuple[str, str], bytes] = {}
+        self.asked: list[tuple[str, str]] = []
+
+    async def read(self, container: str, name: str, max_bytes: int) -> bytes:
+        self.asked.append((container, name))
+        try:
+            return self.blobs[container, name]
+        except KeyError:
+            raise BlobMissing from None
+
+
+class Canary:
+    """A server that notes every connection. One that must see none proves that nothing was sent."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.paths: list[str] = []
+        self.handler: Handler | None = None
+        self.port = 0
+
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.paths.append(str(request.rel_url))
+        assert self.handler is not None
+        return await self.handler(request)  # type: ignore[arg-type] # a low-level server's request has what is used here
+
+
+@pytest.fixture
+async def canary() -> AsyncIterator[Canary]:
+    made = Canary()
+    runner = web.ServerRunner(web.Server(made.serve), shutdown_timeout=0.1)
+    await runner.setup()
+    loop = asyncio.get_running_loop()
+
+    def connected() -> asyncio.Protocol:
+        made.connections += 1
+        assert runner.server is not None
+        return runner.server()
+
+    server = await loop.create_server(connected, "127.0.0.1", 0)
+    made.port = server.sockets[0].getsockname()[1]
+    yield made
+    server.close()
+    await runner.cleanup()
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+@pytest.fixture
+async def make(shelf: Shelf) -> AsyncIterator[Callable[..., Loader]]:
+    """Makes loaders, and closes them."""
+    made: list[Loader] = []
+
+    def loader(own: OwnAddresses = OWN, fetcher: Fetcher | None = None, **settings: str) -> Loader:
+        made.append(Loader(Settings.read(settings), own, shelf, fetcher))
+        return made[-1]
+
+    yield loader
+    for each in made:
+        await each.close()

@@ -1,0 +1,188 @@
+"""Servers that lie, drip, never end, redirect or break off: an error with the index, within the limits, nothing leaked."""
+
+import asyncio
+import gzip
+import time
+from collections.abc import Callable, Mapping
+
+import pytest
+from aiohttp import web
+
+from image_core.errors import ImageError, ImageFetchFailed, ImageTooLarge, InvalidImage, UrlNotAllowed
+from image_core.inflight import InflightBytes
+from image_core.inputs.load import Loader
+from image_core.user import User
+from tests.harness import picture
+from tests.inputs.conftest import Canary, Handler
+
+ADA = User("ada@example.com")
+ALLOWED = {"FETCH_ALLOW_HOSTS": "localhost", "FETCH_TIMEOUT_SECONDS": "1.5", "MAX_IMAGE_BYTES": "300000"}
+
+
+async def load(loader: Loader, *images: str) -> list[bytes]:
+    claim = InflightBytes(10**9).claim()
+    return [loaded.picture.data for loaded in await loader.load_all(images, ADA, claim)]
+
+
+def body(data: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Handler:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=data, status=status, headers=headers)
+
+    return answer
+
+
+def redirect(to: str, status: int = 302) -> Handler:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/end":
+            return web.Response(body=picture())
+        return web.Response(status=status, headers={"Location": to.replace("PORT", str(request.url.port))})
+
+    return answer
+
+
+async def drip(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for byte in picture():
+        await response.write(bytes([byte]))
+        await asyncio.sleep(1)
+    return response
+
+
+async def endless(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    while True:
+        await response.write(b"\xff" * 65536)
+
+
+async def silent(_: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(30)
+    return web.Response()
+
+
+async def breaks_off(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.content_length = 50_000
+    await response.prepare(request)
+    await response.write(picture()[:20_000])
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+async def says_too_much(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": str(10**12)})
+    await response.prepare(request)
+    return response
+
+
+async def slow_redirects(request: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(0.7)
+    return web.Response(status=302, headers={"Location": f"/{request.path}x"})
+
+
+HTML = b"<!doctype html><title>secret intranet page</title>"
+BAD: list[tuple[str, Handler, type[ImageError]]] = [
+    ("a byte a second", drip, ImageFetchFailed),
+    ("no end", endless, ImageTooLarge),
+    ("no answer", silent, ImageFetchFailed),
+    ("breaks off half way", breaks_off, ImageFetchFailed),
+    ("says it is a terabyte", says_too_much, ImageTooLarge),
+    ("redirects in a circle", redirect("/again"), ImageFetchFailed),
+    ("redirects slowly", slow_redirects, ImageFetchFailed),
+    ("redirects to a private address", redirect("http://127.0.0.1:PORT/end"), UrlNotAllowed),
+    ("redirects to the metadata service", redirect("http://169.254.169.254/metadata"), UrlNotAllowed),
+    ("redirects to another scheme", redirect("file:///etc/passwd"), UrlNotAllowed),
+    ("redirects with a user name", redirect("http://a:b@localhost:PORT/end"), UrlNotAllowed),
+    ("redirects to another port", redirect("http://example.com:8080/"), UrlNotAllowed),
+    ("redirects nowhere", redirect("http://"), ImageFetchFailed),
+    ("HTML with 200", body(HTML, headers={"Content-Type": "image/png"}), InvalidImage),
+    ("404", body(HTML, 404), ImageFetchFailed),
+    ("500", body(HTML, 500), ImageFetchFailed),
+    ("204", body(b"", 204), ImageFetchFailed),
+    ("nothing", body(b""), InvalidImage),
+    ("a gzip bomb", body(gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"}), ImageTooLarge),
+    ("broken gzip", body(b"\x1f\x8bnothing", headers={"Content-Encoding": "gzip"}), ImageFetchFailed),
+    ("an encoding that nobody asked for", body(b"x", headers={"Content-Encoding": "br"}), ImageFetchFailed),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("handler", "kind"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+async def test_it_ends_in_an_error_with_the_index_in_time_and_says_nothing_of_the_server(
+    canary: Canary, make: Callable[..., Loader], handler: Handler, kind: type[ImageError]
+) -> None:
+    canary.handler = handler
+    began = time.monotonic()
+    with pytest.raises(kind) as caught:
+        await load(
+            make(**ALLOWED),
+            "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs=",
+            f"http://localhost:{canary.port}/start",
+        )
+    assert time.monotonic() - began < 10
+    assert caught.value.fields() == {"imageIndex": 1}
+    assert "secret" not in str(caught.value.body())
+    assert "127.0.0.1" not in str(caught.value.body())
+
+
+GOOD: list[tuple[str, Handler]] = [
+    ("as it is", body(picture())),
+    ("with the wrong type", body(picture(), headers={"Content-Type": "text/html"})),
+    ("compressed although nobody asked", body(gzip.compress(picture()), headers={"Content-Encoding": "gzip"})),
+    ("redirected once", redirect("/end")),
+    ("redirected with 308", redirect("/end", 308)),
+    ("redirected to an absolute address", redirect("http://localhost:PORT/end?x=1#y")),
+]
+
+
+@pytest.mark.parametrize("handler", [row[1] for row in GOOD], ids=[row[0] for row in GOOD])
+async def test_a_picture_comes_through(canary: Canary, make: Callable[..., Loader], handler: Handler) -> None:
+    canary.handler = handler
+    assert await load(make(**ALLOWED), f"http://localhost:{canary.port}/start?a=b#c") == [picture()]
+
+
+async def test_no_cookie_is_kept_and_no_proxy_is_used(
+    canary: Canary, make: Callable[..., Loader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    seen: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Cookie"))
+        return web.Response(body=picture(), headers={"Set-Cookie": "a=b; Path=/"})
+
+    canary.handler = answer
+    loader = make(**ALLOWED)
+    for number in range(2):
+        await load(loader, f"http://localhost:{canary.port}/{number}")
+    assert seen == [None, None]
+
+
+async def test_three_redirects_are_followed_and_a_fourth_is_not(canary: Canary, make: Callable[..., Loader]) -> None:
+    async def countdown(request: web.Request) -> web.Response:
+        left = int(request.path[1:])
+        if left == 0:
+            return web.Response(body=picture())
+        return web.Response(status=302, headers={"Location": f"/{left - 1}"})
+
+    canary.handler = countdown
+    assert await load(make(**ALLOWED), f"http://localhost:{canary.port}/3") == [picture()]
+    with pytest.raises(ImageFetchFailed):
+        await load(make(**ALLOWED), f"http://localhost:{canary.port}/4")
+
+
+async def test_the_same_address_twice_is_fetched_once(canary: Canary, make: Callable[..., Loader]) -> None:
+    canary.handler = body(picture())
+    url = f"http://localhost:{canary.port}/x"
+    assert await load(make(**ALLOWED), url, url, url) == [picture()] * 3
+    assert len(canary.paths) == 1
+
+
+async def test_the_first_failure_ends_the_others(canary: Canary, make: Callable[..., Loader]) -> None:
+    canary.handler = silent
+    began = time.monotonic()
+    with pytest.raises(InvalidImage) as caught:
+        await load(make(**{**ALLOWED, "FETCH_TIMEOUT_SECONDS": "20"}), f"http://localhost:{canary.port}/", "aGVsbG8=")
+    assert caught.value.index == 1
+    assert time.monotonic() - began < 5

@@ -1,0 +1,85 @@
+"""Eight requests with an image of twenty megabytes each, at once: at most four times their bytes, and beyond it `busy`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+
+SCRIPT = """
+import asyncio, base64, io, json, os, resource, sys
+from image_core.errors import Busy
+from image_core.inflight import InflightBytes
+from image_core.inputs.load import Loader
+from image_core.inputs.own import OwnAddresses
+from image_core.settings import Settings
+from image_core.user import User
+from PIL import Image
+
+def rss():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+
+async def main(limit):
+    out = io.BytesIO()
+    Image.frombytes("RGB", (2550, 2550), os.urandom(2550 * 2550 * 3)).save(out, "PNG", compress_level=0)
+    text = base64.b64encode(out.getvalue()).decode()
+    size = len(out.getvalue())
+    del out
+    loader = Loader(Settings.read({}), OwnAddresses("https://a.blob.core.windows.net", "c", "p", False), None)
+    inflight = InflightBytes(limit)
+    peak = before = rss()
+    done = False
+
+    async def watch():
+        nonlocal peak
+        while not done:
+            peak = max(peak, rss())
+            await asyncio.sleep(0.005)
+
+    async def request(number):
+        with inflight.claim() as claim:
+            # What a body would be: a string of its own for each request.
+            mine = text[:-8] + text[-8:]
+            try:
+                loaded = await loader.load_all([mine], User(f"u{number}"), claim)
+            except Busy:
+                return "busy"
+            return len(loaded[0].picture.data)
+
+    watching = asyncio.create_task(watch())
+    results = await asyncio.gather(*(request(number) for number in range(8)))
+    done = True
+    await watching
+    print(json.dumps({"size": size, "growth": peak - before, "results": results, "held": inflight.held}))
+
+asyncio.run(main(int(sys.argv[1])))
+"""
+
+
+def run(limit: int) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(limit)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    measured: dict[str, object] = json.loads(done.stdout)
+    return measured
+
+
+def test_eight_large_images_at_once_take_at_most_four_times_their_bytes() -> None:
+    measured = run(10**9)
+    size = measured["size"]
+    assert isinstance(size, int)
+    assert 19_000_000 < size < 20_000_000
+    assert measured["results"] == [size] * 8
+    growth = measured["growth"]
+    assert isinstance(growth, int)
+    assert growth <= 4 * 8 * size
+    assert measured["held"] == 0
+
+
+def test_beyond_the_process_limit_the_rest_is_told_busy() -> None:
+    measured = run(70_000_000)
+    results = measured["results"]
+    assert isinstance(results, list)
+    assert results.count("busy") == 5
+    assert measured["held"] == 0
