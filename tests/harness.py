@@ -115,6 +115,12 @@ class Harness:
             download = await client.get_blob_client(container, name).download_blob()
             return await download.readall(), str(download.properties.content_settings.content_type)
 
+    async def called(self) -> None:
+        """Until the model has been called."""
+        async with asyncio.timeout(30):
+            while not self.standin.calls:  # noqa: ASYNC110 - the stand-in has no event, as the service has none
+                await asyncio.sleep(0.05)
+
     async def drained(self) -> None:
         """Until nothing of this instance runs any more."""
         await self.app.machinery.running.drain()

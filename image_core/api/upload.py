@@ -63,13 +63,14 @@ def _file(request: Request) -> tuple[str, bytes]:
         )
     except (ValueError, HTTPException) as error:
         raise NoFile("The form cannot be read", field="file") from error
-    upload = files.get("file")
-    if upload is None:
-        raise NoFile(field="file")
     try:
+        upload = files.get("file")
+        if upload is None:
+            raise NoFile(field="file")
         return upload.filename or "", upload.read()
     finally:
-        upload.close()
+        for each in files.values():
+            each.close()
 
 
 def safe_name(name: str, picture: Picture) -> str:

@@ -117,9 +117,9 @@ class FaultyProxy:
                 data = data.replace(self.target.split("//")[1].encode(), self.url.split("//")[1].encode())
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_HEADERS}
             if request.method == "HEAD":
-                response = web.Response(status=answer.status, headers=kept)
-                response.content_length = int(answer.headers.get("Content-Length", "0"))
-                return response
+                return web.Response(
+                    status=answer.status, headers={**kept, "Content-Length": answer.headers.get("Content-Length", "0")}
+                )
             return web.Response(status=answer.status, headers=kept, body=data)
 
 
