@@ -55,6 +55,8 @@ def load(root: Path) -> Application:
     Raises CannotServe.
     """
     host = _json(root / "host.json")
+    if not (root / "function_app.py").is_file():
+        raise CannotServe(f"function_app.py is missing in {root}")
     settings = root / "local.settings.json"
     for name, value in (_json(settings).get("Values", {}) if settings.exists() else {}).items():
         os.environ.setdefault(name, str(value))
