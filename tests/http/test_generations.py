@@ -1,4 +1,4 @@
-"""History, waiting, deleting, images by name, uploads: to their owner, and to nobody else."""
+"""History, waiting and deleting: the caller's own, and nobody else's."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from local.emulators import AzuritePorts
-from local.gemini.script import finished, overloaded
+from local.gemini.script import finished
 from tests.harness import Harness, data_url, harness, picture
 
 pytestmark = pytest.mark.emulators
@@ -87,17 +87,6 @@ async def test_what_takes_longer_than_the_budget_is_202_and_goes_on(product: Har
     assert found.json["status"] == "succeeded"
 
 
-async def test_a_caller_that_goes_away_finds_its_picture_with_its_key(product: Harness) -> None:
-    product.standin.latency = 1
-    key = {"Idempotency-Key": "gone-away"}
-    call = asyncio.create_task(product.generate(headers=key))
-    await product.called()
-    call.cancel()
-    again = await product.generate(headers=key)
-    assert again.status == 200
-    assert len(product.standin.calls) == 1
-
-
 NAMES = ["..", ".", "a/b", "a%2Fb", "..%2F..%2Fx", "%00", "é" * 100, "x" * 4096, "gen-none", "' OR 1=1", "%"]
 
 
@@ -137,190 +126,6 @@ async def test_a_deleted_generation_is_gone_and_so_is_its_picture(product: Harne
     assert (await product.call("GET", f"/api/generations/{made['id']}")).status == 404
     assert await product.record(made["id"]) is None
     assert await product.blob_names("catafract", name) == []
-
-
-async def test_a_picture_by_name_is_cached_ranged_and_never_a_page(product: Harness) -> None:
-    made = await product.generate()
-    path = f"/api/images/{made.json['imageUrl'].rsplit('/', 1)[-1]}"
-    whole = await product.call("GET", path)
-    assert whole.body == made.image
-    assert whole.headers["Content-Type"] == "image/png"
-    assert whole.headers["X-Content-Type-Options"] == "nosniff"
-    assert "private" in whole.headers["Cache-Control"]
-    assert "immutable" in whole.headers["Cache-Control"]
-    same = await product.call("GET", path, headers={"If-None-Match": whole.headers["ETag"]})
-    assert (same.status, same.body) == (304, b"")
-    size = len(made.image)
-    for asked, status, data in (
-        ("bytes=0-99", 206, made.image[:100]),
-        ("bytes=100-", 206, made.image[100:]),
-        ("bytes=-50", 206, made.image[-50:]),
-        (f"bytes={size - 1}-{size + 5}", 206, made.image[-1:]),
-        (f"bytes={size}-", 416, b""),
-        ("bytes=5-2", 200, made.image),
-        ("bytes=0-1,4-5", 200, made.image),
-        ("lines=1-2", 200, made.image),
-    ):
-        part = await product.call("GET", path, headers={"Range": asked})
-        assert (part.status, part.body) == (status, data), asked
-    stale = await product.call("GET", path, headers={"Range": "bytes=0-9", "If-Range": '"another"'})
-    assert stale.status == 200
-
-
-def form(data: bytes, name: str = "photo.jpg", field: str = "file") -> tuple[bytes, dict[str, str]]:
-    boundary = "----boundary"
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'.encode()
-    return head + data + f"\r\n--{boundary}--\r\n".encode(), {
-        "Content-Type": f"multipart/form-data; boundary={boundary}"
-    }
-
-
-async def test_an_uploaded_file_has_an_address_that_is_an_input(product: Harness) -> None:
-    body, headers = form(picture(), "../My Photo é.PNG")
-    answer = await product.call("POST", "/api/upload", body, headers)
-    assert answer.status == 200, answer.body
-    name = answer.json["url"].rsplit("/", 1)[-1]
-    assert name.endswith("-My-Photo-e.jpg")
-    assert await product.blob("catafract", name) == (picture(), "image/jpeg")
-    assert (await product.generate(answer.json["url"])).status == 200
-    assert (await product.call("GET", f"/api/images/{name}")).body == picture()
-    async with product.another("eve@example.com") as eve:
-        assert (await eve.call("GET", f"/api/images/{name}")).status == 404
-
-
-@pytest.mark.parametrize(
-    ("body", "headers", "status", "code"),
-    [
-        (*form(b"", field="other"), 400, "no_file"),
-        (b"nothing", {"Content-Type": "multipart/form-data"}, 400, "no_file"),
-        (b"nothing", {"Content-Type": "multipart/form-data; boundary=x"}, 400, "no_file"),
-        (b"{}", {"Content-Type": "application/json"}, 415, "unsupported_media_type"),
-        (*form(b"no image"), 400, "invalid_image"),
-        (*form(b""), 400, "invalid_image"),
-        (*form(b"%PDF-1.7"), 415, "unsupported_media_type"),
-    ],
-    ids=["another field", "no boundary", "no parts", "no form", "no image", "empty", "PDF"],
-)
-async def test_a_bad_upload_is_told(
-    product: Harness, body: bytes, headers: dict[str, str], status: int, code: str
-) -> None:
-    answer = await product.call("POST", "/api/upload", body, headers)
-    assert (answer.status, answer.json["code"]) == (status, code)
-    if code == "no_file":
-        assert answer.json["error"] in {"No file provided", "The form cannot be read"}
-
-
-async def test_a_missing_file_has_the_fixed_message(product: Harness) -> None:
-    body, headers = form(picture(), field="other")
-    assert (await product.call("POST", "/api/upload", body, headers)).json["error"] == "No file provided"
-
-
-async def test_private_pictures_lie_in_their_users_folder_and_are_read_by_their_owner_only(
-    azurite_ports: AzuritePorts, cosmos_url: str
-) -> None:
-    async with harness(azurite_ports, cosmos_url, IMAGE_ACCESS="private") as ada:
-        made = await ada.generate()
-        url = made.json["imageUrl"]
-        assert url.startswith("/api/images/generated-")
-        (blob,) = await ada.blob_names("catafract", f"{_folder(ada)}/")
-        assert blob == f"{_folder(ada)}/{url.rsplit('/', 1)[-1]}"
-        assert (await ada.call("GET", url)).body == made.image
-        again = await ada.generate(url)
-        assert again.status == 200
-        async with ada.another("eve@example.com") as eve:
-            assert (await eve.call("GET", url)).status == 404
-            assert (await eve.generate(url)).json["code"] == "invalid_image"
-            direct = f"{ada.blob_base}/catafract/{blob}"
-            assert (await eve.generate(direct)).json["code"] == "url_not_allowed"
-        assert (await ada.call("DELETE", f"/api/generations/{made.json['id']}")).status == 204
-        assert blob not in await ada.blob_names("catafract", f"{_folder(ada)}/")
-
-
-def _folder(product: Harness) -> str:
-    from image_core.user import User  # noqa: PLC0415 - one line's need
-
-    return User(product.email).folder
-
-
-async def test_a_user_may_run_so_many_at_once_and_no_more(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
-    async with harness(azurite_ports, cosmos_url, MAX_CONCURRENT_PER_USER="2") as product:
-        product.standin.latency = 2
-        for _ in range(2):
-            assert (await product.generate(headers={"Prefer": "wait=1"})).status == 202
-        refused = await product.generate(headers={"Idempotency-Key": "third"})
-        assert (refused.status, refused.json["code"]) == (429, "too_many_generations")
-        assert int(refused.headers["Retry-After"]) > 0
-        async with product.another("bob@example.com") as bob:
-            assert (await bob.generate(headers={"Prefer": "wait=1"})).status == 202
-            await bob.drained()
-        await product.drained()
-        assert (await product.generate(headers={"Idempotency-Key": "third"})).status == 200
-
-
-async def test_beyond_the_process_limit_the_answer_is_busy(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
-    async with harness(azurite_ports, cosmos_url, MAX_INFLIGHT_BYTES="100000") as product:
-        answer = await product.generate(headers={"Idempotency-Key": "k"})
-        assert (answer.status, answer.json["code"], answer.json["retryable"]) == (503, "busy", True)
-        assert int(answer.headers["Retry-After"]) > 0
-        assert product.app.machinery.inflight.held == 0
-        assert product.standin.calls == []
-
-
-async def test_an_overloaded_model_says_when_to_come_back_and_a_retry_runs_again(product: Harness) -> None:
-    product.standin.script.add(*(overloaded() for _ in range(6)))
-    key = {"Idempotency-Key": "again"}
-    first = await product.generate(headers=key)
-    assert (first.status, first.json["code"], first.json["retryable"]) == (503, "model_unavailable", True)
-    assert int(first.headers["Retry-After"]) > 0
-    second = await product.generate(headers=key)
-    assert second.status == 200
-    assert second.json["id"] == first.json["id"]
-    assert len(second.json["attempts"]) == 7  # what was tried before stays on the bill
-
-
-async def test_a_replay_is_the_same_answer_without_a_call(product: Harness) -> None:
-    key = {"Idempotency-Key": "same"}
-    first = await product.generate(headers=key)
-    async with product.another() as elsewhere:
-        second = await elsewhere.generate(headers=key)
-    assert second.json == first.json
-    assert second.headers["Idempotency-Replayed"] == "true"
-    assert "Idempotency-Replayed" not in first.headers
-    assert len(product.standin.calls) == 1
-    other = await product.generate(prompt="something else", headers=key)
-    assert (other.status, other.json["code"]) == (422, "idempotency_mismatch")
-    async with product.another("bob@example.com") as bob:
-        assert (await bob.generate(prompt="something else", headers=key)).status == 200
-
-
-async def test_a_refusal_is_replayed_as_it_was(product: Harness) -> None:
-    product.standin.script.add(finished("SAFETY", {"text": "No."}))
-    key = {"Idempotency-Key": "refused"}
-    first = await product.generate(headers=key)
-    second = await product.generate(headers=key)
-    assert second.status == first.status == 500
-    assert second.json == first.json
-    assert len(product.standin.calls) == 1
-
-
-async def test_an_error_before_the_record_does_not_use_the_key_up(product: Harness) -> None:
-    key = {"Idempotency-Key": "early"}
-    assert (await product.generate("aGVsbG8=", headers=key)).status == 400
-    assert (await product.generate(headers=key)).status == 200
-
-
-async def test_a_deleted_generation_frees_its_key(product: Harness) -> None:
-    key = {"Idempotency-Key": "free"}
-    first = await product.generate(headers=key)
-    await product.call("DELETE", f"/api/generations/{first.json['id']}")
-    assert (await product.generate(headers=key)).status == 200
-    assert len(product.standin.calls) == 2
-
-
-@pytest.mark.parametrize("key", ["", "x" * 256, "a b"])
-async def test_a_key_that_is_none_is_told(product: Harness, key: str) -> None:
-    answer = await product.generate(headers={"Idempotency-Key": key})
-    assert (answer.status, answer.json["field"]) == (400, "Idempotency-Key")
 
 
 async def test_a_message_that_is_not_ours_is_left_to_the_queue(product: Harness) -> None:

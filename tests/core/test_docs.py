@@ -1,0 +1,48 @@
+"""The documentation speaks of what is there: every code, setting and test that it names exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from image_core.errors import STATUS_BY_CODE
+from image_core.settings import Settings
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
+
+
+def test_every_code_is_in_the_contract_with_its_status() -> None:
+    contract = (ROOT / "docs" / "api.md").read_text()
+    missing = [code for code in STATUS_BY_CODE if f"`{code}`" not in contract]
+    assert missing == []
+
+
+def test_every_test_that_reliability_names_exists() -> None:
+    named = re.findall(r"`(?:…)?(test_\w+)", (ROOT / "docs" / "reliability.md").read_text())
+    known = (ROOT / "tests" / "faults" / "test_crash_points.py").read_text()
+    assert len(named) >= 15
+    assert [name for name in named if f"def {name.rstrip('_')}" not in known] == []
+
+
+def test_every_crash_point_is_in_the_table() -> None:
+    tests = re.findall(r"def (test_\w+)", (ROOT / "tests" / "faults" / "test_crash_points.py").read_text())
+    table = (ROOT / "docs" / "reliability.md").read_text()
+    assert [name for name in tests if name not in table] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_setting_that_is_named_exists(page: Path) -> None:
+    known = {field.alias for field in Settings.model_fields.values()}
+    platform = {
+        *("PORT", "FRONT_PORT", "COSMOS_PORT", "GEMINI_PORT", "IMAGE_API", "SIGKILL", "SIGTERM", "FIX", "PYTHON"),
+        *("AZURITE_BLOB_PORT", "AZURITE_QUEUE_PORT", "AZURITE_TABLE_PORT", "IMAGE", "PROMPT"),
+    }
+    named = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`", page.read_text()))
+    assert named - known - platform == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []

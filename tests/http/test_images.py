@@ -1,0 +1,111 @@
+"""Pictures by name, uploads, and private pictures: to their owner, and to nobody else."""
+
+import pytest
+
+from local.emulators import AzuritePorts
+from tests.harness import Harness, harness, picture
+
+pytestmark = pytest.mark.emulators
+
+
+async def test_a_picture_by_name_is_cached_ranged_and_never_a_page(product: Harness) -> None:
+    made = await product.generate()
+    path = f"/api/images/{made.json['imageUrl'].rsplit('/', 1)[-1]}"
+    whole = await product.call("GET", path)
+    assert whole.body == made.image
+    assert whole.headers["Content-Type"] == "image/png"
+    assert whole.headers["X-Content-Type-Options"] == "nosniff"
+    assert "private" in whole.headers["Cache-Control"]
+    assert "immutable" in whole.headers["Cache-Control"]
+    same = await product.call("GET", path, headers={"If-None-Match": whole.headers["ETag"]})
+    assert (same.status, same.body) == (304, b"")
+    size = len(made.image)
+    for asked, status, data in (
+        ("bytes=0-99", 206, made.image[:100]),
+        ("bytes=100-", 206, made.image[100:]),
+        ("bytes=-50", 206, made.image[-50:]),
+        (f"bytes={size - 1}-{size + 5}", 206, made.image[-1:]),
+        (f"bytes={size}-", 416, b""),
+        ("bytes=5-2", 200, made.image),
+        ("bytes=0-1,4-5", 200, made.image),
+        ("lines=1-2", 200, made.image),
+    ):
+        part = await product.call("GET", path, headers={"Range": asked})
+        assert (part.status, part.body) == (status, data), asked
+    stale = await product.call("GET", path, headers={"Range": "bytes=0-9", "If-Range": '"another"'})
+    assert stale.status == 200
+
+
+def form(data: bytes, name: str = "photo.jpg", field: str = "file") -> tuple[bytes, dict[str, str]]:
+    boundary = "----boundary"
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'.encode()
+    return head + data + f"\r\n--{boundary}--\r\n".encode(), {
+        "Content-Type": f"multipart/form-data; boundary={boundary}"
+    }
+
+
+async def test_an_uploaded_file_has_an_address_that_is_an_input(product: Harness) -> None:
+    body, headers = form(picture(), "../My Photo é.PNG")
+    answer = await product.call("POST", "/api/upload", body, headers)
+    assert answer.status == 200, answer.body
+    name = answer.json["url"].rsplit("/", 1)[-1]
+    assert name.endswith("-My-Photo-e.jpg")
+    assert await product.blob("catafract", name) == (picture(), "image/jpeg")
+    assert (await product.generate(answer.json["url"])).status == 200
+    assert (await product.call("GET", f"/api/images/{name}")).body == picture()
+    async with product.another("eve@example.com") as eve:
+        assert (await eve.call("GET", f"/api/images/{name}")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "code"),
+    [
+        (*form(b"", field="other"), 400, "no_file"),
+        (b"nothing", {"Content-Type": "multipart/form-data"}, 400, "no_file"),
+        (b"nothing", {"Content-Type": "multipart/form-data; boundary=x"}, 400, "no_file"),
+        (b"{}", {"Content-Type": "application/json"}, 415, "unsupported_media_type"),
+        (*form(b"no image"), 400, "invalid_image"),
+        (*form(b""), 400, "invalid_image"),
+        (*form(b"%PDF-1.7"), 415, "unsupported_media_type"),
+    ],
+    ids=["another field", "no boundary", "no parts", "no form", "no image", "empty", "PDF"],
+)
+async def test_a_bad_upload_is_told(
+    product: Harness, body: bytes, headers: dict[str, str], status: int, code: str
+) -> None:
+    answer = await product.call("POST", "/api/upload", body, headers)
+    assert (answer.status, answer.json["code"]) == (status, code)
+    if code == "no_file":
+        assert answer.json["error"] in {"No file provided", "The form cannot be read"}
+
+
+async def test_a_missing_file_has_the_fixed_message(product: Harness) -> None:
+    body, headers = form(picture(), field="other")
+    assert (await product.call("POST", "/api/upload", body, headers)).json["error"] == "No file provided"
+
+
+async def test_private_pictures_lie_in_their_users_folder_and_are_read_by_their_owner_only(
+    azurite_ports: AzuritePorts, cosmos_url: str
+) -> None:
+    async with harness(azurite_ports, cosmos_url, IMAGE_ACCESS="private") as ada:
+        made = await ada.generate()
+        url = made.json["imageUrl"]
+        assert url.startswith("/api/images/generated-")
+        (blob,) = await ada.blob_names("catafract", f"{_folder(ada)}/")
+        assert blob == f"{_folder(ada)}/{url.rsplit('/', 1)[-1]}"
+        assert (await ada.call("GET", url)).body == made.image
+        again = await ada.generate(url)
+        assert again.status == 200
+        async with ada.another("eve@example.com") as eve:
+            assert (await eve.call("GET", url)).status == 404
+            assert (await eve.generate(url)).json["code"] == "invalid_image"
+            direct = f"{ada.blob_base}/catafract/{blob}"
+            assert (await eve.generate(direct)).json["code"] == "url_not_allowed"
+        assert (await ada.call("DELETE", f"/api/generations/{made.json['id']}")).status == 204
+        assert blob not in await ada.blob_names("catafract", f"{_folder(ada)}/")
+
+
+def _folder(product: Harness) -> str:
+    from image_core.user import User  # noqa: PLC0415 - one line's need
+
+    return User(product.email).folder
