@@ -25,8 +25,8 @@ test: setup ## Run every test but those that kill things.
 test-faults: setup ## Kill hosts and take services away, at every point where something could be lost.
 	@$(BIN)/python -m pytest -m faults
 
-reconcile: local-setup ## Check pictures against records, with the settings in the environment: FIX=--fix mends.
-	@$(BIN)/python -m operations.reconcile $(FIX)
+reconcile: local-setup ## Check pictures against records, here or where the environment leads: FIX=--fix mends.
+	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.reconcile $(FIX)
 
 test-unit: setup ## Run the tests that start nothing.
 	@$(BIN)/python -m pytest -m "not emulators and not e2e and not faults"

@@ -17,6 +17,7 @@ from image_core.clock import Clock
 from image_core.errors import Misconfigured, StorageUnavailable
 from image_core.settings import Settings, SettingsError
 from image_core.stop import on_stop_signal
+from image_core.telemetry import quiet_libraries
 
 if TYPE_CHECKING:
     from image_core.api.generations import GenerationsResource
@@ -37,6 +38,7 @@ class App:
         self.clock = clock or Clock()
         self._api = Api(self)
         self._listening = False
+        quiet_libraries()
 
     async def handle(self, request: Request) -> Response:
         """Answer one HTTP request. Raises nothing."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,3 +124,10 @@ def _is_here(connection_string: str, endpoint: str) -> bool:
     if not parts or parts.get("UseDevelopmentStorage", "").lower() == "true":
         return True
     return urlsplit(parts.get(endpoint, "")).hostname in {"127.0.0.1", "localhost"}
+
+
+if __name__ == "__main__":
+    # For a shell: what the local stack gives its host, where nothing else is set.
+    for _name, _value in read().environment.items():
+        if _name not in os.environ:
+            print(f"export {_name}={shlex.quote(_value)}")

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import json
 import os
-import resource
 import sys
 
 from image_core.errors import Busy, InputError, InvalidImage
@@ -68,8 +67,10 @@ def main() -> None:
     """The other process: limits as arguments, an image on standard input, the answer on standard output."""
     from image_core.inputs.convert import converted  # noqa: PLC0415 - the decoders are for this process
 
-    # macOS does not know this limit; there the pixel limits alone hold.
-    with contextlib.suppress(ValueError, OSError):
+    # Windows has no such module and macOS does not know this limit: there the pixel limits alone hold.
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource  # noqa: PLC0415 - see above
+
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     max_pixels, max_decoded_pixels = map(int, sys.argv[1:3])
     try:

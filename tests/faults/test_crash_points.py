@@ -137,7 +137,7 @@ async def test_without_the_storage_at_the_end_the_picture_waits_in_memory(faults
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
     faults.product.blobs.away = True
-    asyncio.get_running_loop().call_later(8, faults.product.blobs.back)
+    asyncio.get_running_loop().call_later(10, faults.product.blobs.back)
     status, body = await posting
     assert (status, body["warnings"]) == (200, [])
     await one_picture_and_the_client_gets_it(faults, calls=1)

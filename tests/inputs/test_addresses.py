@@ -146,8 +146,8 @@ async def test_a_name_that_resolves_to_a_private_address_is_refused_when_it_conn
     await fetcher.close()
 
 
-async def test_a_name_that_changes_to_a_private_address_is_refused_the_second_time(canary: Canary) -> None:
-    """The address that is checked is the one that is connected to: there is no first look that could be fooled."""
+async def test_every_connection_asks_dns_anew_and_is_checked_anew(canary: Canary) -> None:
+    """The address that is checked is the one that is connected to: no first look could be fooled by a second answer."""
     resolver = Answers("203.0.113.7", "127.0.0.1")
     fetcher = Fetcher(Settings.read({"FETCH_ALLOW_PORTS": str(canary.port)}), resolver)
     for _ in range(2):
