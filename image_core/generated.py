@@ -83,7 +83,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A picture that a model made, and how. `usage` adds up all attempts that the service billed."""
+    """A picture that a model made, and how. `usage` is of the call that made it; what others cost is in `attempts`."""
 
     picture: Picture
     text: str | None

@@ -1,20 +1,25 @@
 """The chain of models: which is asked, how often, and what is said when none of them made a picture.
 
-For each model up to two attempts: again on 429 (after its RetryInfo, if that fits), 500, 502, 503, 504, a broken
-connection, an answer that makes no sense, or none that is no refusal; the next model on 404 and when the attempts are
-used up; never again after 400, 401, 403 or a refusal.
+For each model up to two attempts: again on 429 (after its RetryInfo, if that fits), 408 or 5xx, a broken connection, an
+answer that makes no sense, or none that is no refusal; the next model on 404 and when the attempts are used up; never
+again after 400, 401, 403 or a refusal.
 
-The outcomes of attempts: `ok`, `rate_limited`, `model_unavailable` (a 5xx), `connection_lost`, `invalid_reply`,
+The outcomes of attempts: `ok`, `rate_limited`, `model_unavailable` (408, 5xx), `connection_lost`, `invalid_reply`,
 `no_image`, `refused`, `not_found`, `model_error` (any other status), `model_auth_failed`, `deadline_exceeded`.
+
+The warnings: `model_gone` (the model that was asked for answered 404 within the hour), `model_skipped` (it cannot make the
+size that was asked for, and another can), `size_reduced` (none can, or it was asked for by name: it made its largest).
 """
 
 import asyncio
 import logging
+import math
 import random as stdlib_random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from http import HTTPStatus
 
 from image_core.clock import Clock, Deadline
 from image_core.errors import (
@@ -45,9 +50,17 @@ FIRST_BACKOFF_SECONDS = 2.0
 RATE_LIMIT_SECONDS = 30
 """`Retry-After` where the service did not say when."""
 OVERLOADED_SECONDS = 10
-UNAUTHORIZED = {401, 403}
-AGAIN = {408, 500, 502, 503, 504}
-NOT_FOUND, TOO_MANY = 404, 429
+UNAUTHORIZED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A model's place in one generation's chain: the size to ask it for, or that it is passed over; and what to say of that."""
+
+    model: str
+    size: str | None = None
+    passed_over: bool = False
+    warning: str | None = None
 
 
 @dataclass(slots=True)
@@ -56,6 +69,8 @@ class _Run:
 
     attempts: list[Attempt] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    quota: dict[str, int] = field(default_factory=dict)
+    """Models whose quota is used up, with the seconds until there is some again."""
     last: ModelError = field(default_factory=lambda: ModelFailed("None of the configured models exists"))
 
     def ended(self, error: ModelError) -> ModelError:
@@ -87,31 +102,38 @@ class ModelChain:
         self._gone = {model: since for model, since in self._gone.items() if now - since < RETIRED_FOR}
         return dict(self._gone)
 
-    def _order(self, options: Options) -> list[tuple[str, str | None]]:
-        """The models to ask, and the size to ask each for. One that cannot do the size is left out, unless it was asked for
-        by name or none of them can."""
-        models = [options.model] if options.model else []
-        models += [model for model in self._models if model != options.model]
+    def _turns(self, options: Options) -> Iterator[_Turn]:
+        """The models in their order: first the one that was asked for. Gone ones are asked only where all are gone."""
+        named, asked = options.model, options.image_size
+        models = ([named] if named else []) + [model for model in self._models if model != named]
         gone = self.retired()
-        left = [model for model in models if model not in gone] or models
-        sized = [(model, largest_size(model, options.image_size)) for model in left]
-        able = [pair for pair in sized if pair[1] == options.image_size]
-        if not able:
-            return sized
-        chosen = [pair for pair in sized if pair[0] == options.model and pair not in able]
-        return chosen + able
+        left = {model: largest_size(model, asked) for model in models if model not in gone or len(gone) == len(models)}
+        for model in models:
+            if model not in left:
+                said = f"model_gone: {model} is not there any more" if model == named else None
+                yield _Turn(model, passed_over=True, warning=said)
+            elif left[model] == asked:
+                yield _Turn(model, asked)
+            elif model != named and asked in left.values():
+                said = f"model_skipped: {model} makes at most {left[model]}, not {asked}"
+                yield _Turn(model, passed_over=True, warning=said)
+            else:
+                said = f"size_reduced: {model} makes at most {left[model]}, not {asked}"
+                yield _Turn(model, left[model], warning=said)
 
     async def generate(
         self, pictures: Sequence[Picture], prompt: str, options: Options, deadline: Deadline
     ) -> Generated:
         """The best answer that the deadline allows. Raises ModelError with every attempt that was made."""
         run = _Run()
-        for model, size in self._order(options):
+        for turn in self._turns(options):
+            model = turn.model
+            if turn.passed_over:
+                run.warnings += [turn.warning] if turn.warning else []
+                continue
             call = partial(
-                self._gemini.generate, model, pictures, prompt, aspect_ratio=options.aspect_ratio, image_size=size
+                self._gemini.generate, model, pictures, prompt, aspect_ratio=options.aspect_ratio, image_size=turn.size
             )
-            if size != options.image_size:
-                run.warnings.append(f"size_reduced: {model} makes at most {size}, not {options.image_size}")
             for attempt in range(ATTEMPTS):
                 if deadline.remaining() < LEAST_SECONDS:
                     raise run.ended(DeadlineExceeded(_left_too_little(run)))
@@ -126,7 +148,7 @@ class ModelChain:
                 else:
                     if reply.picture is not None:
                         self._note(run, model, "ok", began, reply.usage)
-                        return self._generated(run, model, reply, reply.picture)
+                        return _generated(run, turn, reply, reply.picture)
                     wait = self._without_picture(run, model, reply, began)
                 if wait is None or attempt + 1 == ATTEMPTS or wait + LEAST_SECONDS > deadline.remaining():
                     break
@@ -148,19 +170,23 @@ class ModelChain:
         if failed.key_refused or status in UNAUTHORIZED:
             note(outcome="model_auth_failed")
             raise run.ended(ModelAuthFailed("The service refused the API key; an operator must look at GEMINI_API_KEY"))
-        if status == NOT_FOUND:
+        if status == HTTPStatus.NOT_FOUND:
             note(outcome="not_found")
             self._gone[model] = self._clock.now()
             log.warning("%s is gone (404): not asked again for an hour", model)
             return None
-        if status == TOO_MANY:
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
             note(outcome="rate_limited")
             after = failed.retry_seconds
-            run.last = RateLimited(retry_after=max(1, round(after)) if after is not None else RATE_LIMIT_SECONDS)
+            run.quota[model] = RATE_LIMIT_SECONDS if after is None else max(1, math.ceil(after))
+            # Any of the models would do: the first that has some quota again is worth coming back for.
+            run.last = RateLimited(retry_after=min(run.quota.values()))
             return after if after is not None else self._backoff(attempt)
-        if status is not None and status not in AGAIN:
+        if status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.REQUEST_TIMEOUT:
             note(outcome="model_error")
-            raise run.ended(ModelFailed(f"The model's service answered {status}: it does not take this request"))
+            answer = f"{status} {failed.name}".strip()
+            log.error("%s: the service answered %s", model, answer)
+            raise run.ended(ModelFailed(f"The model's service answered {answer}: it does not take this request"))
         note(outcome="connection_lost" if failed.lost else "invalid_reply" if status is None else "model_unavailable")
         run.last = ModelUnavailable(retry_after=OVERLOADED_SECONDS)
         return failed.retry_seconds if failed.retry_seconds is not None else self._backoff(attempt)
@@ -177,9 +203,6 @@ class ModelChain:
     def _backoff(self, attempt: int) -> float:
         """Exponential, with full jitter."""
         return self._random.uniform(0, FIRST_BACKOFF_SECONDS * 2**attempt)
-
-    def _generated(self, run: _Run, model: str, reply: Reply, picture: Picture) -> Generated:
-        return Generated(picture, reply.text, model, reply.usage or Usage(), tuple(run.attempts), tuple(run.warnings))
 
     async def probe(self, seconds: float) -> list[tuple[str, bool, str]]:
         """Each model of the chain: whether it answers to its name, else why not. Costs nothing."""
@@ -198,6 +221,11 @@ class ModelChain:
 
     async def close(self) -> None:
         await self._gemini.close()
+
+
+def _generated(run: _Run, turn: _Turn, reply: Reply, picture: Picture) -> Generated:
+    warnings = (*run.warnings, turn.warning) if turn.warning else run.warnings
+    return Generated(picture, reply.text, turn.model, reply.usage or Usage(), tuple(run.attempts), tuple(warnings))
 
 
 def _left_too_little(run: _Run) -> str:

@@ -1,8 +1,10 @@
 """One call of a Gemini model: through the SDK's async client, with none of its own retries, its failures told apart."""
 
 import asyncio
+import re
 import warnings
 from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -19,23 +21,33 @@ RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 KEY_REASONS = {"API_KEY_INVALID", "API_KEY_EXPIRED", "API_KEY_SERVICE_BLOCKED", "API_KEY_HTTP_REFERRER_BLOCKED"}
 
+API_VERSION = "v1beta"
+"""The one that has preview models and `imageConfig` (ai.google.dev/gemini-api/docs/api-versions). The SDK's own is `v1`."""
+RPC_CODE = re.compile(r"[A-Z_]{2,40}")
+
+NO_REPLY = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+"""What the SDK raises for a body that is not a reply: no JSON, broken base64, another shape, thousands of levels."""
+
 
 class CallFailed(Exception):
     """The service did not answer with a reply.
 
     `status` is the HTTP status, None where there was none (`lost`: the connection broke; else the answer made no sense).
+    `name` is the service's word for it (google.rpc.Code: `INVALID_ARGUMENT`, …), which holds nothing of the request.
     """
 
     def __init__(
         self,
         status: int | None,
         *,
+        name: str = "",
         lost: bool = False,
         key_refused: bool = False,
         retry_seconds: float | None = None,
     ) -> None:
         super().__init__(f"status {status}")
         self.status = status
+        self.name = name
         self.lost = lost
         self.key_refused = key_refused
         self.retry_seconds = retry_seconds
@@ -78,6 +90,8 @@ class Gemini:
             image_config=types.ImageConfig(aspect_ratio=aspect_ratio, image_size=image_size)
             if aspect_ratio or image_size
             else None,
+            # There are no functions to call: looking for some costs a deep copy and a line in the log for each call.
+            automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
             http_options=types.HttpOptions(timeout=int(seconds * 1000)),
         )
         contents = [types.Content(role="user", parts=[*parts, types.Part.from_text(text=prompt)])]
@@ -90,8 +104,7 @@ class Gemini:
             raise
         except (aiohttp.ClientError, ConnectionError) as error:
             raise CallFailed(None, lost=True) from error
-        except (ValueError, TypeError, AttributeError, KeyError, OSError) as error:
-            # What the SDK raises for a body that is not a reply: no JSON, broken base64, another shape.
+        except (*NO_REPLY, OSError) as error:
             raise CallFailed(None) from error
         return await asyncio.to_thread(read, response, model)
 
@@ -106,7 +119,7 @@ class Gemini:
             raise _api_failure(error) from None
         except (aiohttp.ClientError, OSError) as error:
             raise CallFailed(None, lost=True) from error
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
+        except NO_REPLY as error:
             raise CallFailed(None) from error
 
     async def close(self) -> None:
@@ -129,6 +142,7 @@ def _make_client(settings: Settings) -> "genai.Client":
         vertexai=False,
         http_options=types.HttpOptions(
             base_url=settings.gemini_base_url,
+            api_version=API_VERSION,
             # Without this, a connection that breaks costs a hidden sleep of up to 10 s and one more call that is paid for.
             retry_options=types.HttpRetryOptions(attempts=1),
         ),
@@ -137,8 +151,11 @@ def _make_client(settings: Settings) -> "genai.Client":
 
 def _api_failure(error: Any) -> CallFailed:
     details = list(_details(error.details))
+    name = error.status
     return CallFailed(
-        error.code if isinstance(error.code, int) else None,
+        # The SDK takes every status but 200 for an error. Below 400 it is none, and no reply either.
+        error.code if isinstance(error.code, int) and error.code >= HTTPStatus.BAD_REQUEST else None,
+        name=name if isinstance(name, str) and RPC_CODE.fullmatch(name) else "",
         key_refused=any(
             detail.get("@type") == ERROR_INFO and detail.get("reason") in KEY_REASONS for detail in details
         ),

@@ -37,6 +37,8 @@ SENTENCES: Mapping[str, str] = {
 _REFUSING = ("SAFETY", "PROHIBITED", "RECITATION", "BLOCKLIST", "SPII", "LANGUAGE", "JAILBREAK")
 """A reason with one of these in its name is a refusal, known or new: the same request would be refused again."""
 
+LONGEST_NAME = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -61,7 +63,7 @@ def read(response: Any, model: str) -> Reply:
     first = candidates[0] if candidates else None
     parts = (first.content.parts or []) if first is not None and first.content is not None else []
     shown = [part for part in parts if not part.thought]
-    text = "".join(part.text for part in shown if part.text) or None
+    text = _written("".join(part.text for part in shown if part.text)) or None
     images = [part.inline_data.data for part in shown if part.inline_data is not None and part.inline_data.data]
     picture = next(filter(None, map(_picture, reversed(images))), None)
     blocked = _name(getattr(response.prompt_feedback, "block_reason", None))
@@ -83,8 +85,13 @@ def _name(value: Any) -> str | None:
     """The name of an enum value, known to the SDK or not. `…_UNSPECIFIED` says nothing."""
     if value is None:
         return None
-    name = str(getattr(value, "value", value))
-    return None if name.endswith("_UNSPECIFIED") else name
+    name = _written(str(getattr(value, "value", value)))[:LONGEST_NAME]
+    return None if name.endswith("_UNSPECIFIED") else name or None
+
+
+def _written(text: str) -> str:
+    """`text` as UTF-8 can hold it. JSON can escape half a character, and a picture must not be lost over that."""
+    return text.encode(errors="replace").decode()
 
 
 def _usage(counted: Any, model: str, *, made: bool) -> Usage | None:

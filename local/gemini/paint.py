@@ -3,38 +3,53 @@
 import io
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-# Pixels of the shorter way of saying it (ai.google.dev/gemini-api/docs/image-generation, aspect ratios and sizes).
-SIZES_1K = {
+# Pixels at 1K (ai.google.dev/gemini-api/docs/image-generation, aspect ratios and sizes): of 2.5 flash, of the pro models.
+FLASH = {
     "1:1": (1024, 1024), "2:3": (832, 1248), "3:2": (1248, 832), "3:4": (864, 1184), "4:3": (1184, 864),
     "4:5": (896, 1152), "5:4": (1152, 896), "9:16": (768, 1344), "16:9": (1344, 768), "21:9": (1536, 672),
 }  # fmt: skip
-FACTORS = {None: 1, "1K": 1, "2K": 2, "4K": 4}
+PRO = {
+    "1:1": (1024, 1024), "2:3": (848, 1264), "3:2": (1264, 848), "3:4": (896, 1200), "4:3": (1200, 896),
+    "4:5": (928, 1152), "5:4": (1152, 928), "9:16": (768, 1376), "16:9": (1376, 768), "21:9": (1584, 672),
+}  # fmt: skip
+FACTORS = {"1K": 1, "2K": 2, "4K": 4}
+
+Sizes = Mapping[str, tuple[int, int]]
 
 
-def painted(inputs: Sequence[bytes], prompt: str, ratio: str | None, size: str | None) -> bytes:
-    """A PNG of the inputs, in the manner that the prompt names. Raises OSError where an input cannot be read."""
+def painted(
+    inputs: Sequence[bytes], prompt: str, sizes: Sizes, ratio: str | None, size: str | None
+) -> tuple[bytes, bytes]:
+    """Two PNGs, a draft and the picture: the inputs, in the manner that the prompt names, `size` times what `sizes` says.
+
+    Raises OSError where an input cannot be read.
+    """
     pictures = [ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB") for data in inputs]
-    canvas = _size(pictures[0] if pictures else None, ratio, size)
-    base = _together(pictures, canvas)
+    base = _together(pictures, sizes[ratio or _nearest(sizes, pictures[0] if pictures else None)])
+    draft = base.resize((base.width // 4, base.height // 4)).convert("L")
     words = prompt.lower()
-    manners = [manner for names, manner in MANNERS if any(name in words for name in names)]
-    for manner in manners or [_poster]:
+    for manner in [manner for names, manner in MANNERS if any(name in words for name in names)] or [_poster]:
         base = manner(base)
+    factor = FACTORS[size or "1K"]
+    if factor > 1:  # painted small and enlarged: a painting of 16 megapixels would take a minute
+        base = base.resize((base.width * factor, base.height * factor), Image.Resampling.BICUBIC)
+    return _png(draft), _png(base)
+
+
+def _png(image: Image.Image) -> bytes:
     out = io.BytesIO()
-    base.save(out, "PNG", compress_level=1)
+    image.save(out, "PNG", compress_level=1)
     return out.getvalue()
 
 
-def _size(first: Image.Image | None, ratio: str | None, size: str | None) -> tuple[int, int]:
-    if ratio is None:
-        shape = (first.width / first.height) if first is not None else 1.0
-        ratio = min(SIZES_1K, key=lambda name: abs(math.log(SIZES_1K[name][0] / SIZES_1K[name][1] / shape)))
-    width, height = SIZES_1K[ratio]
-    return width * FACTORS[size], height * FACTORS[size]
+def _nearest(sizes: Sizes, first: Image.Image | None) -> str:
+    """The ratio of the first input, as the models do it where nothing is asked."""
+    shape = (first.width / first.height) if first is not None else 1.0
+    return min(sizes, key=lambda name: abs(math.log(sizes[name][0] / sizes[name][1] / shape)))
 
 
 def _together(pictures: Sequence[Image.Image], canvas: tuple[int, int]) -> Image.Image:
@@ -54,22 +69,43 @@ def _together(pictures: Sequence[Image.Image], canvas: tuple[int, int]) -> Image
 
 
 def _watercolor(image: Image.Image) -> Image.Image:
-    small = image.resize((image.width // 3, image.height // 3))
-    for _ in range(3):
-        small = small.filter(ImageFilter.ModeFilter(5)).filter(ImageFilter.SMOOTH_MORE)
-    washed = small.resize(image.size, Image.Resampling.BICUBIC)
-    washed = ImageEnhance.Color(ImageEnhance.Brightness(washed).enhance(1.12)).enhance(1.5)
-    outline = ImageOps.invert(image.convert("L").filter(ImageFilter.GaussianBlur(2)).filter(ImageFilter.FIND_EDGES))
-    ink = outline.point(lambda value: 255 if value > 225 else 190)  # noqa: PLR2004 - a shade of gray
-    ink = ink.filter(ImageFilter.GaussianBlur(1)).convert("RGB")
-    grain = Image.effect_noise(image.size, 18).point(lambda value: 225 + value // 8).convert("RGB")
-    return ImageChops.multiply(ImageChops.multiply(washed, ink), grain)
+    """Pale washes with dark rims where they end, on rough paper that stays white around them."""
+    small = image.resize((image.width // 3, image.height // 3)).filter(ImageFilter.MedianFilter(7))
+    for _ in range(2):
+        small = small.filter(ImageFilter.ModeFilter(7)).filter(ImageFilter.SMOOTH_MORE)
+    wash = ImageEnhance.Color(ImageChops.screen(small, small.point(lambda value: value // 2 + 24))).enhance(1.25)
+    rims = ImageOps.invert(wash.convert("L").filter(ImageFilter.FIND_EDGES).point(lambda value: min(110, value * 2)))
+    wash = ImageChops.multiply(wash, rims.convert("RGB")).resize(image.size, Image.Resampling.BICUBIC)
+    clouds = _clouds(image.size, image.width // 9).point(lambda value: 195 + value // 4)  # where the pigment gathers
+    pale = ImageChops.screen(wash, ImageOps.invert(clouds).convert("RGB"))
+    grain = (
+        Image.effect_noise(image.size, 24).filter(ImageFilter.GaussianBlur(0.8)).point(lambda value: 212 + value // 4)
+    )
+    paper = Image.new("RGB", image.size, (252, 249, 241))
+    return ImageChops.multiply(Image.composite(pale, paper, _brushed(image.size)), grain.convert("RGB"))
+
+
+def _clouds(size: tuple[int, int], coarse: int) -> Image.Image:
+    """Soft spots of about `coarse` pixels, 0 to 255."""
+    noise = Image.effect_noise((size[0] // coarse + 2, size[1] // coarse + 2), 120)
+    return ImageOps.autocontrast(noise.resize(size, Image.Resampling.BICUBIC))
+
+
+def _brushed(size: tuple[int, int]) -> Image.Image:
+    """A mask: white where a brush went, with ragged ends near the edges of the paper."""
+    width, height = size
+    margin = min(size) // 16
+    inside = Image.new("L", size, 0)
+    ImageDraw.Draw(inside).rectangle((margin, margin, width - margin, height - margin), fill=255)
+    soft = inside.filter(ImageFilter.GaussianBlur(margin * 0.7))
+    ragged = Image.blend(soft, Image.blend(_clouds(size, margin * 2), _clouds(size, margin // 3), 0.4), 0.35)
+    return ragged.point(lambda value: 255 if value > 118 else 0).filter(ImageFilter.GaussianBlur(1.2))  # noqa: PLR2004 - a shade
 
 
 def _pencil(image: Image.Image) -> Image.Image:
     gray = ImageOps.autocontrast(image.convert("L"))
     blurred = ImageOps.invert(gray).filter(ImageFilter.GaussianBlur(image.width / 80))
-    sketch = ImageChops.add(gray, blurred, scale=1.0).point(lambda value: int(255 * (value / 255) ** 3))
+    sketch = ImageChops.add(gray, blurred, scale=1.0).point(lambda value: int(255 * (value / 255) ** 5))
     paper = Image.effect_noise(image.size, 14).point(lambda value: 228 + value // 9)
     return ImageOps.colorize(ImageChops.multiply(sketch, paper), (38, 36, 42), (252, 249, 240))
 
@@ -105,7 +141,8 @@ def _high_contrast(image: Image.Image) -> Image.Image:
 
 
 def _oil(image: Image.Image) -> Image.Image:
-    small = image.resize((image.width // 2, image.height // 2)).filter(ImageFilter.ModeFilter(9))
+    small = image.resize((image.width // 2, image.height // 2)).filter(ImageFilter.MedianFilter(5))
+    small = small.quantize(96).convert("RGB").filter(ImageFilter.ModeFilter(7))
     thick = ImageEnhance.Color(small.resize(image.size, Image.Resampling.BICUBIC)).enhance(1.35)
     relief = image.convert("L").filter(ImageFilter.EMBOSS).convert("RGB")
     return ImageChops.overlay(thick, Image.blend(Image.new("RGB", image.size, (128, 128, 128)), relief, 0.4))

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Cut = Literal["before", "body"]
+Cut = Literal["before", "headers", "body"]
 
 
 @dataclass(slots=True)
@@ -18,13 +18,10 @@ class Scripted:
     trickle: float = 0.0
     """Seconds over which the body is sent."""
     cut: Cut | None = None
-    """Break the connection before any answer, or in the middle of its body."""
+    """Break the connection before any answer, behind its headers, or in the middle of its body."""
     model: str | None = None
     times: int = 1
-
-    @classmethod
-    def from_json(cls, given: dict[str, Any]) -> "Scripted":
-        return cls(**given)
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +37,8 @@ class Call:
     timeout: str | None
     """The `X-Server-Timeout` header: seconds."""
     image_config: dict[str, Any] = field(default_factory=dict)
+    bytes: int = 0
+    """Of the request's body."""
 
 
 class Script:

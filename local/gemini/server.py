@@ -4,19 +4,27 @@ import asyncio
 import base64
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
 
 from image_core.model.prices import KNOWN, cost_usd
-from local.gemini.paint import FACTORS, SIZES_1K, painted
+from local.gemini.paint import FACTORS, FLASH, PRO, painted
 from local.gemini.script import Call, Script, Scripted, problem
 
 MODELS = (*KNOWN, "gemini-3.1-flash-lite-image", "gemini-nano-banana-2.1")
-BAD_KEYS = {"invalid", "revoked"}
 SAYS = "This picture was painted by the local stand-in, not by a Gemini model."
 LEAST_TIMEOUT_SECONDS = 10
+TAKEN = {"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"}
+KEY_INVALID = {
+    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+    "reason": "API_KEY_INVALID",
+    "domain": "googleapis.com",
+}
+
+Problem = tuple[int, dict[str, Any]]
+"""A status and the body that explains it."""
 
 
 class Standin:
@@ -31,9 +39,9 @@ class Standin:
 
     async def start(self, port: int = 0) -> str:
         app = web.Application(client_max_size=120_000_000)
-        app.router.add_post("/{version}/models/{call}", self._generate)
-        app.router.add_get("/{version}/models", self._list)
-        app.router.add_get("/{version}/models/{model}", self._describe)
+        app.router.add_post("/v1beta/models/{call}", self._generate)
+        app.router.add_get("/v1beta/models", self._list)
+        app.router.add_get("/v1beta/models/{model}", self._describe)
         app.router.add_get("/__calls", self._calls)
         app.router.add_post("/__script", self._scripted)
         app.router.add_delete("/__script", self._reset)
@@ -55,26 +63,26 @@ class Standin:
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         began = time.time()
         model, _, method = request.match_info["call"].partition(":")
-        asked = json.loads(await request.read())
-        refusal = _refusal(request, model, method, asked)
+        raw = await request.read()
+        asked = await asyncio.to_thread(_Asked.read, raw)
+        refusal = _refusal(request, model, method) or _invalid(asked)
         reply = Scripted(*refusal) if refusal else self.script.next(model)
-        parts = [part for content in asked.get("contents", []) for part in content.get("parts", [])]
-        prompt = " ".join(part["text"] for part in parts if "text" in part)
-        inputs = [_decoded(part["inlineData"]["data"]) for part in parts if "inlineData" in part]
-        config = asked.get("generationConfig", {}).get("imageConfig") or {}
         body = reply.body
         if body is None and reply.status == 200:  # noqa: PLR2004 - the script says nothing else
-            body = await _painting(model, inputs, prompt, config)
+            body = await asyncio.to_thread(_painting, model, asked)
+            status = body.get("error", {}).get("code", reply.status)
+            reply = replace(reply, status=status)
         self.calls.append(
             Call(
                 model,
                 began,
                 reply.status,
-                prompt,
-                len(inputs),
+                asked.prompt,
+                len(asked.images),
                 _billed(model, body),
                 request.headers.get("X-Server-Timeout"),
-                config,
+                asked.image_config,
+                len(raw),
             )
         )
         await asyncio.sleep(reply.delay or self.latency)
@@ -85,7 +93,7 @@ class Standin:
 
     async def _describe(self, request: web.Request) -> web.Response:
         name = request.match_info["model"]
-        refusal = _refusal(request, name, "generateContent", {})
+        refusal = _refusal(request, name, "generateContent")
         if refusal:
             return web.json_response(refusal[1], status=refusal[0])
         return web.json_response(_model(name))
@@ -94,7 +102,12 @@ class Standin:
         return web.json_response({"calls": [asdict(call) for call in self.calls], "billedUsd": self.billed_usd})
 
     async def _scripted(self, request: web.Request) -> web.Response:
-        self.script.add(*map(Scripted.from_json, await request.json()))
+        given = await request.json()
+        try:
+            replies = [Scripted(**reply) for reply in (given if isinstance(given, list) else [given])]
+        except TypeError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        self.script.add(*replies)
         return web.json_response({})
 
     async def _reset(self, _: web.Request) -> web.Response:
@@ -103,67 +116,114 @@ class Standin:
         return web.json_response({})
 
 
-def _decoded(data: str) -> bytes:
-    """Either alphabet, as protobuf's JSON takes it: the SDK writes the URL-safe one."""
-    return base64.b64decode(data.replace("-", "+").replace("_", "/"))
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a body asks for. `valid` is False where it is not JSON, or none that makes sense."""
+
+    images: tuple[tuple[str, str], ...] = ()
+    """MIME type and base64 of each, in order."""
+    prompt: str = ""
+    image_config: dict[str, Any] = field(default_factory=dict)
+    valid: bool = True
+
+    @classmethod
+    def read(cls, raw: bytes) -> "_Asked":
+        try:
+            asked = json.loads(raw)  # protobuf's JSON takes names in either case, and the SDK mixes them
+            parts = [part for content in asked["contents"] for part in content["parts"]]
+            inline = [part["inlineData"] for part in parts if "inlineData" in part]
+            return cls(
+                tuple((image.get("mimeType") or image["mime_type"], image["data"]) for image in inline),
+                " ".join(part["text"] for part in parts if "text" in part),
+                asked.get("generationConfig", {}).get("imageConfig") or {},
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return cls(valid=False)
 
 
 def _model(name: str) -> dict[str, Any]:
     return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": ["generateContent"]}
 
 
-def _refusal(request: web.Request, model: str, method: str, asked: dict[str, Any]) -> tuple[int, Any] | None:
-    """What the service would not take, in the words it uses."""
+def _refusal(request: web.Request, model: str, method: str) -> Problem | None:
+    """Who may not call, and what is not there, in the words that the service uses."""
     key = request.headers.get("x-goog-api-key", "")
-    if key in {"", *BAD_KEYS}:
-        reason = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
-        if key == "revoked":
-            return 403, problem(403, "PERMISSION_DENIED", "Your API key was reported as leaked.")
-        return 400, problem(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", reason)
+    if not key:
+        return 403, problem(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers. Please use API Key.")
+    if key == "revoked":
+        return 403, problem(403, "PERMISSION_DENIED", "Your API key was reported as leaked.")
+    if key == "invalid":
+        return _bad("API key not valid. Please pass a valid API key.", KEY_INVALID)
     if model not in MODELS or method != "generateContent":
         return 404, problem(404, "NOT_FOUND", f"models/{model} is not found for API version v1beta.")
     timeout = request.headers.get("X-Server-Timeout")
     if timeout is not None and float(timeout) < LEAST_TIMEOUT_SECONDS:
-        return 400, problem(
-            400, "INVALID_ARGUMENT", "Manually set deadline is too short. Minimum allowed deadline is 10s."
-        )
-    config = asked.get("generationConfig", {}).get("imageConfig") or {}
-    if config.get("aspectRatio", "1:1") not in SIZES_1K or config.get("imageSize", "1K") not in FACTORS:
-        return 400, problem(400, "INVALID_ARGUMENT", "Request contains an invalid argument.")
+        return _bad("Manually set deadline is too short. Minimum allowed deadline is 10s.")
     return None
 
 
-async def _painting(model: str, inputs: list[bytes], prompt: str, config: dict[str, Any]) -> dict[str, Any]:
-    ratio, size = config.get("aspectRatio"), config.get("imageSize")
-    try:
-        picture = await asyncio.to_thread(painted, inputs, prompt, ratio, size)
-    except OSError:
-        return problem(400, "INVALID_ARGUMENT", "Unable to process input image.")
-    encoded = base64.b64encode(picture).decode()
+def _invalid(asked: _Asked) -> Problem | None:
+    """What in a body the service does not take."""
+    if not asked.valid:
+        return _bad("Invalid JSON payload received.")
+    ratio, size = asked.image_config.get("aspectRatio", "1:1"), asked.image_config.get("imageSize", "1K")
+    if ratio not in PRO or size not in FACTORS:
+        return _bad("Request contains an invalid argument.")
+    strange = next((kind for kind, _ in asked.images if kind not in TAKEN), None)
+    return None if strange is None else _bad(f"Unsupported MIME type: {strange}")
+
+
+def _bad(message: str, *details: dict[str, Any]) -> Problem:
+    return 400, problem(400, "INVALID_ARGUMENT", message, *details)
+
+
+def _painting(model: str, asked: _Asked) -> dict[str, Any]:
+    """A reply of `model`, painted here; the body of a 400 where an input cannot be read. For a thread."""
     pro = "pro" in model
-    parts: list[dict[str, Any]] = [{"text": SAYS}, {"inlineData": {"mimeType": "image/png", "data": encoded}}]
-    if pro:  # the pro models think first, and show what they thought
-        parts.insert(0, {"text": "Let me think about the composition.", "thought": True})
-    image_tokens = (2000 if size == "4K" else 1120) if pro else 1290
-    words = max(1, len(prompt) // 4)
+    ratio = asked.image_config.get("aspectRatio")
+    size = asked.image_config.get("imageSize") if pro else None  # 2.5 flash makes 1K, whatever is asked
+    try:
+        inputs = [_decoded(data) for _, data in asked.images]
+        draft, picture = painted(inputs, asked.prompt, PRO if pro else FLASH, ratio, size)
+    except (OSError, ValueError):
+        return _bad("Unable to process input image.")[1]
+    parts = [{"text": SAYS}, _image(picture)]
+    if pro:  # these think first, and show what they thought: words and drafts
+        thoughts = [{"text": "Let me think about the composition."}, _image(draft)]
+        parts = [*(thought | {"thought": True} for thought in thoughts), *parts]
     return {
         "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}],
-        "usageMetadata": {
-            "promptTokenCount": words + 258 * len(inputs),
-            "candidatesTokenCount": image_tokens + 16,
-            "totalTokenCount": words + 258 * len(inputs) + image_tokens + 16,
-            "promptTokensDetails": [
-                {"modality": "TEXT", "tokenCount": words},
-                {"modality": "IMAGE", "tokenCount": 258 * len(inputs)},
-            ],
-            "candidatesTokensDetails": [
-                {"modality": "IMAGE", "tokenCount": image_tokens},
-                {"modality": "TEXT", "tokenCount": 16},
-            ],
-        },
+        "usageMetadata": _usage(asked, size, pro=pro),
         "modelVersion": model,
         "responseId": "stand-in",
     }
+
+
+def _decoded(data: str) -> bytes:
+    """Either alphabet, as protobuf's JSON takes it: the SDK writes the URL-safe one."""
+    return base64.b64decode(data.replace("-", "+").replace("_", "/"))
+
+
+def _image(data: bytes) -> dict[str, Any]:
+    return {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(data).decode()}}
+
+
+def _usage(asked: _Asked, size: str | None, *, pro: bool) -> dict[str, Any]:
+    """Tokens as documented for an image (ai.google.dev/gemini-api/docs/pricing), and about as many as there are words."""
+    seen = len(asked.images) * (560 if pro else 258)
+    made = (2000 if size == "4K" else 1120) if pro else 1290
+    words, thoughts = max(1, len(asked.prompt) // 4), 48 if pro else 0
+    counted = {
+        "promptTokenCount": words + seen,
+        "candidatesTokenCount": made + 16,
+        "totalTokenCount": words + seen + made + 16 + thoughts,
+        "promptTokensDetails": [
+            {"modality": "TEXT", "tokenCount": words},
+            {"modality": "IMAGE", "tokenCount": seen},
+        ],
+        "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": made}, {"modality": "TEXT", "tokenCount": 16}],
+    }
+    return counted | {"thoughtsTokenCount": thoughts} if thoughts else counted
 
 
 def _billed(model: str, body: Any) -> float:
@@ -173,17 +233,21 @@ def _billed(model: str, body: Any) -> float:
     counts = {
         detail["modality"]: detail.get("tokenCount", 0) for detail in usage.get("candidatesTokensDetails", [])
     } or {"TEXT": usage.get("candidatesTokenCount", 0)}
+    counts["THOUGHTS"] = usage.get("thoughtsTokenCount", 0)
     return cost_usd(model, usage.get("promptTokenCount", 0), counts) or 0.0
 
 
 async def _send(request: web.Request, reply: Scripted, body: Any) -> web.StreamResponse:
-    data = body.encode() if isinstance(body, str) else json.dumps({} if body is None else body).encode()
+    data = body.encode() if isinstance(body, str) else await asyncio.to_thread(_written, body)
     kind = "text/html" if isinstance(body, str) else "application/json"
     if reply.cut == "before":
         return _broken(request)
-    response = web.StreamResponse(status=reply.status, headers={"Content-Type": f"{kind}; charset=UTF-8"})
+    headers = {"Content-Type": f"{kind}; charset=UTF-8", **reply.headers}
+    response = web.StreamResponse(status=reply.status, headers=headers)
     response.content_length = len(data)
     await response.prepare(request)
+    if reply.cut == "headers":
+        return _broken(request, response)
     half = len(data) // 2
     await response.write(data[:half])
     if reply.cut == "body":
@@ -197,6 +261,10 @@ async def _send(request: web.Request, reply: Scripted, body: Any) -> web.StreamR
     await response.write(data[half:])
     await response.write_eof()
     return response
+
+
+def _written(body: Any) -> bytes:
+    return json.dumps({} if body is None else body).encode()
 
 
 def _broken(request: web.Request, response: web.StreamResponse | None = None) -> web.StreamResponse:

@@ -107,7 +107,7 @@ async def test_without_base64_the_answer_has_the_address_alone(product: Harness)
 async def test_options_reach_the_model(product: Harness) -> None:
     answer = await product.generate(aspectRatio="16:9", imageSize="2K", model="gemini-3-pro-image")
     assert answer.json["model"] == "gemini-3-pro-image"
-    assert (answer.json["width"], answer.json["height"]) == (2688, 1536)
+    assert (answer.json["width"], answer.json["height"]) == (2752, 1536)
     assert product.standin.calls[0].image_config == {"aspectRatio": "16:9", "imageSize": "2K"}
 
 

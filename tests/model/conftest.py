@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 import pytest
 
 from image_core.clock import Clock
+from image_core.errors import ModelError
 from image_core.generated import Generated, Options
 from image_core.model.chain import ModelChain
 from image_core.picture import Picture
 from image_core.settings import Settings
 from local.gemini.server import Standin
 from tests.harness import picture
+
+PRO, NEXT, FLASH = "gemini-3-pro-image-preview", "gemini-3-pro-image", "gemini-2.5-flash-image"
 
 
 @dataclass(slots=True)
@@ -24,7 +27,7 @@ class Bench:
     clock: Clock
     slept: list[float] = field(default_factory=list)
 
-    async def generate(self, prompt: str = "a watercolor", seconds: float = 60, **options: str) -> Generated:
+    async def generate(self, prompt: str = "black and white", seconds: float = 60, **options: str) -> Generated:
         cup = Picture(picture(), "image/jpeg", 600, 400)
         return await self.chain.generate([cup], prompt, Options(**options), self.clock.deadline(seconds))
 
@@ -57,3 +60,7 @@ async def bench(standin: Standin) -> AsyncIterator[Bench]:
     made = await make(standin)
     yield made
     await made.chain.close()
+
+
+def outcomes(error: ModelError) -> list[tuple[str, str]]:
+    return [(attempt.model, attempt.outcome) for attempt in error.attempts]

@@ -1,13 +1,13 @@
 """Which model is asked, how often, after what wait; and what is said of it."""
 
-from datetime import UTC, datetime, timedelta
+import asyncio
+import base64
 
 import pytest
 
 from image_core.clock import Clock
 from image_core.errors import (
     DeadlineExceeded,
-    InvalidRequest,
     ModelAuthFailed,
     ModelError,
     ModelFailed,
@@ -21,13 +21,8 @@ from image_core.model.chain import ModelChain
 from image_core.settings import Settings
 from local.gemini.script import Scripted, finished, overloaded, problem, rate_limited
 from local.gemini.server import Standin
-from tests.model.conftest import Bench, make
-
-PRO, NEXT, FLASH = "gemini-3-pro-image-preview", "gemini-3-pro-image", "gemini-2.5-flash-image"
-
-
-def outcomes(error: ModelError) -> list[tuple[str, str]]:
-    return [(attempt.model, attempt.outcome) for attempt in error.attempts]
+from tests.harness import picture
+from tests.model.conftest import FLASH, NEXT, PRO, Bench, make, outcomes
 
 
 async def test_the_first_model_is_asked_once_and_its_picture_comes_back(bench: Bench) -> None:
@@ -50,28 +45,22 @@ async def test_the_service_is_told_how_long_it_has(standin: Standin, bench: Benc
     assert 30 <= float(standin.calls[0].timeout or 0) <= 42
 
 
-async def test_the_asked_model_goes_first_and_the_chain_stands_behind_it(bench: Bench) -> None:
-    bench.standin.script.add(overloaded(), overloaded())
-    made = await bench.generate(model=FLASH)
-    assert bench.models == [FLASH, FLASH, PRO]
-    assert made.model == PRO
-
-
-async def test_a_model_that_is_not_in_the_chain_is_refused(bench: Bench) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        bench.chain.check_options(Options(model="gpt-5"))
-    assert caught.value.field == "model"
-
-
 AGAIN = [
     (overloaded(), "model_unavailable"),
     (Scripted(500, problem(500, "INTERNAL", "An internal error has occurred.")), "model_unavailable"),
     (Scripted(502, "<html>Bad Gateway</html>"), "model_unavailable"),
     (Scripted(504, problem(504, "DEADLINE_EXCEEDED", "x")), "model_unavailable"),
+    (Scripted(529, "{}"), "model_unavailable"),
+    (Scripted(503, "null"), "model_unavailable"),
+    (Scripted(503, "[" * 100_000), "model_unavailable"),
     (rate_limited(), "rate_limited"),
     (Scripted(cut="before"), "connection_lost"),
+    (Scripted(cut="headers"), "connection_lost"),
     (Scripted(cut="body"), "connection_lost"),
     (Scripted(200, "<html>hello</html>"), "invalid_reply"),
+    (Scripted(200, "[" * 100_000), "invalid_reply"),
+    (Scripted(200, {"candidates": [{"content": {"parts": {}}}]}), "invalid_reply"),
+    (Scripted(301, ""), "invalid_reply"),
     (Scripted(200, {}), "no_image"),
     (finished("NO_IMAGE"), "no_image"),
     (finished("IMAGE_OTHER"), "no_image"),
@@ -109,32 +98,6 @@ async def test_when_the_attempts_are_used_up_the_next_model_is_asked_at_once(ben
     assert len(bench.slept) == 1
 
 
-async def test_a_model_that_is_gone_is_remembered_for_an_hour(standin: Standin) -> None:
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": standin.url, "GEMINI_MODELS": f"gone-1,{FLASH}"}
-    clock = Clock(now=lambda: now)
-    chain = ModelChain(Settings.read(settings), clock)
-    bench = Bench(chain, standin, clock)
-    made = await bench.generate()
-    assert [(attempt.model, attempt.outcome) for attempt in made.attempts] == [("gone-1", "not_found"), (FLASH, "ok")]
-    await bench.generate()
-    assert bench.models == ["gone-1", FLASH, FLASH]
-    assert chain.retired() == {"gone-1": now}
-    now += timedelta(hours=1)
-    await bench.generate()
-    assert bench.models[-2:] == ["gone-1", FLASH]
-    await chain.close()
-
-
-async def test_when_every_model_is_gone_that_is_said(standin: Standin) -> None:
-    bench = await make(standin, GEMINI_MODELS="gone-1,gone-2")
-    for _ in range(2):  # the second time they are remembered, and asked all the same: there is nobody else
-        with pytest.raises(ModelFailed) as caught:
-            await bench.generate()
-        assert [outcome for _, outcome in outcomes(caught.value)] == ["not_found", "not_found"]
-    await bench.chain.close()
-
-
 async def test_a_retry_info_that_fits_is_waited_for(bench: Bench) -> None:
     bench.standin.script.add(rate_limited(17))
     await bench.generate(seconds=60)
@@ -154,7 +117,17 @@ async def test_a_quota_that_is_used_up_everywhere_says_when_to_come_back(bench: 
     bench.standin.script.add(*(rate_limited(100 + number) for number in range(3)))
     with pytest.raises(RateLimited) as caught:
         await bench.generate()
-    assert caught.value.retry_after == 102
+    assert caught.value.retry_after == 100  # the first of them that has some again would do
+
+
+async def test_a_time_to_come_back_is_never_too_early(standin: Standin) -> None:
+    bench = await make(standin, GEMINI_MODELS=PRO)
+    standin.script.add(rate_limited(1.2), rate_limited(40.4))
+    with pytest.raises(RateLimited) as caught:
+        await bench.generate(seconds=45)
+    assert bench.slept == [1.2]
+    assert caught.value.retry_after == 41
+    await bench.chain.close()
 
 
 async def test_without_a_retry_info_there_is_still_a_time_to_come_back(bench: Bench) -> None:
@@ -184,12 +157,22 @@ async def test_what_would_not_change_is_asked_once_and_nobody_else_is(
     assert len(bench.standin.calls) == 1
 
 
+async def test_a_request_that_the_service_does_not_take_is_told_without_its_words(bench: Bench) -> None:
+    bench.standin.script.add(
+        Scripted(400, problem(400, "INVALID_ARGUMENT", "The prompt 'my secret' at https://x?key=k"))
+    )
+    with pytest.raises(ModelFailed) as caught:
+        await bench.generate("my secret")
+    assert caught.value.details == "The model's service answered 400 INVALID_ARGUMENT: it does not take this request"
+
+
 @pytest.mark.parametrize("key", ["invalid", "revoked"])
 async def test_a_key_that_is_refused_is_said_and_not_retried(standin: Standin, key: str) -> None:
     bench = await make(standin, GEMINI_API_KEY=key)
     with pytest.raises(ModelAuthFailed) as caught:
         await bench.generate()
     assert len(standin.calls) == 1
+    assert caught.value.body()["retryable"] is False
     assert key not in str(caught.value.body())
     await bench.chain.close()
 
@@ -235,23 +218,23 @@ async def test_the_last_reason_counts_when_nobody_made_a_picture(bench: Bench) -
     assert len(caught.value.attempts) == 6
 
 
-async def test_a_size_that_a_model_cannot_do_goes_to_one_that_can(bench: Bench) -> None:
-    bench.standin.script.add(*(overloaded() for _ in range(4)))
-    with pytest.raises(ModelUnavailable):
-        await bench.generate(image_size="4K")
-    assert bench.models == [PRO, PRO, NEXT, NEXT]
+async def test_the_log_names_models_and_outcomes_and_nothing_of_the_request(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    bench.standin.script.add(overloaded())
+    await bench.generate("a secret prompt")
+    assert any(PRO in record.getMessage() and "model_unavailable" in record.getMessage() for record in caplog.records)
+    # What asyncio and Pillow say at DEBUG is theirs.
+    said = [record.getMessage() for record in caplog.records if record.name.startswith(("image_core", "google"))]
+    assert all("secret" not in line and bench.standin.url not in line for line in said)
+    assert not [record for record in caplog.records if record.name.startswith("google") and record.levelname != "DEBUG"]
 
 
-async def test_a_model_that_was_asked_for_makes_its_largest_and_says_so(bench: Bench) -> None:
-    made = await bench.generate(model=FLASH, image_size="4K", aspect_ratio="16:9")
-    assert made.model == FLASH
-    assert bench.standin.calls[0].image_config == {"aspectRatio": "16:9", "imageSize": "1K"}
-    assert len(made.warnings) == 1
-    assert "1K" in made.warnings[0]
-
-
-async def test_probing_costs_nothing_and_names_what_is_gone(standin: Standin) -> None:
-    bench = await make(standin, GEMINI_MODELS=f"{PRO},gone-1")
-    assert await bench.chain.probe(5) == [(PRO, True, ""), ("gone-1", False, "status 404")]
-    assert standin.billed_usd == 0
-    await bench.chain.close()
+async def test_hundreds_of_calls_wait_at_once_over_one_client(bench: Bench) -> None:
+    body = finished(
+        "STOP", {"inlineData": {"mimeType": "image/jpeg", "data": base64.b64encode(picture()).decode()}}
+    ).body
+    bench.standin.script.add(Scripted(200, body, delay=1, times=200))
+    made = await asyncio.gather(*(bench.generate() for _ in range(200)))
+    assert {(one.model, len(one.attempts)) for one in made} == {(PRO, 1)}

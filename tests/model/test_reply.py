@@ -105,12 +105,32 @@ async def test_a_blocked_prompt_is_a_refusal_whatever_the_reason(bench: Bench, r
 
 @pytest.mark.parametrize("reason", ["NO_IMAGE", "IMAGE_OTHER", "OTHER", "MAX_TOKENS", "A_NEW_ONE", None])
 async def test_another_reason_is_data_and_tried_again(bench: Bench, reason: str | None) -> None:
-    with warnings.catch_warnings(record=True) as warned:
-        bench.standin.script.add(*(finished(reason) for _ in range(6)))
-        with pytest.raises(NoImage) as caught:
-            await bench.generate()
+    bench.standin.script.add(*(finished(reason) for _ in range(6)))
+    with pytest.raises(NoImage) as caught:
+        await bench.generate()
     assert caught.value.finish_reason == reason
-    assert not [warning for warning in warned if "google" not in str(warning.filename)]
+
+
+async def test_a_new_reason_is_no_warning_in_the_log(bench: Bench) -> None:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", "Inheritance class AiohttpClientSession", DeprecationWarning)
+        bench.standin.script.add(finished("A_REASON_OF_TOMORROW", part(RED)))
+        await bench.generate()
+    assert [str(warning.message) for warning in warned] == []
+
+
+async def test_half_a_character_does_not_cost_the_picture(bench: Bench) -> None:
+    bench.standin.script.add(finished("STOP", {"text": "caf\ud83d"}, part(RED)))
+    made = await bench.generate()
+    assert (made.text, made.picture.data) == ("caf?", RED)
+
+
+async def test_a_reason_of_any_length_is_cut(bench: Bench) -> None:
+    bench.standin.script.add(Scripted(200, {"promptFeedback": {"blockReason": "A" * 100_000}}))
+    with pytest.raises(Refused) as caught:
+        await bench.generate()
+    assert caught.value.finish_reason == "A" * 64
 
 
 def test_every_known_reason_has_a_sentence_for_a_person() -> None:
@@ -146,10 +166,10 @@ async def test_a_picture_of_twenty_megabytes_comes_through(bench: Bench) -> None
 
 async def test_tokens_are_counted_by_modality_and_priced(bench: Bench) -> None:
     made = await bench.generate("x" * 400)
-    assert made.usage.output_by_modality == {"IMAGE": 1120, "TEXT": 16}
-    assert made.usage.input_by_modality == {"TEXT": 100, "IMAGE": 258}
+    assert made.usage.output_by_modality == {"IMAGE": 1120, "TEXT": 16, "THOUGHTS": 48}
+    assert made.usage.input_by_modality == {"TEXT": 100, "IMAGE": 560}
     assert made.usage.cost_usd == pytest.approx(bench.standin.billed_usd)
-    assert made.usage.cost_usd == pytest.approx(358 * 2e-6 + 1120 * 120e-6 + 16 * 12e-6)
+    assert made.usage.cost_usd == pytest.approx(660 * 2e-6 + 1120 * 120e-6 + (16 + 48) * 12e-6)
 
 
 async def test_thoughts_cost_too_and_what_the_details_leave_out_is_counted(bench: Bench) -> None:
