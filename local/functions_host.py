@@ -5,6 +5,7 @@ It loads `function_app.py` unchanged and does for it what `func start` does, whe
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -24,6 +25,9 @@ log = logging.getLogger("local.functions")
 
 GRACE_SECONDS = "FUNCTIONS_HOST_GRACE_SECONDS"
 """How long running invocations may go on after a stop signal; the real host gives a worker about as much."""
+
+
+CLOSE_SECONDS = 1.0
 
 
 async def serve(application: Application, port: int) -> None:
@@ -56,6 +60,9 @@ async def serve(application: Application, port: int) -> None:
     await runner.cleanup()
     await invoker.drain(float(os.environ.get(GRACE_SECONDS, "3")))
     await queues.close()
+    if application.product is not None:
+        with contextlib.suppress(TimeoutError):  # what still runs is left to the recovery, as in Azure
+            await asyncio.wait_for(application.product.close(), CLOSE_SECONDS)
     for result in ended:
         if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
             raise result

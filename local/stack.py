@@ -23,6 +23,7 @@ from local.show import data_url
 
 START_SECONDS = 60.0
 TAIL_LINES = 15
+PORT_OF = {"gemini": "GEMINI_PORT", "front": "FRONT_PORT", "functions": "PORT"}
 SAMPLE = Path(__file__).parent / "samples" / "coffee.jpg"
 OK = 200
 
@@ -75,24 +76,25 @@ def started(configuration: config.Config, logs: Path) -> Iterator[Stack]:
     ports = configuration.ports
     with contextlib.ExitStack() as stack:
 
-        def start(name: str, command: list[str], port: int) -> None:
-            log = logs / f"{name}.log"
-            program = running(command, log=log, environment=configuration.environment)
+        def start(name: str, command: list[str]) -> None:
+            program = running(command, log=logs / f"{name}.log", environment=configuration.environment)
             processes[name] = stack.enter_context(program)
-            wait_for_port(port, processes[name], name, log)
 
         try:
-            if configuration.emulate_storage:
-                stack.enter_context(azurite(configuration.azurite, log=logs / "azurite.log"))
-            if configuration.emulate_cosmos:
-                stack.enter_context(cosmosdb(ports["COSMOS_PORT"], log=logs / "cosmos.log"))
-            provision(*_emulated(configuration), public=os.environ.get("IMAGE_ACCESS", "public") == "public")
+            # What needs nothing else comes up while the emulators do.
             if configuration.emulate_gemini:
                 options = ["--port", str(ports["GEMINI_PORT"]), "--latency", str(configuration.latency)]
-                start("gemini", [sys.executable, "-m", "local.gemini", *options], ports["GEMINI_PORT"])
-            start("functions", _host(ports["PORT"]), ports["PORT"])
+                start("gemini", [sys.executable, "-m", "local.gemini", *options])
             options = ["--port", str(ports["FRONT_PORT"]), "--api", f"http://127.0.0.1:{ports['PORT']}"]
-            start("front", [sys.executable, "-m", "local.front", *options], ports["FRONT_PORT"])
+            start("front", [sys.executable, "-m", "local.front", *options])
+            if configuration.emulate_cosmos:
+                stack.enter_context(cosmosdb(ports["COSMOS_PORT"], log=logs / "cosmos.log"))
+            if configuration.emulate_storage:
+                stack.enter_context(azurite(configuration.azurite, log=logs / "azurite.log"))
+            start("functions", _host(ports["PORT"]))
+            provision(*_emulated(configuration), public=os.environ.get("IMAGE_ACCESS", "public") == "public")
+            for name, process in processes.items():
+                wait_for_port(ports[PORT_OF[name]], process, name, logs / f"{name}.log")
             found = Stack(configuration, processes, logs)
             _wait_until_healthy(found)
         except (DidNotStart, NodeMissing) as error:
@@ -177,6 +179,9 @@ def _greeting(stack: Stack) -> str:
 def main() -> int:
     """Run until Ctrl-C. The exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # which a shell that starts us in the background has switched off
     print("Starting the local stack …", flush=True)
     try:
         with started(config.read(), config.ROOT / ".local" / "logs") as stack:

@@ -38,6 +38,8 @@ class Application:
     root: Path
     functions: tuple[Function, ...]
     host: dict[str, Any] = field(default_factory=dict)
+    product: Any = None
+    """The module's object of that name: what the app keeps open. Azure has no last moment in which to close it; we have."""
 
     @property
     def route_prefix(self) -> str:
@@ -68,7 +70,8 @@ def load(root: Path) -> Application:
     apps = [value for value in vars(module).values() if isinstance(value, func.FunctionApp)]
     if len(apps) != 1:
         raise CannotServe(f"function_app.py must have one FunctionApp at its top level, not {len(apps)}")
-    return Application(root, tuple(map(_function, apps[0].get_functions())), host)
+    functions = tuple(map(_function, apps[0].get_functions()))
+    return Application(root, functions, host, getattr(module, "product", None))
 
 
 def _json(path: Path) -> dict[str, Any]:
