@@ -108,7 +108,7 @@ class Endings:
                 return await self._records.replace(ending(base))
             except Changed as changed:
                 stored = changed.stored
-            if stored is None or stored.status == "deleting":
+            if stored is None or _is_gone(stored, record):
                 await self._drop(record, name, stored)
                 raise Gone(record.id)
             if stored.status == "succeeded":
@@ -122,7 +122,7 @@ class Endings:
     async def _drop(self, record: Record, name: str | None, stored: Record | None) -> None:
         if name is not None:
             await self._pictures.delete(record.user, name)
-        if stored is not None:
+        if stored is not None and stored.blob_stem == record.blob_stem:
             await self._records.delete(stored)
 
     async def apply(self, entry: Record) -> Record:
@@ -137,7 +137,7 @@ class Endings:
 
     async def _apply(self, entry: Record) -> Record:
         stored = await self._records.read(entry.user, entry.id)
-        if stored is None or stored.status == "deleting":
+        if stored is None or _is_gone(stored, entry):
             await self._pictures.delete_all(entry.user, entry.blob_stem)
             await self._drop(entry, None, stored)
             raise Gone(entry.id)
@@ -170,3 +170,8 @@ class Endings:
                 except Gone:
                     continue  # deleted meanwhile: there is nothing left to finish
         return len(ids)
+
+
+def _is_gone(stored: Record, mine: Record) -> bool:
+    """Whether what was begun as `mine` was deleted. Another stem is another generation: its key was free again."""
+    return stored.status == "deleting" or stored.blob_stem != mine.blob_stem

@@ -52,7 +52,7 @@ class History:
                 return None
             was_leased = stored.status == "running" and stored.leased(iso(now))
             until = max(soon, stored.lease_expires_at or "") if was_leased else soon
-            return stored.deleting(until)
+            return stored.deleting(until, leased=was_leased)
 
         deleting = await self._records.change(record, hidden)
         if deleting is None:

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from image_core.clock import Clock, iso
-from image_core.errors import STATUS_BY_CODE, GeminiKeyMissing, IdempotencyMismatch, ImageError, TooManyGenerations
+from image_core.errors import (
+    STATUS_BY_CODE,
+    Busy,
+    GeminiKeyMissing,
+    IdempotencyMismatch,
+    ImageError,
+    TooManyGenerations,
+)
 from image_core.generated import Options
 from image_core.generation.history import History
 from image_core.generation.idempotency import fingerprint, record_id
@@ -156,6 +163,9 @@ class Submission:
             if not queued:
                 self._running.start(record, self._runner.again(record))
             return Submitted(Outcome(record), queued=queued)
+        if stored.leased(iso(self._clock.now())):
+            # Its runner may still store a picture, which only this record leads to.
+            raise Busy("The generation of this Idempotency-Key is being deleted", retry_after=10)
         await self._history.finish_deleting(stored)
         return None
 

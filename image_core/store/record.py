@@ -104,8 +104,10 @@ class Record:
     def released(self, now: str) -> "Record":
         return replace(self, lease_owner=None, lease_expires_at=now)
 
-    def deleting(self, until: str) -> "Record":
-        return replace(self, status="deleting", lease_expires_at=until)
+    def deleting(self, until: str, *, leased: bool) -> "Record":
+        """Hidden. Its runner's lease stays where it is `leased`: that one may still store a picture."""
+        owner = self.lease_owner if leased else None
+        return replace(self, status="deleting", lease_owner=owner, lease_expires_at=until)
 
     def succeeded(self, url: str, generated: Generated, owner: str | None, now: str) -> "Record":
         """Finished with a picture. It bears the writer's name, so that a lost acknowledgement can be told from a conflict."""

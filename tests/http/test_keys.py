@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from image_core.user import User
 from local.emulators import AzuritePorts
 from local.gemini.script import finished, overloaded
 from tests.harness import Harness, harness
@@ -101,3 +102,37 @@ async def test_a_deleted_generation_frees_its_key(product: Harness) -> None:
 async def test_a_key_that_is_none_is_told(product: Harness, key: str) -> None:
     answer = await product.generate(headers={"Idempotency-Key": key})
     assert (answer.status, answer.json["field"]) == (400, "Idempotency-Key")
+
+
+async def test_a_key_whose_generation_is_being_deleted_is_busy_and_then_free(product: Harness) -> None:
+    product.standin.latency = 2
+    key = {"Idempotency-Key": "deleted-early", "Prefer": "wait=1"}
+    first = await product.generate(headers=key)
+    assert first.status == 202
+    assert (await product.call("DELETE", f"/api/generations/{first.json['id']}")).status == 204
+    meanwhile = await product.generate(prompt="another one", headers=key)
+    assert (meanwhile.status, meanwhile.json["code"]) == (503, "busy")
+    await product.drained()
+    product.standin.latency = 0
+    again = await product.generate(prompt="another one", headers=key)
+    assert again.status == 200
+    found = (await product.call("GET", f"/api/generations/{again.json['id']}")).json
+    assert found["prompt"] == "another one"
+    assert found["imageUrl"] == again.json["imageUrl"]
+
+
+async def test_a_late_picture_never_reaches_another_generation_under_the_same_key(product: Harness) -> None:
+    product.standin.latency = 2
+    key = {"Idempotency-Key": "late"}
+    first = await product.generate(headers={**key, "Prefer": "wait=1"})
+    old = await product.app.machinery.records.read(User(product.email), first.json["id"])
+    assert old is not None
+    await product.app.machinery.records.delete(old)  # as the recovery does when the runner's lease is over
+    async with product.another() as elsewhere:
+        product.standin.latency = 3
+        second = asyncio.create_task(elsewhere.generate(prompt="another one", headers=key))
+        await product.drained()
+        made = await second
+    assert made.status == 200
+    assert made.json["imageUrl"].rsplit("/", 1)[-1].removesuffix(".png") != old.blob_stem
+    assert await product.blob_names("catafract", old.blob_stem) == []
