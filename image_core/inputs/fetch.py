@@ -35,7 +35,7 @@ OK = 200
 # Of the fetch that is under way: the addresses that it was refused. aiohttp tells of a refusal as of any lost connection.
 _refusals: ContextVar[list[str]] = ContextVar("refusals")
 
-_NO_HOST = re.compile(r"[\x00-\x20\x7f<>\"\\^`{|}]")
+_NEVER_IN_URLS = re.compile(r"[\x00-\x1f\x7f<>\"\\^`{|}]")
 
 
 class AddressRefused(OSError):
@@ -79,10 +79,11 @@ class Fetcher:
 
     def _checked(self, url: str, base: URL | None = None) -> URL:
         """The address, as far as it can be judged before it is connected to. Raises Fault."""
-        if _NO_HOST.search(url.strip()):
+        url = url.strip().replace(" ", "%20")  # as browsers send what people paste
+        if _NEVER_IN_URLS.search(url):
             raise Fault(UrlNotAllowed, "it is not a valid address")
         try:
-            parsed = URL(url.strip())
+            parsed = URL(url)
             parsed = base.join(parsed) if base is not None else parsed
             host, port = parsed.host, parsed.port
         except ValueError:

@@ -142,6 +142,12 @@ async def test_a_picture_comes_through(canary: Canary, make: Callable[..., Loade
     assert await load(make(**ALLOWED), f"http://localhost:{canary.port}/start?a=b#c") == [picture()]
 
 
+async def test_a_pasted_address_with_a_blank_is_fetched(canary: Canary, make: Callable[..., Loader]) -> None:
+    canary.handler = body(picture())
+    assert await load(make(**ALLOWED), f"http://localhost:{canary.port}/My photo.jpg?a=b c") == [picture()]
+    assert len(canary.paths) == 1
+
+
 async def test_no_cookie_is_kept_and_no_proxy_is_used(
     canary: Canary, make: Callable[..., Loader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
