@@ -1,6 +1,6 @@
 """Decoding what strangers sent, in a process of its own: a file that crashes its decoder crashes nobody else's work.
 
-It costs a tenth of a second beside a generation's half minute, and the memory goes back when it is done.
+It costs a fraction of a second beside a generation's half minute, and the memory goes back when it is done.
 """
 
 import asyncio
@@ -15,10 +15,7 @@ from image_core.picture import Picture
 
 SECONDS = 15.0
 """A conversion takes one or two; a file that was made to take longer is given up."""
-MAX_MEMORY_BYTES = 2_000_000_000
-"""Of address space: several times what 40 megapixels take."""
-
-PROGRAM = "from image_core.inputs.apart import main; main()"
+PROGRAM = "from image_core.inputs.decoder import main; main()"
 
 
 async def converted_apart(data: bytes, max_pixels: int, max_decoded_pixels: int, program: str = PROGRAM) -> Picture:
@@ -61,24 +58,3 @@ def _read(output: bytes, code: int | None) -> Picture:
         kind = next(kind for kind in InputError.__subclasses__() if kind.__name__ == told["fault"])
         raise Fault(kind, told["details"])
     return Picture(data, told["mimeType"], told["width"], told["height"])
-
-
-def main() -> None:
-    """The other process: limits as arguments, an image on standard input, the answer on standard output."""
-    from image_core.inputs.convert import converted  # noqa: PLC0415 - the decoders are for this process
-
-    # Windows has no such module and macOS does not know this limit: there the pixel limits alone hold.
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource  # noqa: PLC0415 - see above
-
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-    max_pixels, max_decoded_pixels = map(int, sys.argv[1:3])
-    try:
-        picture = converted(sys.stdin.buffer.read(), max_pixels, max_decoded_pixels)
-    except Fault as fault:
-        answer, data = {"fault": fault.kind.__name__, "details": fault.details}, b""
-    else:
-        answer = {"mimeType": picture.mime_type, "width": picture.width, "height": picture.height}  # type: ignore[dict-item] # numbers beside a word
-        data = picture.data
-    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + data)
-    sys.stdout.flush()
