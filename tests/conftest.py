@@ -1,10 +1,23 @@
 """The emulators, once for the whole run, on free ports."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from local import emulators
+
+REAL_SERVICES = (
+    *("GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT_URL"),
+    *("AZURE_COSMOS_CONNECTION_STRING", "AZURE_COSMOS_ENDPOINT", "AzureWebJobsStorage"),
+)
+
+
+def pytest_configure() -> None:
+    """A developer's shell and local.settings.json may lead to real services, that cost real money: no test goes there."""
+    os.environ["LOCAL_SETTINGS"] = os.devnull
+    for name in REAL_SERVICES:
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")
