@@ -89,6 +89,14 @@ URLS = [
 ]  # fmt: skip
 
 
+# Each refused address as a URL too, at the canary's own port.
+URLS += [
+    f"http://{f'[{address}]' if ':' in address else address}:PORT/"
+    for address in REFUSED
+    if address and "%" not in address
+]
+
+
 def loaded_with(canary: Canary, url: str) -> str:
     return url.replace(PORT, str(canary.port))
 
@@ -108,7 +116,7 @@ async def test_no_way_of_writing_it_reaches_a_private_place(canary: Canary, fetc
 
 
 def test_the_table_is_long_enough() -> None:
-    assert len(set(URLS)) + len(set(REFUSED)) >= 120
+    assert len(set(URLS)) >= 120
     assert sum("PORT" in url for url in URLS) >= 60
 
 
