@@ -25,6 +25,12 @@ test: setup ## Run every test but those that kill things.
 test-faults: setup ## Kill hosts and take services away, at every point where something could be lost.
 	@$(BIN)/python -m pytest -m faults
 
+smoke: local-python ## Does a deployment do its job? make smoke URL=https://… (SMOKE_COOKIE=NAME=VALUE for a real generation)
+	@$(BIN)/python infra/smoke.py "$(URL)"
+
+doctor: local-python ## Why does it not work? The local stack, or URL=https://…, or what the environment leads to.
+	@$(BIN)/python -m operations.doctor $(if $(URL),--url "$(URL)")
+
 reconcile: local-setup ## Check pictures against records, here or where the environment leads: FIX=--fix mends.
 	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.reconcile $(FIX)
 
@@ -38,11 +44,19 @@ check: setup ## Lint, format, types, layers, sizes.
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python checks/sizes.py
 	@$(BIN)/python checks/settings_table.py --check
+	@$(MAKE) --no-print-directory check-infra
+
+check-infra: setup ## The templates and scripts of infra/: compiled, linted, and looked at by checkov.
+	@test -d .venv-checkov || $(PYTHON) -m venv .venv-checkov
+	@$(PYTHON) checks/install.py .venv-checkov/bin/python requirements-checkov.txt
+	@$(BIN)/python checks/infra.py .venv-checkov/bin/python
+	@$(BIN)/shellcheck infra/*.sh
 
 format: setup ## Put the code into its form.
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
 	@$(BIN)/python checks/settings_table.py
+	@! command -v bicep > /dev/null || { bicep format --pattern 'infra/**/*.bicep' && bicep format --pattern 'infra/*.bicepparam'; }
 
 bench: setup ## Measure what a session check costs.
 	@$(BIN)/python -m benchmarks.session
@@ -51,11 +65,14 @@ lock: setup ## Compile the requirements anew from pyproject.toml.
 	@$(BIN)/python checks/lock.py
 
 clean: ## Remove what the other commands made.
-	@rm -rf $(VENV) .venv-3.13 .local local/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
+	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .local local/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
 
 local-setup: $(VENV)/.python ## (part of run and demo)
 	@$(PYTHON) checks/install.py $(BIN)/python requirements-local.txt requirements-dev.txt
 	@$(BIN)/python -m local.node
+
+local-python: $(VENV)/.python ## (part of smoke and doctor)
+	@$(PYTHON) checks/install.py $(BIN)/python requirements-local.txt requirements-dev.txt
 
 setup: $(VENV)/.python ## (part of test and check)
 	@$(PYTHON) checks/install.py $(BIN)/python requirements-dev.txt
@@ -68,4 +85,4 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.PHONY: help run demo bench test test-faults reconcile test-unit check format lock clean local-setup setup
+.PHONY: help run demo bench test test-faults reconcile test-unit check check-infra format lock clean local-setup local-python setup smoke doctor

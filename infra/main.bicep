@@ -1,0 +1,267 @@
+// Everything that one environment needs, in one resource group. `infra/deploy.sh` runs it; `docs/deploy.md` explains it.
+targetScope = 'resourceGroup'
+
+// --- what it is called, and where
+
+@description('The environment: part of every name. Lower-case letters, digits and hyphens.')
+@minLength(2)
+@maxLength(16)
+param environmentName string
+
+@description('The region of everything but the Static Web App, which has few of its own.')
+param location string = resourceGroup().location
+
+@description('Tags of every resource.')
+param tags object = {}
+
+// --- what the product does
+
+@description('`public`: pictures have an address that anybody who knows it can read. `private`: they are read through the API, by their owner.')
+@allowed(['public', 'private'])
+param imageAccess string = 'public'
+
+@description('The address of the front end that signs people in, for example https://app.example.com: its pages may write.')
+param nextAuthUrl string = ''
+
+@description('Further origins whose pages may call with the session cookie (CORS), for example https://www.example.com.')
+param allowedOrigins string[] = []
+
+@description('What the session cookie holds: NextAuth encrypts it unless the front end says otherwise.')
+@allowed(['encrypted', 'signed', 'introspect'])
+param sessionFormat string = 'encrypted'
+
+@description('Whether the vault holds NEXTAUTH-SECRET-PREVIOUS, an older secret that still verifies: true while secrets are rotated.')
+param previousSecret bool = false
+
+@description('The chain of models, best first, separated by commas. Empty: the default of the product.')
+param geminiModels string = ''
+
+@description('What one user may spend in a day, in US dollars, as a decimal number. Empty: no limit.')
+@maxLength(12)
+param dailyBudgetUsdPerUser string = ''
+
+@description('What all users together may spend in a day, in US dollars, as a decimal number. Empty: no limit.')
+@maxLength(12)
+param dailyBudgetUsd string = ''
+
+// --- how large it is
+
+@description('Memory of one instance, in MB.')
+@allowed([512, 2048, 4096])
+param instanceMemoryMB int = 2048
+
+@description('The most instances that the platform may start.')
+@minValue(40)
+@maxValue(1000)
+param maximumInstanceCount int = 40
+
+@description('Instances that are always there for HTTP: 1 takes the cold start away and costs money while nothing happens.')
+@minValue(0)
+@maxValue(20)
+param alwaysReadyHttp int = 0
+
+@description('Requests that one instance takes at a time before another is started. Nearly all of a request is waiting for the model.')
+@minValue(1)
+@maxValue(1000)
+param httpConcurrency int = 100
+
+// --- what it keeps
+
+@description('Serverless Cosmos DB bills by the request; autoscale has a floor price and takes more at once.')
+@allowed(['serverless', 'autoscale'])
+param cosmosThroughput string = 'serverless'
+
+@description('The most request units a second, where Cosmos DB is `autoscale`.')
+@minValue(1000)
+@maxValue(100000)
+param cosmosAutoscaleMaxRUs int = 1000
+
+@description('Days after which a record goes by itself; its picture stays. 0: never.')
+@minValue(0)
+@maxValue(3650)
+param recordDays int = 0
+
+@description('Replication of the pictures: LRS keeps three copies in one place, ZRS in three zones.')
+@allowed(['Standard_LRS', 'Standard_ZRS'])
+param picturesSku string = 'Standard_LRS'
+
+@description('Days that logs are kept.')
+@minValue(30)
+@maxValue(730)
+param logDays int = 30
+
+// --- who is told, who operates
+
+@description('Where alerts go. Empty: they are only seen in the portal.')
+param alertEmail string = ''
+
+@description('Dollars in one day from which on an alert is raised.')
+@minValue(1)
+param alertDailyUsd int = 50
+
+@description('The object id of the person or pipeline that sets the secrets. Empty: whoever has the right already.')
+param operatorPrincipalId string = ''
+
+@description('What kind of principal that is.')
+@allowed(['User', 'ServicePrincipal', 'Group'])
+param operatorPrincipalType string = 'User'
+
+// --- the Static Web App
+
+@description('Whether a Static Web App (Standard) stands in front, with the API linked. Linking refuses every direct call of the function app.')
+param staticWebApp bool = false
+
+@description('The region of the Static Web App: one of the few that it is offered in.')
+@allowed(['centralus', 'eastus2', 'eastasia', 'westeurope', 'westus2'])
+param staticWebAppLocation string = 'westeurope'
+
+// The token makes names unique in the world, and the same at every deployment of this environment to this group.
+var token = uniqueString(subscription().id, resourceGroup().id, environmentName)
+var compact = take(replace(environmentName, '-', ''), 7)
+var names = {
+  identity: 'id-${environmentName}-${token}'
+  workspace: 'log-${environmentName}-${token}'
+  insights: 'appi-${environmentName}-${token}'
+  hostStorage: 'sthost${compact}${take(token, 11)}'
+  pictures: 'stpics${compact}${take(token, 11)}'
+  cosmos: 'cosmos-${environmentName}-${token}'
+  vault: 'kv-${compact}-${token}'
+  plan: 'plan-${environmentName}-${token}'
+  functions: 'func-${environmentName}-${token}'
+  site: 'swa-${environmentName}-${token}'
+}
+var allTags = union({ application: 'image-api', environment: environmentName }, tags)
+
+// Modules are given names, not outputs of others, so that what-if and the tests see everything resolved; `dependsOn` keeps the order.
+
+module identity 'modules/identity.bicep' = {
+  name: 'identity'
+  params: { name: names.identity, location: location, tags: allTags }
+}
+
+module monitoring 'modules/monitoring.bicep' = {
+  name: 'monitoring'
+  params: {
+    workspaceName: names.workspace
+    insightsName: names.insights
+    identityName: names.identity
+    logDays: logDays
+    location: location
+    tags: allTags
+  }
+  dependsOn: [identity]
+}
+
+module hostStorage 'modules/host-storage.bicep' = {
+  name: 'host-storage'
+  params: { name: names.hostStorage, identityName: names.identity, location: location, tags: allTags }
+  dependsOn: [identity]
+}
+
+module pictures 'modules/pictures.bicep' = {
+  name: 'pictures'
+  params: {
+    name: names.pictures
+    sku: picturesSku
+    identityName: names.identity
+    imageAccess: imageAccess
+    origins: union(empty(nextAuthUrl) ? [] : [nextAuthUrl], allowedOrigins)
+    location: location
+    tags: allTags
+  }
+  dependsOn: [identity]
+}
+
+module database 'modules/database.bicep' = {
+  name: 'database'
+  params: {
+    name: names.cosmos
+    identityName: names.identity
+    throughput: cosmosThroughput
+    autoscaleMaxRUs: cosmosAutoscaleMaxRUs
+    recordDays: recordDays
+    location: location
+    tags: allTags
+  }
+  dependsOn: [identity]
+}
+
+module vault 'modules/vault.bicep' = {
+  name: 'vault'
+  params: {
+    name: names.vault
+    identityName: names.identity
+    operatorPrincipalId: operatorPrincipalId
+    operatorPrincipalType: operatorPrincipalType
+    workspaceName: names.workspace
+    location: location
+    tags: allTags
+  }
+  dependsOn: [identity, monitoring]
+}
+
+module functions 'modules/functions.bicep' = {
+  name: 'functions'
+  params: {
+    name: names.functions
+    planName: names.plan
+    identityName: names.identity
+    insightsName: names.insights
+    hostStorageName: names.hostStorage
+    deploymentContainer: 'deployments'
+    picturesUrl: 'https://${names.pictures}.blob.${environment().suffixes.storage}'
+    cosmosEndpoint: 'https://${names.cosmos}.documents.azure.com:443/'
+    vaultUri: 'https://${names.vault}${environment().suffixes.keyvaultDns}'
+    imageAccess: imageAccess
+    nextAuthUrl: nextAuthUrl
+    allowedOrigins: allowedOrigins
+    sessionFormat: sessionFormat
+    previousSecret: previousSecret
+    geminiModels: geminiModels
+    dailyBudgetUsdPerUser: dailyBudgetUsdPerUser
+    dailyBudgetUsd: dailyBudgetUsd
+    instanceMemoryMB: instanceMemoryMB
+    maximumInstanceCount: maximumInstanceCount
+    alwaysReadyHttp: alwaysReadyHttp
+    httpConcurrency: httpConcurrency
+    location: location
+    tags: allTags
+  }
+  // The host cannot start before its roles and containers are there.
+  dependsOn: [monitoring, hostStorage, pictures, database, vault]
+}
+
+module alerts 'modules/alerts.bicep' = {
+  name: 'alerts'
+  params: {
+    environmentName: environmentName
+    insightsName: names.insights
+    cosmosName: names.cosmos
+    email: alertEmail
+    dailyUsd: alertDailyUsd
+    location: location
+    tags: allTags
+  }
+  dependsOn: [monitoring, database]
+}
+
+module site 'modules/site.bicep' = if (staticWebApp) {
+  name: 'site'
+  params: {
+    name: names.site
+    functionsName: names.functions
+    backendLocation: location
+    location: staticWebAppLocation
+    tags: allTags
+  }
+  dependsOn: [functions]
+}
+
+@description('Where the API answers. With the Static Web App, only through it.')
+output apiUrl string = staticWebApp ? 'https://${site!.outputs.host}' : 'https://${functions.outputs.host}'
+output functionsName string = names.functions
+output vaultName string = names.vault
+output picturesUrl string = 'https://${names.pictures}.blob.${environment().suffixes.storage}'
+output cosmosEndpoint string = 'https://${names.cosmos}.documents.azure.com:443/'
+output insightsName string = names.insights
+output siteName string = staticWebApp ? names.site : ''

@@ -1,0 +1,138 @@
+// What wakes somebody. The queries are of a kind with `infra/queries.kql`.
+
+param environmentName string
+param insightsName string
+param cosmosName string
+param email string
+param dailyUsd int
+param location string
+param tags object
+
+resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
+  name: insightsName
+}
+
+resource cosmos 'Microsoft.DocumentDB/databaseAccounts@2025-04-15' existing = {
+  name: cosmosName
+}
+
+resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)) {
+  name: 'ag-${environmentName}'
+  location: 'global'
+  tags: tags
+  properties: {
+    groupShortName: take(environmentName, 12)
+    enabled: true
+    emailReceivers: [{ name: 'operators', emailAddress: email, useCommonAlertSchema: true }]
+  }
+}
+
+var line = 'traces | where message startswith "generation {" | extend g = parse_json(substring(message, 11))'
+// Errors that the caller can do nothing about. What a caller sent wrongly, and refusals of the model, are no alarm.
+var ours = 'dynamic(["internal", "interrupted", "misconfigured", "model_auth_failed", "model_error", "model_unavailable", "storage_unavailable", "deadline_exceeded"])'
+
+var rules = [
+  {
+    name: 'failures'
+    description: 'More than one generation in ten failed for a reason that is not the caller\'s, of at least ten in a quarter of an hour.'
+    severity: 1
+    query: '${line} | summarize failed = countif(tostring(g.outcome) in (${ours})), all = count() | where all >= 10 and failed * 10 > all'
+    window: 'PT15M'
+    frequency: 'PT5M'
+  }
+  {
+    name: 'slow'
+    description: 'One generation in twenty took longer than 120 s, of at least ten in half an hour.'
+    severity: 2
+    query: '${line} | where tostring(g.outcome) == "ok" | summarize slow = percentile(todouble(g.durationMs.total), 95), all = count() | where all >= 10 and slow > 120000'
+    window: 'PT30M'
+    frequency: 'PT15M'
+  }
+  {
+    name: 'unavailable'
+    description: 'The API answered with 5xx to more than one request in twenty, of at least twenty in a quarter of an hour.'
+    severity: 1
+    query: 'requests | where resultCode != "" | summarize failed = countif(toint(resultCode) >= 500), all = count() | where all >= 20 and failed * 20 > all'
+    window: 'PT15M'
+    frequency: 'PT5M'
+  }
+  {
+    name: 'poison'
+    description: 'A message of the queue failed five times. Its generation is found again by the timer; somebody should see why.'
+    severity: 2
+    query: 'traces | where message startswith "poison message"'
+    window: 'PT15M'
+    frequency: 'PT15M'
+  }
+  {
+    name: 'money'
+    description: 'More than ${dailyUsd} dollars were spent in a day.'
+    severity: 1
+    query: '${line} | summarize usd = sum(todouble(g.costUsd)) | where usd > ${dailyUsd}'
+    window: 'P1D'
+    frequency: 'PT1H'
+  }
+]
+
+resource queries 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+  for rule in rules: {
+    name: 'alert-${environmentName}-${rule.name}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: '${environmentName}: ${rule.name}'
+      description: rule.description
+      severity: rule.severity
+      enabled: true
+      scopes: [insights.id]
+      evaluationFrequency: rule.frequency
+      windowSize: rule.window
+      // The tables are empty in a new environment: a query of them must not fail the deployment.
+      skipQueryValidation: true
+      autoMitigate: true
+      criteria: {
+        allOf: [
+          {
+            query: rule.query
+            timeAggregation: 'Count'
+            operator: 'GreaterThan'
+            threshold: 0
+            failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
+          }
+        ]
+      }
+      actions: { actionGroups: empty(email) ? [] : [people.id] }
+    }
+  }
+]
+
+resource throttled 'Microsoft.Insights/metricAlerts@2026-01-01' = {
+  name: 'alert-${environmentName}-cosmos-429'
+  location: 'global'
+  tags: tags
+  properties: {
+    description: 'Cosmos DB refused requests because there were too many: autoscale, or a higher maximum, takes more.'
+    severity: 2
+    enabled: true
+    scopes: [cosmos.id]
+    evaluationFrequency: 'PT5M'
+    windowSize: 'PT15M'
+    criteria: {
+      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+      allOf: [
+        {
+          name: 'throttled'
+          criterionType: 'StaticThresholdCriterion'
+          metricNamespace: 'Microsoft.DocumentDB/databaseAccounts'
+          metricName: 'TotalRequests'
+          dimensions: [{ name: 'StatusCode', operator: 'Include', values: ['429'] }]
+          timeAggregation: 'Count'
+          operator: 'GreaterThan'
+          threshold: 20
+        }
+      ]
+    }
+    actions: empty(email) ? [] : [{ actionGroupId: people.id }]
+  }
+}

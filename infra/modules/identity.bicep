@@ -1,0 +1,11 @@
+// The one identity of the product: the host, its triggers and bindings, and the code all use it.
+
+param name string
+param location string
+param tags object
+
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+  name: name
+  location: location
+  tags: tags
+}

@@ -1,0 +1,109 @@
+// Blob Storage of the product: the pictures, and the container that is always private (input copies and the outbox).
+
+param name string
+param sku string
+param identityName string
+@allowed(['public', 'private'])
+param imageAccess string
+@description('Pages that may read the pictures into a canvas.')
+param origins string[]
+param location string
+param tags object
+
+var blobDataContributor = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
+
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: identityName
+}
+
+resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
+  name: name
+  location: location
+  tags: tags
+  kind: 'StorageV2'
+  sku: { name: sku }
+  properties: {
+    accessTier: 'Hot'
+    allowBlobPublicAccess: imageAccess == 'public'
+    allowCrossTenantReplication: false
+    allowSharedKeyAccess: false
+    defaultToOAuthAuthentication: true
+    minimumTlsVersion: 'TLS1_2'
+    supportsHttpsTrafficOnly: true
+    networkAcls: { defaultAction: 'Allow', bypass: 'AzureServices' }
+  }
+
+  resource blobs 'blobServices' = {
+    name: 'default'
+    properties: {
+      deleteRetentionPolicy: { enabled: true, days: 7 }
+      containerDeleteRetentionPolicy: { enabled: true, days: 7 }
+      cors: {
+        corsRules: empty(origins)
+          ? []
+          : [
+              {
+                allowedOrigins: origins
+                allowedMethods: ['GET', 'HEAD']
+                allowedHeaders: ['range', 'if-none-match', 'x-ms-*']
+                exposedHeaders: ['content-length', 'content-type', 'etag']
+                maxAgeInSeconds: 3600
+              }
+            ]
+      }
+    }
+
+    resource images 'containers' = {
+      name: 'catafract'
+      // `Blob`: who knows a name reads that picture. `Container` would list all of them.
+      properties: { publicAccess: imageAccess == 'public' ? 'Blob' : 'None' }
+    }
+
+    resource private 'containers' = {
+      name: 'catafract-private'
+      properties: { publicAccess: 'None' }
+    }
+  }
+
+  resource lifecycle 'managementPolicies' = {
+    name: 'default'
+    properties: {
+      policy: {
+        rules: [
+          {
+            name: 'input-copies'
+            enabled: true
+            type: 'Lifecycle'
+            definition: {
+              filters: { blobTypes: ['blockBlob'], prefixMatch: ['catafract-private/inputs/'] }
+              // A copy is written anew each time it is used, so that the days count from its last use.
+              actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: 30 } } }
+            }
+          }
+        ]
+      }
+    }
+    dependsOn: [blobs]
+  }
+}
+
+// The product needs these two containers and nothing else of the account.
+resource readAndWriteImages 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(account::blobs::images.id, identityName, blobDataContributor)
+  scope: account::blobs::images
+  properties: {
+    principalId: identity.properties.principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', blobDataContributor)
+  }
+}
+
+resource readAndWritePrivate 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(account::blobs::private.id, identityName, blobDataContributor)
+  scope: account::blobs::private
+  properties: {
+    principalId: identity.properties.principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', blobDataContributor)
+  }
+}

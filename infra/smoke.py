@@ -1,0 +1,136 @@
+"""Does a deployment do its job? `python infra/smoke.py URL`, with SMOKE_COOKIE (NAME=VALUE) one real generation too.
+
+Each step is a line; the first that fails says what to do, and the exit code is 1. The cookie is never shown.
+"""
+
+import base64
+import os
+import struct
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+
+SECONDS = 60
+"""The longest one answer may take: the proxies in front give up before."""
+
+FINISH_SECONDS = 300
+
+
+class Failed(Exception):
+    """A step did not go as it should; the message says what to do."""
+
+
+def main(url: str, cookie: str | None) -> int:
+    """The exit code."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        print(f"smoke: {url!r} is not the address of an API, for example https://func-prod-….azurewebsites.net", file=sys.stderr)
+        return 2
+    base = url.rstrip("/") + "/"
+    steps: list[Callable[[str], str]] = [_health, _dependencies, _unauthorized]
+    if cookie:
+        steps.append(lambda base: _generation(base, cookie))
+    for step in steps:
+        try:
+            print(f"ok    {step(base)}", flush=True)
+        except Failed as failed:
+            print(f"FAIL  {failed}", file=sys.stderr)
+            return 1
+        except requests.RequestException as error:
+            print(f"FAIL  {parts.netloc} did not answer ({type(error).__name__}): is the address right?", file=sys.stderr)
+            return 1
+    if not cookie:
+        print("      set SMOKE_COOKIE to a session cookie (NAME=VALUE) for one real generation")
+    return 0
+
+
+def _health(base: str) -> str:
+    answer = requests.get(urljoin(base, "api/health"), timeout=SECONDS)
+    if answer.status_code != HTTPStatus.OK:
+        raise Failed(f"api/health answered {answer.status_code}: is the code published, and does the app start?")
+    return f"api/health: version {_json(answer).get('version')}"
+
+
+def _dependencies(base: str) -> str:
+    answer = requests.get(urljoin(base, "api/health?deep=1"), timeout=SECONDS)
+    states = _json(answer).get("dependencies", {})
+    down = [f"{name} ({state.get('code', state['status'])})" for name, state in states.items() if state["status"] != "ok"]
+    if answer.status_code != HTTPStatus.OK or down or not states:
+        raise Failed(f"not healthy: {', '.join(down) or answer.status_code}: make doctor says what to do")
+    return f"dependencies: {', '.join(states)}"
+
+
+def _unauthorized(base: str) -> str:
+    answer = requests.post(urljoin(base, "api/image"), json={"images": [PIXEL], "prompt": "a test"}, timeout=SECONDS)
+    if answer.status_code != HTTPStatus.UNAUTHORIZED:
+        raise Failed(f"a call without a session was answered {answer.status_code}, not 401: do not let anybody use it")
+    return "a call without a session is refused"
+
+
+def _generation(base: str, cookie: str) -> str:
+    headers = {"Cookie": cookie, "Idempotency-Key": f"smoke-{time.time_ns()}"}
+    began = time.monotonic()
+    prompt = "Turn this into a watercolor of a lighthouse"
+    answer = requests.post(
+        urljoin(base, "api/image"), json={"images": [PIXEL], "prompt": prompt}, headers=headers, timeout=SECONDS
+    )
+    body = _json(answer)
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        raise Failed("the session cookie was refused: is it from the front end that has this NEXTAUTH_SECRET, and fresh?")
+    while answer.status_code == HTTPStatus.ACCEPTED or body.get("status") == "running":
+        if time.monotonic() - began > FINISH_SECONDS:
+            raise Failed(f"the generation {body.get('id')} did not finish within {FINISH_SECONDS} s")
+        status_url = urljoin(base, f"api/generations/{body['id']}")
+        answer = requests.get(status_url, headers={"Cookie": cookie, "Prefer": "wait=20"}, timeout=SECONDS)
+        body = _json(answer)
+    if body.get("status") != "succeeded":
+        code = body.get("code") or (body.get("error") or {}).get("code")
+        raise Failed(f"the generation failed: {answer.status_code} {code}: make doctor says what to do")
+    address = urljoin(base, body["imageUrl"])
+    own = urlsplit(address).netloc == urlsplit(base).netloc
+    picture = requests.get(address, headers={"Cookie": cookie} if own else {}, timeout=SECONDS)
+    kind = picture.headers.get("Content-Type", "")
+    if picture.status_code != HTTPStatus.OK or not kind.startswith("image/"):
+        raise Failed(f"the picture's address answered {picture.status_code} {kind}: does IMAGE_ACCESS fit the container?")
+    gone = requests.delete(urljoin(base, f"api/generations/{body['id']}"), headers={"Cookie": cookie}, timeout=SECONDS)
+    if gone.status_code != HTTPStatus.NO_CONTENT:
+        raise Failed(f"the generation {body['id']} could not be deleted: {gone.status_code}")
+    seconds = time.monotonic() - began
+    return f"one generation by {body['model']}: {body['width']} x {body['height']}, {seconds:.0f} s, deleted again"
+
+
+def _json(answer: requests.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise Failed(f"{urlsplit(answer.url).path} answered {answer.status_code} without JSON: is this the API's address?")
+    return body
+
+
+def _png(size: int) -> bytes:
+    """A grey square: what the model gets to see."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = zlib.compress((b"\0" + b"\x80" * size) * size)
+    header = struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+PIXEL = "data:image/png;base64," + base64.b64encode(_png(64)).decode()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:  # noqa: PLR2004 - the program and its one argument
+        print("usage: SMOKE_COOKIE=NAME=VALUE python infra/smoke.py URL", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(main(sys.argv[1], os.environ.get("SMOKE_COOKIE") or None))

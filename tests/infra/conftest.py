@@ -1,0 +1,47 @@
+"""The compiler: `az bicep install` brings it, and CI must have it."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.infra.predicted import Prediction, predict
+
+Predict = Callable[..., Prediction]
+
+
+@pytest.fixture(scope="session")
+def bicep() -> str:
+    """Where the compiler is. A developer may be without it; the gate may not."""
+    found = shutil.which("bicep")
+    if found is None and os.environ.get("CI"):
+        pytest.fail("bicep is not on PATH, and CI must not skip what it checks")
+    if found is None:
+        pytest.skip("bicep is not on PATH: `az bicep install` brings it")
+    return found
+
+
+@pytest.fixture(scope="session")
+def predictions(bicep: str, tmp_path_factory: pytest.TempPathFactory) -> Predict:
+    """`predict`, with each combination evaluated once."""
+    known: dict[str, Prediction] = {}
+
+    def predicted(base: str = "dev", **parameters: object) -> Prediction:
+        key = repr((base, sorted(parameters.items())))
+        if key not in known:
+            known[key] = predict(base, parameters, folder=tmp_path_factory.mktemp("infra"))
+        return known[key]
+
+    return predicted
+
+
+@pytest.fixture
+def changed(bicep: str, tmp_path: Path) -> Predict:
+    """What the templates would create with one line of them changed: `changed(file, old, new, **parameters)`."""
+
+    def predicted(file: str, old: str, new: str, **parameters: object) -> Prediction:
+        return predict("dev", parameters, [(file, old, new)], folder=tmp_path)
+
+    return predicted

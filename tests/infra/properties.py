@@ -1,0 +1,219 @@
+"""What must hold of every deployment. Each is a function that fails on a prediction that breaks it."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from image_core.settings import Settings
+from tests.infra.predicted import ROOT, Prediction
+
+STORAGE = "Microsoft.Storage/storageAccounts"
+COSMOS = "Microsoft.DocumentDB/databaseAccounts"
+
+ROLES = {
+    # role: (its name, the end of the only scopes that it is given for)
+    "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": ("Storage Blob Data Owner", r"storageAccounts/sthost\w+"),
+    "974c5e8b-45b9-4653-ba55-5f855dd0fb88": ("Storage Queue Data Contributor", r"storageAccounts/sthost\w+"),
+    "ba92f5b4-2d11-453d-a403-e96b0029c9fe": (
+        "Storage Blob Data Contributor",
+        r"storageAccounts/stpics\w+/blobServices/default/containers/catafract(-private)?",
+    ),
+    "3913510d-42f4-4e42-8a64-420c390055eb": ("Monitoring Metrics Publisher", r"Microsoft\.Insights/components/appi-[\w-]+"),
+    "4633458b-17de-408a-b874-0445c86b69e6": ("Key Vault Secrets User", r"Microsoft\.KeyVault/vaults/kv-[\w-]+"),
+    "b86a8fe4-44ce-4948-aee5-eccb2c155cd7": ("Key Vault Secrets Officer", r"Microsoft\.KeyVault/vaults/kv-[\w-]+"),
+}
+EXPECTED_ASSIGNMENTS = 6
+"""Owner and queues of the host's storage, the two containers, metrics, secrets."""
+
+PLATFORM = {
+    "APPLICATIONINSIGHTS_CONNECTION_STRING",
+    "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+    "AzureWebJobsStorage__blobServiceUri",
+    "AzureWebJobsStorage__queueServiceUri",
+    "AzureWebJobsStorage__credential",
+    "AzureWebJobsStorage__clientId",
+    "COSMOS__accountEndpoint",
+    "COSMOS__credential",
+    "COSMOS__clientId",
+    "AZURE_CLIENT_ID",
+}
+"""What the platform, its extensions and its SDKs define. Flex Consumption refuses or ignores the rest of them."""
+
+
+def accounts_take_no_keys(predicted: Prediction) -> None:
+    for account in predicted.of(STORAGE):
+        assert account["properties"]["allowSharedKeyAccess"] is False, account["name"]
+        assert account["properties"]["minimumTlsVersion"] == "TLS1_2"
+        assert account["properties"]["supportsHttpsTrafficOnly"] is True
+    database = predicted.one(COSMOS)["properties"]
+    assert database["disableLocalAuth"] is True
+    assert database["disableKeyBasedMetadataWriteAccess"] is True
+    assert predicted.one("Microsoft.Insights/components")["properties"]["DisableLocalAuth"] is True
+    assert predicted.one("Microsoft.OperationalInsights/workspaces")["properties"]["features"]["disableLocalAuth"] is True
+    for policy in ("scm", "ftp"):
+        found = predicted.one("Microsoft.Web/sites/basicPublishingCredentialsPolicies", policy)
+        assert found["properties"]["allow"] is False
+    assert predicted.one("Microsoft.Web/sites")["properties"]["httpsOnly"] is True
+
+
+def roles_are_the_least(predicted: Prediction) -> None:
+    given = predicted.of("Microsoft.Authorization/roleAssignments")
+    for assignment in given:
+        scope, role = assignment["id"].split("/providers/Microsoft.Authorization/")[0], _role(assignment)
+        assert role in ROLES, f"a role that nobody needs: {role}"
+        name, scopes = ROLES[role]
+        assert re.search(scopes + "$", scope), f"{name} is given for {scope}"
+    product = [each for each in given if "principalId)" not in each["properties"]["principalId"]]
+    ours = [each for each in product if _role(each) != "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"]
+    assert len(ours) == EXPECTED_ASSIGNMENTS
+    database = predicted.one(f"{COSMOS}/sqlRoleAssignments")["properties"]
+    assert database["roleDefinitionId"].endswith("/sqlRoleDefinitions/00000000-0000-0000-0000-000000000002")
+    assert database["scope"].endswith("/dbs/catafract")
+
+
+def _role(assignment: object) -> str:
+    definition: str = assignment["properties"]["roleDefinitionId"]  # type: ignore[index] # a resource of the prediction
+    return definition.rsplit("/", 1)[-1].rstrip("')]")
+
+
+def every_principal_is_the_identity(predicted: Prediction) -> None:
+    """But for the operator, who sets secrets and gets nothing else."""
+    given = [*predicted.of("Microsoft.Authorization/roleAssignments"), *predicted.of(f"{COSMOS}/sqlRoleAssignments")]
+    for assignment in given:
+        principal = assignment["properties"]["principalId"]
+        if "b86a8fe4-44ce-4948-aee5-eccb2c155cd7" in assignment["properties"]["roleDefinitionId"]:
+            continue
+        assert re.fullmatch(r"\[reference\('[^']+/userAssignedIdentities/id-[\w-]+', '[\d-]+'\)\.principalId\]", principal)
+    app = predicted.one("Microsoft.Web/sites")
+    assert app["identity"]["type"] == "UserAssigned"
+    assert app["properties"]["keyVaultReferenceIdentity"].endswith(predicted.one(IDENTITY)["name"])
+
+
+IDENTITY = "Microsoft.ManagedIdentity/userAssignedIdentities"
+
+
+def settings_are_known_and_hold_no_credential(predicted: Prediction) -> None:
+    known = {str(field.alias) for field in Settings.model_fields.values()}
+    settings = predicted.settings
+    unknown = set(settings) - known - PLATFORM
+    assert not unknown, f"nobody reads {unknown}"
+    assert set(settings) >= PLATFORM
+    secrets = {"GEMINI_API_KEY", "NEXTAUTH_SECRET", "NEXTAUTH_SECRET_PREVIOUS"} & set(settings)
+    for name in secrets:
+        vault = predicted.one("Microsoft.KeyVault/vaults")["name"]
+        secret = name.replace("_", "-")
+        assert settings[name] == f"@Microsoft.KeyVault(SecretUri=https://{vault}.vault.azure.net/secrets/{secret})"
+    assert {"GEMINI_API_KEY", "NEXTAUTH_SECRET"} <= secrets
+    assert not {name for name in settings if name.endswith("CONNECTION_STRING")} - {"APPLICATIONINSIGHTS_CONNECTION_STRING"}
+    for name, value in settings.items():
+        assert not re.search(r"AccountKey|SharedAccessKey|listKeys|sig=|password", value, re.IGNORECASE), name
+
+
+def settings_can_be_read(predicted: Prediction) -> None:
+    """By the product itself, once the platform has put the secrets in."""
+    environment = {name: "resolved" if value.startswith("@") else value for name, value in predicted.settings.items()}
+    settings = Settings.read(environment)
+    assert settings.storage_account_url == f"https://{predicted.one(STORAGE, 'stpics')['name']}.blob.core.windows.net"
+    assert settings.cosmos_endpoint == f"https://{predicted.one(COSMOS)['name']}.documents.azure.com:443/"
+    assert settings.storage_connection_string is None
+    assert settings.cosmos_connection_string is None
+
+
+def pictures_are_as_public_as_asked(predicted: Prediction) -> None:
+    public = predicted.settings["IMAGE_ACCESS"] == "public"
+    account = predicted.one(STORAGE, "stpics")
+    assert account["properties"]["allowBlobPublicAccess"] is public
+    container = predicted.one(f"{STORAGE}/blobServices/containers", "catafract")
+    assert container["properties"]["publicAccess"] == ("Blob" if public else "None")
+    assert predicted.one(STORAGE, "sthost")["properties"]["allowBlobPublicAccess"] is False
+
+
+def inputs_are_always_private_and_go(predicted: Prediction) -> None:
+    container = predicted.one(f"{STORAGE}/blobServices/containers", "catafract-private")
+    assert container["properties"]["publicAccess"] == "None"
+    (rule,) = predicted.one(f"{STORAGE}/managementPolicies")["properties"]["policy"]["rules"]
+    assert rule["enabled"] is True
+    assert rule["definition"]["filters"]["prefixMatch"] == ["catafract-private/inputs/"]
+    assert rule["definition"]["actions"] == {"baseBlob": {"delete": {"daysAfterModificationGreaterThan": 30}}}
+    service = predicted.one(f"{STORAGE}/blobServices", predicted.one(STORAGE, "stpics")["name"])
+    assert service["properties"]["deleteRetentionPolicy"]["enabled"] is True
+
+
+def the_app_runs_as_built(predicted: Prediction) -> None:
+    config = predicted.one("Microsoft.Web/sites")["properties"]["functionAppConfig"]
+    assert config["runtime"] == {"name": "python", "version": "3.13"}
+    scale = config["scaleAndConcurrency"]
+    assert scale["triggers"]["http"]["perInstanceConcurrency"] >= 50, "half a minute of each request is waiting"
+    assert config["deployment"]["storage"]["authentication"]["type"] == "UserAssignedIdentity"
+    container = config["deployment"]["storage"]["value"].rsplit("/", 1)[-1]
+    assert predicted.one(f"{STORAGE}/blobServices/containers", container)["properties"]["publicAccess"] == "None"
+    queues = {queue["name"].rsplit("/", 1)[-1] for queue in predicted.of(f"{STORAGE}/queueServices/queues")}
+    assert queues == {"generations", "generations-poison"}
+    assert predicted.one("Microsoft.Web/serverfarms")["sku"]["name"] == "FC1"
+    inflight = int(predicted.settings["MAX_INFLIGHT_BYTES"])
+    assert inflight <= scale["instanceMemoryMB"] * 1_000_000 * 0.35, "the host and Python need the rest"
+
+
+def the_database_is_what_the_code_expects(predicted: Prediction) -> None:
+    containers = {
+        each["name"].rsplit("/", 1)[-1]: each["properties"]["resource"]
+        for each in predicted.of(f"{COSMOS}/sqlDatabases/containers")
+    }
+    keys = {name: container["partitionKey"]["paths"] for name, container in containers.items()}
+    assert keys == {"generations": ["/userId"], "usage": ["/userId"], "leases": ["/id"]}
+    assert containers["usage"]["defaultTtl"] == 400 * 86400
+    assert predicted.one(COSMOS)["properties"]["backupPolicy"]["type"] == "Continuous"
+    for name, asked in {"generations": _asked(ROOT / "image_core/store/records.py")}.items():
+        policy = containers[name]["indexingPolicy"]
+        indexed = {path["path"].strip("/?") for path in policy["includedPaths"]}
+        assert indexed == asked, f"{name}: indexed and asked for must be the same"
+        assert policy["excludedPaths"] == [{"path": "/*"}]
+
+
+def _asked(source: Path) -> set[str]:
+    """The fields that the queries of `source` filter or sort by."""
+    text = source.read_text(encoding="utf-8")
+    clauses = re.findall(r"(?:WHERE|ORDER BY)(.*)", text)
+    return set(re.findall(r"\bc\.(\w+)", " ".join(clauses)))
+
+
+def names_are_legal(predicted: Prediction) -> None:
+    legal = {
+        STORAGE: r"[a-z0-9]{3,24}",
+        COSMOS: r"[a-z0-9][a-z0-9-]{1,42}[a-z0-9]",
+        "Microsoft.KeyVault/vaults": r"[a-zA-Z](?!.*--)[a-zA-Z0-9-]{1,22}[a-zA-Z0-9]",
+        "Microsoft.Web/sites": r"[a-zA-Z0-9][a-zA-Z0-9-]{0,58}[a-zA-Z0-9]",
+        "Microsoft.Web/serverfarms": r"[a-zA-Z0-9-]{1,60}",
+        "Microsoft.Web/staticSites": r"[a-zA-Z0-9-]{1,60}",
+        "Microsoft.OperationalInsights/workspaces": r"[a-zA-Z0-9][a-zA-Z0-9-]{2,61}[a-zA-Z0-9]",
+        "Microsoft.Insights/components": r".{1,260}",
+        IDENTITY: r"[a-zA-Z0-9][a-zA-Z0-9_-]{2,127}",
+        "Microsoft.Insights/scheduledQueryRules": r"[^*#&+:<>?@%{}\\/|]{1,260}",
+        "Microsoft.Insights/metricAlerts": r"[^*#&+:<>?@%{}\\/|]{1,260}",
+        "Microsoft.Insights/actionGroups": r"[^:<>+/&%\\?|]{1,260}",
+    }
+    for resource in predicted.resources:
+        if resource["type"] in legal:
+            assert re.fullmatch(legal[resource["type"]], resource["name"]), (resource["type"], resource["name"])
+
+
+def only_the_linked_site_needs_standard(predicted: Prediction) -> None:
+    for site in predicted.of("Microsoft.Web/staticSites"):
+        assert site["sku"]["name"] == "Standard"
+        backend = predicted.one("Microsoft.Web/staticSites/linkedBackends")["properties"]
+        assert backend["backendResourceId"].endswith(predicted.one("Microsoft.Web/sites")["name"])
+
+
+PROPERTIES: tuple[Callable[[Prediction], None], ...] = (
+    accounts_take_no_keys,
+    roles_are_the_least,
+    every_principal_is_the_identity,
+    settings_are_known_and_hold_no_credential,
+    settings_can_be_read,
+    pictures_are_as_public_as_asked,
+    inputs_are_always_private_and_go,
+    the_app_runs_as_built,
+    the_database_is_what_the_code_expects,
+    names_are_legal,
+    only_the_linked_site_needs_standard,
+)

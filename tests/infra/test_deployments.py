@@ -1,0 +1,157 @@
+"""Every deployment that the parameters allow has every property; a change that breaks one is noticed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.infra import properties
+from tests.infra.conftest import Predict
+from tests.infra.predicted import Prediction
+
+OPERATOR = "11111111-1111-1111-1111-111111111111"
+
+DEPLOYMENTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "dev": ("dev", {}),
+    "prod": ("prod", {}),
+    "private": ("prod", {"imageAccess": "private", "operatorPrincipalId": OPERATOR}),
+    "site": ("prod", {"staticWebApp": True, "nextAuthUrl": "https://app.example.com", "alertEmail": "ops@example.com"}),
+    "private-site": ("dev", {"staticWebApp": True, "imageAccess": "private", "previousSecret": True}),
+    "longest": ("dev", {"environmentName": "a-very-long-name", "staticWebApp": True}),
+    "large": (
+        "prod",
+        {
+            "cosmosThroughput": "autoscale",
+            "instanceMemoryMB": 4096,
+            "recordDays": 30,
+            "dailyBudgetUsd": "100",
+            "dailyBudgetUsdPerUser": "2.5",
+            "allowedOrigins": ["https://www.example.com", "https://example.com"],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("check", properties.PROPERTIES, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_every_deployment_has_every_property(name: str, check: Callable[[Prediction], None], predictions: Predict) -> None:
+    base, parameters = DEPLOYMENTS[name]
+    check(predictions(base, **parameters))
+
+
+def test_always_ready_costs_only_production(predictions: Predict) -> None:
+    def always(base: str) -> object:
+        app = predictions(base).one("Microsoft.Web/sites")["properties"]["functionAppConfig"]
+        return app["scaleAndConcurrency"]["alwaysReady"]
+
+    assert always("dev") == []
+    assert always("prod") == [{"name": "http", "instanceCount": 1}]
+
+
+def test_a_site_is_there_only_where_it_is_asked_for(predictions: Predict) -> None:
+    base, parameters = DEPLOYMENTS["site"]
+    assert len(predictions(base, **parameters).of("Microsoft.Web/staticSites")) == 1
+    assert predictions("prod").of("Microsoft.Web/staticSites") == []
+
+
+def test_role_assignments_have_the_same_names_at_every_deployment(predictions: Predict) -> None:
+    """Else running it again would be refused: the same role, twice, under two names."""
+
+    def names(**parameters: object) -> set[str]:
+        predicted = predictions("dev", **parameters)
+        kinds = ("Microsoft.Authorization/roleAssignments", f"{properties.COSMOS}/sqlRoleAssignments")
+        return {each["name"] for kind in kinds for each in predicted.of(kind)}
+
+    assert names() == names(instanceMemoryMB=4096)
+    assert not names() & names(environmentName="other")
+
+
+def test_the_operator_may_set_secrets_and_nothing_else(predictions: Predict) -> None:
+    predicted = predictions("dev", operatorPrincipalId=OPERATOR)
+    given = predicted.of("Microsoft.Authorization/roleAssignments")
+    mine = [each for each in given if each["properties"]["principalId"] == OPERATOR]
+    assert len(mine) == 1
+    assert "/vaults/" in mine[0]["id"]
+    assert mine[0]["properties"]["roleDefinitionId"].endswith("b86a8fe4-44ce-4948-aee5-eccb2c155cd7")
+
+
+def test_alerts_reach_somebody_where_an_address_is_given(predictions: Predict) -> None:
+    predicted = predictions("prod", alertEmail="ops@example.com")
+    rules = predicted.of("Microsoft.Insights/scheduledQueryRules")
+    assert {rule["name"].rsplit("-", 1)[-1] for rule in rules} == {"failures", "slow", "unavailable", "poison", "money"}
+    for rule in rules:
+        assert rule["properties"]["actions"]["actionGroups"], rule["name"]
+    metric = predicted.one("Microsoft.Insights/metricAlerts")
+    assert metric["properties"]["actions"]
+    assert metric["properties"]["criteria"]["allOf"][0]["dimensions"][0]["values"] == ["429"]
+
+
+MUTATIONS = {
+    "keys of the host's storage": ("modules/host-storage.bicep", "allowSharedKeyAccess: false", "allowSharedKeyAccess: true"),
+    "keys of the pictures": ("modules/pictures.bicep", "allowSharedKeyAccess: false", "allowSharedKeyAccess: true"),
+    "keys of the database": ("modules/database.bicep", "disableLocalAuth: true", "disableLocalAuth: false"),
+    "logs from anybody": ("modules/monitoring.bicep", "DisableLocalAuth: true", "DisableLocalAuth: false"),
+    "a wider role": (
+        "modules/pictures.bicep",
+        "'ba92f5b4-2d11-453d-a403-e96b0029c9fe'",
+        "'b24988ac-6180-42a0-ab88-20f7382dd24c'",
+    ),
+    "a wider scope": ("modules/pictures.bicep", "scope: account::blobs::images", "scope: account"),
+    "the database's account": ("modules/database.bicep", "scope: '${account.id}/dbs/${database.name}'", "scope: account.id"),
+    "a stranger": (
+        "modules/vault.bicep",
+        "principalId: identity.properties.principalId",
+        "principalId: '22222222-2222-2222-2222-222222222222'",
+    ),
+    "a secret as a plain setting": (
+        "modules/functions.bicep",
+        "'@Microsoft.KeyVault(SecretUri=${vaultUri}/secrets/NEXTAUTH-SECRET)'",
+        "'a plain secret'",
+    ),
+    "a connection string": (
+        "modules/functions.bicep",
+        "AZURE_STORAGE_ACCOUNT_URL: picturesUrl",
+        "AZURE_STORAGE_CONNECTION_STRING: picturesUrl",
+    ),
+    "a setting that nobody reads": ("modules/functions.bicep", "NEXTAUTH_JWT: sessionFormat", "NEXTAUTH_MODE: sessionFormat"),
+    "a setting that Flex refuses": (
+        "modules/functions.bicep",
+        "AZURE_CLIENT_ID: identity.properties.clientId",
+        "AZURE_CLIENT_ID: identity.properties.clientId\n  FUNCTIONS_WORKER_RUNTIME: 'python'",
+    ),
+    "pictures public while private": (
+        "modules/pictures.bicep",
+        "allowBlobPublicAccess: imageAccess == 'public'",
+        "allowBlobPublicAccess: true",
+    ),
+    "a container that lists": ("modules/pictures.bicep", "? 'Blob'", "? 'Container'"),
+    "public inputs": (
+        "modules/pictures.bicep",
+        "name: 'catafract-private'\n      properties: { publicAccess: 'None' }",
+        "name: 'catafract-private'\n      properties: { publicAccess: 'Blob' }",
+    ),
+    "inputs that stay": ("modules/pictures.bicep", "enabled: true\n            type: 'Lifecycle'", "enabled: false\n            type: 'Lifecycle'"),
+    "one request at a time": ("modules/functions.bicep", "perInstanceConcurrency: httpConcurrency", "perInstanceConcurrency: 1"),
+    "another runtime": ("modules/functions.bicep", "version: '3.13'", "version: '3.10'"),
+    "another partition key": ("modules/database.bicep", "paths: ['/userId']", "paths: ['/id']"),
+    "a query without its index": ("modules/database.bicep", "{ path: '/leaseExpiresAt/?' }", "{ path: '/other/?' }"),
+    "names too long": ("main.bicep", "compact = take(replace(environmentName, '-', ''), 7)", "compact = replace(environmentName, '-', '')"),
+    "publishing by password": (
+        "modules/functions.bicep",
+        "name: 'scm'\n    properties: { allow: false }",
+        "name: 'scm'\n    properties: { allow: true }",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_change_that_breaks_a_property_is_noticed(name: str, changed: Predict) -> None:
+    private = {"imageAccess": "private"} if name == "pictures public while private" else {}
+    predicted = changed(*MUTATIONS[name], environmentName="a-very-long-name", **private)
+    broken = []
+    for check in properties.PROPERTIES:
+        try:
+            check(predicted)
+        except AssertionError:
+            broken.append(check.__name__)
+    assert broken, "no property noticed it"
