@@ -29,7 +29,7 @@ smoke: local-python ## Does a deployment do its job? make smoke URL=https://… 
 	@$(BIN)/python infra/smoke.py "$(URL)"
 
 doctor: local-python ## Why does it not work? The local stack, or URL=https://…, or what the environment leads to.
-	@$(BIN)/python -m operations.doctor $(if $(URL),--url "$(URL)")
+	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.doctor $(if $(URL),--url "$(URL)")
 
 reconcile: local-setup ## Check pictures against records, here or where the environment leads: FIX=--fix mends.
 	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.reconcile $(FIX)
@@ -51,6 +51,11 @@ check-infra: setup ## The templates and scripts of infra/: compiled, linted, and
 	@$(PYTHON) checks/install.py .venv-checkov/bin/python requirements-checkov.txt
 	@$(BIN)/python checks/infra.py .venv-checkov/bin/python
 	@$(BIN)/shellcheck infra/*.sh
+
+check-az: setup ## The options of every az call in infra/, against the real Azure CLI (300 MB, once).
+	@test -d .venv-azure-cli || $(PYTHON) -m venv .venv-azure-cli
+	@$(PYTHON) checks/install.py .venv-azure-cli/bin/python requirements-azure-cli.txt
+	@$(BIN)/python -m tests.infra.az_calls | .venv-azure-cli/bin/python checks/az_options.py
 
 format: setup ## Put the code into its form.
 	@$(BIN)/python -m ruff check --fix .
@@ -85,4 +90,4 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.PHONY: help run demo bench test test-faults reconcile test-unit check check-infra format lock clean local-setup local-python setup smoke doctor
+.PHONY: help run demo bench test test-faults reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor

@@ -88,8 +88,15 @@ def _checkov(python: str, folder: Path) -> int:
     shutil.copytree(INFRA, copy)
     with (copy / "prod.bicepparam").open("a", encoding="utf-8") as file:
         file.write("param staticWebApp = true\n")
-    where = ["--tenant-id", "0" * 8 + "-0000-0000-0000-" + "0" * 12, "--subscription-id", "0" * 8 + "-0000-0000-0000-" + "0" * 12]
-    done = _run("bicep", "snapshot", str(copy / "prod.bicepparam"), *where, "--resource-group", "rg", "--location", "westeurope")
+    where = [
+        "--tenant-id",
+        "0" * 8 + "-0000-0000-0000-" + "0" * 12,
+        "--subscription-id",
+        "0" * 8 + "-0000-0000-0000-" + "0" * 12,
+    ]
+    done = _run(
+        "bicep", "snapshot", str(copy / "prod.bicepparam"), *where, "--resource-group", "rg", "--location", "westeurope"
+    )
     if not _quiet(done):
         return 1
     predicted = json.loads((copy / "prod.snapshot.json").read_text(encoding="utf-8"))["predictedResources"]

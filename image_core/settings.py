@@ -122,6 +122,11 @@ class Settings(BaseModel):
     cosmos_container: str = Field(
         "generations", alias="AZURE_COSMOS_CONTAINER", description="The container of records, partitioned by `/userId`."
     )
+    cosmos_usage_container: str = Field(
+        "usage",
+        alias="AZURE_COSMOS_USAGE_CONTAINER",
+        description="The container of the ledger, partitioned by `/userId`.",
+    )
 
     # --- inputs
     fetch_allow_hosts: Words = Field(

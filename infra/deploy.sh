@@ -229,6 +229,9 @@ deploy() {
       azure bicep build --file "$here/main.bicep" --stdout | python3 "$here/listing.py"
       return
     fi
+    # Better now than after half an hour of deploying.
+    [ -t 0 ] || [ -n "$gemini" ] || fail "GEMINI_API_KEY is not set, and nobody is there to type it"
+    [ -t 0 ] || [ -n "$nextauth" ] || fail "NEXTAUTH_SECRET is not set, and nobody is there to type it"
     azure group create --name "$group" --location "$location" --output none
   fi
   azure deployment group what-if --resource-group "$group" --name image-api --parameters "$parameters"

@@ -9,12 +9,14 @@ import struct
 import sys
 import time
 import zlib
-from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECONDS = 60
 """The longest one answer may take: the proxies in front give up before."""
@@ -30,7 +32,10 @@ def main(url: str, cookie: str | None) -> int:
     """The exit code."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
-        print(f"smoke: {url!r} is not the address of an API, for example https://func-prod-….azurewebsites.net", file=sys.stderr)
+        print(
+            f"smoke: {url!r} is not the address of an API, for example https://func-prod-….azurewebsites.net",
+            file=sys.stderr,
+        )
         return 2
     base = url.rstrip("/") + "/"
     steps: list[Callable[[str], str]] = [_health, _dependencies, _unauthorized]
@@ -43,7 +48,9 @@ def main(url: str, cookie: str | None) -> int:
             print(f"FAIL  {failed}", file=sys.stderr)
             return 1
         except requests.RequestException as error:
-            print(f"FAIL  {parts.netloc} did not answer ({type(error).__name__}): is the address right?", file=sys.stderr)
+            print(
+                f"FAIL  {parts.netloc} did not answer ({type(error).__name__}): is the address right?", file=sys.stderr
+            )
             return 1
     if not cookie:
         print("      set SMOKE_COOKIE to a session cookie (NAME=VALUE) for one real generation")
@@ -60,7 +67,9 @@ def _health(base: str) -> str:
 def _dependencies(base: str) -> str:
     answer = requests.get(urljoin(base, "api/health?deep=1"), timeout=SECONDS)
     states = _json(answer).get("dependencies", {})
-    down = [f"{name} ({state.get('code', state['status'])})" for name, state in states.items() if state["status"] != "ok"]
+    down = [
+        f"{name} ({state.get('code', state['status'])})" for name, state in states.items() if state["status"] != "ok"
+    ]
     if answer.status_code != HTTPStatus.OK or down or not states:
         raise Failed(f"not healthy: {', '.join(down) or answer.status_code}: make doctor says what to do")
     return f"dependencies: {', '.join(states)}"
@@ -82,7 +91,9 @@ def _generation(base: str, cookie: str) -> str:
     )
     body = _json(answer)
     if answer.status_code == HTTPStatus.UNAUTHORIZED:
-        raise Failed("the session cookie was refused: is it from the front end that has this NEXTAUTH_SECRET, and fresh?")
+        raise Failed(
+            "the session cookie was refused: is it from the front end that has this NEXTAUTH_SECRET, and fresh?"
+        )
     while answer.status_code == HTTPStatus.ACCEPTED or body.get("status") == "running":
         if time.monotonic() - began > FINISH_SECONDS:
             raise Failed(f"the generation {body.get('id')} did not finish within {FINISH_SECONDS} s")
@@ -97,7 +108,9 @@ def _generation(base: str, cookie: str) -> str:
     picture = requests.get(address, headers={"Cookie": cookie} if own else {}, timeout=SECONDS)
     kind = picture.headers.get("Content-Type", "")
     if picture.status_code != HTTPStatus.OK or not kind.startswith("image/"):
-        raise Failed(f"the picture's address answered {picture.status_code} {kind}: does IMAGE_ACCESS fit the container?")
+        raise Failed(
+            f"the picture's address answered {picture.status_code} {kind}: does IMAGE_ACCESS fit the container?"
+        )
     gone = requests.delete(urljoin(base, f"api/generations/{body['id']}"), headers={"Cookie": cookie}, timeout=SECONDS)
     if gone.status_code != HTTPStatus.NO_CONTENT:
         raise Failed(f"the generation {body['id']} could not be deleted: {gone.status_code}")
@@ -111,7 +124,9 @@ def _json(answer: requests.Response) -> dict[str, Any]:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise Failed(f"{urlsplit(answer.url).path} answered {answer.status_code} without JSON: is this the API's address?")
+        raise Failed(
+            f"{urlsplit(answer.url).path} answered {answer.status_code} without JSON: is this the API's address?"
+        )
     return body
 
 

@@ -14,10 +14,11 @@ QUEUES = ("generations", "generations-poison")
 
 
 async def provision_cosmos(connection_string: str, database: str = "catafract", container: str = "generations") -> None:
-    """The database and the container of records, partitioned by `/userId`."""
+    """The database, the container of records and the one of the ledger, both partitioned by `/userId`."""
     async with CosmosClient.from_connection_string(connection_string) as client:
         created = await client.create_database_if_not_exists(database)
-        await created.create_container_if_not_exists(container, PartitionKey("/userId"))
+        for name in (container, "usage"):
+            await created.create_container_if_not_exists(name, PartitionKey("/userId"))
 
 
 async def provision_storage(connection_string: str, *, public: bool) -> None:

@@ -18,7 +18,10 @@ ROLES = {
         "Storage Blob Data Contributor",
         r"storageAccounts/stpics\w+/blobServices/default/containers/catafract(-private)?",
     ),
-    "3913510d-42f4-4e42-8a64-420c390055eb": ("Monitoring Metrics Publisher", r"Microsoft\.Insights/components/appi-[\w-]+"),
+    "3913510d-42f4-4e42-8a64-420c390055eb": (
+        "Monitoring Metrics Publisher",
+        r"Microsoft\.Insights/components/appi-[\w-]+",
+    ),
     "4633458b-17de-408a-b874-0445c86b69e6": ("Key Vault Secrets User", r"Microsoft\.KeyVault/vaults/kv-[\w-]+"),
     "b86a8fe4-44ce-4948-aee5-eccb2c155cd7": ("Key Vault Secrets Officer", r"Microsoft\.KeyVault/vaults/kv-[\w-]+"),
 }
@@ -49,7 +52,9 @@ def accounts_take_no_keys(predicted: Prediction) -> None:
     assert database["disableLocalAuth"] is True
     assert database["disableKeyBasedMetadataWriteAccess"] is True
     assert predicted.one("Microsoft.Insights/components")["properties"]["DisableLocalAuth"] is True
-    assert predicted.one("Microsoft.OperationalInsights/workspaces")["properties"]["features"]["disableLocalAuth"] is True
+    assert (
+        predicted.one("Microsoft.OperationalInsights/workspaces")["properties"]["features"]["disableLocalAuth"] is True
+    )
     for policy in ("scm", "ftp"):
         found = predicted.one("Microsoft.Web/sites/basicPublishingCredentialsPolicies", policy)
         assert found["properties"]["allow"] is False
@@ -83,7 +88,9 @@ def every_principal_is_the_identity(predicted: Prediction) -> None:
         principal = assignment["properties"]["principalId"]
         if "b86a8fe4-44ce-4948-aee5-eccb2c155cd7" in assignment["properties"]["roleDefinitionId"]:
             continue
-        assert re.fullmatch(r"\[reference\('[^']+/userAssignedIdentities/id-[\w-]+', '[\d-]+'\)\.principalId\]", principal)
+        assert re.fullmatch(
+            r"\[reference\('[^']+/userAssignedIdentities/id-[\w-]+', '[\d-]+'\)\.principalId\]", principal
+        )
     app = predicted.one("Microsoft.Web/sites")
     assert app["identity"]["type"] == "UserAssigned"
     assert app["properties"]["keyVaultReferenceIdentity"].endswith(predicted.one(IDENTITY)["name"])
@@ -104,7 +111,9 @@ def settings_are_known_and_hold_no_credential(predicted: Prediction) -> None:
         secret = name.replace("_", "-")
         assert settings[name] == f"@Microsoft.KeyVault(SecretUri=https://{vault}.vault.azure.net/secrets/{secret})"
     assert {"GEMINI_API_KEY", "NEXTAUTH_SECRET"} <= secrets
-    assert not {name for name in settings if name.endswith("CONNECTION_STRING")} - {"APPLICATIONINSIGHTS_CONNECTION_STRING"}
+    assert not {name for name in settings if name.endswith("CONNECTION_STRING")} - {
+        "APPLICATIONINSIGHTS_CONNECTION_STRING"
+    }
     for name, value in settings.items():
         assert not re.search(r"AccountKey|SharedAccessKey|listKeys|sig=|password", value, re.IGNORECASE), name
 

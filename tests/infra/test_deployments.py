@@ -34,7 +34,9 @@ DEPLOYMENTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("check", properties.PROPERTIES, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", DEPLOYMENTS)
-def test_every_deployment_has_every_property(name: str, check: Callable[[Prediction], None], predictions: Predict) -> None:
+def test_every_deployment_has_every_property(
+    name: str, check: Callable[[Prediction], None], predictions: Predict
+) -> None:
     base, parameters = DEPLOYMENTS[name]
     check(predictions(base, **parameters))
 
@@ -87,7 +89,11 @@ def test_alerts_reach_somebody_where_an_address_is_given(predictions: Predict) -
 
 
 MUTATIONS = {
-    "keys of the host's storage": ("modules/host-storage.bicep", "allowSharedKeyAccess: false", "allowSharedKeyAccess: true"),
+    "keys of the host's storage": (
+        "modules/host-storage.bicep",
+        "allowSharedKeyAccess: false",
+        "allowSharedKeyAccess: true",
+    ),
     "keys of the pictures": ("modules/pictures.bicep", "allowSharedKeyAccess: false", "allowSharedKeyAccess: true"),
     "keys of the database": ("modules/database.bicep", "disableLocalAuth: true", "disableLocalAuth: false"),
     "logs from anybody": ("modules/monitoring.bicep", "DisableLocalAuth: true", "DisableLocalAuth: false"),
@@ -97,7 +103,11 @@ MUTATIONS = {
         "'b24988ac-6180-42a0-ab88-20f7382dd24c'",
     ),
     "a wider scope": ("modules/pictures.bicep", "scope: account::blobs::images", "scope: account"),
-    "the database's account": ("modules/database.bicep", "scope: '${account.id}/dbs/${database.name}'", "scope: account.id"),
+    "the database's account": (
+        "modules/database.bicep",
+        "scope: '${account.id}/dbs/${database.name}'",
+        "scope: account.id",
+    ),
     "a stranger": (
         "modules/vault.bicep",
         "principalId: identity.properties.principalId",
@@ -113,7 +123,11 @@ MUTATIONS = {
         "AZURE_STORAGE_ACCOUNT_URL: picturesUrl",
         "AZURE_STORAGE_CONNECTION_STRING: picturesUrl",
     ),
-    "a setting that nobody reads": ("modules/functions.bicep", "NEXTAUTH_JWT: sessionFormat", "NEXTAUTH_MODE: sessionFormat"),
+    "a setting that nobody reads": (
+        "modules/functions.bicep",
+        "NEXTAUTH_JWT: sessionFormat",
+        "NEXTAUTH_MODE: sessionFormat",
+    ),
     "a setting that Flex refuses": (
         "modules/functions.bicep",
         "AZURE_CLIENT_ID: identity.properties.clientId",
@@ -130,12 +144,24 @@ MUTATIONS = {
         "name: 'catafract-private'\n      properties: { publicAccess: 'None' }",
         "name: 'catafract-private'\n      properties: { publicAccess: 'Blob' }",
     ),
-    "inputs that stay": ("modules/pictures.bicep", "enabled: true\n            type: 'Lifecycle'", "enabled: false\n            type: 'Lifecycle'"),
-    "one request at a time": ("modules/functions.bicep", "perInstanceConcurrency: httpConcurrency", "perInstanceConcurrency: 1"),
+    "inputs that stay": (
+        "modules/pictures.bicep",
+        "enabled: true\n            type: 'Lifecycle'",
+        "enabled: false\n            type: 'Lifecycle'",
+    ),
+    "one request at a time": (
+        "modules/functions.bicep",
+        "perInstanceConcurrency: httpConcurrency",
+        "perInstanceConcurrency: 1",
+    ),
     "another runtime": ("modules/functions.bicep", "version: '3.13'", "version: '3.10'"),
     "another partition key": ("modules/database.bicep", "paths: ['/userId']", "paths: ['/id']"),
     "a query without its index": ("modules/database.bicep", "{ path: '/leaseExpiresAt/?' }", "{ path: '/other/?' }"),
-    "names too long": ("main.bicep", "compact = take(replace(environmentName, '-', ''), 7)", "compact = replace(environmentName, '-', '')"),
+    "names too long": (
+        "main.bicep",
+        "compact = take(replace(environmentName, '-', ''), 7)",
+        "compact = replace(environmentName, '-', '')",
+    ),
     "publishing by password": (
         "modules/functions.bicep",
         "name: 'scm'\n    properties: { allow: false }",

@@ -1,0 +1,60 @@
+"""The options of every `az` call in infra/, against the real Azure CLI's own parser. Run by `make check-az`, in its environment.
+
+It needs no login and calls nothing: the commands are parsed and dropped. Each line of standard input is a call as JSON.
+"""
+
+import json
+import sys
+from typing import Any
+
+from azure.cli.core import get_default_cli
+
+
+def check(arguments: list[str]) -> str | None:
+    """What the parser says of one call, None where it takes it."""
+    cli: Any = get_default_cli()
+    invoker = cli.invocation_cls(
+        cli_ctx=cli, parser_cls=cli.parser_cls, commands_loader_cls=cli.commands_loader_cls, help_cls=cli.help_cls
+    )
+    cli.invocation = invoker
+    loader = invoker.commands_loader
+    loader.load_command_table(arguments)
+    command = next(
+        (
+            " ".join(arguments[:end])
+            for end in range(len(arguments), 0, -1)
+            if " ".join(arguments[:end]) in loader.command_table
+        ),
+        None,
+    )
+    if command is None:
+        return "there is no such command"
+    invoker.data["command_string"] = command
+    loader.command_name = command
+    loader.command_table = {command: loader.command_table[command]}
+    loader.load_arguments(command)
+    invoker.parser.load_command_table(loader)
+    try:
+        invoker.parser.parse_args(arguments)
+    except SystemExit:
+        return "the parser refuses it"
+    return None
+
+
+def main() -> int:
+    """The exit code."""
+    seen: dict[str, list[str]] = {}
+    for line in sys.stdin:
+        arguments = json.loads(line)
+        seen[
+            " ".join(word for word in arguments if word.startswith("-") or word == arguments[0]) + str(len(arguments))
+        ] = arguments
+    faults = {" ".join(arguments): fault for arguments in seen.values() if (fault := check(arguments)) is not None}
+    for call, fault in faults.items():
+        print(f"az {call}: {fault}", file=sys.stderr)
+    print(f"az: {len(seen) - len(faults)} of {len(seen)} calls are what the Azure CLI takes")
+    return 1 if faults or not seen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Cosmos DB: reachable, the containers there, and partitioned as the code has it."""
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from azure.core.exceptions import AzureError
+from azure.cosmos import CosmosClient
+from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceNotFoundError
+
+from image_core.settings import Settings
+from operations.doctor.finding import PRINCIPAL, Finding, Findings
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+BOUNDS: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 10, "retry_total": 0}
+PARTITION_KEY = ["/userId"]
+
+
+def look(settings: Settings, credential: "TokenCredential | None") -> Findings:
+    """The two containers that the product reads and writes."""
+    try:
+        client = _connect(settings, credential)
+    except (ValueError, KeyError):
+        yield Finding("database", "the address cannot be read", "correct AZURE_COSMOS_CONNECTION_STRING")
+        return
+    except CosmosHttpResponseError as error:
+        yield _refused(settings, error)
+        return
+    except AzureError as error:
+        yield Finding(
+            "database", f"it does not answer ({type(error).__name__})", "start it (make run), or correct the address"
+        )
+        return
+    database = client.get_database_client(settings.cosmos_database)
+    for name in (settings.cosmos_container, settings.cosmos_usage_container):
+        what = f"container {settings.cosmos_database}/{name}"
+        try:
+            found = database.get_container_client(name).read()["partitionKey"]["paths"]
+        except CosmosResourceNotFoundError:
+            yield Finding(what, "not there", "infra/deploy.sh creates it; here, make run does")
+        except CosmosHttpResponseError as error:
+            yield _refused(settings, error)
+            return
+        except AzureError as error:
+            yield Finding(
+                "database",
+                f"it does not answer ({type(error).__name__})",
+                "start it (make run), or correct the address",
+            )
+            return
+        else:
+            if found != PARTITION_KEY:
+                fix = "a partition key cannot be changed: create the container anew with /userId and copy the items"
+                yield Finding(what, f"partitioned by {', '.join(found)}, and must be by /userId", fix)
+            else:
+                yield Finding(what, "there, partitioned by /userId")
+
+
+def _connect(settings: Settings, credential: "TokenCredential | None") -> CosmosClient:
+    if settings.cosmos_connection_string is not None:
+        return CosmosClient.from_connection_string(settings.cosmos_connection_string.get_secret_value(), **BOUNDS)
+    return CosmosClient(str(settings.cosmos_endpoint), credential or "", **BOUNDS)
+
+
+def _refused(settings: Settings, error: CosmosHttpResponseError) -> Finding:
+    if error.status_code == HTTPStatus.UNAUTHORIZED:
+        fix = "correct the key in AZURE_COSMOS_CONNECTION_STRING, or set AZURE_COSMOS_ENDPOINT instead"
+        return Finding("database", "refused: 401: the key does not fit", fix)
+    if error.status_code == HTTPStatus.FORBIDDEN:
+        account = (urlsplit(settings.cosmos_endpoint or "").hostname or "ACCOUNT").split(".")[0]
+        return Finding(
+            "database",
+            "refused: 403: the role Cosmos DB Built-in Data Contributor is missing, or keys are switched off",
+            f"az cosmosdb sql role assignment create --account-name {account} --resource-group RESOURCE_GROUP "
+            f"--role-definition-id 00000000-0000-0000-0000-000000000002 --principal-id {PRINCIPAL} "
+            f"--scope /dbs/{settings.cosmos_database}",
+        )
+    return Finding("database", f"it answered {error.status_code}", "see the account's page in the portal")

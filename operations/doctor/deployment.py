@@ -1,0 +1,90 @@
+"""A deployment, from outside: what it says of itself, whether it lets nobody in, and whether the clocks agree."""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+
+from operations.doctor.finding import Finding, Findings
+from operations.doctor.storage import TOLERANCE_SECONDS
+
+SECONDS = 60
+FIXES = {
+    "database": "AZURE_COSMOS_ENDPOINT and the identity's role; infra/deploy.sh sets both again",
+    "storage": "AZURE_STORAGE_ACCOUNT_URL, the two containers and the identity's role; infra/deploy.sh sets them again",
+    "model": "the secret GEMINI-API-KEY in the vault, and GEMINI_MODELS",
+    "session": "the secret NEXTAUTH-SECRET in the vault: the app needs a restart after it was set",
+}
+
+
+def look(url: str, cookie: str | None) -> Findings:
+    """Raises nothing: an address where nothing answers is a finding."""
+    base = url.rstrip("/") + "/"
+    if urlsplit(base).scheme not in {"http", "https"}:
+        yield Finding("address", f"{url} is none", "URL=https://… as infra/deploy.sh prints it")
+        return
+    try:
+        answer = requests.get(urljoin(base, "api/health"), timeout=SECONDS)
+    except requests.RequestException as error:
+        yield Finding(
+            "address", f"nothing answers there ({type(error).__name__})", "compare it with what infra/deploy.sh prints"
+        )
+        return
+    if answer.status_code != HTTPStatus.OK:
+        fix = "publish the code (infra/deploy.sh), then look at the app's log stream in the portal"
+        if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            fix = "a linked Static Web App refuses direct calls: use its address"
+        yield Finding("api/health", f"answered {answer.status_code}", fix)
+        return
+    yield Finding("api/health", "answers")
+    yield from _clock(answer)
+    try:
+        yield from _dependencies(base)
+        yield _closed(base)
+        if cookie is not None:
+            yield _cookie(base, cookie)
+    except (requests.RequestException, ValueError) as error:
+        yield Finding(
+            "api", f"an answer was not one ({type(error).__name__})", "look at the app's log stream in the portal"
+        )
+
+
+def _clock(answer: requests.Response) -> Findings:
+    date = answer.headers.get("Date")
+    if date is not None:
+        skew = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
+        fix = "set this machine's clock" if abs(skew) > TOLERANCE_SECONDS else None
+        yield Finding("clock", f"{skew:+.0f} s against the deployment's", fix)
+
+
+def _dependencies(base: str) -> Findings:
+    states: dict[str, Any] = (
+        requests.get(urljoin(base, "api/health?deep=1"), timeout=SECONDS).json().get("dependencies", {})
+    )
+    for name, state in states.items():
+        ok = state["status"] == "ok"
+        said = f"{state['latencyMs']} ms" if ok else str(state.get("code") or state["status"])
+        yield Finding(name, said, None if ok else f"look at {FIXES.get(name, 'docs/deploy.md')}")
+        for model, alive in state.get("models", {}).items():
+            if alive != "ok":
+                yield Finding(f"model {model}", alive, "take it out of GEMINI_MODELS if it is gone (404)")
+
+
+def _closed(base: str) -> Finding:
+    status = requests.get(urljoin(base, "api/generations"), timeout=SECONDS).status_code
+    if status != HTTPStatus.UNAUTHORIZED:
+        return Finding(
+            "a call without a session", f"answered {status}, not 401", "look at the app's log stream in the portal"
+        )
+    return Finding("a call without a session", "refused")
+
+
+def _cookie(base: str, cookie: str) -> Finding:
+    answer = requests.get(urljoin(base, "api/generations?limit=1"), headers={"Cookie": cookie}, timeout=SECONDS)
+    if answer.status_code == HTTPStatus.OK:
+        return Finding("session cookie", "verifies")
+    fix = "make doctor with the deployment's NEXTAUTH_SECRET in the environment says which part does not fit"
+    return Finding("session cookie", f"answered {answer.status_code}", fix)

@@ -1,0 +1,116 @@
+"""Blob Storage: reachable, writable, and each container as public as it should be. The clock is read off its answers."""
+
+import uuid
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.storage.blob import BlobServiceClient
+
+from image_core.settings import Settings
+from operations.doctor.finding import PRINCIPAL, Finding, Findings
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+TOLERANCE_SECONDS = 15
+"""What a session check allows for clocks that differ."""
+BOUNDS: dict[str, Any] = {"retry_total": 0, "connection_timeout": 5, "read_timeout": 10}
+
+
+def look(settings: Settings, credential: "TokenCredential | None") -> Findings:
+    """Each container of the product, then this machine's clock."""
+    try:
+        client = _connect(settings, credential)
+    except (ValueError, KeyError):
+        yield Finding("storage", "the address cannot be read", "correct AZURE_STORAGE_CONNECTION_STRING")
+        return
+    with client:
+        dates: list[str] = []
+        try:
+            for name, public in (
+                (settings.storage_container, settings.image_access == "public"),
+                (settings.storage_private_container, False),
+            ):
+                yield _container(client, name, public=public, dates=dates)
+        except HttpResponseError as error:
+            yield _refused(client, error)
+            return
+        except AzureError as error:
+            host = client.primary_hostname
+            yield Finding(
+                "storage",
+                f"{host} does not answer ({type(error).__name__})",
+                "start it (make run), or correct the address",
+            )
+            return
+        if dates:
+            yield _clock(dates[-1])
+
+
+def _connect(settings: Settings, credential: "TokenCredential | None") -> BlobServiceClient:
+    if settings.storage_connection_string is not None:
+        return BlobServiceClient.from_connection_string(settings.storage_connection_string.get_secret_value(), **BOUNDS)
+    return BlobServiceClient(str(settings.storage_account_url), credential, **BOUNDS)
+
+
+def _container(client: BlobServiceClient, name: str, *, public: bool, dates: list[str]) -> Finding:
+    what = f"container {name}"
+    container = client.get_container_client(name)
+    answered: Any = {"raw_response_hook": lambda raw: dates.append(raw.http_response.headers.get("Date", ""))}
+    try:
+        access = container.get_container_properties(**answered).public_access
+    except ResourceNotFoundError:
+        return Finding(
+            what,
+            "not there",
+            f"az storage container create --name {name} --auth-mode login --account-name {client.account_name}",
+        )
+    # The SDK names it in different types for services and emulators.
+    found = str(getattr(access, "value", access) or "none")
+    wanted = "blob" if public else "none"
+    if found != wanted:
+        command = "blob" if public else "off"
+        return Finding(
+            what,
+            f"public access is {found}, and must be {wanted}",
+            f"az storage container set-permission --name {name} --public-access {command} --account-name {client.account_name}",
+        )
+    blob = container.get_blob_client(f"doctor/{uuid.uuid4().hex}")
+    blob.upload_blob(b"a test", overwrite=True)
+    blob.delete_blob()
+    return Finding(what, f"written and deleted; public access {found}")
+
+
+def _refused(client: BlobServiceClient, error: HttpResponseError) -> Finding:
+    """A 403 names the role that is missing, or the key that does not fit."""
+    found = getattr(error, "error_code", None) or error.status_code
+    code = str(getattr(found, "value", found))  # an enum where the SDK knows the code
+    if isinstance(error, ClientAuthenticationError) or code == "AuthenticationFailed":
+        return Finding(
+            "storage", f"refused: {code}", "correct the key in AZURE_STORAGE_CONNECTION_STRING, or this machine's clock"
+        )
+    if code == "KeyBasedAuthenticationNotPermitted":
+        return Finding("storage", f"refused: {code}", "set AZURE_STORAGE_ACCOUNT_URL instead of a connection string")
+    if error.status_code == 403:  # noqa: PLR2004 - a missing role
+        scope = f'"$(az storage account show --name {client.account_name} --query id --output tsv)"'
+        return Finding(
+            "storage",
+            f"refused: {code}: the role Storage Blob Data Contributor is missing",
+            'az role assignment create --role "Storage Blob Data Contributor" '
+            f"--assignee-object-id {PRINCIPAL} --assignee-principal-type User --scope {scope}",
+        )
+    return Finding("storage", f"answered {error.status_code} {code}", "see the account's page in the portal")
+
+
+def _clock(date: str) -> Finding:
+    try:
+        skew = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
+    except ValueError:
+        return Finding("clock", "the storage gives no date to compare with")
+    if abs(skew) > TOLERANCE_SECONDS:
+        return Finding(
+            "clock", f"{skew:+.0f} s against the storage's", "set this machine's clock: sessions are valid by it"
+        )
+    return Finding("clock", f"{skew:+.0f} s against the storage's")

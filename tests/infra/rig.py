@@ -1,0 +1,129 @@
+"""`infra/deploy.sh` beside a recording `az`: what it calls, with which options, and what it says."""
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests.infra.predicted import ROOT
+
+SUBSCRIPTION = "00000000-0000-0000-0000-00000000000b"
+PROVIDERS = ("Web", "Storage", "DocumentDB", "KeyVault", "ManagedIdentity", "OperationalInsights", "Insights")
+Rule = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the script. `calls` are az's, each with its arguments, standard input and the names in its environment."""
+
+    code: int
+    out: str
+    err: str
+    calls: tuple[Mapping[str, Any], ...]
+
+    def called(self, *words: str) -> list[Mapping[str, Any]]:
+        return [call for call in self.calls if call["arguments"][: len(words)] == list(words)]
+
+
+class Healthy(BaseHTTPRequestHandler):
+    """What a deployment answers that has nothing wrong with it, as far as a smoke test without a cookie asks."""
+
+    def do_GET(self) -> None:
+        body: dict[str, Any] = {"status": "ok", "version": "0"}
+        if "deep" in self.path:
+            body["dependencies"] = {"database": {"status": "ok"}, "storage": {"status": "ok"}}
+        self._answer(200, body)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(401, {"error": "Unauthorized", "code": "unauthorized", "retryable": False})
+
+    def _answer(self, status: int, body: Mapping[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the test's output is the script's."""
+
+
+class Open(Healthy):
+    """A deployment that lets anybody in."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(200, {})
+
+
+@contextmanager
+def deployment(kind: type[Healthy] = Healthy) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def answers(url: str, *first: Rule, group: bool = True, secrets: str = "") -> list[Rule]:
+    """Those of a subscription where everything is as it should be, after the rules in `first`."""
+    outputs = {
+        "apiUrl": url,
+        "functionsName": "func-dev-x",
+        "vaultName": "kv-dev-x",
+        "picturesUrl": "https://stpicsdevx.blob.core.windows.net",
+        "insightsName": "appi-dev-x",
+    }
+    return [
+        *first,
+        [["account", "show", "--query", "id"], f"{SUBSCRIPTION}\n"],
+        [["account", "show", "--query", "user.type"], "user\n"],
+        [["provider", "show"], "Registered\n"],
+        [["functionapp", "list-flexconsumption-locations"], "westeurope\nNorth Europe\n"],
+        [["ad", "signed-in-user"], "11111111-1111-1111-1111-111111111111\n"],
+        [["group", "exists"], f"{str(group).lower()}\n"],
+        [["bicep", "build"], '{"resources": [{"type": "Microsoft.Web/sites"}]}'],
+        [["deployment", "group", "what-if"], "  + Microsoft.Web/sites/func-dev-x\n"],
+        [["deployment", "group", "create"], json.dumps({name: {"value": value} for name, value in outputs.items()})],
+        [["keyvault", "secret", "list"], secrets],
+    ]
+
+
+def deploy(folder: Path, arguments: Sequence[str], rules: Sequence[Rule], **environment: str) -> Run:
+    """Run the script in `folder`'s shadow, with nobody at the terminal."""
+    scenario, log = folder / "scenario.json", folder / "az.log"
+    scenario.write_text(json.dumps({"answers": rules}), encoding="utf-8")
+    log.unlink(missing_ok=True)
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    base = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    done = subprocess.run(
+        ["bash", str(ROOT / "infra/deploy.sh"), *arguments],
+        env={
+            **base,
+            "PATH": f"{ROOT / 'tests/infra/bin'}:{base['PATH']}",
+            "TMPDIR": str(temporary),
+            "AZ_SCENARIO": str(scenario),
+            "AZ_LOG": str(log),
+            "DEPLOY_WAIT_SECONDS": "0",
+            **environment,
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    calls = map(json.loads, log.read_text(encoding="utf-8").splitlines()) if log.exists() else ()
+    return Run(done.returncode, done.stdout, done.stderr, tuple(calls))

@@ -1,0 +1,208 @@
+"""`make doctor`: everything is in order, or one line says what is not and what mends it."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from azure.cosmos import PartitionKey
+from azure.cosmos.aio import CosmosClient
+from azure.storage.blob import PublicAccess
+from azure.storage.blob.aio import BlobServiceClient
+
+from local import nextauth
+from local.emulators import AzuritePorts, cosmos_connection_string
+from operations.doctor.__main__ import look, main
+from operations.doctor.finding import Finding
+from tests.harness import SECRET, Harness, harness
+
+pytestmark = pytest.mark.emulators
+
+
+@pytest.fixture
+async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
+    async with harness(azurite_ports, cosmos_url) as running:
+        yield running
+
+
+async def findings(product: Harness, **other: str) -> list[Finding]:
+    environment = {**product.environment, "SESSION_COOKIE": product.cookie, **other}
+    return await asyncio.to_thread(lambda: list(look(environment)))
+
+
+async def only_fault(product: Harness, **other: str) -> Finding:
+    """The one red line; all others are green."""
+    found = await findings(product, **other)
+    (fault,) = [finding for finding in found if finding.fix is not None]
+    assert len(fault.line.splitlines()) == 1
+    assert SECRET not in fault.line
+    return fault
+
+
+async def test_a_stack_in_order_is_all_green(product: Harness, capsys: pytest.CaptureFixture[str]) -> None:
+    environment = {**product.environment, "SESSION_COOKIE": product.cookie}
+    assert await asyncio.to_thread(main, None, environment) == 0
+    out = capsys.readouterr().out
+    assert "FAIL" not in out
+    for container in ("catafract", "catafract-private", "catafract/generations", "catafract/usage"):
+        assert f"ok    container {container}: " in out
+    for part in ("model gemini-3-pro-image: alive", "session cookie: verifies", "clock"):
+        assert part in out
+    for secret in (SECRET, product.cookie, "a-stand-in-key"):
+        assert secret not in out
+
+
+async def test_a_setting_that_cannot_be_read_is_named(product: Harness) -> None:
+    fault = await only_fault(product, MAX_IMAGES="many")
+    assert "MAX_IMAGES" in fault.state
+
+
+async def test_a_stopped_storage(product: Harness) -> None:
+    with socket.socket() as nobody:  # bound, and not listening
+        nobody.bind(("127.0.0.1", 0))
+        gone = AzuritePorts(nobody.getsockname()[1], 1, 2).connection_string()
+        fault = await only_fault(product, AZURE_STORAGE_CONNECTION_STRING=gone)
+    assert (fault.what, fault.fix) == ("storage", "start it (make run), or correct the address")
+
+
+async def test_a_stopped_database(product: Harness) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        gone = cosmos_connection_string(f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        fault = await only_fault(product, AZURE_COSMOS_CONNECTION_STRING=gone)
+    assert (fault.what, fault.fix) == ("database", "start it (make run), or correct the address")
+
+
+async def test_pictures_that_are_public_although_they_should_not_be(product: Harness) -> None:
+    fault = await only_fault(product, IMAGE_ACCESS="private")
+    assert fault.state == "public access is blob, and must be none"
+    assert "--public-access off" in str(fault.fix)
+
+
+async def test_inputs_that_anybody_can_read(product: Harness) -> None:
+    async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
+        container = client.get_container_client("inputs-by-mistake")
+        await container.create_container(public_access=PublicAccess.BLOB)
+    fault = await only_fault(product, AZURE_STORAGE_PRIVATE_CONTAINER="inputs-by-mistake")
+    assert fault.what == "container inputs-by-mistake"
+    assert "--public-access off" in str(fault.fix)
+
+
+async def test_a_container_that_is_not_there(product: Harness) -> None:
+    fault = await only_fault(product, AZURE_STORAGE_CONTAINER="nowhere")
+    assert (fault.what, fault.state) == ("container nowhere", "not there")
+
+
+async def test_a_wrong_partition_key(product: Harness) -> None:
+    async with CosmosClient.from_connection_string(cosmos_connection_string(product.cosmos.target)) as client:
+        database = client.get_database_client("catafract")
+        await database.create_container_if_not_exists("by-id", PartitionKey("/id"))
+    fault = await only_fault(product, AZURE_COSMOS_CONTAINER="by-id")
+    assert (fault.what, fault.state) == ("container catafract/by-id", "partitioned by /id, and must be by /userId")
+
+
+async def test_a_dead_model(product: Harness) -> None:
+    fault = await only_fault(product, GEMINI_MODELS="gemini-3-pro-image,gemini-1-image")
+    assert (fault.what, fault.state) == ("model gemini-1-image", "gone (404)")
+
+
+async def test_a_missing_key(product: Harness) -> None:
+    fault = await only_fault(product, GEMINI_API_KEY="")
+    assert (fault.what, fault.state) == ("GEMINI_API_KEY", "not set")
+
+
+REFUSALS = {
+    "AuthorizationPermissionMismatch": ("Storage Blob Data Contributor", "az role assignment create"),
+    "KeyBasedAuthenticationNotPermitted": ("KeyBasedAuthenticationNotPermitted", "AZURE_STORAGE_ACCOUNT_URL"),
+    "AuthenticationFailed": ("AuthenticationFailed", "correct the key"),
+}
+
+
+@contextmanager
+def refusing(code: str) -> Iterator[int]:
+    """A service that refuses everything, in Blob Storage's and Cosmos DB's words."""
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>No.</Message></Error>'
+            if "restype" not in self.path:
+                body = '{"code":"Forbidden","message":"principal does not have required RBAC permissions"}'
+            self.send_response(403)
+            self.send_header("x-ms-error-code", code)
+            self.send_header("Content-Type", "application/xml" if body[0] == "<" else "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """The test says what happened."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+async def test_a_refusal_names_the_role_or_the_key(code: str, product: Harness) -> None:
+    state, fix = REFUSALS[code]
+    with refusing(code) as port:
+        fault = await only_fault(product, AZURE_STORAGE_CONNECTION_STRING=AzuritePorts(port, 1, 2).connection_string())
+    assert state in fault.state
+    assert fix in str(fault.fix)
+
+
+async def test_a_database_that_refuses_names_the_role(product: Harness) -> None:
+    with refusing("Forbidden") as port:
+        fault = await only_fault(
+            product, AZURE_COSMOS_CONNECTION_STRING=cosmos_connection_string(f"http://127.0.0.1:{port}")
+        )
+    assert "Cosmos DB Built-in Data Contributor" in fault.state
+    assert "az cosmosdb sql role assignment create" in str(fault.fix)
+
+
+def cookie(version: nextauth.Version, secret: str = SECRET, when: datetime | None = None) -> dict[str, str]:
+    return nextauth.session_cookies(secret, nextauth.DEFAULT_USER, when or datetime.now(UTC), version=version)
+
+
+def renamed(cookies: Mapping[str, str], name: str) -> str:
+    return f"{name}={''.join(cookies.values())}"
+
+
+COOKIES: dict[str, tuple[Callable[[], str], str]] = {
+    "secret": (
+        lambda: nextauth.cookie_header(cookie("v4", "another secret")),
+        "secret: no secret that is set here made it",
+    ),
+    "expiry": (
+        lambda: nextauth.cookie_header(cookie("v5", when=datetime.now(UTC) - timedelta(days=40))),
+        "expiry: it has expired",
+    ),
+    "generation": (
+        lambda: renamed(cookie("v5"), "next-auth.session-token"),
+        "generation: the token is of another NextAuth",
+    ),
+    "name": (
+        lambda: renamed(cookie("v5"), "__Secure-authjs.session-token"),
+        "name: the token was made for the cookie authjs.session-token",
+    ),
+    "unknown name": (lambda: renamed(cookie("v4"), "session"), "name: session is none of"),
+    "format": (lambda: "next-auth.session-token=a.b.c", "format: it is not encrypted"),
+}
+
+
+@pytest.mark.parametrize("part", COOKIES)
+async def test_a_cookie_says_which_part_does_not_fit(part: str, product: Harness) -> None:
+    make, said = COOKIES[part]
+    fault = await only_fault(product, SESSION_COOKIE=make())
+    assert fault.what == "session cookie"
+    assert said in fault.state
