@@ -31,6 +31,10 @@ smoke: local-python ## Does a deployment do its job? make smoke URL=https://… 
 doctor: local-python ## Why does it not work? The local stack, or URL=https://…, or what the environment leads to.
 	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.doctor $(if $(URL),--url "$(URL)")
 
+usage: local-python ## Who spent what: SINCE=2026-11-01 UNTIL=2026-12-01 BY=day,user,model CSV=--csv
+	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.usage \
+		$(if $(SINCE),--since $(SINCE)) $(if $(UNTIL),--until $(UNTIL)) $(if $(BY),--by $(BY)) $(CSV)
+
 reconcile: local-setup ## Check pictures against records, here or where the environment leads: FIX=--fix mends.
 	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.reconcile $(FIX)
 
@@ -90,4 +94,4 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.PHONY: help run demo bench test test-faults reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor
+.PHONY: help run demo bench test test-faults reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage

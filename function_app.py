@@ -11,7 +11,11 @@ from image_core.api.http import Request
 from image_core.wiring import App
 
 STORAGE = "AzureWebJobsStorage"
+COSMOS = "COSMOS"
 QUEUE = "generations"
+DATABASE = os.environ.get("AZURE_COSMOS_DATABASE") or "catafract"
+RECORDS = os.environ.get("AZURE_COSMOS_CONTAINER") or "generations"
+USAGE = os.environ.get("AZURE_COSMOS_USAGE_CONTAINER") or "usage"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 """All of them come to our own table of routes, so that a wrong one is a 405 of the contract."""
 
@@ -66,6 +70,26 @@ async def recovery(timer: func.TimerRequest, queued: func.Out[Messages]) -> None
 async def resume(message: func.QueueMessage) -> None:
     """One generation of the queue, brought to its end."""
     await product.resume(message.get_body())
+
+
+@app.function_name("ledger")
+@app.cosmos_db_trigger(
+    arg_name="changed",
+    connection=COSMOS,
+    database_name=DATABASE,
+    container_name=RECORDS,
+    lease_container_name="leases",
+    start_from_beginning=True,  # type: ignore[arg-type] # the library has the type of another option there
+    feed_poll_delay=1000,
+    max_items_per_invocation=100,
+)
+@app.cosmos_db_output(arg_name="written", connection=COSMOS, database_name=DATABASE, container_name=USAGE)
+@app.retry(strategy="fixed_delay", max_retry_count="-1", delay_interval="00:00:10")
+async def ledger(changed: func.DocumentList, written: func.Out[func.DocumentList]) -> None:
+    """What was billed, into the ledger. Without the retry a batch that failed once would be passed over."""
+    documents = await product.ledger([document.to_dict() for document in changed])
+    if documents:
+        written.set(func.DocumentList([func.Document.from_dict(document) for document in documents]))
 
 
 @app.function_name("poison")

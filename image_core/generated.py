@@ -60,25 +60,40 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call of a model. `outcome` is `ok` or an error code; `usage` what the service billed for it, if it said."""
+    """One call of a model. `outcome` is `ok` or an error code; `usage` what the service billed for it, if it said.
+
+    `started_at` (ISO 8601) tells it from every other call of its generation.
+    """
 
     model: str
     outcome: str
     duration_ms: int
     usage: Usage | None = None
+    started_at: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         wire: dict[str, Any] = {"model": self.model, "outcome": self.outcome, "durationMs": self.duration_ms}
         if self.usage is not None:
             wire["usage"] = self.usage.to_dict()
+        if self.started_at is not None:
+            wire["startedAt"] = self.started_at
         return wire
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "Attempt":
         usage = stored.get("usage")
         return cls(
-            stored["model"], stored["outcome"], stored["durationMs"], None if usage is None else Usage.from_dict(usage)
+            stored["model"],
+            stored["outcome"],
+            stored["durationMs"],
+            None if usage is None else Usage.from_dict(usage),
+            stored.get("startedAt"),
         )
+
+
+def merged(there: tuple[Attempt, ...], made: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """The attempts that are there already, and those of `made` that are not: nothing is billed twice, and nothing lost."""
+    return there + tuple(attempt for attempt in made if attempt not in there)
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,6 +173,11 @@ class Settings(BaseModel):
         10, alias="MAX_CONCURRENT_PER_USER", ge=1, description="Running generations of one user; beyond it 429."
     )
 
+    # --- what is logged
+    log_prompts: bool = Field(
+        default=False, alias="LOG_PROMPTS", description="`true`: the log line of each generation holds its prompt."
+    )
+
     # --- money
     daily_budget_usd_per_user: Dollars | None = Field(
         None,

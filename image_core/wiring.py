@@ -5,7 +5,7 @@ What a health check does not need is not imported for it: the SDKs cost a second
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from image_core.api.image import ImageResource
     from image_core.api.images import ImagesResource
     from image_core.api.upload import UploadResource
+    from image_core.api.usage import UsageResource
     from image_core.generation.machinery import Machinery
     from image_core.session import Sessions
 
@@ -53,6 +54,10 @@ class App:
         """What the queue has for us. Raises where the queue should give it again."""
         self._listen_for_stop()
         await self.machinery.recovery.resume(message)
+
+    async def ledger(self, changed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """What the ledger is to hold for records that changed: what the change feed's function writes."""
+        return await self.machinery.ledger.documents(changed)
 
     def _listen_for_stop(self) -> None:
         if not self._listening:
@@ -118,6 +123,12 @@ class App:
         from image_core.api.images import ImagesResource  # noqa: PLC0415 - see the head of this file
 
         return ImagesResource(self.machinery.reading)
+
+    @cached_property
+    def usage(self) -> "UsageResource":
+        from image_core.api.usage import UsageResource  # noqa: PLC0415 - see the head of this file
+
+        return UsageResource(self.machinery.spending)
 
     @cached_property
     def health(self) -> HealthResource:

@@ -91,6 +91,9 @@ def read(ports: Mapping[str, int] | None = None, given: Mapping[str, str] | None
         environment["AZURE_COSMOS_CONNECTION_STRING"] = cosmos_connection_string(
             f"http://127.0.0.1:{chosen['COSMOS_PORT']}"
         )
+    # The connection of the change feed's trigger and of the ledger's binding.
+    if emulate_cosmos or not settings.get("COSMOS"):
+        environment["COSMOS"] = environment.get("AZURE_COSMOS_CONNECTION_STRING", cosmos)
     if emulate_gemini:
         environment["GEMINI_API_KEY"] = "the-stand-in-takes-any"
         environment["GOOGLE_GEMINI_BASE_URL"] = f"http://127.0.0.1:{chosen['GEMINI_PORT']}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from aiohttp import web
 
 from local.functions.application import Application, CannotServe, load
+from local.functions.change_feed import Databases
 from local.functions.http import MAX_BODY_BYTES, HttpFront
 from local.functions.invocation import Invoker
 from local.functions.queues import Queues, QueueSettings
@@ -33,7 +34,8 @@ CLOSE_SECONDS = 1.0
 async def serve(application: Application, port: int) -> None:
     """Serve until a stop signal. Raises CannotServe."""
     queues = Queues(QueueSettings.read(application.extension("queues")))
-    invoker = Invoker(queues)
+    databases = Databases()
+    invoker = Invoker(queues, databases)
     front = HttpFront(application, invoker)
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", "/{path:.*}", front.handle)
@@ -49,6 +51,8 @@ async def serve(application: Application, port: int) -> None:
             listeners.append(asyncio.create_task(run_timer(function, invoker)))
         elif function.trigger["type"] == "queueTrigger":
             listeners.append(asyncio.create_task(queues.listen(function, invoker)))
+        elif function.trigger["type"] == "cosmosDBTrigger":
+            listeners.append(asyncio.create_task(databases.listen(function, invoker)))
     print(_described(application, front, port), flush=True)
     stop = _stop_event()
     watch_parent(stop.set)
@@ -60,6 +64,7 @@ async def serve(application: Application, port: int) -> None:
     await runner.cleanup()
     await invoker.drain(float(os.environ.get(GRACE_SECONDS, "3")))
     await queues.close()
+    await databases.close()
     if application.product is not None:
         with contextlib.suppress(TimeoutError):  # what still runs is left to the recovery, as in Azure
             await asyncio.wait_for(application.product.close(), CLOSE_SECONDS)

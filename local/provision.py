@@ -14,11 +14,12 @@ QUEUES = ("generations", "generations-poison")
 
 
 async def provision_cosmos(connection_string: str, database: str = "catafract", container: str = "generations") -> None:
-    """The database, the container of records and the one of the ledger, both partitioned by `/userId`."""
+    """The database, the records and the ledger, both partitioned by `/userId`, and the change feed's leases."""
     async with CosmosClient.from_connection_string(connection_string) as client:
         created = await client.create_database_if_not_exists(database)
         for name in (container, "usage"):
             await created.create_container_if_not_exists(name, PartitionKey("/userId"))
+        await created.create_container_if_not_exists("leases", PartitionKey("/id"))
 
 
 async def provision_storage(connection_string: str, *, public: bool) -> None:

@@ -10,9 +10,10 @@ from image_core.generation.idempotency import checked_key
 from image_core.generation.outcome import Outcome
 from image_core.generation.reading import Reading
 from image_core.generation.recovery import message
-from image_core.generation.submit import Submission
+from image_core.generation.submit import Sent, Submission
 from image_core.schemas import GenerateRequest
 from image_core.settings import Settings
+from image_core.trace import trace_parent
 from image_core.user import User
 
 
@@ -39,7 +40,7 @@ class ImageResource:
             user,
             wanted,
             key,
-            body_bytes=len(request.body),
+            Sent(len(request.body), trace_parent(request.headers.get("traceparent"))),
             queued=prefer.at_once,
             seconds=max(0.0, budget - (self._clock.monotonic() - request.started)),
         )

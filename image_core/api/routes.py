@@ -50,6 +50,8 @@ class Resources(Protocol):
     @property
     def images(self) -> Any: ...
     @property
+    def usage(self) -> Any: ...
+    @property
     def health(self) -> Any: ...
 
 
@@ -73,6 +75,7 @@ ROUTES = (
     Route("GET", "generations/{id}", lambda resources: resources.generations.get),
     Route("DELETE", "generations/{id}", lambda resources: resources.generations.delete),
     Route("GET", "images/{name}", lambda resources: resources.images.get),
+    Route("GET", "usage", lambda resources: resources.usage.get),
     Route("GET", "health", lambda resources: resources.health.get, public=True),
 )
 

@@ -18,6 +18,7 @@ ImageError
 ├── NotFound, MethodNotAllowed  404, 405
 ├── IdempotencyMismatch         422
 ├── TooManyGenerations          429
+├── BudgetExceeded              429  the numbers, and when there is money again
 ├── Unavailable                 503  when to come back
 │   ├── Busy                    503
 │   ├── StorageUnavailable      503
@@ -63,6 +64,7 @@ from image_core.errors.model import (
     Refused,
 )
 from image_core.errors.request import (
+    BudgetExceeded,
     CrossSite,
     IdempotencyMismatch,
     InvalidJson,
@@ -94,6 +96,7 @@ __all__ = [
     "STATUS_BY_CODE",
     "BlobMissing",
     "BlobTooLarge",
+    "BudgetExceeded",
     "Busy",
     "CrossSite",
     "DeadlineExceeded",

@@ -99,3 +99,19 @@ class TooManyGenerations(ImageError):
     code = "too_many_generations"
     retryable = True
     message = "Too many generations are running"
+
+
+class BudgetExceeded(ImageError):
+    """A day's money is used up. `numbers` says how much that is, and when there is some again."""
+
+    status = 429
+    code = "budget_exceeded"
+    retryable = True
+    message = "The budget is used up"
+
+    def __init__(self, details: str, *, retry_after: int, numbers: dict[str, Any]) -> None:
+        super().__init__(details, retry_after=retry_after)
+        self.numbers = numbers
+
+    def fields(self) -> dict[str, Any]:
+        return self.numbers

@@ -13,9 +13,10 @@ from dataclasses import replace
 
 from image_core.clock import Clock, iso
 from image_core.errors import ImageError, ModelError, StorageUnavailable
-from image_core.generated import Generated
+from image_core.generated import Generated, merged
 from image_core.generation.outcome import Gone
 from image_core.picture import Picture
+from image_core.store.ledger import Ledger
 from image_core.store.outbox import Outbox
 from image_core.store.pictures import Pictures, StoredPicture
 from image_core.store.record import WARNING_PENDING, Record
@@ -33,10 +34,11 @@ Ending = Callable[[Record], Record]
 class Endings:
     """Writes the end of a generation. No method returns before the end is kept somewhere."""
 
-    def __init__(self, records: Records, pictures: Pictures, outbox: Outbox, clock: Clock) -> None:
+    def __init__(self, records: Records, pictures: Pictures, outbox: Outbox, ledger: Ledger, clock: Clock) -> None:
         self._records = records
         self._pictures = pictures
         self._outbox = outbox
+        self._ledger = ledger
         self._clock = clock
 
     def _now(self) -> str:
@@ -109,7 +111,7 @@ class Endings:
             except Changed as changed:
                 stored = changed.stored
             if stored is None or _is_gone(stored, record):
-                await self._drop(record, name, stored)
+                await self._drop(ending(record), name, stored)
                 raise Gone(record.id)
             if stored.status == "succeeded":
                 if name is not None and stored.output_image_url != self._pictures.url(name):
@@ -122,8 +124,12 @@ class Endings:
     async def _drop(self, record: Record, name: str | None, stored: Record | None) -> None:
         if name is not None:
             await self._pictures.delete(record.user, name)
-        if stored is not None and stored.blob_stem == record.blob_stem:
-            await self._records.delete(stored)
+        mine = stored if stored is not None and stored.blob_stem == record.blob_stem else None
+        # What was paid for stays in the ledger, whatever becomes of the record.
+        base = mine or record
+        await self._ledger.write(replace(base, attempts=merged(base.attempts, record.attempts)))
+        if mine is not None:
+            await self._records.delete(mine)
 
     async def apply(self, entry: Record) -> Record:
         """Write an entry of the outbox into the database, and only then remove the entry. Raises Gone as an ending does."""
@@ -148,8 +154,7 @@ class Endings:
             return stored
 
         def ending(base: Record) -> Record:
-            known = set(map(str, base.attempts))
-            attempts = base.attempts + tuple(attempt for attempt in entry.attempts if str(attempt) not in known)
+            attempts = merged(base.attempts, entry.attempts)
             return replace(entry, etag=base.etag, attempts=attempts, attempt_count=base.attempt_count)
 
         return await self._settle(stored, ending, name)

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 from image_core.clock import Clock, iso
 from image_core.errors import NotFound
 from image_core.settings import Settings
+from image_core.store.ledger import Ledger
 from image_core.store.outbox import Outbox
 from image_core.store.pictures import Pictures
 from image_core.store.record import Record
@@ -19,10 +20,19 @@ DELETE_AGAIN_SECONDS = 30
 class History:
     """Raises StorageUnavailable from every method while the storage does not answer."""
 
-    def __init__(self, records: Records, pictures: Pictures, outbox: Outbox, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self,
+        records: Records,
+        pictures: Pictures,
+        outbox: Outbox,
+        ledger: Ledger,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
         self._records = records
         self._pictures = pictures
         self._outbox = outbox
+        self._ledger = ledger
         self._settings = settings
         self._clock = clock
 
@@ -68,4 +78,6 @@ class History:
         elif record.output_image_url:  # of the original product, which wrote no stem
             await self._pictures.delete(record.user, unquote(record.output_image_url.rsplit("/", 1)[-1]))
         await self._outbox.delete(record.id)
+        # The change feed shows what is there: a record that goes before it was read would take its bill along.
+        await self._ledger.write(record)
         await self._records.delete(record)

@@ -9,10 +9,12 @@ from image_core.generation.audit import Audit
 from image_core.generation.endings import Endings
 from image_core.generation.expected import Expected
 from image_core.generation.history import History
+from image_core.generation.limits import Limits
 from image_core.generation.reading import Reading
 from image_core.generation.recovery import Recovery
 from image_core.generation.run import Runner
 from image_core.generation.running import Running
+from image_core.generation.spend import Spending
 from image_core.generation.submit import Submission
 from image_core.inflight import InflightBytes
 from image_core.inputs.load import Loader
@@ -22,6 +24,7 @@ from image_core.settings import Settings
 from image_core.store.blobs import Blobs
 from image_core.store.cosmos import Cosmos
 from image_core.store.inputs import InputCopies
+from image_core.store.ledger import Ledger
 from image_core.store.outbox import Outbox
 from image_core.store.pictures import Pictures
 from image_core.store.records import Records
@@ -34,7 +37,9 @@ class Machinery:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.blobs = Blobs(settings)
-        self.records = Records(Cosmos(settings))
+        cosmos = Cosmos(settings)
+        self.records = Records(cosmos)
+        self.ledger = Ledger(cosmos, settings.cosmos_usage_container, clock)
         self.pictures = Pictures(self.blobs, settings)
         self.inflight = InflightBytes(settings.max_inflight_bytes)
         self.model = ModelChain(settings, clock)
@@ -45,18 +50,20 @@ class Machinery:
         self.reading = Reading(self.blobs, self.pictures, self.records, own)
         copies = InputCopies(self.blobs, settings)
         outbox = Outbox(self.blobs, settings)
-        endings = Endings(self.records, self.pictures, outbox, clock)
+        endings = Endings(self.records, self.pictures, outbox, self.ledger, clock)
         self.runner = Runner(
             self.records, self.pictures, copies, endings, self.model, self.inflight, self.expected, settings, clock
         )
-        self.history = History(self.records, self.pictures, outbox, settings, clock)
+        self.history = History(self.records, self.pictures, outbox, self.ledger, settings, clock)
         self.recovery = Recovery(self.records, endings, self.history, self.runner, clock)
         self.audit = Audit(self.records, self.blobs, outbox, endings, self.recovery, settings, clock)
+        self.spending = Spending(self.records, self.ledger, settings, clock)
         self.submission = Submission(
             self.runner,
             self.running,
             self.records,
             self.history,
+            Limits(self.spending, settings, clock),
             self.loader,
             copies,
             self.model,

@@ -8,26 +8,27 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import Protocol
 
 from image_core import sniff
-from image_core.clock import Clock, Deadline, iso, milliseconds
+from image_core.clock import Clock, iso, milliseconds
 from image_core.errors import BlobMissing, Busy, ImageError, Internal, Interrupted, StorageUnavailable
-from image_core.generated import Generated, Options
+from image_core.generation.billing import Bill
 from image_core.generation.endings import Endings
 from image_core.generation.expected import Expected
+from image_core.generation.order import Held, Model, Order
 from image_core.generation.outcome import Gone, Leased, Outcome
 from image_core.generation.reading import MAX_OUTPUT_BYTES
-from image_core.inflight import Claim, InflightBytes
+from image_core.inflight import InflightBytes
 from image_core.picture import Picture
 from image_core.settings import Settings
 from image_core.store.inputs import InputCopies
 from image_core.store.pictures import Pictures
-from image_core.store.record import InputCopy, Record
+from image_core.store.record import InputCopy, Record, total
 from image_core.store.records import Changed, Records
 from image_core.telemetry import where
+from image_core.trace import Trace
 from image_core.user import User
 
 log = logging.getLogger("image_core.generation")
@@ -37,35 +38,6 @@ LAST_WRITES_SECONDS = 5.0
 
 QUEUE_SECONDS = 60.0
 """How long a record that was handed to the queue waits for it before the recovery sends it again."""
-
-
-class Model(Protocol):
-    """The chain of models (`model.chain.ModelChain`)."""
-
-    async def generate(
-        self, pictures: Sequence[Picture], prompt: str, options: Options, deadline: Deadline
-    ) -> Generated: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Inputs in memory, and the claim on the process's bytes that is released with them."""
-
-    pictures: tuple[Picture, ...]
-    claim: Claim
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a record is begun with."""
-
-    id: str | None
-    """None where there was no key: a new one is made."""
-    prompt: str
-    options: Options
-    addresses: tuple[str | None, ...]
-    """Of each input, as sent; None where it had none."""
-    request_hash: str
 
 
 class Runner:
@@ -121,6 +93,7 @@ class Runner:
             created_at=iso(now),
             request_hash=order.request_hash,
             blob_stem=f"generated-{milliseconds(now)}-{self._token(16)}",
+            trace_parent=order.trace_parent,
         )
         if queued:
             record = replace(record, lease_expires_at=self._in(QUEUE_SECONDS))
@@ -153,10 +126,11 @@ class Runner:
             return recovered
         if record.attempt_count > 1 + self._settings.max_recoveries:
             return Outcome(await self._endings.fail(record, Interrupted(), self._last_writes()))
-        claim = self._inflight.claim()
+        claim, trace = self._inflight.claim(), Trace(self._clock, record.trace_parent)
         try:
             claim.add(sum(copy.size for copy in record.inputs))
-            pictures = await self._copies.read_all(record.user, record.inputs)
+            with trace.step("inputs"):
+                pictures = await self._copies.read_all(record.user, record.inputs)
         except (Busy, StorageUnavailable):
             claim.release()
             await self.release(record)  # nothing was paid for: let whoever is next try at once
@@ -164,7 +138,7 @@ class Runner:
         except Internal as error:
             claim.release()
             return Outcome(await self._endings.fail(record, error, self._last_writes()))
-        return await self.run(record, Held(pictures, claim))
+        return await self.run(record, Held(pictures, claim, trace))
 
     async def run(self, record: Record, held: Held) -> Outcome:
         """From the inputs to the end, under a lease that this process has just taken.
@@ -172,30 +146,60 @@ class Runner:
         An error of the model is written into the record, not raised. Raises Gone, StorageUnavailable.
         """
         self._held[record.id] = record
+        bill = Bill(self._records, record)
+        held.trace.bytes_in = sum(len(picture.data) for picture in held.pictures)
         try:
-            return await self._run(record, held)
+            outcome = await self._run(record, held, bill)
+        except ImageError as error:
+            self._tell(record, held.trace, bill, error.code)
+            raise
         finally:
             del self._held[record.id]
+        self._tell(outcome.record, held.trace, bill, (outcome.record.error or {}).get("code", "ok"))
+        return outcome
 
-    async def _run(self, record: Record, held: Held) -> Outcome:
-        began = self._clock.monotonic()
+    async def _run(self, record: Record, held: Held, bill: Bill) -> Outcome:
+        began, trace = self._clock.monotonic(), held.trace
         lease = self._clock.deadline(self._last_writes())
         deadline = self._clock.deadline(self._settings.generation_deadline_seconds)
         try:
-            generated = await self._model.generate(held.pictures, record.prompt, record.options, deadline)
+            with trace.step("model"):
+                generated = await self._model.generate(
+                    held.pictures, record.prompt, record.options, deadline, bill.note
+                )
         except ImageError as error:
-            return Outcome(await self._endings.fail(record, error, lease.remaining()))
+            return Outcome(await self._endings.fail(await bill.settled(), error, lease.remaining()))
         except Exception as error:  # noqa: BLE001 - the edge of a generation: a bug must not leave it running for ever
             log.error("generation %s broke: %s", record.id, where(error))  # noqa: TRY400 - its message may hold what was sent
             broken = Internal(type(error).__name__)
-            return Outcome(await self._endings.fail(record, broken, lease.remaining()))
+            return Outcome(await self._endings.fail(await bill.settled(), broken, lease.remaining()))
         finally:
             held.claim.release()
-        stored = await self._endings.store(record, generated.picture, lease.remaining())
-        finished = await self._endings.succeed(record, generated, stored, lease.remaining())
+        trace.bytes_out = len(generated.picture.data)
+        with trace.step("picture"):
+            stored = await self._endings.store(record, generated.picture, lease.remaining())
+        with trace.step("finish"):
+            finished = await self._endings.succeed(await bill.settled(), generated, stored, lease.remaining())
         self._expected.saw(record.options, self._clock.monotonic() - began)
         mine = stored.mine and finished.output_image_url == stored.url
         return Outcome(finished, generated.picture if mine else None)
+
+    def _tell(self, record: Record, trace: Trace, bill: Bill, outcome: str) -> None:
+        """Log and measure how it ended. Attempts and costs are those of this run: the others had their own line."""
+        told = {"prompt": record.prompt} if self._settings.log_prompts else {}
+        trace.ended(
+            record.user,
+            outcome,
+            record.model,
+            bill.made,
+            total(bill.made),
+            id=record.id,
+            images=len(record.inputs),
+            aspectRatio=record.options.aspect_ratio,
+            imageSize=record.options.image_size,
+            attempt=record.attempt_count,
+            **told,
+        )
 
     def _last_writes(self) -> float:
         return max(1.0, self._settings.lease - LAST_WRITES_SECONDS)

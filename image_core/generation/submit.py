@@ -11,13 +11,14 @@ from image_core.errors import (
     GeminiKeyMissing,
     IdempotencyMismatch,
     ImageError,
-    TooManyGenerations,
 )
 from image_core.generated import Options
 from image_core.generation.history import History
 from image_core.generation.idempotency import fingerprint, record_id
+from image_core.generation.limits import Limits
+from image_core.generation.order import Held, Order
 from image_core.generation.outcome import Outcome
-from image_core.generation.run import Held, Order, Runner
+from image_core.generation.run import Runner
 from image_core.generation.running import Running
 from image_core.inflight import InflightBytes
 from image_core.inputs.load import Loader
@@ -26,6 +27,7 @@ from image_core.settings import Settings
 from image_core.store.inputs import InputCopies
 from image_core.store.record import Record
 from image_core.store.records import AlreadyThere, Changed, Records
+from image_core.trace import Trace
 from image_core.user import User
 
 
@@ -44,6 +46,14 @@ class Submitted:
     queued: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came with a request beside what it asks for."""
+
+    body_bytes: int
+    trace_parent: str | None = None
+
+
 class Submission:
     """Takes requests. One for the process."""
 
@@ -53,6 +63,7 @@ class Submission:
         running: Running,
         records: Records,
         history: History,
+        limits: Limits,
         loader: Loader,
         copies: InputCopies,
         models: Models,
@@ -64,6 +75,7 @@ class Submission:
         self._running = running
         self._records = records
         self._history = history
+        self._limits = limits
         self._loader = loader
         self._copies = copies
         self._models = models
@@ -78,11 +90,12 @@ class Submission:
             raise GeminiKeyMissing
 
     async def submit(
-        self, user: User, request: GenerateRequest, key: str | None, *, body_bytes: int, queued: bool, seconds: float
+        self, user: User, request: GenerateRequest, key: str | None, sent: Sent, *, queued: bool, seconds: float
     ) -> Submitted:
         """Repeat the request's generation, or begin one; then wait for it, at most `seconds`.
 
-        Raises IdempotencyMismatch, TooManyGenerations, Busy, InputError, StorageUnavailable; Gone where it was deleted.
+        Raises IdempotencyMismatch, TooManyGenerations, BudgetExceeded, Busy, InputError, StorageUnavailable; Gone where it
+        was deleted.
         """
         deadline = self._clock.deadline(seconds)
         request_hash = await asyncio.to_thread(fingerprint, request)
@@ -93,10 +106,11 @@ class Submission:
                 repeated = await self._repeat(stored, request_hash, queued=queued)
                 if repeated is not None:
                     return await self._awaited(repeated, deadline.remaining())
-        await self._check_concurrency(user)
-        with self._inflight.claim() as claim:
-            claim.add(body_bytes)
-            submitted = await self._begin(user, request, order_id, request_hash, queued=queued)
+        async with self._limits.admitted(user, request.options) as place:
+            with self._inflight.claim() as claim:
+                claim.add(sent.body_bytes)
+                submitted = await self._begin(user, request, order_id, request_hash, sent, queued=queued)
+            place.record_id = submitted.outcome.record.id
         return await self._awaited(submitted, deadline.remaining())
 
     async def _awaited(self, submitted: Submitted, seconds: float) -> Submitted:
@@ -109,26 +123,29 @@ class Submission:
             error.record_id = record.id  # whoever gets it can ask for the generation later
             raise
 
-    async def _check_concurrency(self, user: User) -> None:
-        """A soft limit: requests that come at the same moment do not see one another."""
-        running = await self._records.leases(user, iso(self._clock.now()))
-        if running >= self._settings.max_concurrent_per_user:
-            raise TooManyGenerations(f"{running} of yours are running; wait until one is finished", retry_after=10)
-
     async def _begin(
-        self, user: User, request: GenerateRequest, order_id: str | None, request_hash: str, *, queued: bool
+        self,
+        user: User,
+        request: GenerateRequest,
+        order_id: str | None,
+        request_hash: str,
+        sent: Sent,
+        *,
+        queued: bool,
     ) -> Submitted:
-        held = self._inflight.claim()
+        held, trace = self._inflight.claim(), Trace(self._clock, sent.trace_parent)
         try:
-            inputs = await self._loader.load_all(request.images, user, held)
+            with trace.step("inputs"):
+                inputs = await self._loader.load_all(request.images, user, held)
             pictures = tuple(loaded.picture for loaded in inputs)
-            copies = await self._copies.put_all(user, pictures)
-            order = Order(
-                order_id, request.prompt, request.options, tuple(loaded.address for loaded in inputs), request_hash
-            )
+            with trace.step("copies"):
+                copies = await self._copies.put_all(user, pictures)
+            addresses = tuple(loaded.address for loaded in inputs)
+            order = Order(order_id, request.prompt, request.options, addresses, request_hash, sent.trace_parent)
             while True:
                 try:
-                    record = await self._runner.begin(user, order, copies, queued=queued)
+                    with trace.step("record"):
+                        record = await self._runner.begin(user, order, copies, queued=queued)
                     break
                 except AlreadyThere as there:  # the same key, at the same moment
                     repeated = await self._repeat(there.stored, request_hash, queued=queued)
@@ -141,7 +158,7 @@ class Submission:
         if queued:
             held.release()
             return Submitted(Outcome(record), queued=True)
-        self._running.start(record, self._runner.run(record, Held(pictures, held)))
+        self._running.start(record, self._runner.run(record, Held(pictures, held, trace)))
         return Submitted(Outcome(record))
 
     async def _repeat(self, stored: Record, request_hash: str, *, queued: bool) -> Submitted | None:
@@ -154,7 +171,10 @@ class Submission:
             if stored.status == "succeeded" or not (stored.error or {}).get("retryable"):
                 return Submitted(Outcome(stored), replayed=stored.status == "succeeded")
             try:
-                record = await self._runner.reopen(stored, queued=queued)
+                # It is paid for once more: the limits are for it, too.
+                async with self._limits.admitted(stored.user, stored.options) as place:
+                    record = await self._runner.reopen(stored, queued=queued)
+                    place.record_id = record.id
             except Changed as changed:  # of several at once one runs it, the others wait
                 if changed.stored is None:
                     return None

@@ -15,13 +15,13 @@ import asyncio
 import logging
 import math
 import random as stdlib_random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 
-from image_core.clock import Clock, Deadline
+from image_core.clock import Clock, Deadline, iso
 from image_core.errors import (
     DeadlineExceeded,
     InvalidRequest,
@@ -35,9 +35,9 @@ from image_core.errors import (
 )
 from image_core.generated import Attempt, Generated, Options, Usage
 from image_core.model.gemini import CallFailed, Gemini
-from image_core.model.prices import largest_size
 from image_core.model.reply import Reply
 from image_core.picture import Picture
+from image_core.prices import largest_size
 from image_core.settings import Settings
 
 log = logging.getLogger("image_core.model")
@@ -67,6 +67,7 @@ class _Turn:
 class _Run:
     """One generation's way through the chain."""
 
+    noted: Callable[[Attempt], None]
     attempts: list[Attempt] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     quota: dict[str, int] = field(default_factory=dict)
@@ -122,10 +123,18 @@ class ModelChain:
                 yield _Turn(model, left[model], warning=said)
 
     async def generate(
-        self, pictures: Sequence[Picture], prompt: str, options: Options, deadline: Deadline
+        self,
+        pictures: Sequence[Picture],
+        prompt: str,
+        options: Options,
+        deadline: Deadline,
+        noted: Callable[[Attempt], None] = lambda _: None,
     ) -> Generated:
-        """The best answer that the deadline allows. Raises ModelError with every attempt that was made."""
-        run = _Run()
+        """The best answer that the deadline allows. Raises ModelError with every attempt that was made.
+
+        `noted` is called with each attempt at the moment it has ended.
+        """
+        run = _Run(noted)
         for turn in self._turns(options):
             model = turn.model
             if turn.passed_over:
@@ -156,8 +165,11 @@ class ModelChain:
         raise run.ended(run.last)
 
     def _note(self, run: _Run, model: str, outcome: str, began: float, usage: Usage | None = None) -> None:
-        milliseconds = round((self._clock.monotonic() - began) * 1000)
-        run.attempts.append(Attempt(model, outcome, milliseconds, usage))
+        seconds = self._clock.monotonic() - began
+        milliseconds = round(seconds * 1000)
+        attempt = Attempt(model, outcome, milliseconds, usage, iso(self._clock.now() - timedelta(seconds=seconds)))
+        run.attempts.append(attempt)
+        run.noted(attempt)
         log.info("%s: %s after %d ms", model, outcome, milliseconds)
 
     def _failed(self, run: _Run, model: str, failed: CallFailed, began: float, attempt: int) -> float | None:

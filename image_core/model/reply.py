@@ -9,8 +9,8 @@ from typing import Any
 
 from image_core import sniff, structure
 from image_core.generated import Usage
-from image_core.model.prices import priced
 from image_core.picture import EXTENSIONS, Picture
+from image_core.prices import priced
 
 _CHANGE_PROMPT = "The model declined this request. Change the prompt: describe it another way."
 _CHANGE_IMAGE = "The model declined the picture it would have made. Change the prompt or the image."

@@ -31,7 +31,7 @@ PART_OF_THE_CONVERSATION = {
 
 
 class Cosmos:
-    """The container of records. Opened at first use; a failed opening is tried again by the next call."""
+    """The database's containers. Opened at first use; a failed opening is tried again by the next call."""
 
     def __init__(self, settings: Settings) -> None:
         if settings.cosmos_connection_string is None and settings.cosmos_endpoint is None:
@@ -39,18 +39,22 @@ class Cosmos:
         self._settings = settings
         self._client: CosmosClient | None = None
         self._credential: DefaultAzureCredential | None = None
-        self._container: ContainerProxy | None = None
+        self._containers: dict[str, ContainerProxy] = {}
         self._opening = asyncio.Lock()
 
     @asynccontextmanager
-    async def container(self, seconds: float | None = CALL_SECONDS) -> AsyncIterator["ContainerProxy"]:
+    async def container(
+        self, seconds: float | None = CALL_SECONDS, name: str | None = None
+    ) -> AsyncIterator["ContainerProxy"]:
         """The container, for one call: within `seconds`, and StorageUnavailable for whatever goes wrong on the way.
+
+        `name` is another than that of the records.
 
         Answers that the caller asked for (PART_OF_THE_CONVERSATION) pass as the SDK raises them.
         """
         try:
             async with asyncio.timeout(seconds):
-                yield await self._open()
+                yield await self._open(name or self._settings.cosmos_container)
         except CosmosHttpResponseError as error:
             if error.status_code in PART_OF_THE_CONVERSATION:
                 raise
@@ -60,10 +64,10 @@ class Cosmos:
             log.warning("cosmos did not answer: %s", type(error).__name__)
             raise StorageUnavailable from error
 
-    async def _open(self) -> "ContainerProxy":
-        if self._container is None:
+    async def _open(self, name: str) -> "ContainerProxy":
+        if self._client is None:
             async with self._opening:
-                if self._container is None:
+                if self._client is None:
                     client = self._connect()
                     try:
                         await client.__aenter__()
@@ -71,9 +75,10 @@ class Cosmos:
                         await client.close()
                         raise
                     self._client = client
-                    database = client.get_database_client(self._settings.cosmos_database)
-                    self._container = database.get_container_client(self._settings.cosmos_container)
-        return self._container
+        if name not in self._containers:
+            database = self._client.get_database_client(self._settings.cosmos_database)
+            self._containers[name] = database.get_container_client(name)
+        return self._containers[name]
 
     def _connect(self) -> "CosmosClient":
         # Imported here: the SDK costs a tenth of a second of a cold start that a health check need not pay.
@@ -93,7 +98,8 @@ class Cosmos:
 
     async def close(self) -> None:
         """Close the connections; the next call would open new ones."""
-        client, self._client, self._container = self._client, None, None
+        client, self._client = self._client, None
+        self._containers.clear()
         if client is not None:
             await client.close()
         credential, self._credential = self._credential, None

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from image_core.generated import Attempt, Generated, Options, Usage
+from image_core.generated import Attempt, Generated, Options, Usage, merged
 from image_core.picture import Picture
 from image_core.user import User
 
@@ -13,9 +13,7 @@ Status = Literal["running", "succeeded", "failed", "deleting"]
 MAX_TEXT_BYTES = 64 * 1024
 """What is kept of the model's words: an item may hold 2 MB, and nobody reads more than this."""
 
-WARNING_RECOVERED = (
-    "recovered: the picture was found after its process died; what the model said and its usage are not known"
-)
+WARNING_RECOVERED = "recovered: the picture was found after its process died; what the model said is not known"
 WARNING_PENDING = "record_pending: the database did not answer; the record will show the end of this generation shortly"
 WARNING_TEXT_CUT = "text_cut: the model's text was longer than 64 KB and was cut"
 
@@ -76,6 +74,8 @@ class Record:
     lease_owner: str | None = None
     lease_expires_at: str | None = None
     attempt_count: int = 0
+    trace_parent: str | None = None
+    """Of the request that began it (W3C Trace Context), for the log lines of whoever goes on with it."""
     etag: str = ""
 
     @property
@@ -114,7 +114,7 @@ class Record:
         text, warnings = generated.text, generated.warnings
         if text is not None and (kept := cut(text)) != text:
             text, warnings = kept, (*warnings, WARNING_TEXT_CUT)
-        attempts = self.attempts + generated.attempts
+        attempts = merged(self.attempts, generated.attempts)
         return replace(
             self,
             status="succeeded",
@@ -135,10 +135,13 @@ class Record:
 
     def recovered(self, url: str, picture: Picture, now: str) -> "Record":
         """Finished with a picture that was found: the process that stored it died before it could say more."""
+        made_by = next((attempt.model for attempt in reversed(self.attempts) if attempt.outcome == "ok"), None)
         return replace(
             self,
             status="succeeded",
             output_image_url=url,
+            model=made_by,
+            usage=total(self.attempts),
             mime_type=picture.mime_type,
             width=picture.width,
             height=picture.height,
@@ -148,6 +151,11 @@ class Record:
             lease_expires_at=None,
         )
 
+    def billed(self, made: tuple[Attempt, ...]) -> "Record":
+        """With these calls on its bill, whatever else becomes of it."""
+        attempts = merged(self.attempts, made)
+        return replace(self, attempts=attempts, usage=total(attempts))
+
     def failed(
         self, error: dict[str, Any], attempts: tuple[Attempt, ...], warnings: tuple[str, ...], now: str
     ) -> "Record":
@@ -155,9 +163,9 @@ class Record:
             self,
             status="failed",
             error=error,
-            attempts=self.attempts + attempts,
+            attempts=merged(self.attempts, attempts),
             warnings=warnings,
-            usage=total(self.attempts + attempts),
+            usage=total(merged(self.attempts, attempts)),
             completed_at=now,
             lease_expires_at=None,
         )
@@ -188,6 +196,7 @@ class Record:
             "blobStem": self.blob_stem,
             "leaseOwner": self.lease_owner,
             "attemptCount": self.attempt_count,
+            "traceParent": self.trace_parent,
         }
         if self.lease_expires_at is not None:
             item["leaseExpiresAt"] = self.lease_expires_at
@@ -222,6 +231,7 @@ class Record:
             lease_owner=item.get("leaseOwner"),
             lease_expires_at=item.get("leaseExpiresAt"),
             attempt_count=item.get("attemptCount") or 0,
+            trace_parent=item.get("traceParent"),
             etag=item.get("_etag", ""),
         )
 

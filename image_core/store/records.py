@@ -31,6 +31,12 @@ LIST_FIELDS = (
 )
 """What a page of the history shows: everything but the long fields."""
 
+BILL_FIELDS = (
+    "c.id,c.userId,c.status,c.options,c.attempts,c.warnings,c.createdAt,c.completedAt,c.leaseExpiresAt,c.leaseOwner"
+)
+RUNNING = "c.leaseExpiresAt > @now AND (c.status = 'running' OR IS_STRING(c.leaseOwner))"
+"""A deleted one runs on until its lease is over: its holder may still be waiting for a model that is to be paid."""
+
 
 class AlreadyThere(Exception):
     """A record with this id exists; `stored` is it."""
@@ -164,13 +170,28 @@ class Records:
             raise InvalidRequest("The continuation is not one of ours", field="continuation") from error
         return Page(tuple(items), _seal(user, following) if following else None)
 
-    async def leases(self, user: User, now: str) -> int:
-        """How many generations of `user` are running at `now`: those whose lease is not over."""
-        return await self._count(
-            user,
-            "SELECT VALUE COUNT(1) FROM c WHERE c.userId = @user AND c.status = 'running' AND c.leaseExpiresAt > @value",
-            now,
+    async def under_way(self, user: User, now: str, since: str) -> tuple[Record, ...]:
+        """The generations of `user` that run at `now`, also those that were deleted meanwhile; and whatever began after `since`."""
+        return await self._bills(
+            f"c.userId = @user AND (c.createdAt >= @since OR {RUNNING})",
+            {"user": user.id, "now": now, "since": since},
+            user.id,
         )
+
+    async def under_way_of_everybody(self, now: str) -> tuple[Record, ...]:
+        """Everybody's generations that run at `now`: from all partitions, led there by the index of the leases."""
+        return await self._bills(RUNNING, {"now": now}, None)
+
+    async def _bills(self, where: str, values: dict[str, str], partition: str | None) -> tuple[Record, ...]:
+        """Records with what a bill needs, and without their long fields."""
+        async with self._cosmos.container() as container:
+            options: dict[str, Any] = {} if partition is None else {"partition_key": partition}
+            found = container.query_items(
+                f"SELECT {BILL_FIELDS} FROM c WHERE {where}",  # noqa: S608 - the fields and conditions are ours
+                parameters=[{"name": f"@{name}", "value": value} for name, value in values.items()],
+                **options,
+            )
+            return tuple([Record.from_item({"prompt": "", **item}) async for item in found])
 
     async def has_picture(self, user: User, stem: str) -> bool:
         """Whether a picture with this stem is one of `user`'s."""

@@ -13,8 +13,8 @@ from typing import Any
 
 import azure.functions as func
 
-TRIGGERS = {"httpTrigger", "timerTrigger", "queueTrigger"}
-OUTPUTS = {"http", "queue"}
+TRIGGERS = {"httpTrigger", "timerTrigger", "queueTrigger", "cosmosDBTrigger"}
+OUTPUTS = {"http", "queue", "cosmosDB"}
 
 
 class CannotServe(RuntimeError):
@@ -31,6 +31,8 @@ class Function:
     outputs: tuple[dict[str, Any], ...]
     """Without the HTTP response."""
     arguments: frozenset[str]
+    retry: dict[str, Any] = field(default_factory=dict)
+    """Its retry policy; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def _function(declared: Any) -> Function:
         triggers[0],
         tuple(binding for binding in outputs if binding["type"] != "http"),
         frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]),
+        dict(declared.get_settings_dict("retry_policy") or {}),
     )
 
 

@@ -6,7 +6,7 @@ import logging
 import threading
 import traceback
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -26,6 +26,12 @@ class Sender(Protocol):
     """Writes the messages of a queue output."""
 
     async def send(self, connection: str, queue: str, messages: list[str]) -> None: ...
+
+
+class DocumentWriter(Protocol):
+    """Writes the documents of a Cosmos DB output."""
+
+    async def upsert(self, connection: str, database: str, container: str, documents: Iterable[Any]) -> None: ...
 
 
 class Out(func.Out[T], Generic[T]):
@@ -77,8 +83,9 @@ class Context(func.Context):
 class Invoker:
     """Runs functions: async ones on the event loop, others in threads, as the Python worker does."""
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: Sender, documents: DocumentWriter) -> None:
         self._sender = sender
+        self._documents = documents
         self._threads = ThreadPoolExecutor(thread_name_prefix="function")
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -118,10 +125,18 @@ class Invoker:
             if value is None:
                 continue
             try:
-                await self._sender.send(binding["connection"], binding["queueName"], _messages(value))
+                await self._write_one(binding, value)
             except Exception as error:
                 log.error("%s: its output %s failed: %s", function.name, binding["name"], error)  # noqa: TRY400 - as above
                 raise InvocationFailed(function.name) from error
+
+    async def _write_one(self, binding: Mapping[str, Any], value: Any) -> None:
+        connection = binding["connection"]
+        if binding["type"] == "queue":
+            await self._sender.send(connection, binding["queueName"], _messages(value))
+            return
+        documents = [value] if isinstance(value, func.Document) else value
+        await self._documents.upsert(connection, binding["databaseName"], binding["containerName"], documents)
 
     async def drain(self, seconds: float) -> None:
         """Let what runs go on for at most `seconds`."""

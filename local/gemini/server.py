@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from image_core.model.prices import KNOWN, cost_usd
+from image_core.prices import KNOWN, cost_usd
 from local.gemini.paint import FACTORS, FLASH, PRO, painted
 from local.gemini.script import Call, Script, Scripted, problem
 

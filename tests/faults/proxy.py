@@ -32,8 +32,8 @@ class Rule:
     times: int = 1
     forward: bool = True
     deliver: bool = True
-    before: Callable[[], Awaitable[None]] | None = None
-    after: Callable[[], Awaitable[None]] | None = None
+    before: Callable[[], Awaitable[object]] | None = None
+    after: Callable[[], Awaitable[object]] | None = None
     hits: int = 0
     hit: asyncio.Event = field(default_factory=asyncio.Event)
 

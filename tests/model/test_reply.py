@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from image_core.errors import ModelUnavailable, NoImage, Refused
-from image_core.model.prices import KNOWN, cost_usd
 from image_core.model.reply import SENTENCES
+from image_core.prices import KNOWN, cost_usd
 from local.gemini.script import Scripted, finished
 from tests.model.conftest import Bench
 

@@ -21,6 +21,7 @@ from yarl import URL
 
 from local import nextauth
 from local.functions import application
+from local.functions.change_feed import Databases
 from local.functions.http import MAX_BODY_BYTES, HttpFront
 from local.functions.invocation import Invoker
 from local.provision import provision_cosmos, provision_storage
@@ -76,7 +77,7 @@ async def test_the_worker_finds_the_functions_and_bindings_that_our_host_finds(
         name: sorted((json.loads(raw) for raw in function.raw_bindings), key=lambda binding: binding["name"])
         for name, function in functions.items()
     }
-    assert set(theirs) == {"image", "api", "recovery", "resume", "poison"}
+    assert set(theirs) == {"image", "api", "recovery", "resume", "ledger", "poison"}
     for function in ours.functions:
         mine = [function.trigger, *function.outputs]
         for binding in theirs[function.name]:
@@ -130,7 +131,7 @@ def ours(functions: dict[str, Any]) -> application.Application:
 @asynccontextmanager
 async def served(loaded: application.Application, sent: Sent) -> AsyncIterator[str]:
     app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app.router.add_route("*", "/{path:.*}", HttpFront(loaded, Invoker(sent)).handle)
+    app.router.add_route("*", "/{path:.*}", HttpFront(loaded, Invoker(sent, Databases())).handle)
     runner = web.AppRunner(app, handler_cancellation=False)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

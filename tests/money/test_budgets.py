@@ -1,0 +1,224 @@
+"""Budgets: checked before anything is loaded, held under load, and gone at midnight."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from azure.cosmos.aio import CosmosClient
+
+from image_core.clock import Clock
+from image_core.settings import Settings, SettingsError
+from image_core.wiring import App
+from local import nextauth
+from local.emulators import AzuritePorts, cosmos_connection_string
+from tests.harness import SECRET, Answer, Harness, harness
+from tests.money.rig import feed
+
+pytestmark = pytest.mark.emulators
+PICTURE = 0.1344
+"""The expected price of a picture by the first model."""
+ROOM = 1.03
+"""What runs costs a little more than its picture: input tokens and words."""
+
+
+@pytest.fixture
+async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
+    async with harness(azurite_ports, cosmos_url) as running:
+        await nothing_spent(running)
+        yield running
+
+
+async def nothing_spent(product: Harness) -> None:
+    """The sums of other tests' users go, so that everybody's day begins at nothing."""
+    async with CosmosClient.from_connection_string(cosmos_connection_string(product.cosmos.target)) as client:
+        usage = client.get_database_client("catafract").get_container_client("usage")
+        found = usage.query_items("SELECT c.id FROM c WHERE c.userId = '*'", partition_key="*")
+        for each in [item async for item in found]:
+            await usage.delete_item(each["id"], "*")
+
+
+def statuses(answers: list[Answer]) -> dict[int, int]:
+    return {status: sum(each.status == status for each in answers) for status in {each.status for each in answers}}
+
+
+async def test_without_a_budget_nothing_is_refused(product: Harness) -> None:
+    assert (await product.generate()).status == 200
+    assert (await product.call("GET", "/api/usage")).json["budget"] is None
+
+
+async def test_a_budget_of_nothing_lets_nothing_through_and_says_why(product: Harness) -> None:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0") as strict:
+        refused = await strict.generate("not even an image")
+        assert (refused.status, refused.json["code"], refused.json["retryable"]) == (429, "budget_exceeded", True)
+        assert (refused.json["dailyUsd"], refused.json["spentUsd"], refused.json["runningUsd"]) == (0, 0, 0)
+        assert refused.json["resetsAt"].endswith("T00:00:00.000Z")
+        assert 0 < int(refused.headers["Retry-After"]) <= 86400
+    assert product.standin.calls == []
+
+
+async def test_what_was_spent_and_what_is_left_is_told(product: Harness) -> None:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.30") as limited:
+        assert (await limited.generate()).status == 200
+        budget = (await limited.call("GET", "/api/usage")).json["budget"]
+        assert budget["dailyUsd"] == 0.30
+        assert budget["remainingUsd"] == round(0.30 - product.standin.billed_usd, 6)
+        assert (await limited.generate()).status == 200
+        refused = await limited.generate()
+        assert refused.json["code"] == "budget_exceeded"
+        assert refused.json["spentUsd"] == product.standin.billed_usd, "without the ledger's function having run at all"
+
+
+async def test_the_numbers_stay_the_same_when_the_ledger_has_caught_up(product: Harness) -> None:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="5") as limited, feed(limited) as ledger:
+        for delivered in (False, True, True):
+            await limited.generate()
+            if delivered:
+                await ledger.deliver()
+            said = (await limited.call("GET", "/api/usage")).json
+            assert said["today"]["costUsd"] == product.standin.billed_usd
+            assert said["budget"]["remainingUsd"] == round(5 - product.standin.billed_usd, 6)
+
+
+async def test_deleting_gives_no_money_back(product: Harness) -> None:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.15") as limited:
+        made = await limited.generate()
+        await limited.call("DELETE", f"/api/generations/{made.json['id']}")
+        assert (await limited.generate()).json["code"] == "budget_exceeded"
+
+
+async def test_a_generation_that_runs_counts_and_so_does_one_that_was_deleted_while_it_runs(product: Harness) -> None:
+    product.standin.latency = 3
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.15") as limited:
+        running = await limited.generate(headers={"Prefer": "wait=1"})
+        assert running.status == 202
+        assert (await limited.generate()).json["runningUsd"] == PICTURE
+        await limited.call("DELETE", f"/api/generations/{running.json['id']}")
+        assert (await limited.generate()).json["runningUsd"] == PICTURE
+        await limited.drained()
+
+
+async def test_a_replay_costs_nothing_and_is_answered(product: Harness) -> None:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.15") as limited:
+        first = await limited.generate(headers={"Idempotency-Key": "once"})
+        again = await limited.generate(headers={"Idempotency-Key": "once"})
+        assert (first.status, again.status) == (200, 200)
+        assert (await limited.generate(headers={"Idempotency-Key": "twice"})).status == 429
+
+
+async def test_another_users_money_is_not_touched(product: Harness) -> None:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.15") as limited:
+        await limited.generate()
+        assert (await limited.generate()).status == 429
+        async with limited.another(email=f"other-{limited.email}") as other:
+            assert (await other.generate()).status == 200
+
+
+async def test_fifty_at_once_stop_at_the_budget(product: Harness) -> None:
+    """A budget for ten: one process lets in ten, and what they cost beyond it is their words and input tokens."""
+    product.standin.latency = 1
+    budget = round(10 * PICTURE, 6)
+    settings = {"DAILY_BUDGET_USD_PER_USER": str(budget), "MAX_CONCURRENT_PER_USER": "100"}
+    async with product.another(**settings) as limited:
+        answers = await asyncio.gather(*(limited.generate() for _ in range(50)))
+        assert statuses(answers) == {200: 10, 429: 40}
+    assert product.standin.billed_usd <= budget * ROOM
+
+
+async def test_two_processes_pass_a_budget_by_no_more_than_the_documented_overshoot(product: Harness) -> None:
+    product.standin.latency = 1
+    concurrent, budget = 4, round(10 * PICTURE, 6)
+    settings = {"DAILY_BUDGET_USD_PER_USER": str(budget), "MAX_CONCURRENT_PER_USER": str(concurrent)}
+    async with product.another(**settings) as one, product.another(**settings) as two:
+        for _ in range(5):
+            await asyncio.gather(*(each.generate() for each in (one, two) * 10))
+    assert product.standin.billed_usd <= (budget + concurrent * PICTURE) * ROOM
+    assert product.standin.billed_usd > budget - PICTURE
+
+
+async def test_so_many_at_once_and_no_more(product: Harness) -> None:
+    product.standin.latency = 1
+    async with product.another(MAX_CONCURRENT_PER_USER="3") as limited:
+        answers = await asyncio.gather(*(limited.generate() for _ in range(12)))
+    assert statuses(answers) == {200: 3, 429: 9}
+    assert {each.json["code"] for each in answers if each.status == 429} == {"too_many_generations"}
+
+
+async def test_everybodys_budget_is_everybodys(product: Harness) -> None:
+    async with product.another(DAILY_BUDGET_USD=str(2 * PICTURE * ROOM)) as one, feed(one) as mine:
+        async with one.another(email=f"second-{one.email}") as two, feed(two) as others:
+            for each, ledger in ((one, mine), (two, others)):
+                assert (await each.generate()).status == 200
+                await ledger.deliver()
+            refused = await two.generate()
+            assert refused.json["code"] == "budget_exceeded"
+            assert refused.json["spentUsd"] == product.standin.billed_usd
+            assert "service's budget" in refused.json["details"]
+
+
+async def test_everybodys_budget_counts_what_others_are_running(product: Harness) -> None:
+    product.standin.latency = 2
+    async with product.another(DAILY_BUDGET_USD="0.15") as one, one.another(email=f"next-{one.email}") as two:
+        running = asyncio.create_task(one.generate())
+        await product.called()
+        refused = await two.generate()
+        assert (refused.status, refused.json["runningUsd"]) == (429, PICTURE)
+        assert (await running).status == 200
+
+
+async def test_a_model_without_a_price_counts_as_the_dearest(product: Harness) -> None:
+    settings = {"GEMINI_MODELS": "gemini-3.1-flash-lite-image", "DAILY_BUDGET_USD_PER_USER": "0.20"}
+    async with product.another(**settings) as limited:
+        assert (await limited.generate()).status == 200
+        refused = await limited.generate()
+        assert refused.json["code"] == "budget_exceeded"
+        assert refused.json["spentUsd"] >= 0.134
+
+
+@pytest.mark.parametrize("seconds", [1, 3600])
+async def test_at_midnight_there_is_money_again(seconds: int, product: Harness) -> None:
+    """What began yesterday is yesterday's, also while it is being added up on the other side of midnight."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    settings = {**product.environment, "DAILY_BUDGET_USD_PER_USER": "0.15"}
+    async with at(product, settings, lambda: midnight - timedelta(seconds=1)) as before, feed(before) as ledger:
+        assert (await before.generate()).status == 200
+        refused = await before.generate()
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
+        await ledger.deliver()
+    async with at(product, settings, lambda: midnight + timedelta(seconds=seconds)) as after:
+        said = (await after.call("GET", "/api/usage")).json
+        assert (said["today"]["calls"], said["today"]["since"]) == (0, midnight.strftime("%Y-%m-%dT00:00:00.000Z"))
+        assert said["budget"]["remainingUsd"] == 0.15
+        assert (await after.generate()).status == 200
+
+
+@dataclass(slots=True)
+class Shifted(Harness):
+    """The product with another clock on the wall. Its sessions are of that time, too."""
+
+    now: Callable[[], datetime]
+
+    @property
+    def cookie(self) -> str:
+        user = {**nextauth.DEFAULT_USER, "email": self.email}
+        return nextauth.cookie_header(nextauth.session_cookies(SECRET, user, self.now()))
+
+
+@asynccontextmanager
+async def at(product: Harness, settings: dict[str, str], now: Callable[[], datetime]) -> AsyncIterator[Harness]:
+    app = App(settings, Clock(now=now))
+    try:
+        yield Shifted(
+            app, product.standin, product.cosmos, product.blobs, settings, product.email, product.blob_base, now
+        )
+    finally:
+        await app.close()
+
+
+@pytest.mark.parametrize("value", ["-1", "two", "nan", "inf"])
+@pytest.mark.parametrize("name", ["DAILY_BUDGET_USD", "DAILY_BUDGET_USD_PER_USER"])
+def test_a_budget_that_is_no_amount_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        Settings.read({name: value})
