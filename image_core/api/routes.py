@@ -51,6 +51,8 @@ class Resources(Protocol):
     def images(self) -> Any: ...
     @property
     def health(self) -> Any: ...
+    @property
+    def docs(self) -> Any: ...
 
 
 Handler = Callable[..., Awaitable[Response]]
@@ -74,6 +76,8 @@ ROUTES = (
     Route("DELETE", "generations/{id}", lambda resources: resources.generations.delete),
     Route("GET", "images/{name}", lambda resources: resources.images.get),
     Route("GET", "health", lambda resources: resources.health.get, public=True),
+    Route("GET", "openapi.json", lambda resources: resources.docs.document, public=True),
+    Route("GET", "docs", lambda resources: resources.docs.page, public=True),
 )
 
 
