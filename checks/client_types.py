@@ -9,14 +9,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from image_core.api.document.build import build
 from image_core.settings import Settings
 from local.node import find_node, install_packages
 
-CLIENT = ROOT / "examples" / "client"
+CLIENT = Path(__file__).parent.parent / "examples" / "client"
 TYPES = CLIENT / "schema.ts"
 
 

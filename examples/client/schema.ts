@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * Make one image from images and a prompt
-         * @description Answers 200 with the new image, or 202 where it still runs when the response has to leave (after 40 seconds, or as `Prefer` says) and `statusUrl` says how it stands.
+         * @description Answers 200 with the new image, or 202 where it still runs when the response has to leave (after 40 seconds where nothing else is set, or as `Prefer` says): `statusUrl` then says how it stands.
          *
          *     An input that cannot be used fails the request before anything is paid for: none is skipped. Unknown fields are ignored.
          *
@@ -1276,7 +1276,10 @@ export interface operations {
     getDocument: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` that the caller has. */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1285,11 +1288,22 @@ export interface operations {
             /** @description The document. */
             200: {
                 headers: {
+                    /** @description The version of it. */
+                    ETag: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": Record<string, never>;
                 };
+            };
+            /** @description The caller has it. */
+            304: {
+                headers: {
+                    /** @description The version of it. */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {
@@ -1305,7 +1319,10 @@ export interface operations {
     getPage: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` that the caller has. */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1314,11 +1331,22 @@ export interface operations {
             /** @description The page. */
             200: {
                 headers: {
+                    /** @description The version of it. */
+                    ETag: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "text/html": string;
                 };
+            };
+            /** @description The caller has it. */
+            304: {
+                headers: {
+                    /** @description The version of it. */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {

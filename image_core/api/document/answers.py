@@ -73,7 +73,7 @@ class ErrorBody(Wire):
     """The body of every error."""
 
     error: str = Field(description="For people.")
-    code: str = Field(description="For programs.", json_schema_extra={"enum": sorted(STATUS_BY_CODE)})
+    code: str = Field(description="For programs.", json_schema_extra={"enum": [*sorted(STATUS_BY_CODE)]})
     retryable: bool = Field(description="Whether the same request can succeed later.")
     details: str | Absent = Field(None, description="More, for people.")
     id: str | Absent = Field(None, description="Of the generation, where there is a record of it.")

@@ -111,6 +111,7 @@ _BLOB_HEADERS = {
     "Cache-Control": header("A caller's own cache may keep it for good.", WORD, required=True),
 }
 _CONTENT_RANGE = {"Content-Range": header("Which bytes, and how many there are.", WORD, required=True)}
+_IF_NONE_MATCH = parameter("header", "If-None-Match", "The `ETag` that the caller has.", WORD)
 _BYTES: Part = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
 
 IMAGE = Operation(
@@ -120,10 +121,15 @@ IMAGE = Operation(
     description="Answers a range where one is asked for, and 304 where the caller has it.",
     parameters=(
         parameter(
-            "path", "name", "The name of a picture or of an input copy.", {**WORD, "minLength": 1}, required=True, example=NAME
+            "path",
+            "name",
+            "The name of a picture or of an input copy.",
+            {**WORD, "minLength": 1},
+            required=True,
+            example=NAME,
         ),
         parameter("header", "Range", "One range of bytes (RFC 9110).", WORD),
-        parameter("header", "If-None-Match", "The `ETag` that the caller has.", WORD),
+        _IF_NONE_MATCH,
         parameter("header", "If-Range", "The `ETag` to which `Range` belongs.", WORD),
     ),
     answers={
@@ -194,13 +200,22 @@ HEALTH = Operation(
     },
 )
 
+_CACHED = {"ETag": header("The version of it.", WORD, required=True)}
+_KNOWN: Part = {"description": "The caller has it.", "headers": _CACHED}
+
 DOCUMENT = Operation(
     name="getDocument",
     tag=SERVICE,
     summary="This description",
     description="OpenAPI 3.1.",
+    parameters=(_IF_NONE_MATCH,),
     answers={
-        "200": {"description": "The document.", "content": {"application/json": {"schema": {"type": "object"}}}},
+        "200": {
+            "description": "The document.",
+            "headers": _CACHED,
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        },
+        "304": _KNOWN,
     },
 )
 
@@ -209,5 +224,9 @@ PAGE = Operation(
     tag=SERVICE,
     summary="This description as a page",
     description="Made of the document, for people.",
-    answers={"200": {"description": "The page.", "content": {"text/html": {"schema": WORD}}}},
+    parameters=(_IF_NONE_MATCH,),
+    answers={
+        "200": {"description": "The page.", "headers": _CACHED, "content": {"text/html": {"schema": WORD}}},
+        "304": _KNOWN,
+    },
 )

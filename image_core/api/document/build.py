@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from openapi_pydantic.v3.v3_1 import OpenAPI
 from openapi_pydantic.util import construct_open_api_with_schema_class
+from openapi_pydantic.v3.v3_1 import OpenAPI
 
 from image_core import __version__
 from image_core.api.document import browsing, generating
@@ -130,7 +130,7 @@ def _sessions(settings: Settings) -> Part:
             "type": "apiKey",
             "in": "cookie",
             "name": name,
-            "description": f"The front end's session, a cookie of {_maker(name)}; split ones (`.0`, `.1`, …) too.",
+            "description": f"A session of {_maker(name)}, in one cookie or split into `.0`, `.1`, ….",
         }
         for name in names
     }

@@ -59,8 +59,8 @@ GENERATE = Operation(
     tag=TAG,
     summary="Make one image from images and a prompt",
     description=(
-        "Answers 200 with the new image, or 202 where it still runs when the response has to leave (after 40 seconds, or as "
-        "`Prefer` says) and `statusUrl` says how it stands.\n\n"
+        "Answers 200 with the new image, or 202 where it still runs when the response has to leave (after 40 seconds where "
+        "nothing else is set, or as `Prefer` says): `statusUrl` then says how it stands.\n\n"
         "An input that cannot be used fails the request before anything is paid for: none is skipped. Unknown fields are "
         "ignored.\n\n"
         "With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets "
@@ -153,7 +153,9 @@ UPLOAD = Operation(
     },
     answers={
         "200": json_answer(
-            "Stored.", Upload, {"url": "https://account.blob.core.windows.net/catafract/1767225600000-4f1c2a9b-photo.jpg"}
+            "Stored.",
+            Upload,
+            {"url": "https://account.blob.core.windows.net/catafract/1767225600000-4f1c2a9b-photo.jpg"},
         )
     },
     codes=(

@@ -98,8 +98,7 @@ def _operation(method: str, path: str, operation: Part, document: Part) -> str:
 def _answer(answer: Part) -> str:
     told = []
     for media_type, content in answer.get("content", {}).items():
-        codes = [name for name in content.get("examples", {})]
-        if codes:
+        if codes := content.get("examples", {}):
             told.append(", ".join(f'<a href="#error-{code}">{_code(code)}</a>' for code in codes))
         else:
             told.append(f"{_line(answer['description'])} {_kind(content['schema'])} as {_code(media_type)}")
@@ -121,7 +120,7 @@ def _errors(document: Part) -> str:
 
 
 def _statuses(document: Part) -> Part:
-    """The status of each code, from the operations that answer it."""
+    """The status of each code, from the operations that answer it; none does for a method that it has not."""
     found = {"method_not_allowed": "405"}
     for item in document["paths"].values():
         for operation in item.values():
@@ -139,9 +138,9 @@ def _schemas(document: Part) -> str:
 
 
 def _fields(schema: Part, document: Part) -> str:
-    """A table of an object's fields; of one that has a name, where they are."""
+    """A table of an object's fields."""
     if "$ref" in schema:
-        return f"<p>{_kind(schema)}</p>"
+        schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]
     required = schema.get("required", [])
     rows = [
         [

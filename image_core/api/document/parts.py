@@ -26,7 +26,7 @@ class Operation:
 
 def schema(model: type[BaseModel]) -> PydanticSchema[BaseModel]:
     """A reference to `model`, which is then among the document's schemas."""
-    return PydanticSchema(schema_class=model)
+    return PydanticSchema(schema_class=model)  # type: ignore[call-arg] # `enum` has a default that mypy does not see
 
 
 def json_answer(
@@ -46,7 +46,9 @@ def header(description: str, kind: Part, *, required: bool = False) -> Part:
     return {"description": description, "required": required, "schema": kind}
 
 
-def parameter(where: str, name: str, description: str, kind: Part, *, required: bool = False, example: Any = None) -> Part:
+def parameter(
+    where: str, name: str, description: str, kind: Part, *, required: bool = False, example: Any = None
+) -> Part:
     """A parameter; `where` is `query`, `header` or `path`."""
     made = {"name": name, "in": where, "description": description, "required": required, "schema": kind}
     return made if example is None else {**made, "example": example}

@@ -47,7 +47,9 @@ _SAMPLES = (
     Sample(errors.Unauthorized("no_session_cookie"), "There is no session, or none that verifies."),
     Sample(errors.CrossSite(), "Another site's page tries to write."),
     Sample(errors.NotFound(), "There is nothing of that name, or it is another user's."),
-    Sample(errors.MethodNotAllowed(("GET", "DELETE")), "The route has no such method; `Allow` lists those that it has."),
+    Sample(
+        errors.MethodNotAllowed(("GET", "DELETE")), "The route has no such method; `Allow` lists those that it has."
+    ),
     Sample(errors.RequestTooLarge("The limit is 30000000 bytes"), "The request has more bytes than are taken."),
     Sample(
         errors.ImageTooLarge(0, "The limit is 20000000 bytes"),
@@ -71,7 +73,9 @@ _SAMPLES = (
         _of_generation(errors.Refused("Change the prompt or the images", text=None, finish_reason="IMAGE_SAFETY")),
         "The model would refuse the same request again.",
     ),
-    Sample(_of_generation(errors.ModelFailed("The service answered with the status 400")), "The model's service failed."),
+    Sample(
+        _of_generation(errors.ModelFailed("The service answered with the status 400")), "The model's service failed."
+    ),
     Sample(_of_generation(errors.ModelAuthFailed()), "The model's service refused the API key."),
     Sample(_of_generation(errors.Interrupted()), "What ran the generation died, and so did what took it up again."),
     Sample(errors.GeminiKeyMissing(), "The service has no key for the model."),
