@@ -16,8 +16,8 @@ export type ErrorBody = Schemas["ErrorBody"];
 /** The codes of docs/api.md, and one of our own: something else than the API answered, such as a proxy. */
 export type ErrorCode = ErrorBody["code"] | "unreadable_answer";
 
-/** Options of one image, beside images and prompt. */
-export type GenerateOptions = Omit<Schemas["GenerateRequest"], "images" | "prompt">;
+/** Options of one image, beside images and prompt. `model` is one of those that the API is set to use. */
+export type GenerateOptions = Omit<Schemas["GenerateRequest"], "images" | "prompt" | "model"> & { model?: string | null };
 
 export interface ClientOptions {
   /** The API's origin, such as `https://app.example.com`; the page's own by default. */

@@ -273,7 +273,7 @@ export interface components {
             /** @description Its size. */
             imageSize?: ("1K" | "2K" | "4K") | null;
             /** @description One of the configured models, to be tried first. */
-            model?: string | null;
+            model?: ("gemini-3-pro-image-preview" | "gemini-3-pro-image" | "gemini-2.5-flash-image") | null;
             /**
              * @description `false` leaves `imageBase64` null: the address is enough.
              * @default true

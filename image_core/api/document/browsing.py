@@ -89,7 +89,15 @@ READ = Operation(
                 ],
             },
             {"Retry-After": RETRY_AFTER, "Preference-Applied": PREFERENCE_APPLIED},
-            {"delete": DELETE_LINK, "read": READ_LINK},
+            {
+                "delete": DELETE_LINK,
+                "read": READ_LINK,
+                "input": {
+                    "operationId": "getImage",
+                    "parameters": {"name": "$response.body#/inputs/0/name"},
+                    "description": "The copy of its first input.",
+                },
+            },
         )
     },
     codes=("not_found", "storage_unavailable"),
@@ -124,7 +132,7 @@ IMAGE = Operation(
             "path",
             "name",
             "The name of a picture or of an input copy.",
-            {**WORD, "minLength": 1},
+            {**WORD, "minLength": 1, "maxLength": 255},
             required=True,
             example=NAME,
         ),

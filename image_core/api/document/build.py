@@ -46,7 +46,7 @@ succeed later. A method that a route does not have is 405 with `Allow`; `OPTIONS
 
 
 def build(settings: Settings) -> dict[str, Any]:
-    """The document of an API with these settings: its cookie's name and its limits are in it."""
+    """The document of an API with these settings: its cookie's name, its models and its limits are in it."""
     raw: dict[str, Any] = {
         "openapi": "3.1.1",
         "info": {
@@ -72,7 +72,7 @@ def build(settings: Settings) -> dict[str, Any]:
         path[route.method.lower()] = _operation(route, settings)
     document = construct_open_api_with_schema_class(OpenAPI.model_validate(raw), [ErrorBody, UsageReport])
     found: dict[str, Any] = document.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    _limit(found["components"]["schemas"]["GenerateRequest"]["properties"], settings)
+    _as_set(found["components"]["schemas"]["GenerateRequest"]["properties"], settings)
     return found
 
 
@@ -142,6 +142,8 @@ def _maker(name: str) -> str:
     return "Auth.js v5" if "authjs." in name else "NextAuth or Auth.js"
 
 
-def _limit(request: dict[str, Any], settings: Settings) -> None:
+def _as_set(request: dict[str, Any], settings: Settings) -> None:
     """What a request may hold here."""
     request["images"]["maxItems"] = settings.max_images
+    named, absent = request["model"]["anyOf"]
+    request["model"]["anyOf"] = [{**named, "enum": list(settings.gemini_models)}, absent]

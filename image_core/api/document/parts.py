@@ -61,7 +61,7 @@ RETRY_AFTER = header("Seconds after which to try again.", SECONDS)
 PREFERENCE_APPLIED = header("The part of `Prefer` that was honoured.", WORD)
 
 RECORD_ID = parameter(
-    "path", "id", "A generation's `id`.", {"type": "string", "minLength": 1, "maxLength": 1024}, required=True
+    "path", "id", "A generation's `id`.", {"type": "string", "minLength": 1, "maxLength": 255}, required=True
 )
 PREFER = (
     "RFC 7240. `wait=N`: an answer within N seconds. What makes no sense is ignored, and more than the service allows is "
