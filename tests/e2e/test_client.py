@@ -12,21 +12,12 @@ import pytest
 from PIL import Image
 
 from image_core.api.routes import ROUTES
-from local.node import find_node, install_packages
+from local.node import install_packages
 from local.stack import Stack
+from tests.typescript import CLIENT, COMPILER, faults, node
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parent.parent.parent
-CLIENT = ROOT / "examples" / "client"
-
-
-def node(*arguments: str, cwd: Path = CLIENT) -> str:
-    tools = find_node()
-    done = subprocess.run(
-        [tools.node, *arguments], cwd=cwd, capture_output=True, text=True, check=False, env=tools.environment()
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_its_types_are_those_of_the_document() -> None:
@@ -40,7 +31,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The client as JavaScript. The compiler is at its strictest (`tsconfig.json`)."""
     install_packages(CLIENT)
     folder = tmp_path_factory.mktemp("client")
-    node("node_modules/typescript/bin/tsc", "--project", ".", "--noEmit", "false", "--outDir", str(folder))
+    done = node(COMPILER, "--project", ".", "--noEmit", "false", "--outDir", str(folder), cwd=CLIENT)
+    assert done.returncode == 0, done.stdout
     (folder / "package.json").write_text('{"type": "module"}')
     return folder / "client.js"
 
@@ -55,29 +47,20 @@ WRONG = [
 ]
 
 
-def faults(line: str, folder: Path) -> list[str]:
-    """The compiler's messages for a front end with this line, which is the fourth."""
-    install_packages(CLIENT)
-    for name in ("client.ts", "schema.ts"):
-        (folder / name).write_text((CLIENT / name).read_text())
-    settings = json.loads((CLIENT / "tsconfig.json").read_text())
-    (folder / "tsconfig.json").write_text(json.dumps({**settings, "files": ["use.ts"]}))
+def front_end(line: str) -> str:
+    """A front end with this line, which is the fourth."""
     lines = ('import { ApiError, ImageClient } from "./client.js";', "export const client = new ImageClient();")
-    (folder / "use.ts").write_text("\n".join((*lines, "export const error = ApiError;", f"{line};", "")))
-    tools = find_node()
-    command = [tools.node, str(CLIENT / "node_modules" / "typescript" / "bin" / "tsc"), "--project", "."]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=tools.environment())
-    return done.stdout.splitlines()
+    return "\n".join((*lines, "export const error = ApiError;", f"{line};", ""))
 
 
 def test_what_the_api_takes_and_answers_compiles(tmp_path: Path) -> None:
     right = 'client.generate(["a"], "x", { aspectRatio: "1:1", model: null }).then((result) => result.usage?.costUsd?.toFixed(3))'
-    assert faults(right, tmp_path) == []
+    assert faults(front_end(right), tmp_path) == []
 
 
 @pytest.mark.parametrize("line", WRONG)
 def test_what_the_api_does_not_take_or_answer_does_not_compile(line: str, tmp_path: Path) -> None:
-    found = faults(line, tmp_path)
+    found = faults(front_end(line), tmp_path)
     assert found
     assert [message for message in found if not message.startswith(("use.ts(4,", " "))] == []
 
@@ -89,7 +72,9 @@ def seen(compiled: Path, stack: Stack) -> dict[str, Any]:
     stand_in = f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}"
     photograph = str(ROOT / "local" / "samples" / "coffee.jpg")
     steps = str(Path(__file__).parent / "client_steps.mjs")
-    printed: dict[str, Any] = json.loads(node(steps, str(compiled), stack.front, cookie, photograph, stand_in))
+    done = node(steps, str(compiled), stack.front, cookie, photograph, stand_in, cwd=CLIENT)
+    assert done.returncode == 0, done.stderr
+    printed: dict[str, Any] = json.loads(done.stdout)
     return printed
 
 
