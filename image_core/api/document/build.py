@@ -130,7 +130,7 @@ def _sessions(settings: Settings) -> Part:
             "type": "apiKey",
             "in": "cookie",
             "name": name,
-            "description": f"A session of {_maker(name)}, in one cookie or split into `.0`, `.1`, ….",
+            "description": f"A session of {_maker(name)}, in one cookie or split (`.0`, `.1` and so on).",
         }
         for name in names
     }

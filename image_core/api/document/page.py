@@ -79,7 +79,7 @@ def _operation(method: str, path: str, operation: Part, document: Part) -> str:
             [_code(each["name"]), f"{each['in']}, {_kind(each['schema'])}", _line(each["description"])]
             for each in parameters
         ]
-        parts.append(f"<h4>Parameters</h4>{_table(('Name', 'Where and what', 'Meaning'), rows)}")
+        parts.append(f"<h4>Parameters</h4>{_table(('Name', 'In', 'Meaning'), rows)}")
     for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
         parts.append(f"<h4>Body: {_code(media_type)}</h4>{_fields(content['schema'], document)}")
         parts += [_example(each["summary"], each["value"]) for each in content.get("examples", {}).values()]
@@ -101,7 +101,8 @@ def _answer(answer: Part) -> str:
         if codes := content.get("examples", {}):
             told.append(", ".join(f'<a href="#error-{code}">{_code(code)}</a>' for code in codes))
         else:
-            told.append(f"{_line(answer['description'])} {_kind(content['schema'])} as {_code(media_type)}")
+            named = f"{_kind(content['schema'])} as " if "$ref" in content["schema"] else ""
+            told.append(f"{_line(answer['description'])} {named}{_code(media_type)}")
     if not told:
         told.append(_line(answer["description"]))
     for name, header in answer.get("headers", {}).items():
@@ -172,10 +173,13 @@ def _kind(schema: Part) -> str:
 
 
 def _limits(schema: Part) -> str:
-    pairs = (("minItems", "maxItems"), ("minLength", "maxLength"), ("minimum", "maximum"))
-    for least, most in pairs:
+    for least, most, unit in (
+        ("minItems", "maxItems", ""),
+        ("minLength", "maxLength", " characters"),
+        ("minimum", "maximum", ""),
+    ):
         if most in schema:
-            return f", {schema.get(least, 0):g} to {schema[most]:g}"
+            return f", {schema.get(least, 0):g} to {schema[most]:g}{unit}"
     return ""
 
 
