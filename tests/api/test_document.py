@@ -114,8 +114,11 @@ def test_it_takes_the_bodies_that_the_parser_takes(body: Any, taken: bool) -> No
 def test_sessions_are_both_versions_of_nextauth_or_the_cookie_that_is_set() -> None:
     schemes = document()["components"]["securitySchemes"]
     assert [scheme["name"] for scheme in schemes.values()] == list(NAMES)
-    own = build(Settings.read({"NEXTAUTH_COOKIE_NAME": "studio", "MAX_IMAGES": "3"}))
-    assert [scheme["name"] for scheme in own["components"]["securitySchemes"].values()] == ["studio"]
+    own = build(Settings.read({"NEXTAUTH_COOKIE_NAME": "studio+1", "MAX_IMAGES": "3", "GEMINI_MODELS": "a,b"}))
+    validate(own)
+    assert [scheme["name"] for scheme in own["components"]["securitySchemes"].values()] == ["studio+1"]
+    fields = own["components"]["schemas"]["GenerateRequest"]["properties"]
+    assert fields["model"]["anyOf"][0]["enum"] == ["a", "b"]
     assert own["components"]["schemas"]["GenerateRequest"]["properties"]["images"]["maxItems"] == 3
     for route in ROUTES:
         security = document()["paths"][f"/api/{route.path}"][route.method.lower()]["security"]

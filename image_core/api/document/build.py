@@ -126,7 +126,8 @@ def _example(code: str) -> Part:
 def _sessions(settings: Settings) -> Part:
     names = (settings.nextauth_cookie_name,) if settings.nextauth_cookie_name else NAMES
     return {
-        name: {
+        # A component's key takes fewer characters than a cookie's name.
+        (name if name in NAMES else "session"): {
             "type": "apiKey",
             "in": "cookie",
             "name": name,

@@ -12,9 +12,10 @@ STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
 POLICY = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
 )
-"""The page's Content-Security-Policy: this one style sheet, and nothing else from anywhere."""
+"""The page's Content-Security-Policy: this one style sheet and an icon that is none, and nothing from anywhere."""
 
 Part = dict[str, Any]
 
@@ -31,6 +32,7 @@ def page(document: Part) -> str:
         (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<link rel="icon" href="data:,">',  # or browsers ask for /favicon.ico
             f"<title>{escape(info['title'])}</title><style>{STYLE}</style></head><body>",
             '<header><a class="skip" href="#main">To the content</a>',
             f'<h1>{escape(info["title"])}</h1><p class="quiet">Version {escape(info["version"])} · ',
