@@ -67,6 +67,9 @@ format: setup ## Put the code into its form.
 	@$(BIN)/python checks/settings_table.py
 	@! command -v bicep > /dev/null || { bicep format --pattern 'infra/**/*.bicep' && bicep format --pattern 'infra/*.bicepparam'; }
 
+client: setup ## Make the types of the TypeScript client anew from the API's document.
+	@$(BIN)/python checks/client_types.py
+
 bench: setup ## Measure what a session check costs.
 	@$(BIN)/python -m benchmarks.session
 
@@ -74,7 +77,7 @@ lock: setup ## Compile the requirements anew from pyproject.toml.
 	@$(BIN)/python checks/lock.py
 
 clean: ## Remove what the other commands made.
-	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .local local/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
+	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .local local/node_modules examples/client/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
 
 local-setup: $(VENV)/.python ## (part of run and demo)
 	@$(PYTHON) checks/install.py $(BIN)/python requirements-local.txt requirements-dev.txt
@@ -94,4 +97,4 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.PHONY: help run demo bench test test-faults reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage
+.PHONY: help run demo client bench test test-faults reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage

@@ -26,23 +26,44 @@ def _yes(value: Any) -> Any:
     return True if value is None else value
 
 
+def as_published(schema: dict[str, Any]) -> None:
+    """A model's JSON schema without what pydantic says of itself: titles that repeat names, defaults that are nothing."""
+    for name, field in schema.get("properties", {}).items():
+        field.pop("title", None)
+        if field.get("default", ...) in (None, "", []):
+            del field["default"]
+        if field.pop("x-required", False):
+            schema.setdefault("required", []).append(name)
+
+
 class GenerateRequest(BaseModel):
     """The body of `POST /api/image`. Unknown fields are ignored."""
 
     model_config = ConfigDict(
-        frozen=True, strict=True, extra="ignore", alias_generator=to_camel, hide_input_in_errors=True
+        frozen=True,
+        strict=True,
+        extra="ignore",
+        alias_generator=to_camel,
+        hide_input_in_errors=True,
+        json_schema_extra=as_published,
     )
 
+    # These two have defaults because what is missing has an error of its own.
     images: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_absent)] = Field(
-        (), description="Data URLs, bare base64, addresses of our own pictures, or any other http(s) address; in order."
+        (),
+        description="Data URLs, bare base64, addresses of our own pictures, or any other http(s) address; in order.",
+        json_schema_extra={"x-required": True, "minItems": 1},
     )
     prompt: Annotated[str, BeforeValidator(_blank)] = Field(
-        "", max_length=MAX_PROMPT_CHARACTERS, description="What to make of them."
+        "",
+        max_length=MAX_PROMPT_CHARACTERS,
+        description="What to make of them; not blank.",
+        json_schema_extra={"x-required": True, "minLength": 1, "pattern": r"\S"},
     )
     aspect_ratio: AspectRatio | None = Field(None, description="The shape of the new image.")
     image_size: ImageSize | None = Field(None, description="Its size.")
     model: str | None = Field(None, max_length=200, description="One of the configured models, to be tried first.")
-    include_base64: Annotated[bool, BeforeValidator(_yes)] = Field(
+    include_base64: Annotated[bool, BeforeValidator(_yes, json_schema_input_type=bool | None)] = Field(
         default=True, description="`false` leaves `imageBase64` null: the address is enough."
     )
 

@@ -20,6 +20,7 @@ from image_core.stop import on_stop_signal
 from image_core.telemetry import quiet_libraries
 
 if TYPE_CHECKING:
+    from image_core.api.docs import DocsResource
     from image_core.api.generations import GenerationsResource
     from image_core.api.image import ImageResource
     from image_core.api.images import ImagesResource
@@ -133,6 +134,12 @@ class App:
     @cached_property
     def health(self) -> HealthResource:
         return HealthResource(self._probes, self.clock)
+
+    @cached_property
+    def docs(self) -> "DocsResource":
+        from image_core.api.docs import DocsResource  # noqa: PLC0415 - see the head of this file
+
+        return DocsResource(self.settings)
 
     def _probes(self) -> Mapping[str, Probe]:
         return {"database": self._database, "storage": self._storage, "model": self._model, "session": self._session}

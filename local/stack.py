@@ -162,6 +162,7 @@ def _greeting(stack: Stack) -> str:
             "",
             f"  Open   {stack.front}",
             f"  API    {stack.front}/api/image   (the Functions host itself: {stack.api})",
+            f"  Docs   {stack.front}/api/docs",
             f"  Logs   {stack.logs.relative_to(config.ROOT)}/",
             f"  Real   {', '.join(real)}" if real else "  All services are local; pictures by a painter, not a model",
             "",

@@ -1,4 +1,7 @@
-"""The product in this process, over the real SDKs: emulators behind proxies that can fail, and the Gemini stand-in."""
+"""The product in this process, over the real SDKs: emulators behind proxies that can fail, and the Gemini stand-in.
+
+Every answer is held to the product's own OpenAPI document.
+"""
 
 import asyncio
 import base64
@@ -22,6 +25,7 @@ from local import nextauth
 from local.emulators import COSMOS_KEY, AzuritePorts, cosmos_connection_string
 from local.gemini.server import Standin
 from local.provision import provision_cosmos, provision_storage
+from tests.contract import violations
 from tests.faults.proxy import FaultyProxy, faulty
 
 SECRET = "a development secret, never deployed"
@@ -87,7 +91,9 @@ class Harness:
         sent = {"content-type": "application/json", **({"cookie": self.cookie} if signed_in else {})}
         sent |= {name.lower(): value for name, value in (headers or {}).items()}
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        answer = await self.app.handle(Request(method, parts.path.removeprefix("/api/"), query, sent, raw))
+        path = parts.path.removeprefix("/api/")
+        answer = await self.app.handle(Request(method, path, query, sent, raw))
+        assert violations(method, path, answer.status, answer.headers, answer.body) == []
         return Answer(answer.status, answer.headers, answer.body, answer.enqueue)
 
     async def generate(self, *images: str, headers: Mapping[str, str] | None = None, **fields: Any) -> Answer:

@@ -13,6 +13,9 @@ from image_core.store.record import Record
 POLL_SECONDS = 5
 """`Retry-After` of a generation that is still running."""
 
+LONG_FIELDS = {"text", "attempts", "inputs"}
+"""What a page of the history leaves out."""
+
 LARGE_BYTES = 200_000
 """From here on base64 takes longer than a turn of the event loop may."""
 
@@ -96,6 +99,11 @@ def detailed(record: Record) -> dict[str, Any]:
         "options": record.options.to_dict(),
         "error": shown_error(record.error),
     }
+
+
+def listed(record: Record) -> dict[str, Any]:
+    """One line of `GET /api/generations`."""
+    return {name: value for name, value in detailed(record).items() if name not in LONG_FIELDS}
 
 
 def shown_error(error: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -1,11 +1,12 @@
 """`/api/generations`: the caller's own, listed, read, waited for, deleted."""
 
-from image_core.api.answers import POLL_SECONDS, detailed, shown_error
+from image_core.api.answers import POLL_SECONDS, detailed, listed
 from image_core.api.http import Request, Response, json_response
 from image_core.api.prefer import preference
 from image_core.errors import InvalidRequest
 from image_core.generation.history import History
 from image_core.generation.running import Running
+from image_core.store.record import Record
 from image_core.user import User
 
 LONGEST_WAIT_SECONDS = 40
@@ -26,10 +27,8 @@ class GenerationsResource:
         ):
             raise InvalidRequest(f"A number from 1 to {MAX_LIMIT}", field="limit")
         page = await self._history.page(user, int(limit), request.query.get("continuation") or None)
-        items = [
-            {**item, "imageUrl": item.get("outputImageUrl"), "error": shown_error(item.get("error"))}
-            for item in page.items
-        ]
+        # Through the record, so that those of the original product have every field too.
+        items = [listed(Record.from_item(item)) for item in page.items]
         return json_response(200, {"items": items, "continuation": page.continuation})
 
     async def get(self, request: Request, user: User, record_id: str) -> Response:

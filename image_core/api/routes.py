@@ -53,6 +53,8 @@ class Resources(Protocol):
     def usage(self) -> Any: ...
     @property
     def health(self) -> Any: ...
+    @property
+    def docs(self) -> Any: ...
 
 
 Handler = Callable[..., Awaitable[Response]]
@@ -77,6 +79,8 @@ ROUTES = (
     Route("GET", "images/{name}", lambda resources: resources.images.get),
     Route("GET", "usage", lambda resources: resources.usage.get),
     Route("GET", "health", lambda resources: resources.health.get, public=True),
+    Route("GET", "openapi.json", lambda resources: resources.docs.document, public=True),
+    Route("GET", "docs", lambda resources: resources.docs.page, public=True),
 )
 
 

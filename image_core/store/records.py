@@ -154,7 +154,9 @@ class Records:
         try:
             async with self._cosmos.container() as container:
                 pages = container.query_items(
-                    f"SELECT {fields} FROM c WHERE c.userId = @user AND c.status != 'deleting' ORDER BY c.createdAt DESC",  # noqa: S608 - the fields are ours
+                    # The original product wrote no status, and a comparison with what is not there is never true.
+                    f"SELECT {fields} FROM c WHERE c.userId = @user"  # noqa: S608 - the fields are ours
+                    " AND (NOT IS_DEFINED(c.status) OR c.status != 'deleting') ORDER BY c.createdAt DESC",
                     parameters=[{"name": "@user", "value": user.id}],
                     partition_key=user.id,
                     max_item_count=limit,

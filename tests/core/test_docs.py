@@ -37,6 +37,7 @@ def test_every_setting_that_is_named_exists(page: Path) -> None:
     platform = {
         *("PORT", "FRONT_PORT", "COSMOS_PORT", "GEMINI_PORT", "IMAGE_API", "SIGKILL", "SIGTERM", "FIX", "PYTHON"),
         *("AZURITE_BLOB_PORT", "AZURITE_QUEUE_PORT", "AZURITE_TABLE_PORT", "IMAGE", "PROMPT"),
+        *("IMAGE_ORIGIN", "IMAGE_COOKIE"),
     }
     named = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`", page.read_text()))
     assert named - known - platform == set()

@@ -5,8 +5,9 @@ import json
 from urllib.parse import quote
 
 import pytest
+from azure.cosmos.aio import CosmosClient
 
-from local.emulators import AzuritePorts
+from local.emulators import AzuritePorts, cosmos_connection_string
 from local.gemini.script import finished
 from tests.harness import Harness, data_url, harness, picture
 
@@ -170,3 +171,20 @@ async def test_nothing_private_is_in_the_logs(product: Harness, caplog: pytest.L
     own = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("image_core"))
     for word in ("secret", product.email, "hush", product.cookie[-30:], "base64"):
         assert word not in own
+
+
+async def test_a_record_of_the_original_product_is_listed_with_every_field(product: Harness) -> None:
+    old = {
+        "id": "gen-1704067230000-abc",
+        "userId": product.email,
+        "prompt": "as it was",
+        "inputImages": ["https://example.com/a.png"],
+        "outputImageUrl": "https://example.com/b.png",
+        "createdAt": "2024-01-01T00:00:30.000Z",
+    }
+    async with CosmosClient.from_connection_string(cosmos_connection_string(product.cosmos.target)) as client:
+        await client.get_database_client("catafract").get_container_client("generations").create_item(old)
+    (item,) = (await product.call("GET", "/api/generations")).json["items"]
+    assert {name: item[name] for name in old} == old
+    assert (item["status"], item["imageUrl"], item["warnings"]) == ("succeeded", old["outputImageUrl"], [])
+    assert (await product.call("GET", f"/api/generations/{old['id']}")).json["status"] == "succeeded"

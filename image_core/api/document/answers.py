@@ -1,0 +1,207 @@
+"""What is answered, as pydantic models: the counterparts of `schemas.GenerateRequest`. The names are the document's.
+
+The answers are put together elsewhere, from records and errors; the tests hold every answer that they see to these.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
+
+from image_core.errors import STATUS_BY_CODE
+from image_core.schemas import AspectRatio, ImageSize, as_published
+
+Absent = SkipJsonSchema[None]
+"""A field that is left out where there is nothing to say, and never null."""
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, json_schema_extra=as_published)
+
+
+class Usage(Wire):
+    """What the service counted, of all attempts together."""
+
+    input_tokens: int | None = Field(description="Null where the service counted nothing.")
+    output_tokens: int | None
+    cost_usd: float | None = Field(description="US dollars; null where the model's price is not known.")
+    input_by_modality: dict[str, int] | Absent = Field(None, description="Tokens by the service's names.")
+    output_by_modality: dict[str, int] | Absent = None
+
+
+class Attempt(Wire):
+    """One call of a model."""
+
+    model: str
+    outcome: str = Field(description="`ok`, or why there was no picture.", examples=["ok", "model_unavailable"])
+    duration_ms: int
+    usage: Usage | Absent = None
+    started_at: str | Absent = None
+
+
+class Result(Wire):
+    """A new image."""
+
+    image_base64: str | None = Field(
+        description="A data URL of the image; null where `includeBase64` was false.",
+        examples=["data:image/png;base64,iVBORw0KGgo="],
+    )
+    image_url: str = Field(description="The image's permanent address.")
+    text: str | None = Field(description="What the model said.")
+    id: str = Field(description="Of the generation, for `/api/generations/{id}`.")
+    status: Literal["succeeded"]
+    model: str | None = Field(description="The model that made it.")
+    mime_type: str = Field(description="What the bytes are.", examples=["image/png"])
+    width: int = Field(description="Pixels.")
+    height: int = Field(description="Pixels.")
+    usage: Usage | None
+    attempts: list[Attempt] = Field(description="Every call that was made for it.")
+    warnings: list[str] = Field(description="A code, sometimes with a sentence after a colon.")
+
+
+class Running(Wire):
+    """Still running: `statusUrl` says how it stands."""
+
+    id: str
+    status: Literal["running"]
+    status_url: str
+    created_at: str = Field(json_schema_extra={"format": "date-time"})
+    expected_seconds: int = Field(description="The recent median for this model and size.")
+
+
+class ErrorBody(Wire):
+    """The body of every error."""
+
+    error: str = Field(description="For people.")
+    code: str = Field(description="For programs.", json_schema_extra={"enum": [*sorted(STATUS_BY_CODE)]})
+    retryable: bool = Field(description="Whether the same request can succeed later.")
+    details: str | Absent = Field(None, description="More, for people.")
+    id: str | Absent = Field(None, description="Of the generation, where there is a record of it.")
+    field: str | Absent = Field(None, description="The part of the request that is wrong.")
+    image_index: int | Absent = Field(None, description="The image that is wrong, from 0.")
+    text: str | None = Field(None, description="What the model said instead of making a picture.")
+    finish_reason: str | None = Field(None, description="Why it stopped, in the service's word.")
+    daily_usd: float | Absent = Field(None, description="The budget of a day, in US dollars.")
+    spent_usd: float | Absent = Field(None, description="What was spent of it.")
+    running_usd: float | Absent = Field(None, description="What is running now is expected to cost.")
+    resets_at: str | Absent = Field(None, description="When the next day begins.")
+
+
+class Options(Wire):
+    """What was asked for beside images and prompt."""
+
+    model: str | Absent = None
+    aspect_ratio: AspectRatio | Absent = None
+    image_size: ImageSize | Absent = None
+
+
+class InputCopy(Wire):
+    """The private copy of one input."""
+
+    name: str = Field(description="For `/api/images/{name}`.")
+    mime_type: str
+    width: int
+    height: int
+    bytes: int
+
+
+class GenerationSummary(Wire):
+    """A generation as the history lists it."""
+
+    id: str
+    status: Literal["running", "succeeded", "failed"]
+    prompt: str
+    input_images: list[str] = Field(description="An address for each input, never base64.")
+    image_url: str | None
+    output_image_url: str | None = Field(description="The same as `imageUrl`.")
+    model: str | None
+    mime_type: str | None
+    width: int | None
+    height: int | None
+    usage: Usage | None
+    options: Options
+    error: ErrorBody | None = Field(description="Why it failed, where it did.")
+    warnings: list[str]
+    created_at: str = Field(json_schema_extra={"format": "date-time"})
+    completed_at: str | None
+    user_id: str
+
+
+class Generation(GenerationSummary):
+    """A generation, whatever its state."""
+
+    text: str | None
+    attempts: list[Attempt]
+    inputs: list[InputCopy]
+
+
+class GenerationPage(Wire):
+    """A page of the history, newest first."""
+
+    items: list[GenerationSummary]
+    continuation: str | None = Field(description="For the next page; null on the last.")
+
+
+class Upload(Wire):
+    """A stored file."""
+
+    url: str = Field(description="Its address: an entry of `images`.")
+
+
+class ModelSpending(Wire):
+    """What one model cost."""
+
+    model: str
+    images: int
+    calls: int
+    cost_usd: float
+    unpriced_calls: int
+
+
+class Spending(Wire):
+    """What was spent since a moment."""
+
+    since: str = Field(json_schema_extra={"format": "date-time"})
+    images: int = Field(description="Images that were made.")
+    calls: int = Field(description="Calls of a model, those without a picture too.")
+    cost_usd: float
+    unpriced_calls: int = Field(description="Calls of models whose price is not known; not in `costUsd`.")
+    by_model: list[ModelSpending]
+
+
+class Budget(Wire):
+    """What may be spent in a day."""
+
+    daily_usd: float
+    running_usd: float = Field(description="What is running now is expected to cost.")
+    remaining_usd: float
+    resets_at: str = Field(json_schema_extra={"format": "date-time"})
+
+
+class UsageReport(Wire):
+    """What the caller has spent."""
+
+    currency: Literal["USD"]
+    today: Spending
+    month: Spending
+    budget: Budget | None
+
+
+class Dependency(Wire):
+    """How one dependency stands."""
+
+    status: Literal["ok", "down"]
+    latency_ms: int
+    code: str | Absent = Field(None, description="Why it is down.")
+    mode: str | Absent = Field(None, description="Of the session: how it is verified.")
+    models: dict[str, str] | Absent = Field(None, description="Of the model: each of the chain, `ok` or why not.")
+    retired: dict[str, str] | Absent = Field(None, description="Models that are gone, and since when.")
+
+
+class Health(Wire):
+    """Whether the API works."""
+
+    status: Literal["ok", "down"]
+    version: str
+    dependencies: dict[str, Dependency] | Absent = Field(None, description="With `deep=1`.")

@@ -1,0 +1,240 @@
+"""The operations that read what there is, and remove it."""
+
+from image_core.api.document.answers import Generation, GenerationPage, Health, UsageReport
+from image_core.api.document.generating import ADDRESS, CREATED, MODEL, NAME, RESULT, USAGE
+from image_core.api.document.parts import (
+    DELETE_LINK,
+    PREFER,
+    PREFERENCE_APPLIED,
+    READ_LINK,
+    RECORD_ID,
+    RETRY_AFTER,
+    WORD,
+    Operation,
+    Part,
+    header,
+    json_answer,
+    parameter,
+)
+
+TAG = "Generations"
+SERVICE = "Service"
+
+SUMMARY: Part = {
+    **{name: RESULT[name] for name in ("id", "status", "imageUrl", "model", "mimeType", "width", "height", "usage")},
+    "warnings": [],
+    "prompt": "as a watercolor painting",
+    "inputImages": ["/api/images/input-4f1c2a9be07d3358.jpg"],
+    "outputImageUrl": ADDRESS,
+    "createdAt": CREATED,
+    "completedAt": "2026-01-01T00:00:21.310Z",
+    "userId": "ada@example.com",
+    "options": {"aspectRatio": "1:1"},
+    "error": None,
+}
+
+LIST = Operation(
+    name="listGenerations",
+    tag=TAG,
+    summary="The caller's generations, newest first",
+    description="A page at a time, without the long fields (`text`, `attempts`, `inputs`).",
+    parameters=(
+        parameter(
+            "query", "limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+        ),
+        parameter("query", "continuation", "The `continuation` of the page before.", WORD),
+    ),
+    answers={
+        "200": json_answer(
+            "A page.",
+            GenerationPage,
+            {"items": [SUMMARY], "continuation": None},
+            links={
+                "next": {
+                    "operationId": "listGenerations",
+                    "parameters": {"continuation": "$response.body#/continuation"},
+                    "description": "The next page.",
+                }
+            },
+        )
+    },
+    codes=("invalid_request", "storage_unavailable"),
+)
+
+READ = Operation(
+    name="getGeneration",
+    tag=TAG,
+    summary="One generation, whatever its state",
+    description=(
+        "Always 200 where it is the caller's: `status` says how it stands, and `error` why it failed. With `Prefer: wait=N` "
+        "it answers as soon as the generation is finished, after N seconds (at most 40) at the latest."
+    ),
+    parameters=(RECORD_ID, parameter("header", "Prefer", PREFER, WORD, example="wait=20")),
+    answers={
+        "200": json_answer(
+            "How it stands.",
+            Generation,
+            {
+                **SUMMARY,
+                "text": RESULT["text"],
+                "attempts": RESULT["attempts"],
+                "inputs": [
+                    {
+                        "name": "input-4f1c2a9be07d3358.jpg",
+                        "mimeType": "image/jpeg",
+                        "width": 1600,
+                        "height": 1200,
+                        "bytes": 409600,
+                    }
+                ],
+            },
+            {"Retry-After": RETRY_AFTER, "Preference-Applied": PREFERENCE_APPLIED},
+            {
+                "delete": DELETE_LINK,
+                "read": READ_LINK,
+                "input": {
+                    "operationId": "getImage",
+                    "parameters": {"name": "$response.body#/inputs/0/name"},
+                    "description": "The copy of its first input.",
+                },
+            },
+        )
+    },
+    codes=("not_found", "storage_unavailable"),
+)
+
+DELETE = Operation(
+    name="deleteGeneration",
+    tag=TAG,
+    summary="Remove a generation and its picture",
+    description="A second time it is not there: 404.",
+    parameters=(RECORD_ID,),
+    answers={"204": {"description": "They are gone."}},
+    codes=("not_found", "storage_unavailable"),
+)
+
+_BLOB_HEADERS = {
+    "ETag": header("The version of the bytes.", WORD, required=True),
+    "Accept-Ranges": header("`bytes`.", WORD, required=True),
+    "Cache-Control": header("A caller's own cache may keep it for good.", WORD, required=True),
+}
+_CONTENT_RANGE = {"Content-Range": header("Which bytes, and how many there are.", WORD, required=True)}
+_IF_NONE_MATCH = parameter("header", "If-None-Match", "The `ETag` that the caller has.", WORD)
+_BYTES: Part = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
+
+IMAGE = Operation(
+    name="getImage",
+    tag=TAG,
+    summary="A picture or an input copy, to its owner",
+    description="Answers a range where one is asked for, and 304 where the caller has it.",
+    parameters=(
+        parameter(
+            "path",
+            "name",
+            "The name of a picture or of an input copy.",
+            {**WORD, "minLength": 1, "maxLength": 255},
+            required=True,
+            example=NAME,
+        ),
+        parameter("header", "Range", "One range of bytes (RFC 9110).", WORD),
+        _IF_NONE_MATCH,
+        parameter("header", "If-Range", "The `ETag` to which `Range` belongs.", WORD),
+    ),
+    answers={
+        "200": {"description": "The bytes.", "headers": _BLOB_HEADERS, "content": _BYTES},
+        "206": {"description": "The range.", "headers": {**_BLOB_HEADERS, **_CONTENT_RANGE}, "content": _BYTES},
+        "304": {"description": "The caller has it.", "headers": _BLOB_HEADERS},
+        "416": {"description": "The range holds no byte.", "headers": {**_BLOB_HEADERS, **_CONTENT_RANGE}},
+    },
+    codes=("not_found", "storage_unavailable"),
+)
+
+_SPENDING: Part = {
+    "since": "2026-01-01T00:00:00.000Z",
+    "images": 3,
+    "calls": 4,
+    "costUsd": 0.402,
+    "unpricedCalls": 0,
+    "byModel": [{"model": MODEL, "images": 3, "calls": 4, "costUsd": 0.402, "unpricedCalls": 0}],
+}
+
+USAGE_REPORT = Operation(
+    name="getUsage",
+    tag=TAG,
+    summary="What the caller has spent",
+    description="Today and this month (UTC), by model. `budget` is null where none is set.",
+    answers={
+        "200": json_answer(
+            "The sums.",
+            UsageReport,
+            {
+                "currency": "USD",
+                "today": _SPENDING,
+                "month": _SPENDING,
+                "budget": {
+                    "dailyUsd": 2.0,
+                    "runningUsd": USAGE["costUsd"],
+                    "remainingUsd": 1.464,
+                    "resetsAt": "2026-01-02T00:00:00.000Z",
+                },
+            },
+        )
+    },
+    codes=("storage_unavailable",),
+)
+
+_HEALTHY: Part = {"status": "ok", "version": "0.1.0"}
+
+HEALTH = Operation(
+    name="getHealth",
+    tag=SERVICE,
+    summary="Whether it works",
+    description="With `deep=1` each dependency is looked at, anew at most every ten seconds.",
+    parameters=(parameter("query", "deep", "`1` for the dependencies too.", WORD, example="1"),),
+    answers={
+        "200": json_answer("It works.", Health, _HEALTHY),
+        "503": json_answer(
+            "A dependency is down.",
+            Health,
+            {
+                **_HEALTHY,
+                "status": "down",
+                "dependencies": {
+                    "database": {"status": "down", "latencyMs": 5000, "code": "timeout"},
+                    "storage": {"status": "ok", "latencyMs": 12},
+                },
+            },
+        ),
+    },
+)
+
+_CACHED = {"ETag": header("The version of it.", WORD, required=True)}
+_KNOWN: Part = {"description": "The caller has it.", "headers": _CACHED}
+
+DOCUMENT = Operation(
+    name="getDocument",
+    tag=SERVICE,
+    summary="This description",
+    description="OpenAPI 3.1.",
+    parameters=(_IF_NONE_MATCH,),
+    answers={
+        "200": {
+            "description": "The document.",
+            "headers": _CACHED,
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        },
+        "304": _KNOWN,
+    },
+)
+
+PAGE = Operation(
+    name="getPage",
+    tag=SERVICE,
+    summary="This description as a page",
+    description="Made of the document, for people.",
+    parameters=(_IF_NONE_MATCH,),
+    answers={
+        "200": {"description": "The page.", "headers": _CACHED, "content": {"text/html": {"schema": WORD}}},
+        "304": _KNOWN,
+    },
+)

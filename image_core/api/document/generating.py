@@ -1,0 +1,165 @@
+"""The operations that make images, and take what they are made from."""
+
+from image_core.api.document.answers import Result, Running, Upload
+from image_core.api.document.parts import (
+    DELETE_LINK,
+    PREFER,
+    PREFERENCE_APPLIED,
+    READ_LINK,
+    SECONDS,
+    WORD,
+    Operation,
+    Part,
+    header,
+    json_answer,
+    parameter,
+    schema,
+)
+from image_core.api.document.samples import GENERATION
+from image_core.schemas import GenerateRequest
+
+TAG = "Images"
+MODEL = "gemini-3-pro-image-preview"
+NAME = "generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png"
+ADDRESS = f"https://account.blob.core.windows.net/catafract/{NAME}"
+USAGE = {"inputTokens": 1300, "outputTokens": 1120, "costUsd": 0.134}
+CREATED = "2026-01-01T00:00:00.000Z"
+
+# Sixteen pixels: small enough to be read, and a real image, so that the example can be sent as it is.
+DATA_URL = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAIAAAAmkwkpAAAAGElEQVR42mO0iTphxPAIglgYNBjgADcHANzwBSBAIqK5AAAAAElFTkSuQmCC"
+)
+
+RESULT: Part = {
+    "imageBase64": "data:image/png;base64,iVBORw0KGgo=",
+    "imageUrl": ADDRESS,
+    "text": "Here is your photograph as a watercolor.",
+    "id": GENERATION,
+    "status": "succeeded",
+    "model": MODEL,
+    "mimeType": "image/png",
+    "width": 1024,
+    "height": 1024,
+    "usage": USAGE,
+    "attempts": [{"model": MODEL, "outcome": "ok", "durationMs": 21042, "usage": USAGE}],
+    "warnings": [],
+}
+
+RUNNING: Part = {
+    "id": GENERATION,
+    "status": "running",
+    "statusUrl": f"/api/generations/{GENERATION}",
+    "createdAt": CREATED,
+    "expectedSeconds": 22,
+}
+
+GENERATE = Operation(
+    name="generateImage",
+    tag=TAG,
+    summary="Make one image from images and a prompt",
+    description=(
+        "Answers 200 with the new image, or 202 where it still runs when the response has to leave (after 40 seconds where "
+        "nothing else is set, or as `Prefer` says): `statusUrl` then says how it stands.\n\n"
+        "An input that cannot be used fails the request before anything is paid for: none is skipped. Unknown fields are "
+        "ignored.\n\n"
+        "With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets "
+        "its answer again. A failed one that is `retryable` runs again under the same `id`."
+    ),
+    parameters=(
+        parameter("header", "Prefer", f"{PREFER} `respond-async`: 202 at once.", WORD),
+        parameter(
+            "header",
+            "Idempotency-Key",
+            "1 to 255 visible ASCII characters, new for each image that is wanted.",
+            {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+        ),
+    ),
+    body={
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": schema(GenerateRequest),
+                "examples": {
+                    "one": {
+                        "summary": "One image",
+                        "value": {"images": [DATA_URL], "prompt": "as a watercolor painting"},
+                    },
+                    "several": {
+                        "summary": "Several, with options",
+                        "value": {
+                            "images": [DATA_URL, DATA_URL],
+                            "prompt": "both in one picture, at sunset",
+                            "aspectRatio": "16:9",
+                            "imageSize": "2K",
+                            "includeBase64": False,
+                        },
+                    },
+                },
+            }
+        },
+    },
+    answers={
+        "200": json_answer(
+            "The new image.",
+            Result,
+            RESULT,
+            {
+                "Idempotency-Replayed": header(
+                    "`true` where an earlier request with this key made it.", {"type": "string", "enum": ["true"]}
+                ),
+                "Preference-Applied": PREFERENCE_APPLIED,
+            },
+            {"read": READ_LINK, "delete": DELETE_LINK},
+        ),
+        "202": json_answer(
+            "Still running.",
+            Running,
+            RUNNING,
+            {
+                "Location": header("The `statusUrl`.", WORD, required=True),
+                "Retry-After": header("Seconds after which to ask.", SECONDS, required=True),
+                "Preference-Applied": PREFERENCE_APPLIED,
+            },
+            {"read": READ_LINK, "delete": DELETE_LINK},
+        ),
+    },
+    codes=(
+        *("invalid_json", "invalid_request", "no_images", "no_prompt"),
+        *("invalid_image", "image_fetch_failed", "url_not_allowed", "image_too_large"),
+        *("request_too_large", "unsupported_media_type", "not_found", "idempotency_mismatch"),
+        *("too_many_generations", "rate_limited", "budget_exceeded", "no_image", "refused", "model_error"),
+        *("model_auth_failed", "interrupted", "gemini_key_missing", "model_unavailable", "storage_unavailable"),
+        *("busy", "deadline_exceeded"),
+    ),
+)
+
+UPLOAD = Operation(
+    name="uploadImage",
+    tag=TAG,
+    summary="Store a file, to be used as an input",
+    description="Checked as an input is. The address that is answered works as an entry of `images`.",
+    body={
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary", "description": "The image."}},
+                }
+            }
+        },
+    },
+    answers={
+        "200": json_answer(
+            "Stored.",
+            Upload,
+            {"url": "https://account.blob.core.windows.net/catafract/1767225600000-4f1c2a9b-photo.jpg"},
+        )
+    },
+    codes=(
+        *("no_file", "invalid_image", "image_too_large", "request_too_large", "unsupported_media_type"),
+        *("storage_unavailable", "busy"),
+    ),
+)

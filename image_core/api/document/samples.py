@@ -1,0 +1,111 @@
+"""One example of each error, made by the error's own class, and when it is answered."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from image_core import errors
+from image_core.errors import STATUS_BY_CODE, ImageError
+
+GENERATION = "gen-1767225600000-4f1c2a9be07d3358"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An error as a caller meets it. `when` is half a sentence of CommonMark."""
+
+    error: ImageError
+    when: str
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return self.error.body()
+
+
+def _of_generation(error: ImageError) -> ImageError:
+    error.record_id = GENERATION
+    return error
+
+
+_SAMPLES = (
+    Sample(errors.InvalidJson("The body must be one JSON object in UTF-8"), "The body is not JSON."),
+    Sample(
+        errors.InvalidRequest("Input should be '1K', '2K' or '4K'", field="imageSize"),
+        "A part of the request cannot be; `field` names it.",
+    ),
+    Sample(errors.NoImages(field="images"), "`images` is missing, null or empty."),
+    Sample(errors.NoPrompt(field="prompt"), "`prompt` is missing, null or blank."),
+    Sample(errors.NoFile(field="file"), "The form has no field `file`."),
+    Sample(
+        errors.InvalidImage(0, "The file ends before its end: it was cut off"),
+        "An input cannot be read; `imageIndex` is its place, from 0.",
+    ),
+    Sample(
+        errors.ImageFetchFailed(1, "It answered with the status 404"),
+        "An address answered with an error, took too long, or cannot be reached.",
+    ),
+    Sample(errors.UrlNotAllowed(1, "Private addresses are not fetched"), "An address that is never fetched from."),
+    Sample(errors.Unauthorized("no_session_cookie"), "There is no session, or none that verifies."),
+    Sample(errors.CrossSite(), "Another site's page tries to write."),
+    Sample(errors.NotFound(), "There is nothing of that name, or it is another user's."),
+    Sample(
+        errors.MethodNotAllowed(("GET", "DELETE")), "The route has no such method; `Allow` lists those that it has."
+    ),
+    Sample(errors.RequestTooLarge("The limit is 30000000 bytes"), "The request has more bytes than are taken."),
+    Sample(
+        errors.ImageTooLarge(0, "The limit is 20000000 bytes"),
+        "An input has more bytes or pixels than are taken; the limit is in `details`.",
+    ),
+    Sample(
+        errors.UnsupportedMediaType("Send the request as application/json"),
+        "The request is of another content type, or an input of a kind that the model does not take and that is not converted.",
+    ),
+    Sample(errors.IdempotencyMismatch(), "The `Idempotency-Key` was used with a different request."),
+    Sample(
+        errors.TooManyGenerations("10 of yours are running; wait until one is finished", retry_after=10),
+        "As many of the caller's generations are running as may.",
+    ),
+    Sample(
+        errors.BudgetExceeded(
+            "Your budget of 2 US dollars a day is used up; it begins anew at midnight UTC",
+            retry_after=3600,
+            numbers={
+                "dailyUsd": 2.0,
+                "spentUsd": 1.76,
+                "runningUsd": 0.134,
+                "resetsAt": "2026-01-02T00:00:00.000Z",
+            },
+        ),
+        "The money of the day is used up: the caller's, or everybody's.",
+    ),
+    Sample(_of_generation(errors.RateLimited(retry_after=30)), "The model's quota is used up for now."),
+    Sample(
+        _of_generation(errors.NoImage(text="Here is what I would paint: …", finish_reason="STOP")),
+        "The model answered without an image; `text` is what it said.",
+    ),
+    Sample(
+        _of_generation(errors.Refused("Change the prompt or the images", text=None, finish_reason="IMAGE_SAFETY")),
+        "The model would refuse the same request again.",
+    ),
+    Sample(
+        _of_generation(errors.ModelFailed("The service answered with the status 400")), "The model's service failed."
+    ),
+    Sample(_of_generation(errors.ModelAuthFailed()), "The model's service refused the API key."),
+    Sample(_of_generation(errors.Interrupted()), "What ran the generation died, and so did what took it up again."),
+    Sample(errors.GeminiKeyMissing(), "The service has no key for the model."),
+    Sample(errors.Misconfigured(), "The service has no usable secret or settings."),
+    Sample(errors.Internal(), "Anything unexpected."),
+    Sample(_of_generation(errors.ModelUnavailable(retry_after=10)), "The model is overloaded or does not answer."),
+    Sample(errors.StorageUnavailable(), "Blob Storage or Cosmos DB does not answer."),
+    Sample(errors.SessionUnavailable(), "The front end does not answer whether the session is valid."),
+    Sample(errors.Busy(), "The service holds as many images as it can."),
+    Sample(_of_generation(errors.DeadlineExceeded()), "The generation took longer than it may."),
+)
+
+SAMPLES: dict[str, Sample] = {sample.error.code: sample for sample in _SAMPLES}
+"""By code, in the order of the documentation."""
+
+UPLOAD_FAILED = Sample(errors.UploadFailed(), "Anything unexpected.")
+"""`internal`, as an upload says it."""
+
+EVERY_CODE: tuple[str, ...] = tuple(sorted(SAMPLES, key=lambda code: STATUS_BY_CODE[code]))
+"""By status."""

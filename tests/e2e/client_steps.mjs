@@ -1,0 +1,76 @@
+// What a front end does with the TypeScript client, step by step; prints what it saw as JSON.
+// node client_steps.mjs COMPILED_CLIENT ORIGIN COOKIE PHOTOGRAPH STAND_IN
+
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { pathToFileURL } from "node:url";
+
+const [compiled, origin, cookie, photograph, standIn] = process.argv.slice(2);
+const { ApiError, ImageClient } = await import(pathToFileURL(compiled).href);
+
+const client = new ImageClient({ origin, headers: { Cookie: cookie }, waitSeconds: 30 });
+const hasty = new ImageClient({ origin, headers: { Cookie: cookie }, waitSeconds: 1 });
+const photo = new Blob([await readFile(photograph)], { type: "image/jpeg" });
+const seen = {};
+
+async function script(...replies) {
+  await fetch(`${standIn}/__script`, { method: "POST", body: JSON.stringify(replies) });
+}
+
+async function failure(promise) {
+  try {
+    return { value: await promise };
+  } catch (error) {
+    if (!(error instanceof ApiError)) return { name: error.name };
+    const { status, code, message, retryable, retryAfter, body } = error;
+    return { status, code, message, retryable, retryAfter, body };
+  }
+}
+
+const refusal = { candidates: [{ content: { parts: [{ text: "I would rather not." }] }, finishReason: "SAFETY" }] };
+
+const key = { idempotencyKey: crypto.randomUUID() };
+seen.made = await client.generate([photo], "a watercolor", { aspectRatio: "1:1" }, key);
+seen.again = await client.generate([photo], "a watercolor", { aspectRatio: "1:1" }, key);
+seen.mismatch = await failure(client.generate([photo], "something else", {}, key));
+
+seen.url = await client.upload(photo, "photo.jpg");
+await script({ delay: 2.5 });
+seen.later = await hasty.generate([seen.url], "in the snow", {}, { onRunning: (running) => (seen.running = running) });
+
+await script({ delay: 2, body: refusal });
+seen.refused = await failure(hasty.generate([photo], "refused later"));
+await script({ body: refusal });
+seen.refusedAtOnce = await failure(client.generate([photo], "refused at once"));
+await script({ delay: 3 });
+seen.left = await failure(client.generate([photo], "left", {}, { signal: AbortSignal.timeout(500) }));
+
+seen.noImages = await failure(client.generate([], "nothing"));
+seen.stranger = await failure(new ImageClient({ origin }).history());
+seen.invalid = await failure(client.history({ limit: 0 }));
+seen.usage = await failure(client.usage());
+
+seen.page = await client.history({ limit: 2 });
+seen.listed = [];
+for await (const generation of client.generations({ limit: 2 })) seen.listed.push(generation.id);
+seen.deleted = await failure(client.delete(seen.made.id));
+seen.gone = await failure(client.generation(seen.made.id));
+
+// A proxy that loses the first answer, gives the second up, and lets the third pass.
+let calls = 0;
+const found = await client.generation(seen.later.id);
+const proxy = createServer((request, response) => {
+  calls += 1;
+  if (calls === 1) request.socket.destroy();
+  else if (calls === 2) response.writeHead(504, { "Retry-After": "0" }).end("Gateway Timeout");
+  else response.end(JSON.stringify(found));
+});
+await new Promise((listening) => proxy.listen(0, "127.0.0.1", listening));
+const proxied = new ImageClient({ origin: `http://127.0.0.1:${proxy.address().port}/` });
+seen.patient = (await proxied.finished(`/api/generations/${found.id}`)).id;
+calls = 1;
+seen.unreadable = await failure(proxied.generate([photo], "x"));
+proxy.close();
+proxy.closeAllConnections();
+
+console.log(JSON.stringify(seen));

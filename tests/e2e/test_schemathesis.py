@@ -1,0 +1,69 @@
+"""Schemathesis, over the whole stack: no server error, and no answer that the document does not have."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from image_core.api.routes import ROUTES
+from local import config
+from local.stack import Stack, started
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+MADE = 10
+"""Images at least: what it sends is not only refused."""
+SETTINGS = Path(__file__).parent / "schemathesis.toml"
+
+
+@pytest.fixture(scope="module")
+def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that fetches from no usual port: what is made up may be somebody's address."""
+    given = {"GEMINI_LATENCY": "0", "FETCH_ALLOW_PORTS": "1"}
+    with started(config.read(config.free_ports(), given), tmp_path_factory.mktemp("logs")) as running:
+        yield running
+
+
+def answered(stack: Stack) -> dict[str, Any]:
+    """The document that the stack answers."""
+    document: dict[str, Any] = requests.get(f"{stack.front}/api/openapi.json", timeout=10).json()
+    return document
+
+
+def schemathesis(
+    stack: Stack, folder: Path, document: dict[str, Any], *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    # From a file: read from its address, the route that answers it would not be tested.
+    (folder / "openapi.json").write_text(json.dumps(document))
+    program = Path(sys.executable).with_name("schemathesis")
+    session = stack.cookie("schemathesis@example.com").partition("=")[2]
+    return subprocess.run(
+        [str(program), "--config-file", str(SETTINGS), "run", "openapi.json", "--url", stack.front, *arguments],
+        cwd=folder,
+        env={**os.environ, "SESSION": session},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_no_request_finds_an_answer_that_is_not_in_the_document(offline: Stack, tmp_path: Path) -> None:
+    done = schemathesis(offline, tmp_path, answered(offline))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"Tested: {len(ROUTES)}" in done.stdout
+    calls = requests.get(f"http://127.0.0.1:{offline.configuration.ports['GEMINI_PORT']}/__calls", timeout=10).json()
+    assert len(calls["calls"]) >= MADE
+
+
+def test_an_answer_that_is_not_in_the_document_is_found(offline: Stack, tmp_path: Path) -> None:
+    document = answered(offline)
+    document["components"]["schemas"]["Health"]["properties"]["version"]["type"] = "integer"
+    done = schemathesis(offline, tmp_path, document, "--include-operation-id", "getHealth")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "GET /api/health" in done.stdout
