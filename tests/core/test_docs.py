@@ -37,7 +37,9 @@ def test_every_setting_that_is_named_exists(page: Path) -> None:
     platform = {
         *("PORT", "FRONT_PORT", "COSMOS_PORT", "GEMINI_PORT", "IMAGE_API", "SIGKILL", "SIGTERM", "FIX", "PYTHON"),
         *("AZURITE_BLOB_PORT", "AZURITE_QUEUE_PORT", "AZURITE_TABLE_PORT", "IMAGE", "PROMPT"),
-        *("IMAGE_ORIGIN", "IMAGE_COOKIE"),
+        *("IMAGE_ORIGIN", "IMAGE_COOKIE", "SMOKE_COOKIE", "SESSION_COOKIE"),
+        *("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID", "AZURE_PRINCIPAL_OBJECT_ID", "ALERT_EMAIL"),
+        *("COSMOS__accountEndpoint", "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY"),
     }
     named = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`", page.read_text()))
     assert named - known - platform == set()

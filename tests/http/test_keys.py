@@ -114,7 +114,7 @@ async def test_a_key_whose_generation_is_being_deleted_is_busy_and_then_free(pro
     assert (meanwhile.status, meanwhile.json["code"]) == (503, "busy")
     await product.drained()
     product.standin.latency = 0
-    again = await product.generate(prompt="another one", headers={"Idempotency-Key": "deleted-early"})
+    again = await product.generate(prompt="another one", headers={**key, "Prefer": "wait=30"})
     assert again.status == 200
     found = (await product.call("GET", f"/api/generations/{again.json['id']}")).json
     assert found["prompt"] == "another one"

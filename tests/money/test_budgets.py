@@ -147,15 +147,19 @@ async def test_so_many_at_once_and_no_more(product: Harness) -> None:
 
 
 async def test_everybodys_budget_is_everybodys(product: Harness) -> None:
-    async with product.another(DAILY_BUDGET_USD=str(2 * PICTURE * ROOM)) as one, feed(one) as mine:
-        async with one.another(email=f"second-{one.email}") as two, feed(two) as others:
-            for each, ledger in ((one, mine), (two, others)):
-                assert (await each.generate()).status == 200
-                await ledger.deliver()
-            refused = await two.generate()
-            assert refused.json["code"] == "budget_exceeded"
-            assert refused.json["spentUsd"] == product.standin.billed_usd
-            assert "service's budget" in refused.json["details"]
+    async with (
+        product.another(DAILY_BUDGET_USD=str(2 * PICTURE * ROOM)) as one,
+        feed(one) as mine,
+        one.another(email=f"second-{one.email}") as two,
+        feed(two) as others,
+    ):
+        for each, ledger in ((one, mine), (two, others)):
+            assert (await each.generate()).status == 200
+            await ledger.deliver()
+        refused = await two.generate()
+        assert refused.json["code"] == "budget_exceeded"
+        assert refused.json["spentUsd"] == product.standin.billed_usd
+        assert "service's budget" in refused.json["details"]
 
 
 async def test_everybodys_budget_counts_what_others_are_running(product: Harness) -> None:
