@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from local.emulators import AzuritePorts, end, free_port
+from local.emulators import AzuritePorts, cosmos_connection_string, end, free_port
 from tests.faults.proxy import Rule
 from tests.harness import Harness, data_url, harness, picture
 
@@ -33,7 +33,7 @@ SETTINGS = {
 
 def begins(method: str, path: str) -> bool:
     """The record is created."""
-    return method == "POST" and path.rstrip("/").endswith("/docs")
+    return method == "POST" and path.rstrip("/").endswith("/generations/docs")
 
 
 def replaces(method: str, path: str) -> bool:
@@ -79,6 +79,7 @@ class Rig:
             **os.environ,
             **self.product.environment,
             "AzureWebJobsStorage": self.azurite.connection_string(),
+            "COSMOS": cosmos_connection_string(self.product.cosmos.target),
         }
         process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
             [sys.executable, "-m", "local.functions_host", "--port", str(port), "--root", str(ROOT)],

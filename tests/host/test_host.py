@@ -1,5 +1,6 @@
 """Our small Functions host does with an app what Azure's own does: routes, triggers, queues, poison, failures."""
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from azure.cosmos import PartitionKey
+from azure.cosmos.aio import CosmosClient
 
-from local.emulators import AzuritePorts, end, free_port, running, wait_for_port
+from local.emulators import AzuritePorts, cosmos_connection_string, end, free_port, running, wait_for_port
 from local.functions.application import CannotServe
 from local.functions.timers import Schedule
 
@@ -20,11 +23,24 @@ SAMPLE = Path(__file__).parent / "sample_app"
 ROOT = Path(__file__).parent.parent.parent
 
 
+async def provision_sample(connection_string: str) -> None:
+    async with CosmosClient.from_connection_string(connection_string) as client:
+        database = await client.create_database_if_not_exists("sample")
+        for name in ("things", "copies", "leases"):
+            await database.create_container_if_not_exists(name, PartitionKey("/id"))
+
+
 @pytest.fixture(scope="module")
-def host(azurite_ports: AzuritePorts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def host(azurite_ports: AzuritePorts, cosmos_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
+    cosmos = cosmos_connection_string(cosmos_url)
+    asyncio.run(provision_sample(cosmos))
     command = [sys.executable, "-m", "local.functions_host", "--port", str(port), "--root", str(SAMPLE)]
-    environment = {"AzureWebJobsStorage": azurite_ports.connection_string(), "PYTHONPATH": str(ROOT)}
+    environment = {
+        "AzureWebJobsStorage": azurite_ports.connection_string(),
+        "COSMOS": cosmos,
+        "PYTHONPATH": str(ROOT),
+    }
     log = tmp_path_factory.mktemp("host") / "log"
     with running(command, log=log, environment=environment) as process:
         wait_for_port(port, process, "the host", log)
@@ -93,13 +109,16 @@ def test_a_timer_runs_by_its_setting_from_the_file(host: str) -> None:
 def test_a_failed_output_fails_the_invocation(azurite_ports: AzuritePorts) -> None:
     port = free_port()
     command = [sys.executable, "-m", "local.functions_host", "--port", str(port), "--root", str(SAMPLE)]
+    nowhere = cosmos_connection_string("http://127.0.0.1:9")
     away = azurite_ports.connection_string().replace(f":{azurite_ports.queue}/", ":9/")
-    with running(command, environment={"AzureWebJobsStorage": away, "PYTHONPATH": str(ROOT)}) as process:
+    with running(
+        command, environment={"AzureWebJobsStorage": away, "COSMOS": nowhere, "PYTHONPATH": str(ROOT)}
+    ) as process:
         wait_for_port(port, process, "the host", None)
         url = f"http://127.0.0.1:{port}/v1"
         assert (
             requests.get(f"{url}/items/1", timeout=10).status_code == 200
-        )  # a queue that is away does not end the host
+        )  # a queue or a database that is away does not end the host
         assert requests.post(f"{url}/enqueue", data="x", timeout=60).status_code == 500
         end(process)
 

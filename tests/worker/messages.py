@@ -7,7 +7,7 @@ messages, declared with the names and types that the worker uses, so that a wron
 from types import SimpleNamespace
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, message_factory
 
 PACKAGE = "worker_test"
 _TYPES = {"string": 9, "bytes": 12, "bool": 8, "int32": 5, "sint64": 18, "double": 1}
@@ -25,6 +25,13 @@ MESSAGES: dict[str, dict[str, str]] = {
     },
     "WorkerInitRequest": {"host_version": "string", "capabilities": "map", "function_app_directory": "string"},
     "WorkerInitResponse": {"capabilities": "map", "worker_metadata": "WorkerMetadata", "result": "StatusResult"},
+    "RpcRetryOptions": {
+        "max_retry_count": "int32",
+        "delay_interval": "Duration",
+        "minimum_interval": "Duration",
+        "maximum_interval": "Duration",
+        "retry_strategy": "enum:RetryStrategy",
+    },
     "BindingInfo": {"type": "string", "direction": "enum:Direction", "data_type": "enum:DataType"},
     "RpcFunctionMetadata": {
         "name": "string",
@@ -38,7 +45,7 @@ MESSAGES: dict[str, dict[str, str]] = {
         "raw_bindings": "repeated string",
         "function_id": "string",
         "managed_dependency_enabled": "bool",
-        "retry_options": "RpcException",
+        "retry_options": "RpcRetryOptions",
         "properties": "map",
     },
     "FunctionMetadataResponse": {
@@ -88,6 +95,7 @@ MESSAGES: dict[str, dict[str, str]] = {
 ENUMS = {
     "StatusResult": ("Status", ("Failure", "Success", "Cancelled")),
     "BindingInfo": ("Direction", ("in_", "out", "inout")),
+    "RpcRetryOptions": ("RetryStrategy", ("exponential_backoff", "fixed_delay")),
 }
 
 
@@ -114,6 +122,8 @@ def _field(message: Any, name: str, kind: str, number: int) -> None:
         field.label, field.type, field.type_name = 3, 11, f".{PACKAGE}.{message.name}.{entry.name}"
     elif word == "enum":
         field.type, field.type_name = 14, f".{PACKAGE}.{message.name}.{of}"
+    elif word == "Duration":
+        field.type, field.type_name = 11, ".google.protobuf.Duration"
     elif word in _TYPES:
         field.type = _TYPES[word]
     else:
@@ -132,6 +142,10 @@ def protos() -> SimpleNamespace:
         for number, (field, kind) in enumerate(fields.items(), start=1):
             _field(message, field, kind, number)
     pool = descriptor_pool.DescriptorPool()
+    duration = descriptor_pb2.FileDescriptorProto()
+    duration_pb2.DESCRIPTOR.CopyToProto(duration)
+    pool.Add(duration)
+    file.dependency.append(duration.name)
     pool.Add(file)
     found = {
         name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in MESSAGES

@@ -19,6 +19,7 @@ import pytest_asyncio
 from aiohttp import web
 from yarl import URL
 
+from image_core.user import User
 from local import nextauth
 from local.functions import application
 from local.functions.change_feed import Databases
@@ -222,3 +223,36 @@ async def test_what_is_not_waited_for_goes_into_the_queue_in_both(
     assert json.loads(sent.messages[0][2])["id"] == made
     for product in products:
         await asyncio.wait_for(product.close(), 30)
+
+
+async def test_changes_of_records_become_the_ledgers_documents_in_the_real_worker(
+    functions: dict[str, Any], cosmos_connection_string: str
+) -> None:
+    """As the host hands a batch of the change feed over, and takes what the output binding is to write."""
+    await provision_cosmos(cosmos_connection_string)
+    os.environ["AZURE_COSMOS_CONNECTION_STRING"] = cosmos_connection_string
+    os.environ["AZURE_STORAGE_ACCOUNT_URL"] = "https://nowhere.blob.core.windows.net"
+    product = sys.modules["function_app"].product
+    product.__dict__.pop("settings", None)
+    usage = {"inputTokens": 1, "outputTokens": 1120, "costUsd": 0.1344, "outputByModality": {"IMAGE": 1120}}
+    when = "2026-01-01T00:00:00.000Z"
+    attempt = {"model": "gemini-3-pro-image", "outcome": "ok", "durationMs": 5, "usage": usage, "startedAt": when}
+    record = {"id": "gen-1", "userId": "a@example.com", "prompt": "x", "createdAt": when, "attempts": [attempt]}
+    changed = MESSAGES.TypedData(json=json.dumps([record, {"id": "broken"}]))
+    asked = MESSAGES.InvocationRequest(
+        invocation_id=str(uuid.uuid4()),
+        function_id=functions["ledger"].function_id,
+        input_data=[MESSAGES.ParameterBinding(name="changed", data=changed)],
+    )
+    answer = await worker.invocation_request(wrapped("invocation_request", asked))
+    assert answer.result.status == MESSAGES.StatusResult.Success, answer.result.exception.message
+    (output,) = answer.output_data
+    written = json.loads(output.data.json)
+    assert output.name == "written"
+    assert [each["id"] for each in written] == ["gen-1-0", f"2026-01-01-{User('a@example.com').folder}"]
+    assert [each["usd"] for each in written] == [0.1344, 0.1344]
+    options = functions["ledger"].retry_options
+    assert (options.max_retry_count, options.delay_interval.seconds) == (-1, 10)
+    await product.close()
+    for name in ("settings", "machinery"):
+        product.__dict__.pop(name, None)

@@ -64,6 +64,26 @@ async def tick(timer: func.TimerRequest, out: func.Out[str]) -> None:
     out.set("tick")
 
 
+@app.cosmos_db_trigger(
+    arg_name="things",
+    connection="COSMOS",
+    database_name="sample",
+    container_name="things",
+    lease_container_name="leases",
+    feed_poll_delay=100,
+)
+@app.cosmos_db_output(arg_name="out", connection="COSMOS", database_name="sample", container_name="copies")
+@app.retry(strategy="fixed_delay", max_retry_count="-1", delay_interval="00:00:01")
+async def copy(things: func.DocumentList, out: func.Out[func.DocumentList]) -> None:
+    copies = func.DocumentList()
+    for thing in things:
+        seen.append((f"thing {thing['id']}", 0))
+        if sum(text == f"thing {thing['id']}" for text, _ in seen) <= thing.get("fails", 0):
+            raise ValueError("on purpose")
+        copies.append(func.Document.from_dict({"id": f"copy-{thing['id']}", "of": thing["id"]}))
+    out.set(copies)
+
+
 @app.route(route="seen", methods=["GET"])
 async def what_was_seen(req: func.HttpRequest) -> func.HttpResponse:
     logging.getLogger("sample").info("asked")

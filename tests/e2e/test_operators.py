@@ -1,0 +1,111 @@
+"""What an operator runs, against the whole stack: the smoke test, the doctor, the ledger."""
+
+import csv
+import io
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from local.show import data_url
+from local.stack import Stack
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).parent.parent.parent
+COFFEE = ROOT / "local" / "samples" / "coffee.jpg"
+
+
+def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("door", ["front", "api"])
+def test_the_smoke_test_makes_a_picture_and_leaves_nothing(stack: Stack, door: str) -> None:
+    url = stack.front if door == "front" else f"http://127.0.0.1:{stack.configuration.ports['PORT']}"
+    done = command("infra/smoke.py", url, SMOKE_COOKIE=stack.cookie())
+    assert done.returncode == 0, done.stderr
+    assert "one generation by" in done.stdout
+    assert stack.cookie() not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "cookie", "said"),
+    [
+        ("http://127.0.0.1:9", "", "did not answer"),
+        ("nowhere", "", "is not the address of an API"),
+        ("", "next-auth.session-token=forged", "the session cookie was refused"),
+    ],
+)
+def test_the_smoke_test_says_what_is_wrong(stack: Stack, url: str, cookie: str, said: str) -> None:
+    done = command("infra/smoke.py", url or stack.front, SMOKE_COOKIE=cookie)
+    assert done.returncode in {1, 2}
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_doctor_finds_a_deployment_in_order(stack: Stack) -> None:
+    done = command("-m", "operations.doctor", "--url", stack.front, SESSION_COOKIE=stack.cookie())
+    assert done.returncode == 0, done.stdout
+    assert "Everything is in order." in done.stdout
+    assert "FAIL" not in done.stdout
+    wrong = command("-m", "operations.doctor", "--url", "http://127.0.0.1:9")
+    assert wrong.returncode == 1
+    assert "nothing answers there" in wrong.stdout
+
+
+def test_the_ledger_the_api_and_the_service_agree_to_the_cent(stack: Stack) -> None:
+    """The host's own change feed fills the ledger; `make usage` reads it."""
+    ports, cookie = stack.configuration.ports, {"Cookie": stack.cookie()}
+    before = requests.get(f"{stack.front}/api/usage", headers=cookie, timeout=30).json()["today"]
+    billed_before = billed(ports["GEMINI_PORT"])
+    for _ in range(3):
+        body = {"images": [data_url(COFFEE)], "prompt": "a watercolor"}
+        assert requests.post(f"{stack.front}/api/image", json=body, headers=cookie, timeout=60).status_code == 200
+    billed_now = round(billed(ports["GEMINI_PORT"]) - billed_before, 6)
+    after = requests.get(f"{stack.front}/api/usage", headers=cookie, timeout=30).json()["today"]
+    assert round(after["costUsd"] - before["costUsd"], 6) == billed_now > 0
+    environment = {**stack.configuration.environment, "NEXTAUTH_URL": stack.front}
+    for _ in range(60):
+        rows = table(command("-m", "operations.usage", "--csv", "--by", "user", **environment))
+        mine = [row for row in rows if row["user"] == "ada@example.com"]
+        if mine and float(mine[0]["usd"]) == after["costUsd"]:
+            break
+        time.sleep(0.5)
+    assert float(mine[0]["usd"]) == after["costUsd"]
+    assert int(mine[0]["images"]) == after["images"]
+    shown = command("-m", "operations.usage", **environment)
+    assert shown.stdout.splitlines()[0].split() == [
+        "day",
+        "user",
+        "model",
+        "images",
+        "calls",
+        "usd",
+        "unpriced",
+        "calls",
+    ]
+    assert shown.stdout.splitlines()[-1].startswith("together")
+    wrong = command("-m", "operations.usage", "--by", "colour", **environment)
+    assert (wrong.returncode, "any of day, user, model" in wrong.stderr) == (2, True)
+
+
+def billed(port: int) -> float:
+    calls: dict[str, float] = requests.get(f"http://127.0.0.1:{port}/__calls", timeout=10).json()
+    return calls["billedUsd"]
+
+
+def table(done: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:
+    assert done.returncode == 0, done.stderr
+    return list(csv.DictReader(io.StringIO(done.stdout)))

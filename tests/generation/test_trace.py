@@ -1,0 +1,140 @@
+"""What an operator sees of a generation: one line, the same as metrics, and nothing that belongs to its caller."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from image_core.trace import trace_parent
+from local.emulators import AzuritePorts
+from local.gemini.script import finished, overloaded
+from tests.harness import Harness, data_url, harness, picture
+
+pytestmark = pytest.mark.emulators
+CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+PROMPT = "a secret prompt about a lighthouse"
+
+
+@pytest.fixture(scope="module")
+def measured() -> InMemoryMetricReader:
+    """The SDK as a host would bring it: once for a process."""
+    reader = InMemoryMetricReader()
+    metrics.set_meter_provider(MeterProvider([reader]))
+    return reader
+
+
+@pytest.fixture
+async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
+    async with harness(azurite_ports, cosmos_url) as running:
+        yield running
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    said = [record.getMessage() for record in caplog.records]
+    return [json.loads(line.removeprefix("generation ")) for line in said if line.startswith("generation {")]
+
+
+async def test_a_generation_is_one_line(product: Harness, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    product.standin.script.add(overloaded())
+    made = await product.generate(prompt=PROMPT, imageSize="2K", headers={"traceparent": CALLER})
+    (line,) = lines(caplog)
+    assert (line["id"], line["outcome"], line["model"]) == (made.json["id"], "ok", made.json["model"])
+    assert [attempt["outcome"] for attempt in line["attempts"]] == ["model_unavailable", "ok"]
+    assert set(line["durationMs"]) == {"inputs", "copies", "record", "model", "picture", "finish", "total"}
+    assert line["durationMs"]["total"] >= line["durationMs"]["model"]
+    assert (line["images"], line["imageSize"], line["attempt"]) == (1, "2K", 1)
+    assert line["bytesIn"] > 0
+    assert line["bytesOut"] == len(made.image)
+    assert line["costUsd"] == product.standin.billed_usd
+    assert line["traceId"] == CALLER.split("-")[1]
+
+
+async def test_a_failure_is_one_line_with_its_reason(product: Harness, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    product.standin.script.add(finished("IMAGE_SAFETY", {"text": "no"}))
+    await product.generate()
+    (line,) = lines(caplog)
+    assert (line["outcome"], line["model"], line["bytesOut"], line["costUsd"]) == ("refused", None, 0, None)
+
+
+async def test_the_queue_goes_on_with_the_callers_trace(product: Harness, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    queued = await product.generate(headers={"Prefer": "respond-async", "traceparent": CALLER})
+    await product.app.resume(queued.enqueue[0].encode())
+    (line,) = lines(caplog)
+    assert (line["id"], line["traceId"]) == (queued.json["id"], CALLER.split("-")[1])
+
+
+async def test_nothing_of_the_caller_is_in_the_logs(product: Harness, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "image_core")
+    caplog.set_level(logging.INFO)
+    made = await product.generate(prompt=PROMPT)
+    await product.call("DELETE", f"/api/generations/{made.json['id']}")
+    assert lines(caplog)
+    image = data_url(picture(), "image/jpeg").partition(",")[2]
+    token = product.cookie.partition("=")[2]
+    for secret in (PROMPT, product.email, image[:60], token[:60], "a-stand-in-key"):
+        assert secret not in caplog.text
+
+
+async def test_prompts_are_logged_only_where_that_is_switched_on(
+    product: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with product.another(LOG_PROMPTS="true") as telling:
+        await telling.generate(prompt=PROMPT)
+    (line,) = lines(caplog)
+    assert line["prompt"] == PROMPT
+    assert product.email not in caplog.text
+
+
+async def test_the_same_is_measured_for_whoever_brings_an_exporter(
+    measured: InMemoryMetricReader, product: Harness
+) -> None:
+    before = values(measured)
+    made = await product.generate()
+    after = values(measured)
+    model = made.json["model"]
+    ok = ("image_api.generations", (("model", model), ("outcome", "ok")))
+    assert after[ok] - before.get(ok, 0) == 1
+    cost = ("image_api.cost", (("model", model),))
+    assert round(after[cost] - before.get(cost, 0), 6) == product.standin.billed_usd
+    names = {name for name, _ in after}
+    assert {"image_api.generation.duration", "image_api.step.duration"} <= names
+    assert {"gen_ai.client.operation.duration", "gen_ai.client.token.usage"} <= names
+
+
+def values(reader: InMemoryMetricReader) -> dict[tuple[str, tuple[tuple[str, Any], ...]], float]:
+    """Sums of counters and of histograms, by name and labels."""
+    read = reader.get_metrics_data()
+    return {
+        (metric.name, tuple(sorted(dict(point.attributes or {}).items()))): float(
+            getattr(point, "value", 0) or getattr(point, "sum", 0)
+        )
+        for resource in (read.resource_metrics if read is not None else [])
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        for point in metric.data.data_points
+    }
+
+
+@pytest.mark.parametrize(
+    ("header", "kept"),
+    [
+        (CALLER, True),
+        (None, False),
+        ("", False),
+        ("00-short-00f067aa0ba902b7-01", False),
+        (CALLER.upper(), False),
+        (CALLER + "\n", False),
+        (CALLER + "-more", False),
+    ],
+)
+def test_a_trace_is_kept_where_it_is_one(header: str | None, kept: bool) -> None:
+    assert trace_parent(header) == (header if kept else None)
