@@ -1,51 +1,54 @@
-"""The browser's origin: a development sign-in and a start page, and `/api` behind it as Static Web Apps has it.
+"""The browser's origin: the playground, a development sign-in, and `/api` behind it as Static Web Apps has it.
 
 `python -m local.front --port 4280 --api http://127.0.0.1:7071`
 """
 
 import argparse
 import asyncio
-import html
+import json
 import os
 import re
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
 
+from image_core.errors import ImageError
+from image_core.session import Sessions
 from image_core.session.cookies import NAMES
+from image_core.settings import Settings
 from local import nextauth
 from local.lifetime import until_told_to_stop
 
 API_SECONDS = 45
 """After which Static Web Apps gives a call to /api up."""
 MAX_BODY_BYTES = 30 * 1000 * 1000
-PAGE = Path(__file__).parent / "page"
+PLAYGROUND = Path(__file__).parent.parent / "playground"
 HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "content-length"}
-SECURITY = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+NOT_SERVED = {"staticwebapp.config.json"}
 _CHUNK = re.compile(r"\.\d+$")
 
 
 class Front:
-    def __init__(self, api: str, secret: str) -> None:
+    def __init__(self, api: str, secret: str, storage: str) -> None:
+        """`storage` is the origin of public pictures; empty where there is none."""
         self._api = api.rstrip("/")
         self._secret = secret
+        self._sessions = Sessions(Settings.read({"NEXTAUTH_SECRET": secret}))
+        self._headers = security(storage)
         self._http: aiohttp.ClientSession | None = None
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.router.add_get("/", self._start)
-        app.router.add_get("/start.css", self._style)
+        app.router.add_get("/api/auth/session", self._session)
         app.router.add_post("/signin", self._sign_in)
         app.router.add_post("/signout", self._sign_out)
         app.router.add_route("*", "/api/{path:.*}", self._forward)
+        app.router.add_get("/{file:[a-z.]*}", self._page)
         app.on_cleanup.append(self._close)
         return app
 
@@ -53,15 +56,22 @@ class Front:
         if self._http is not None:
             await self._http.close()
 
-    async def _start(self, request: web.Request) -> web.Response:
-        signed_in = any(_CHUNK.sub("", name) in NAMES for name in request.cookies)
-        page = (PAGE / "start.html").read_text(encoding="utf-8")
-        page = page.replace("{state}", "signed-in" if signed_in else "signed-out")
-        page = page.replace("{name}", html.escape(nextauth.DEFAULT_USER["name"]))
-        return web.Response(text=page, content_type="text/html", headers={**SECURITY, "Cache-Control": "no-store"})
+    async def _page(self, request: web.Request) -> web.StreamResponse:
+        """A file of the playground, with the headers that the deployed page has."""
+        path = PLAYGROUND / (request.match_info["file"] or "index.html")
+        if path.name in NOT_SERVED or not path.is_file():
+            raise web.HTTPNotFound
+        return web.FileResponse(path, headers={**self._headers, "Cache-Control": "no-cache"})
 
-    async def _style(self, _: web.Request) -> web.FileResponse:
-        return web.FileResponse(PAGE / "start.css")
+    async def _session(self, request: web.Request) -> web.Response:
+        """As NextAuth answers it: the user of a session that verifies, else nothing."""
+        try:
+            user = await self._sessions.user({"cookie": request.headers.get("Cookie", "")})
+        except ImageError:
+            return web.json_response({}, headers={"Cache-Control": "no-store"})
+        expires = datetime.now(UTC) + timedelta(seconds=nextauth.DAYS_30)
+        shown = {"name": user.id.partition("@")[0], "email": user.id}
+        return web.json_response({"user": shown, "expires": expires.isoformat()}, headers={"Cache-Control": "no-store"})
 
     async def _sign_in(self, request: web.Request) -> web.Response:
         """A real NextAuth session for whatever name was given, with no password: for this machine only."""
@@ -108,6 +118,22 @@ class Front:
         return web.Response(status=answer.status, body=data, headers=_passed_on(answer.headers))
 
 
+def security(storage: str) -> dict[str, str]:
+    """The headers of the deployed page (`playground/staticwebapp.config.json`), for the storage that is here."""
+    deployed = json.loads((PLAYGROUND / "staticwebapp.config.json").read_text(encoding="utf-8"))["globalHeaders"]
+    policy = deployed["Content-Security-Policy"].replace("https://*.blob.core.windows.net", storage)
+    return {**deployed, "Content-Security-Policy": policy}
+
+
+def storage_origin(environment: Mapping[str, str]) -> str:
+    """Where public pictures lie: of the connection string's blob endpoint, or of the account's address."""
+    connection = environment.get("AZURE_STORAGE_CONNECTION_STRING", "")
+    parts = dict(part.partition("=")[::2] for part in connection.split(";") if part)
+    account = f"https://{parts.get('AccountName')}.blob.core.windows.net" if parts.get("AccountName") else ""
+    address = urlsplit(parts.get("BlobEndpoint") or account or environment.get("AZURE_STORAGE_ACCOUNT_URL", ""))
+    return f"{address.scheme}://{address.netloc}" if address.netloc else ""
+
+
 def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
     dropped = {*HOP_HEADERS, "set-cookie", "server", "date"}
     return {name: value for name, value in headers.items() if name.lower() not in dropped}
@@ -115,7 +141,9 @@ def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
 
 async def main(port: int, api: str) -> None:
     runner = web.AppRunner(
-        Front(api, os.environ["NEXTAUTH_SECRET"]).application(), access_log=None, shutdown_timeout=0.5
+        Front(api, os.environ["NEXTAUTH_SECRET"], storage_origin(os.environ)).application(),
+        access_log=None,
+        shutdown_timeout=0.5,
     )
     await runner.setup()
     try:

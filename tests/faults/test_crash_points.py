@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 
-from image_core.user import User
 from local.emulators import AzuritePorts
 from local.gemini.script import finished
 from tests.faults.proxy import Rule
 from tests.faults.rig import Rig, begins, replaces, rig, stores_picture
 from tests.harness import picture
 from tests.model.test_reply import part
-from tests.money.rig import feed
 
 pytestmark = [pytest.mark.faults, pytest.mark.emulators, pytest.mark.timeout(300)]
 
@@ -54,36 +52,6 @@ async def test_killed_after_the_record_and_before_the_call_pays_once(faults: Rig
     await faults.start_host()
     await faults.finished()
     await one_picture_and_the_client_gets_it(faults, calls=1)
-
-
-async def test_killed_after_the_answer_leaves_the_bill_behind(faults: Rig) -> None:
-    """The picture is lost with the process and made once more: the ledger has both calls, as the service has."""
-    never = asyncio.Event()
-    faults.product.blobs.rule(Rule(stores_picture, before=never.wait, forward=False, deliver=False))
-    host = await faults.start_host()
-    posting = asyncio.create_task(faults.post(host))
-
-    async def billed() -> bool:
-        record = await faults.product.app.machinery.records.read(
-            User(faults.product.email), (await faults.records())[0].id
-        )
-        return record is not None and bool(record.attempts)
-
-    await faults.called()
-    await faults.until(billed)
-    await host.kill()
-    never.set()
-    await posting
-    await faults.start_host()
-    await faults.finished()
-    await one_picture_and_the_client_gets_it(faults, calls=2)
-    async with feed(faults.product) as ledger:
-
-        async def in_the_ledger() -> bool:
-            return await ledger.usd() == faults.product.standin.billed_usd
-
-        await faults.until(in_the_ledger, 30)  # the host's own change feed has written it
-        assert len(await ledger.entries()) == 2
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])

@@ -1,0 +1,73 @@
+// The public API, and only that: one function for each call, and one kind of error.
+
+/** What went wrong, in the API's words. `status` is 0 where there was no answer at all. */
+export class ApiError extends Error {
+  constructor(status, body, retryAfter) {
+    super(body.error ?? "No answer");
+    this.status = status;
+    this.code = body.code ?? (status === 0 ? "offline" : "unknown");
+    this.body = body;
+    this.retryAfter = retryAfter;
+  }
+}
+
+async function call(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, { credentials: "same-origin", ...options });
+  } catch (reason) {
+    if (reason.name === "AbortError") throw reason;
+    throw new ApiError(0, { error: "No connection" }, null);
+  }
+  const text = response.status === 204 ? "" : await response.text().catch(() => "");
+  let body = {};
+  try {
+    body = text ? JSON.parse(text) : {};
+  } catch {
+    body = { error: "The answer was not one of the API", details: text.slice(0, 300) };
+    throw new ApiError(response.status, body, null);
+  }
+  if (!response.ok) {
+    const after = Number(response.headers.get("Retry-After"));
+    throw new ApiError(response.status, body, after > 0 ? after : null);
+  }
+  return body;
+}
+
+/** Begin a generation. Answers soon: finished, or running with `expectedSeconds`. The key makes a repetition free. */
+export function generate(request, key, signal) {
+  return call("/api/image", {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "Idempotency-Key": key, Prefer: "wait=2" },
+    body: JSON.stringify({ ...request, includeBase64: false }),
+    signal,
+  });
+}
+
+/** How a generation stands; waits up to 20 s for its end. */
+export const generation = (id, signal) =>
+  call(`/api/generations/${encodeURIComponent(id)}`, { headers: { Prefer: "wait=20" }, signal });
+
+export const detailsOf = (id) => call(`/api/generations/${encodeURIComponent(id)}`);
+
+export const history = (continuation) =>
+  call(`/api/generations?limit=12${continuation ? `&continuation=${encodeURIComponent(continuation)}` : ""}`);
+
+/** `leaving`: the page is about to go; the call must not go with it. */
+export const remove = (id, leaving = false) =>
+  call(`/api/generations/${encodeURIComponent(id)}`, { method: "DELETE", keepalive: leaving });
+
+export async function upload(file) {
+  const form = new FormData();
+  form.append("file", file);
+  return (await call("/api/upload", { method: "POST", body: form })).url;
+}
+
+export const usage = () => call("/api/usage");
+
+/** What the document says may be asked for: models, shapes. */
+export async function choices() {
+  const schema = (await call("/api/openapi.json")).components.schemas.GenerateRequest.properties;
+  const listed = (field) => (schema[field].anyOf ?? [schema[field]]).find((part) => part.enum)?.enum ?? [];
+  return { models: listed("model"), shapes: listed("aspectRatio"), prompt: schema.prompt.maxLength ?? 32000 };
+}

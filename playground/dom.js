@@ -1,0 +1,47 @@
+// Small things that every part needs of the page.
+
+export const byId = (id) => document.getElementById(id);
+
+/** A new element with properties (`aria-…` and `for` as attributes) and children. */
+export function element(name, properties = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key.startsWith("aria-") || key === "for") made.setAttribute(key, value);
+    else made[key] = value;
+  }
+  made.append(...children);
+  return made;
+}
+
+/** Said to whoever does not see the page. */
+export function announce(text) {
+  byId("live").textContent = text;
+}
+
+/** A message that goes by itself after `seconds`, with an action until then. */
+export function toast(text, action, seconds = 5) {
+  const made = element("div", { className: "toast" }, element("span", { textContent: text }));
+  const close = () => {
+    clearTimeout(timer);
+    made.remove();
+  };
+  if (action) made.append(element("button", { type: "button", textContent: action.label, onclick: () => { close(); action.run(); } }));
+  byId("toasts").append(made);
+  const timer = setTimeout(close, seconds * 1000);
+  announce(text);
+  return close;
+}
+
+export const dollars = (amount) => (amount === null || amount === undefined ? "unknown" : `$${amount.toFixed(amount < 0.1 && amount > 0 ? 3 : 2)}`);
+
+/** An image, or a tile with words where the browser cannot show it (HEIC, a picture that is gone). */
+export function thumb(source, alt, fallback) {
+  const tile = element("span", { className: "thumb" });
+  const instead = () => tile.replaceChildren(element("span", { textContent: fallback }));
+  if (source) tile.append(element("img", { src: source, alt, loading: "lazy", onerror: instead }));
+  else instead();
+  return tile;
+}
+
+/** Where the API has a picture of ours on its own origin: for downloads, which another origin does not allow. */
+export const ownAddress = (url) => `/api/images/${url.split("/").pop()}`;

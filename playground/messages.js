@@ -1,0 +1,51 @@
+// Each error in words, with what to do about it; the technical detail is folded away.
+
+import { element } from "./dom.js";
+
+const WORDS = {
+  offline: ["No connection", "The request did not get through. Nothing is paid twice: trying again goes on with the same one.", true],
+  unauthorized: ["Your session has ended", "Sign in again; what you typed is still here."],
+  refused: ["The model declined this", "Change the words or the pictures: it would say the same again."],
+  no_image: ["The model answered without a picture", "Say more plainly what should be drawn, then try again.", true],
+  rate_limited: ["The model is busy", "Its quota is used up for the moment.", true],
+  model_unavailable: ["The model is overloaded", "This passes, mostly within a minute.", true],
+  deadline_exceeded: ["It took too long", "The model did not finish in time. A smaller size is faster.", true],
+  too_many_generations: ["Enough at once", "Wait until one of your pictures is finished.", true],
+  budget_exceeded: ["The budget of the day is used up", "There is money again at midnight UTC."],
+  interrupted: ["It was interrupted", "What made it stopped before the end. Trying again begins anew.", true],
+  image_too_large: ["A picture is too large", "Choose a smaller one, or make it smaller first."],
+  request_too_large: ["Too much at once", "Fewer or smaller pictures fit."],
+  unsupported_media_type: ["A file of a kind that cannot be used", "PNG, JPEG, WebP, HEIC, AVIF, GIF, BMP and TIFF work."],
+  invalid_image: ["A picture cannot be read", "It is damaged, or no picture at all: remove it, or take another."],
+  image_fetch_failed: ["An address gave no picture", "Look at the address, or save the picture and choose the file."],
+  url_not_allowed: ["An address that is not fetched from", "Save the picture and choose the file instead."],
+  idempotency_mismatch: ["The request was changed meanwhile", "Press Generate again."],
+  storage_unavailable: ["The storage does not answer", "Nothing was paid. It should be back shortly.", true],
+  busy: ["Very busy just now", "Try again in a few seconds.", true],
+  not_found: ["It is gone", "Somebody deleted it, perhaps in another tab."],
+  misconfigured: ["The service is not set up", "Whoever runs it can ask `make doctor` why."],
+  gemini_key_missing: ["The service has no key for the model", "Whoever runs it has to set GEMINI_API_KEY."],
+};
+
+/** Title, advice, and whether the same may be tried again. */
+export function words(error) {
+  const [title, advice, again] = WORDS[error.code] ?? ["It did not work", "Try again; if it stays, tell whoever runs this.", true];
+  return { title, advice, again: Boolean(again) || error.body?.retryable === true };
+}
+
+/** Show `error` in `place`; `retry` is called by its button, where trying again makes sense. */
+export function show(place, error, retry) {
+  const { title, advice, again } = words(error);
+  const where = Number.isInteger(error.body?.imageIndex) ? ` It is picture ${error.body.imageIndex + 1}.` : "";
+  const wait = error.retryAfter && error.retryAfter < 3600 ? ` Try again in ${error.retryAfter} s.` : "";
+  const said = error.body?.text ? [element("p", { textContent: `The model said: “${error.body.text}”` })] : [];
+  const technical = { status: error.status, ...error.body };
+  place.replaceChildren(
+    element("h3", { textContent: title }),
+    element("p", { textContent: `${advice}${where}${wait}` }),
+    ...said,
+    ...(retry && again ? [element("button", { type: "button", textContent: "Try again", onclick: retry })] : []),
+    element("details", {}, element("summary", { textContent: "Technical details" }), element("pre", { textContent: JSON.stringify(technical, null, 2) })),
+  );
+  place.hidden = false;
+}

@@ -1,0 +1,66 @@
+// The result beside what it was made from, and what can be done with it.
+
+import { byId, dollars, element, ownAddress, toast } from "./dom.js";
+
+/** Show a finished generation. `before` is the first input's address, null where the browser cannot show it. */
+export function show(made, before, editAgain) {
+  const place = byId("result");
+  const after = element("img", { className: "after", src: made.imageUrl, alt: `Result: ${made.prompt}` });
+  const stage = element("div", { className: "compare" }, after);
+  const parts = [stage];
+  if (before) parts.push(comparison(stage, before));
+  parts.push(actions(made, editAgain));
+  if (made.text) parts.push(element("p", { className: "words", textContent: made.text }));
+  parts.push(facts(made));
+  place.replaceChildren(...parts);
+  place.hidden = false;
+}
+
+function comparison(stage, before) {
+  const slider = element("input", { type: "range", id: "split", min: 0, max: 100, value: 0 });
+  const split = () => stage.style.setProperty("--split", `${slider.value}%`);
+  const original = element("img", { className: "before", src: before, alt: "What it was made from" });
+  const row = element("div", { className: "slider" }, element("label", { for: "split", textContent: "Compare" }), slider);
+  original.onerror = () => { original.remove(); edge.remove(); row.remove(); };
+  const edge = element("span", { className: "edge" });
+  stage.append(original, edge);
+  slider.oninput = split;
+  split();
+  return row;
+}
+
+/** Download, copy, edit again: for the result and for an entry of the history. */
+export function actions(made, editAgain) {
+  return element("p", { className: "actions" },
+    element("a", { className: "button", href: ownAddress(made.imageUrl), download: made.imageUrl.split("/").pop(), textContent: "Download" }),
+    element("button", { type: "button", textContent: "Copy address", onclick: () => copy(new URL(made.imageUrl, location.href).href) }),
+    element("button", { type: "button", textContent: "Edit this one again", onclick: () => editAgain(made) }));
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast("Address copied");
+  } catch {
+    toast(text, undefined, 15);
+  }
+}
+
+/** What is known of it: model, cost, time, size, attempts. */
+export function facts(made) {
+  const rows = [
+    ["Model", made.model ?? "unknown"],
+    ["Cost", made.usage ? dollars(made.usage.costUsd) : "unknown"],
+    ["Size", made.width ? `${made.width} × ${made.height}, ${made.mimeType}` : ""],
+    ["Time", seconds(made)],
+    ["Attempts", (made.attempts ?? []).map((one) => `${one.model}: ${one.outcome}, ${(one.durationMs / 1000).toFixed(1)} s`).join("\n")],
+    ["Notes", (made.warnings ?? []).join("\n")],
+  ];
+  return element("dl", { className: "facts" }, ...rows.filter(([, value]) => value)
+    .flatMap(([name, value]) => [element("dt", { textContent: name }), element("dd", { textContent: value })]));
+}
+
+function seconds(made) {
+  if (!made.completedAt) return "";
+  return `${((Date.parse(made.completedAt) - Date.parse(made.createdAt)) / 1000).toFixed(1)} s, ${new Date(made.createdAt).toLocaleString()}`;
+}
