@@ -20,7 +20,7 @@ demo: local-setup ## Make one picture: make demo IMAGE=photo.jpg PROMPT="a penci
 	@$(BIN)/python -m local.demo
 
 test: setup ## Run every test but those that kill things.
-	@$(BIN)/python -m pytest -m "not faults"
+	@$(BIN)/python -m pytest -m "not faults and not page"
 
 test-faults: setup ## Kill hosts and take services away, at every point where something could be lost.
 	@$(BIN)/python -m pytest -m faults
@@ -35,11 +35,14 @@ usage: local-python ## Who spent what: SINCE=2026-11-01 UNTIL=2026-12-01 BY=day,
 	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.usage \
 		$(if $(SINCE),--since $(SINCE)) $(if $(UNTIL),--until $(UNTIL)) $(if $(BY),--by $(BY)) $(CSV)
 
+test-page: setup ## Do in Chromium what a person does with the playground; SCREENSHOT=1 makes the README's picture anew.
+	@$(BIN)/python -m pytest -m page
+
 reconcile: local-setup ## Check pictures against records, here or where the environment leads: FIX=--fix mends.
 	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.reconcile $(FIX)
 
 test-unit: setup ## Run the tests that start nothing.
-	@$(BIN)/python -m pytest -m "not emulators and not e2e and not faults"
+	@$(BIN)/python -m pytest -m "not emulators and not e2e and not faults and not page"
 
 check: setup ## Lint, format, types, layers, sizes.
 	@$(BIN)/python -m ruff check .
@@ -97,4 +100,4 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.PHONY: help run demo client bench test test-faults reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage
+.PHONY: help run demo client bench test test-faults test-page reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage

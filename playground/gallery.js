@@ -45,7 +45,6 @@ function card(item) {
     thumb(item.imageUrl, "", state ?? "gone"),
     element("span", { className: "caption", textContent: item.prompt }),
     element("span", { className: "note", textContent: state ?? `${cost}${new Date(item.createdAt).toLocaleDateString()}` }));
-  open.setAttribute("aria-label", `${item.prompt.slice(0, 80)}: ${state ?? "details"}`);
   const made = element("li", { className: "card" }, open);
   made.dataset.id = item.id;
   return made;

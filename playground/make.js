@@ -60,9 +60,9 @@ async function run(asked, key, before, images) {
     finish();
     if (error.name === "AbortError") return;
     if (!(error instanceof api.ApiError)) throw error;
-    if (error.status === 401) hooks.sessionEnded(mine.retry);
     messages.show(byId("problem"), error, mine.retry);
-    hooks.finished();
+    if (error.status === 401) hooks.sessionEnded(mine.retry);
+    else hooks.finished();
   }
 }
 

@@ -42,8 +42,8 @@ function back() {
 
 /** The session ended meanwhile: sign in without leaving the page, then `again`. */
 export function ended(again) {
+  if (byId("ended").open) return; // what was to go on first goes on
   onReturn = again ?? (() => undefined);
-  if (byId("ended").open) return;
   const form = byId("ended-form");
   if (config.signInWithName) {
     const name = element("input", { id: "ended-name", name: "name", value: byId("name").value, maxLength: 100 });
