@@ -20,7 +20,7 @@ demo: local-setup ## Make one picture: make demo IMAGE=photo.jpg PROMPT="a penci
 	@$(BIN)/python -m local.demo
 
 test: setup ## Run every test but those that kill things.
-	@$(BIN)/python -m pytest -m "not faults and not page"
+	@$(BIN)/python -m pytest -m "not faults and not page and not next"
 
 test-faults: setup ## Kill hosts and take services away, at every point where something could be lost.
 	@$(BIN)/python -m pytest -m faults
@@ -38,11 +38,14 @@ usage: local-python ## Who spent what: SINCE=2026-11-01 UNTIL=2026-12-01 BY=day,
 test-page: setup ## Do in Chromium what a person does with the playground; SCREENSHOT=1 makes the README's picture anew.
 	@$(BIN)/python -m pytest -m page
 
+test-next: setup ## Build the Next.js example, sign in through next-auth, generate through its rewrites.
+	@$(BIN)/python -m pytest -m next
+
 reconcile: local-setup ## Check pictures against records, here or where the environment leads: FIX=--fix mends.
 	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.reconcile $(FIX)
 
 test-unit: setup ## Run the tests that start nothing.
-	@$(BIN)/python -m pytest -m "not emulators and not e2e and not faults and not page"
+	@$(BIN)/python -m pytest -m "not emulators and not e2e and not faults and not page and not next"
 
 check: setup ## Lint, format, types, layers, sizes.
 	@$(BIN)/python -m ruff check .
@@ -80,7 +83,7 @@ lock: setup ## Compile the requirements anew from pyproject.toml.
 	@$(BIN)/python checks/lock.py
 
 clean: ## Remove what the other commands made.
-	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .local local/node_modules examples/client/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
+	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .local local/node_modules examples/*/node_modules examples/next/.next tests/page/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
 
 local-setup: $(VENV)/.python ## (part of run and demo)
 	@$(PYTHON) checks/install.py $(BIN)/python requirements-local.txt requirements-dev.txt
@@ -100,4 +103,4 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.PHONY: help run demo client bench test test-faults test-page reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage
+.PHONY: help run demo client bench test test-faults test-page test-next reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage

@@ -94,7 +94,7 @@ def test_behind_the_front_another_site_cannot_write_and_nobody_gets_a_cookie(sta
 def test_the_sign_in_page_gives_a_session_that_the_api_takes(stack: Stack) -> None:
     browser = requests.Session()
     page = browser.get(stack.front, timeout=10)
-    assert 'class="signed-out"' in page.text
+    assert 'id="signed-out"' in page.text
     assert (
         "script-src" in page.headers["Content-Security-Policy"]
         or "default-src 'self'" in page.headers["Content-Security-Policy"]
