@@ -129,6 +129,7 @@ async def test_a_replace_whose_acknowledgement_was_lost_is_my_success(
 
 
 async def test_pages_are_newest_first_and_one_users_own(records: Records, user: User) -> None:
+    user = User("pages-of-one@example.com")
     for number in range(1, 6):
         await records.create(make(user, number, text="x" * 100))
     await records.create(make(User("other@example.com"), 1, id=f"gen-{user.folder}"))
