@@ -20,7 +20,7 @@ demo: local-setup ## Make one picture: make demo IMAGE=photo.jpg PROMPT="a penci
 	@$(BIN)/python -m local.demo
 
 test: setup ## Run every test but those that kill things.
-	@$(BIN)/python -m pytest -m "not faults and not page and not next"
+	@$(BIN)/python -m pytest -m "not faults and not page and not next and not infra"
 
 test-faults: setup ## Kill hosts and take services away, at every point where something could be lost.
 	@$(BIN)/python -m pytest -m faults
@@ -41,11 +41,14 @@ test-page: setup ## Do in Chromium what a person does with the playground; SCREE
 test-next: setup ## Build the Next.js example, sign in through next-auth, generate through its rewrites.
 	@$(BIN)/python -m pytest -m next
 
+test-infra: setup ## What every deployment would create, a change of each property that must be noticed, deploy.sh.
+	@$(BIN)/python -m pytest -m infra
+
 reconcile: local-setup ## Check pictures against records, here or where the environment leads: FIX=--fix mends.
 	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.reconcile $(FIX)
 
 test-unit: setup ## Run the tests that start nothing.
-	@$(BIN)/python -m pytest -m "not emulators and not e2e and not faults and not page and not next"
+	@$(BIN)/python -m pytest -m "not emulators and not e2e and not faults and not page and not next and not infra"
 
 check: setup ## Lint, format, types, layers, sizes.
 	@$(BIN)/python -m ruff check .
@@ -103,4 +106,4 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.PHONY: help run demo client bench test test-faults test-page test-next reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage
+.PHONY: help run demo client bench test test-faults test-page test-next test-infra reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage

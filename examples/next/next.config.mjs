@@ -8,7 +8,8 @@ const routes = ["image", "upload", "usage", "generations", "generations/:path*",
 export default {
   rewrites: async () => routes.map((route) => ({ source: `/api/${route}`, destination: `${api}/api/${route}` })),
   // Longer than the API takes to answer (RESPONSE_BUDGET_SECONDS, 40): Next.js gives a rewrite up after 30 s by itself.
-  experimental: { proxyTimeout: 60_000, externalDir: true },
+  // A request may have 30 MB: of a body beyond 10 MB Next.js forwards only the beginning by itself.
+  experimental: { proxyTimeout: 60_000, proxyClientMaxBodySize: "32mb", externalDir: true },
   // The client lies beside this app here; in yours it is a copy in lib/, and these two lines go.
   turbopack: { root: path.join(import.meta.dirname, "..") },
   outputFileTracingRoot: path.join(import.meta.dirname, ".."),

@@ -5,6 +5,7 @@ The write goes beside the picture's, which matters more; where the database does
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from image_core.errors import StorageUnavailable
 from image_core.generated import Attempt
@@ -12,6 +13,9 @@ from image_core.store.record import Record
 from image_core.store.records import Records
 
 log = logging.getLogger("image_core.generation")
+
+SETTLE_SECONDS = 1.0
+"""How long the end waits for the bill: its own write has it all, and the caller's answer waits behind both."""
 
 
 class Bill:
@@ -35,7 +39,10 @@ class Bill:
 
         def billed(stored: Record) -> Record | None:
             # Another stem is another generation under the same key. One that is being deleted keeps its bill.
-            return stored.billed(made) if stored.blob_stem == self.record.blob_stem else None
+            new = stored.blob_stem == self.record.blob_stem and not set(map(str, made)) <= set(
+                map(str, stored.attempts)
+            )
+            return stored.billed(made) if new else None
 
         try:
             written = await self._records.change(self.record, billed)
@@ -47,7 +54,8 @@ class Bill:
             self.record = written
 
     async def settled(self) -> Record:
-        """The newest version, once nothing is being written any more."""
+        """The newest version, once the bill is written. One that takes too long is given up: the end meets it by its etag."""
         if self._writing is not None:
-            await self._writing
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._writing, SETTLE_SECONDS)
         return self.record

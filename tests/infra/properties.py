@@ -25,6 +25,7 @@ ROLES = {
     "4633458b-17de-408a-b874-0445c86b69e6": ("Key Vault Secrets User", r"Microsoft\.KeyVault/vaults/kv-[\w-]+"),
     "b86a8fe4-44ce-4948-aee5-eccb2c155cd7": ("Key Vault Secrets Officer", r"Microsoft\.KeyVault/vaults/kv-[\w-]+"),
 }
+OPERATORS_ROLE = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
 EXPECTED_ASSIGNMENTS = 6
 """Owner and queues of the host's storage, the two containers, metrics, secrets."""
 
@@ -68,8 +69,7 @@ def roles_are_the_least(predicted: Prediction) -> None:
         assert role in ROLES, f"a role that nobody needs: {role}"
         name, scopes = ROLES[role]
         assert re.search(scopes + "$", scope), f"{name} is given for {scope}"
-    product = [each for each in given if "principalId)" not in each["properties"]["principalId"]]
-    ours = [each for each in product if _role(each) != "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"]
+    ours = [each for each in given if _role(each) != OPERATORS_ROLE]
     assert len(ours) == EXPECTED_ASSIGNMENTS
     database = predicted.one(f"{COSMOS}/sqlRoleAssignments")["properties"]
     assert database["roleDefinitionId"].endswith("/sqlRoleDefinitions/00000000-0000-0000-0000-000000000002")
@@ -86,7 +86,7 @@ def every_principal_is_the_identity(predicted: Prediction) -> None:
     given = [*predicted.of("Microsoft.Authorization/roleAssignments"), *predicted.of(f"{COSMOS}/sqlRoleAssignments")]
     for assignment in given:
         principal = assignment["properties"]["principalId"]
-        if "b86a8fe4-44ce-4948-aee5-eccb2c155cd7" in assignment["properties"]["roleDefinitionId"]:
+        if OPERATORS_ROLE in assignment["properties"]["roleDefinitionId"]:
             continue
         assert re.fullmatch(
             r"\[reference\('[^']+/userAssignedIdentities/id-[\w-]+', '[\d-]+'\)\.principalId\]", principal

@@ -11,6 +11,7 @@ import pytest
 from tests.infra.predicted import ROOT
 from tests.infra.rig import PROVIDERS, SUBSCRIPTION, Open, Rule, Run, answers, deploy, deployment
 
+pytestmark = pytest.mark.infra
 GEMINI, NEXTAUTH, COOKIE = (
     "AIza-a-secret-key",
     "a secret of the front end, with 'quotes' and $signs",

@@ -45,7 +45,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def settings(stack: Stack, origin: str) -> dict[str, str]:
-    """What the front end is given: docs/nextjs.md has the same table."""
+    """What the front end is given: examples/next/README.md has the same table."""
     return {
         "IMAGE_API": f"http://127.0.0.1:{stack.configuration.ports['PORT']}",
         "NEXTAUTH_SECRET": stack.configuration.environment["NEXTAUTH_SECRET"],
@@ -87,6 +87,21 @@ def test_a_generation_through_the_rewrite(app: str, session: requests.Session) -
     assert session.get(f"{app}/api/usage", timeout=30).json()["today"]["images"] >= 1
     assert session.delete(f"{app}/api/generations/{made.json()['id']}", timeout=30).status_code == 204
     assert session.get(f"{app}/api/generations", timeout=30).json()["items"] == []
+
+
+def test_a_large_request_passes_the_rewrite(app: str, session: requests.Session) -> None:
+    """14 MB: more than Next.js forwards of a body by itself."""
+    noise = b"".join(comment(os.urandom(65_000).replace(b"\xff", b"\x00")) for _ in range(170))
+    jpeg = b"\xff\xd8" + noise + COFFEE.read_bytes()[2:]
+    image = "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+    assert len(image) > 14_000_000
+    made = session.post(f"{app}/api/image", json={"images": [image], "prompt": "snow"}, timeout=60)
+    assert made.status_code == 200, made.text[:300]
+
+
+def comment(data: bytes) -> bytes:
+    """A JPEG segment that says nothing."""
+    return b"\xff\xfe" + (len(data) + 2).to_bytes(2, "big") + data
 
 
 def test_another_sites_page_is_refused(app: str, session: requests.Session) -> None:
