@@ -1,7 +1,9 @@
 """`GET /api/usage`: what the caller has spent, and what is left."""
 
+from typing import Any
+
 from image_core.api.http import Request, Response, json_response
-from image_core.generation.spend import Spending, to_wire
+from image_core.generation.spend import Report, Spending, Sum
 from image_core.user import User
 
 
@@ -11,3 +13,34 @@ class UsageResource:
 
     async def get(self, request: Request, user: User) -> Response:  # noqa: ARG002 - a handler's signature
         return json_response(200, to_wire(await self._spending.report(user)))
+
+
+def to_wire(report: Report) -> dict[str, Any]:
+    """The body of `GET /api/usage`."""
+
+    def numbers(summed: Sum) -> dict[str, Any]:
+        return {
+            "images": summed.images,
+            "calls": summed.calls,
+            "costUsd": summed.usd,
+            "unpricedCalls": summed.unpriced,
+        }
+
+    def span(since: str, summed: Sum) -> dict[str, Any]:
+        models = [{"model": model, **numbers(summed.models[model])} for model in sorted(summed.models)]
+        return {"since": f"{since}T00:00:00.000Z", **numbers(summed), "byModel": models}
+
+    budget = None
+    if report.daily_usd is not None:
+        budget = {
+            "dailyUsd": report.daily_usd,
+            "runningUsd": report.running_usd,
+            "remainingUsd": report.remaining_usd,
+            "resetsAt": report.resets_at,
+        }
+    return {
+        "currency": "USD",
+        "today": span(report.day, report.today),
+        "month": span(report.month, report.this_month),
+        "budget": budget,
+    }

@@ -4,7 +4,7 @@ Requests of one process see one another before their records exist, in the order
 processes do not. So a limit is passed by at most what the other processes let in within the same moment.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,12 +36,14 @@ class Limits:
         self._waiting: list[Place] = []
 
     @asynccontextmanager
-    async def admitted(self, user: User, options: Options) -> AsyncIterator[Place]:
+    async def admitted(self, user: User, options: Options, record_id: str | None) -> AsyncIterator[Place]:
         """A place for one generation, held until its record exists: whoever makes it writes the record's id there.
+
+        Requests with one `record_id`, that of their key, are one generation: it does not stand in its own way.
 
         Raises TooManyGenerations, BudgetExceeded, StorageUnavailable.
         """
-        mine, before = Place(user.id, self._spending.expected(options)), tuple(self._waiting)
+        mine, before = Place(user.id, self._spending.expected(options), record_id), tuple(self._waiting)
         self._waiting.append(mine)
         try:
             await self._check(user, mine, before)
@@ -52,20 +54,18 @@ class Limits:
     async def _check(self, user: User, mine: Place, before: tuple[Place, ...]) -> None:
         daily = self._settings.daily_budget_usd_per_user
         spent = await (self._spending.running(user) if daily is None else self._spending.of_user(user))
-        ahead = [place for place in before if place.user_id == user.id and place.record_id not in spent.known]
-        running = len(spent.running) + len(ahead)
-        if running >= self._settings.max_concurrent_per_user:
-            raise TooManyGenerations(f"{running} of yours are running; wait until one is finished", retry_after=10)
+        ahead = _ahead(spent, [place for place in before if place.user_id == user.id], mine)
+        if len(ahead) >= self._settings.max_concurrent_per_user:
+            raise TooManyGenerations(f"{len(ahead)} of yours are running; wait until one is finished", retry_after=10)
         if daily is not None:
             self._compare("Your", daily, spent, ahead, mine)
         everybodys = self._settings.daily_budget_usd
         if everybodys is not None:
             all_spent = await self._spending.of_everybody()
-            ahead = [place for place in before if place.record_id not in all_spent.known]
-            self._compare("The service's", everybodys, all_spent, ahead, mine)
+            self._compare("The service's", everybodys, all_spent, _ahead(all_spent, before, mine), mine)
 
-    def _compare(self, whose: str, daily: float, spent: Spent, ahead: list[Place], mine: Place) -> None:
-        running = round(spent.running_usd + sum(place.usd for place in ahead), 6)
+    def _compare(self, whose: str, daily: float, spent: Spent, ahead: Mapping[str, float], mine: Place) -> None:
+        running = round(sum(ahead.values()), 6)
         if round(spent.usd + running + mine.usd, 6) <= daily:
             return
         midnight = self._spending.midnight()
@@ -82,3 +82,9 @@ class Limits:
 
     def _seconds_until(self, moment: datetime) -> int:
         return max(1, round((moment - self._clock.now()).total_seconds()))
+
+
+def _ahead(spent: Spent, before: Iterable[Place], mine: Place) -> dict[str, float]:
+    """What runs or is about to, by record, at its expected price: without `mine`, which another request may have begun."""
+    waiting = {place.record_id or f"waiting {number}": place.usd for number, place in enumerate(before)}
+    return {name: usd for name, usd in {**waiting, **spent.running}.items() if name != mine.record_id}

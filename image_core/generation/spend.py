@@ -7,7 +7,6 @@ is added for a user, so that nobody's numbers wait for it.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from image_core.clock import Clock, iso
 from image_core.generated import Options
@@ -25,12 +24,10 @@ NEVER = "9999"
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """US dollars of one day, as budgets count them, and what runs: the ids of records, and what those are expected to cost."""
+    """US dollars of one day, as budgets count them, and what runs: by record, what it is expected to cost."""
 
     usd: float
     running: Mapping[str, float]
-    known: frozenset[str]
-    """The ids of every record that was looked at: what waits under one of them is no longer waiting."""
 
     @property
     def running_usd(self) -> float:
@@ -92,7 +89,7 @@ class Spending:
     async def running(self, user: User) -> Spent:
         """What runs for a user, without the money that was spent: one query."""
         found = await self._records.under_way(user, iso(self._clock.now()), NEVER)
-        return Spent(0.0, self._prices(found), frozenset(record.id for record in found))
+        return Spent(0.0, self._prices(found))
 
     async def of_user(self, user: User) -> Spent:
         """One user's day: the ledger's sum (a point read), and what began since and is not in it (a query)."""
@@ -106,14 +103,14 @@ class Spending:
         late = [entry for entry in _billed(found) if entry.id not in counted and entry.time >= oldest]
         usd = round((0.0 if known is None else known.usd) + sum(entry.budget_usd for entry in late), 6)
         running = self._prices([record for record in found if self._runs(record, now)])
-        return Spent(usd, running, frozenset(record.id for record in found))
+        return Spent(usd, running)
 
     async def of_everybody(self) -> Spent:
         """Everybody's day: the ledger's sums (one partition), and what runs. What ended in the last seconds is not in it."""
         now = iso(self._clock.now())
         usd = await self._ledger.day_of_everybody(now[:10])
         found = await self._records.under_way_of_everybody(now)
-        return Spent(usd, self._prices(found), frozenset(record.id for record in found))
+        return Spent(usd, self._prices(found))
 
     async def report(self, user: User) -> Report:
         """What `GET /api/usage` says: every entry of the month, and what is not in the ledger yet."""
@@ -152,34 +149,3 @@ class Spending:
 
 def _billed(found: Iterable[Record]) -> list[Entry]:
     return [entry for record in found for entry in entries(record)]
-
-
-def to_wire(report: Report) -> dict[str, Any]:
-    """The body of `GET /api/usage`."""
-
-    def numbers(summed: Sum) -> dict[str, Any]:
-        return {
-            "images": summed.images,
-            "calls": summed.calls,
-            "costUsd": summed.usd,
-            "unpricedCalls": summed.unpriced,
-        }
-
-    def span(since: str, summed: Sum) -> dict[str, Any]:
-        models = [{"model": model, **numbers(summed.models[model])} for model in sorted(summed.models)]
-        return {"since": f"{since}T00:00:00.000Z", **numbers(summed), "byModel": models}
-
-    budget = None
-    if report.daily_usd is not None:
-        budget = {
-            "dailyUsd": report.daily_usd,
-            "runningUsd": report.running_usd,
-            "remainingUsd": report.remaining_usd,
-            "resetsAt": report.resets_at,
-        }
-    return {
-        "currency": "USD",
-        "today": span(report.day, report.today),
-        "month": span(report.month, report.this_month),
-        "budget": budget,
-    }

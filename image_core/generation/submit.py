@@ -106,7 +106,7 @@ class Submission:
                 repeated = await self._repeat(stored, request_hash, queued=queued)
                 if repeated is not None:
                     return await self._awaited(repeated, deadline.remaining())
-        async with self._limits.admitted(user, request.options) as place:
+        async with self._limits.admitted(user, request.options, order_id) as place:
             with self._inflight.claim() as claim:
                 claim.add(sent.body_bytes)
                 submitted = await self._begin(user, request, order_id, request_hash, sent, queued=queued)
@@ -172,9 +172,8 @@ class Submission:
                 return Submitted(Outcome(stored), replayed=stored.status == "succeeded")
             try:
                 # It is paid for once more: the limits are for it, too.
-                async with self._limits.admitted(stored.user, stored.options) as place:
+                async with self._limits.admitted(stored.user, stored.options, stored.id):
                     record = await self._runner.reopen(stored, queued=queued)
-                    place.record_id = record.id
             except Changed as changed:  # of several at once one runs it, the others wait
                 if changed.stored is None:
                     return None

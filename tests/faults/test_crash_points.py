@@ -93,7 +93,8 @@ async def test_killed_after_the_picture_is_stored_pays_once(faults: Rig) -> None
     await faults.finished()
     body = await one_picture_and_the_client_gets_it(faults, calls=1)
     assert body["warnings"][0].startswith("recovered")
-    assert (body["text"], body["usage"]) == (None, None)
+    assert body["text"] is None
+    assert body["usage"] is None or body["usage"]["costUsd"] == faults.product.standin.billed_usd
 
 
 async def test_killed_during_the_finish_pays_once(faults: Rig) -> None:

@@ -146,6 +146,16 @@ async def test_so_many_at_once_and_no_more(product: Harness) -> None:
     assert {each.json["code"] for each in answers if each.status == 429} == {"too_many_generations"}
 
 
+async def test_requests_with_one_key_are_one_generation_for_every_limit(product: Harness) -> None:
+    product.standin.latency = 1
+    settings = {"MAX_CONCURRENT_PER_USER": "1", "DAILY_BUDGET_USD_PER_USER": "0.15", "DAILY_BUDGET_USD": "0.15"}
+    async with product.another(**settings) as limited, product.another(**settings) as second:
+        key = {"Idempotency-Key": "many"}
+        answers = await asyncio.gather(*(each.generate(headers=key) for each in (limited, second) * 6))
+    assert statuses(answers) == {200: 12}
+    assert len(product.standin.calls) == 1
+
+
 async def test_everybodys_budget_is_everybodys(product: Harness) -> None:
     async with (
         product.another(DAILY_BUDGET_USD=str(2 * PICTURE * ROOM)) as one,
