@@ -20,6 +20,9 @@ FILES = {
 }
 OPTIONS = [
     *("--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--upgrade"),
+    # pip takes a requirement with an extra for pinned only where the pin has the extra, too: without it the lock breaks on the
+    # day that a newer release of such a package appears.
+    "--no-strip-extras",
     *("--no-emit-index-url", "--no-emit-find-links", "--no-annotate", "--custom-compile-command", "make lock"),
 ]
 
