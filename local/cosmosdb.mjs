@@ -3,10 +3,53 @@
 //   node cosmosdb.mjs PORT
 //
 // It ends when its standard input does, so that nothing of it outlives the program that started it.
+import { AsyncLocalStorage } from "node:async_hooks";
+import { createRequire } from "node:module";
 import cosmos from "@vercel/cosmosdb-server";
 
 const MAX_ITEM_BYTES = 2 * 1024 * 1024;
 const ITEM = /^\/dbs\/[^/]+\/colls\/[^/]+\/docs\/[^/]+\/?$/;
+
+const require = createRequire(import.meta.url);
+/** The partition key of the request that is being answered, as its header has it: JSON. */
+const asked = new AsyncLocalStorage();
+
+// The service looks into the partition that a query names in its header; the emulator goes through every item of the container.
+const Items = require("@vercel/cosmosdb-server/lib/account/items.js").default;
+const { _set: put, delete: remove, query } = Items.prototype;
+const partitions = new WeakMap();
+
+function partitionOf(items, key) {
+  if (!partitions.has(items)) partitions.set(items, new Map());
+  const found = partitions.get(items);
+  if (!found.has(key)) found.set(key, new Map());
+  return found.get(key);
+}
+
+Items.prototype._set = function (data) {
+  const written = put.call(this, data);
+  partitionOf(this, this._getPartition(written)).set(written._rid, this._data.get(written._rid));
+  return written;
+};
+Items.prototype.delete = function (id, partition) {
+  const found = this._item("/id", id, partition).read();
+  remove.call(this, id, partition);
+  partitionOf(this, this._getPartition(found)).delete(found._rid);
+};
+Items.prototype.query = function (params, options) {
+  const [key] = JSON.parse(asked.getStore() ?? "[]");
+  if (key === undefined) return query.call(this, params, options);
+  return query.call(Object.create(this, { _data: { value: partitionOf(this, key) } }), params, options);
+};
+
+// It parses each query anew, which takes longer than answering it.
+const language = require("@zeit/cosmosdb-query");
+const parse = language.default;
+const parsed = new Map();
+language.default = (text) => {
+  if (!parsed.has(text)) parsed.set(text, parse(text));
+  return parsed.get(text);
+};
 
 const port = Number(process.argv[2]);
 const server = cosmos.createHttpServer({ keepAlive: true });
@@ -43,7 +86,7 @@ server.on("request", (request, response) => {
     }
     return end(body);
   };
-  emulator(request, response);
+  asked.run(request.headers["x-ms-documentdb-partitionkey"], () => emulator(request, response));
 });
 
 server.on("error", (error) => {

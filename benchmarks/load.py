@@ -1,0 +1,62 @@
+"""Requests, one after another or many at once, and what became of them."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
+from statistics import median
+
+import aiohttp
+
+OK = 200
+
+
+@dataclass(slots=True)
+class Outcome:
+    """`seconds` of each request that was answered with 200, `others` by status, and the time for all."""
+
+    seconds: list[float] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    total: float = 0.0
+
+    @property
+    def p50_ms(self) -> float:
+        return median(self.seconds) * 1000
+
+    @property
+    def per_second(self) -> float:
+        return len(self.seconds) / self.total
+
+
+async def send(url: str, body: bytes, cookies: Sequence[str], count: int, at_once: int) -> Outcome:
+    """`count` requests, `at_once` of them under way; each user takes the next."""
+    outcome, users = Outcome(), cycle(cookies)
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=180), auto_decompress=False
+    ) as http:
+        numbers = iter(range(count))
+        began = time.perf_counter()
+        await asyncio.gather(*(_worker(http, url, body, users, numbers, outcome) for _ in range(at_once)))
+        outcome.total = time.perf_counter() - began
+    return outcome
+
+
+async def _worker(
+    http: aiohttp.ClientSession, url: str, body: bytes, users: Iterator[str], numbers: Iterator[int], outcome: Outcome
+) -> None:
+    for _ in numbers:
+        headers = {"Content-Type": "application/json", "Cookie": next(users)}
+        began = time.perf_counter()
+        try:
+            async with http.post(url, data=body, headers=headers) as answer:
+                async for _part in answer.content.iter_any():
+                    pass
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            outcome.others[type(error).__name__] += 1
+            continue
+        if answer.status == OK:
+            outcome.seconds.append(time.perf_counter() - began)
+        else:
+            outcome.others[str(answer.status)] += 1

@@ -1,0 +1,50 @@
+"""The stand-in of the benchmarks: every call is answered after a fixed latency with one picture, at the least cost.
+
+`python -m benchmarks.model --port 0 --latency 5`. `POST /latency` sets it anew; `GET /picture.png` is an input by address.
+"""
+
+import argparse
+import asyncio
+
+from aiohttp import web
+
+from benchmarks.pictures import INPUT_BYTES, OUTPUT_BYTES, noise, reply
+from local.lifetime import until_told_to_stop
+
+MAX_BODY_BYTES = 120_000_000
+
+
+async def main(port: int, latency: float) -> None:
+    answer, picture = reply(noise(OUTPUT_BYTES, seed=3)), noise(INPUT_BYTES)
+    waits = {"seconds": latency}
+
+    async def generate(request: web.Request) -> web.Response:
+        async for _ in request.content.iter_any():
+            pass  # what is asked changes nothing: it is read, and not kept
+        await asyncio.sleep(waits["seconds"])
+        return web.Response(body=answer, content_type="application/json")
+
+    async def set_latency(request: web.Request) -> web.Response:
+        waits["seconds"] = float(await request.text())
+        return web.Response()
+
+    async def shown(_: web.Request) -> web.Response:
+        return web.Response(body=picture, content_type="image/png")
+
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.router.add_post("/v1beta/models/{call}", generate)
+    app.router.add_post("/latency", set_latency)
+    app.router.add_get("/picture.png", shown)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
+    await until_told_to_stop()
+    await runner.cleanup()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="The model of the benchmarks.")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--latency", type=float, default=0.0)
+    arguments = parser.parse_args()
+    asyncio.run(main(arguments.port, arguments.latency))
