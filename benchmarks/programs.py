@@ -62,12 +62,17 @@ def services(latency: float = 0.0, settings: Mapping[str, str] | None = None) ->
         yield Services(configuration, f"http://127.0.0.1:{ports['GEMINI_PORT']}")
 
 
+ELSEWHERE = {f"AzureWebJobs.{name}.Disabled": "true" for name in ("ledger", "recovery", "resume", "poison")}
+"""In Azure these functions run on instances of their own: an instance that answers HTTP does nothing of them (Flex
+Consumption, per-function scaling)."""
+
+
 @contextlib.contextmanager
 def product(around: Services, settings: Mapping[str, str] | None = None) -> Iterator[Subject]:
-    """Our Functions host with the product in it, its parts loaded."""
+    """Our Functions host with the product in it, as an instance of the HTTP functions, its parts loaded."""
     port = around.configuration.ports["PORT"]
     command = [sys.executable, "-m", "local.functions_host", "--port", str(port), "--root", str(config.ROOT)]
-    with _served("product", command, port, {**around.configuration.environment, **(settings or {})}) as subject:
+    with _served("product", command, port, {**around.configuration.environment, **ELSEWHERE, **(settings or {})}) as subject:
         requests.get(f"{subject.url}/api/health?deep=1", timeout=30)
         yield subject
 

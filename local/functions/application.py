@@ -72,8 +72,13 @@ def load(root: Path) -> Application:
     apps = [value for value in vars(module).values() if isinstance(value, func.FunctionApp)]
     if len(apps) != 1:
         raise CannotServe(f"function_app.py must have one FunctionApp at its top level, not {len(apps)}")
-    functions = tuple(map(_function, apps[0].get_functions()))
+    functions = tuple(function for function in map(_function, apps[0].get_functions()) if not _disabled(function.name))
     return Application(root, functions, host, getattr(module, "product", None))
+
+
+def _disabled(name: str) -> bool:
+    """Whether the app setting `AzureWebJobs.<name>.Disabled` says so (learn.microsoft.com/azure/azure-functions/disable-function)."""
+    return os.environ.get(f"AzureWebJobs.{name}.Disabled", "").lower() in {"true", "1"}
 
 
 def _json(path: Path) -> dict[str, Any]:
