@@ -4,6 +4,7 @@ import asyncio
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -29,9 +30,8 @@ class Sample:
 
 
 def sample(pid: int) -> Sample:
-    return Sample(
-        resident_bytes(pid), len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{pid}/task"))
-    )
+    files, threads = (sum(1 for _ in Path(f"/proc/{pid}/{name}").iterdir()) for name in ("fd", "task"))
+    return Sample(resident_bytes(pid), files, threads)
 
 
 class Peak:
@@ -42,7 +42,7 @@ class Peak:
         self.before = self.most = 0
         self._looking: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> "Peak":
+    async def __aenter__(self) -> Self:
         self.before = self.most = resident_bytes(self._pid)
         self._looking = asyncio.create_task(self._look())
         return self

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import requests
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
@@ -103,7 +102,7 @@ def floor(around: Services) -> Iterator[Subject]:
 
 @contextlib.contextmanager
 def _served(name: str, command: list[str], port: int, environment: Mapping[str, str]) -> Iterator[Subject]:
-    log: Path = LOGS / f"{name}.log"
+    log = LOGS / f"{name}.log"
     with running(command, log=log, environment=environment) as process:
         wait_for_port(port, process, name, log)
         yield Subject(name, f"http://127.0.0.1:{port}", process.pid)

@@ -1,12 +1,12 @@
 """From records and errors to responses: the wire's words for how a generation stands."""
 
-import asyncio
 import base64
 from typing import Any
 
 from image_core.api.http import Response, json_response
 from image_core.errors import ImageError, MethodNotAllowed
 from image_core.generation.submit import status_of
+from image_core.offload import offloaded
 from image_core.picture import Picture
 from image_core.store.record import Record
 
@@ -15,9 +15,6 @@ POLL_SECONDS = 5
 
 LONG_FIELDS = {"text", "attempts", "inputs"}
 """What a page of the history leaves out."""
-
-LARGE_BYTES = 200_000
-"""From here on base64 takes longer than a turn of the event loop may."""
 
 
 def error_response(error: ImageError) -> Response:
@@ -68,8 +65,7 @@ async def succeeded(record: Record, picture: Picture | None, headers: dict[str, 
     def joined() -> bytes:
         return b"".join((prefix, base64.b64encode(picture.data), b'",', rest.body[1:]))
 
-    large = len(picture.data) > LARGE_BYTES
-    return Response(200, await asyncio.to_thread(joined) if large else joined(), rest.headers)
+    return Response(200, await offloaded(len(picture.data), joined), rest.headers)
 
 
 def accepted(record: Record, expected_seconds: int, headers: dict[str, str]) -> Response:

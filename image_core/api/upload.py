@@ -45,8 +45,7 @@ class UploadResource:
         """Check the file as an input is checked, store it, and answer with its address."""
         if len(request.body) > self._settings.max_request_bytes:
             raise RequestTooLarge(f"The limit is {self._settings.max_request_bytes} bytes")
-        with self._inflight.claim() as claim:
-            claim.add(len(request.body))
+        async with self._inflight.entered(len(request.body)) as claim:
             name, data = await asyncio.to_thread(_file, request)
             picture = await self._loader.load_upload(data, claim)
             stored = f"{milliseconds(self._clock.now())}-{self._token(16)}-{safe_name(name, picture)}"

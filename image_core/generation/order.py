@@ -1,12 +1,13 @@
 """What a generation is begun and run with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from image_core.clock import Deadline
 from image_core.generated import Attempt, Generated, Options
 from image_core.inflight import Claim
+from image_core.model.hold import Hold
 from image_core.picture import Picture
 from image_core.trace import Trace
 
@@ -16,7 +17,7 @@ class Model(Protocol):
 
     async def generate(
         self,
-        pictures: Sequence[Picture],
+        hold: Hold,
         prompt: str,
         options: Options,
         deadline: Deadline,
@@ -24,13 +25,44 @@ class Model(Protocol):
     ) -> Generated: ...
 
 
-@dataclass(frozen=True, slots=True)
 class Held:
-    """Inputs in memory, the claim on the process's bytes that is released with them, and what was measured so far."""
+    """The inputs of a generation and room for its picture (`model.hold.Hold`), and what was measured so far.
 
-    pictures: tuple[Picture, ...]
-    claim: Claim
-    trace: Trace
+    `claim` is on the bytes of this process, `size` those of the inputs. `read` gets the inputs from their private copies: for a first attempt where
+    `pictures` are not in memory, and for any that comes after the pictures were sent.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        trace: Trace,
+        size: int,
+        read: Callable[[], Awaitable[tuple[Picture, ...]]],
+        pictures: tuple[Picture, ...] | None = None,
+    ) -> None:
+        self.trace = trace
+        self.size = size
+        self._claim = claim
+        self._read = read
+        self._pictures = pictures
+
+    async def pictures(self) -> tuple[Picture, ...]:
+        if self._pictures is None:
+            self._claim.release()
+            self._claim.take(self.size)
+            self._pictures = await self._read()
+        return self._pictures
+
+    def sent(self) -> None:
+        self.release()
+
+    async def receiving(self, count: int, seconds: float) -> None:
+        await self._claim.receive(count, seconds)
+
+    def release(self) -> None:
+        """Nothing is needed any more of what is held; safe to repeat."""
+        self._pictures = None
+        self._claim.release()
 
 
 @dataclass(frozen=True, slots=True)

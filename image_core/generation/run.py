@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from image_core import sniff
 from image_core.clock import Clock, iso, milliseconds
@@ -127,18 +128,20 @@ class Runner:
         if record.attempt_count > 1 + self._settings.max_recoveries:
             return Outcome(await self._endings.fail(record, Interrupted(), self._last_writes()))
         claim, trace = self._inflight.claim(), Trace(self._clock, record.trace_parent)
+        size = sum(copy.size for copy in record.inputs)
+        held = Held(claim, trace, size, partial(self._copies.read_all, record.user, record.inputs))
         try:
-            claim.add(sum(copy.size for copy in record.inputs))
             with trace.step("inputs"):
-                pictures = await self._copies.read_all(record.user, record.inputs)
+                await claim.enter(size)
+                await held.pictures()
         except (Busy, StorageUnavailable):
-            claim.release()
+            held.release()
             await self.release(record)  # nothing was paid for: let whoever is next try at once
             raise
         except Internal as error:
-            claim.release()
+            held.release()
             return Outcome(await self._endings.fail(record, error, self._last_writes()))
-        return await self.run(record, Held(pictures, claim, trace))
+        return await self.run(record, held)
 
     async def run(self, record: Record, held: Held) -> Outcome:
         """From the inputs to the end, under a lease that this process has just taken.
@@ -147,13 +150,14 @@ class Runner:
         """
         self._held[record.id] = record
         bill = Bill(self._records, record)
-        held.trace.bytes_in = sum(len(picture.data) for picture in held.pictures)
+        held.trace.bytes_in = held.size
         try:
             outcome = await self._run(record, held, bill)
         except ImageError as error:
             self._tell(record, held.trace, bill, error.code)
             raise
         finally:
+            held.release()
             del self._held[record.id]
         self._tell(outcome.record, held.trace, bill, (outcome.record.error or {}).get("code", "ok"))
         return outcome
@@ -164,17 +168,13 @@ class Runner:
         deadline = self._clock.deadline(self._settings.generation_deadline_seconds)
         try:
             with trace.step("model"):
-                generated = await self._model.generate(
-                    held.pictures, record.prompt, record.options, deadline, bill.note
-                )
+                generated = await self._model.generate(held, record.prompt, record.options, deadline, bill.note)
         except ImageError as error:
             return Outcome(await self._endings.fail(await bill.settled(), error, lease.remaining()))
         except Exception as error:  # noqa: BLE001 - the edge of a generation: a bug must not leave it running for ever
             log.error("generation %s broke: %s", record.id, where(error))  # noqa: TRY400 - its message may hold what was sent
             broken = Internal(type(error).__name__)
             return Outcome(await self._endings.fail(await bill.settled(), broken, lease.remaining()))
-        finally:
-            held.claim.release()
         trace.bytes_out = len(generated.picture.data)
         with trace.step("picture"):
             stored = await self._endings.store(record, generated.picture, lease.remaining())

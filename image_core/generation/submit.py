@@ -1,7 +1,7 @@
 """From a request to a generation: the one it repeats, or a new one that runs or is queued."""
 
-import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from image_core.clock import Clock, iso
@@ -22,6 +22,7 @@ from image_core.generation.run import Runner
 from image_core.generation.running import Running
 from image_core.inflight import InflightBytes
 from image_core.inputs.load import Loader
+from image_core.offload import offloaded
 from image_core.schemas import GenerateRequest
 from image_core.settings import Settings
 from image_core.store.inputs import InputCopies
@@ -44,14 +45,6 @@ class Submitted:
     outcome: Outcome
     replayed: bool = False
     queued: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What came with a request beside what it asks for."""
-
-    body_bytes: int
-    trace_parent: str | None = None
 
 
 class Submission:
@@ -89,31 +82,36 @@ class Submission:
         if self._settings.gemini_api_key is None:
             raise GeminiKeyMissing
 
-    async def submit(
-        self, user: User, request: GenerateRequest, key: str | None, sent: Sent, *, queued: bool, seconds: float
+    async def begin(
+        self,
+        user: User,
+        request: GenerateRequest,
+        key: str | None,
+        *,
+        queued: bool,
+        trace_parent: str | None = None,
     ) -> Submitted:
-        """Repeat the request's generation, or begin one; then wait for it, at most `seconds`.
+        """Repeat the request's generation, or begin one; neither is waited for.
 
         Raises IdempotencyMismatch, TooManyGenerations, BudgetExceeded, Busy, InputError, StorageUnavailable; Gone where it
         was deleted.
         """
-        deadline = self._clock.deadline(seconds)
-        request_hash = await asyncio.to_thread(fingerprint, request)
+        size = sum(map(len, request.images))
+        request_hash = await offloaded(size, partial(fingerprint, request))
         order_id = None if key is None else record_id(user, key)
         if order_id is not None:
             stored = await self._records.read(user, order_id)
             if stored is not None:
                 repeated = await self._repeat(stored, request_hash, queued=queued)
                 if repeated is not None:
-                    return await self._awaited(repeated, deadline.remaining())
+                    return repeated
         async with self._limits.admitted(user, request.options, order_id) as place:
-            with self._inflight.claim() as claim:
-                claim.add(sent.body_bytes)
-                submitted = await self._begin(user, request, order_id, request_hash, sent, queued=queued)
+            submitted = await self._begin(user, request, order_id, request_hash, trace_parent, queued=queued)
             place.record_id = submitted.outcome.record.id
-        return await self._awaited(submitted, deadline.remaining())
+        return submitted
 
-    async def _awaited(self, submitted: Submitted, seconds: float) -> Submitted:
+    async def ended(self, submitted: Submitted, seconds: float) -> Submitted:
+        """Wait for what was begun, at most `seconds`. Raises StorageUnavailable; Gone where it was deleted."""
         if submitted.outcome.finished or submitted.queued:
             return submitted
         record = submitted.outcome.record
@@ -129,19 +127,19 @@ class Submission:
         request: GenerateRequest,
         order_id: str | None,
         request_hash: str,
-        sent: Sent,
+        trace_parent: str | None,
         *,
         queued: bool,
     ) -> Submitted:
-        held, trace = self._inflight.claim(), Trace(self._clock, sent.trace_parent)
+        claim, trace = self._inflight.claim(), Trace(self._clock, trace_parent)
         try:
             with trace.step("inputs"):
-                inputs = await self._loader.load_all(request.images, user, held)
+                inputs = await self._loader.load_all(request.images, user, claim)
             pictures = tuple(loaded.picture for loaded in inputs)
             with trace.step("copies"):
                 copies = await self._copies.put_all(user, pictures)
             addresses = tuple(loaded.address for loaded in inputs)
-            order = Order(order_id, request.prompt, request.options, addresses, request_hash, sent.trace_parent)
+            order = Order(order_id, request.prompt, request.options, addresses, request_hash, trace_parent)
             while True:
                 try:
                     with trace.step("record"):
@@ -150,15 +148,17 @@ class Submission:
                 except AlreadyThere as there:  # the same key, at the same moment
                     repeated = await self._repeat(there.stored, request_hash, queued=queued)
                     if repeated is not None:
-                        held.release()
+                        claim.release()
                         return repeated
         except BaseException:
-            held.release()
+            claim.release()
             raise
         if queued:
-            held.release()
+            claim.release()
             return Submitted(Outcome(record), queued=True)
-        self._running.start(record, self._runner.run(record, Held(pictures, held, trace)))
+        size = sum(copy.size for copy in copies)
+        held = Held(claim, trace, size, partial(self._copies.read_all, user, copies), pictures)
+        self._running.start(record, self._runner.run(record, held))
         return Submitted(Outcome(record))
 
     async def _repeat(self, stored: Record, request_hash: str, *, queued: bool) -> Submitted | None:

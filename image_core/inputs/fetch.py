@@ -108,14 +108,17 @@ class Fetcher:
             raise self._too_large()
         decode = _decoder(answer.headers.get("Content-Encoding", ""))
         parts: list[bytes] = []
-        size = 0
+        size, held = 0, answer.content_length or 0
+        await claim.enter(held)
         async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
             for part in decode(chunk, self._max_bytes + 1 - size):
                 size += len(part)
                 if size > self._max_bytes:
                     raise self._too_large()
-                claim.add(len(part))
+                claim.add(max(0, size - held))
+                held = max(held, size)
                 parts.append(part)
+        claim.give_back(held - size)
         return b"".join(parts)
 
     def _too_large(self) -> Fault:

@@ -15,6 +15,7 @@ from image_core.inputs.fault import Fault
 from image_core.inputs.fetch import Fetcher
 from image_core.inputs.own import BlobReader, OwnAddresses, OwnBlob, own_blob
 from image_core.inputs.parse import Inline, parse
+from image_core.offload import offloaded
 from image_core.picture import Picture
 from image_core.settings import Settings
 from image_core.user import User
@@ -85,7 +86,7 @@ class Loader:
         if isinstance(source, Inline):
             expected = int(len(source.payload) / BASE64_PER_BYTE) if source.base64 else len(source.payload)
             claim.add(expected)
-            data = await asyncio.to_thread(source.decode)
+            data = await offloaded(len(source.payload), source.decode)
             return LoadedInput(await self._prepare(data, claim, held=expected), None)
         own = own_blob(source.url, user, self._own)
         if own is not None:
@@ -111,7 +112,7 @@ class Loader:
         if len(data) > self._settings.max_image_bytes:
             raise self._too_large()
         async with self._decoding:
-            picture = await asyncio.to_thread(as_it_is, data, self._settings.max_image_pixels)
+            picture = await offloaded(len(data), partial(as_it_is, data, self._settings.max_image_pixels))
             if picture is None:
                 picture = await converted_apart(
                     data, self._settings.max_image_pixels, self._settings.max_decoded_pixels

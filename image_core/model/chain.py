@@ -15,7 +15,7 @@ import asyncio
 import logging
 import math
 import random as stdlib_random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,6 +24,7 @@ from http import HTTPStatus
 from image_core.clock import Clock, Deadline, iso
 from image_core.errors import (
     DeadlineExceeded,
+    ImageError,
     InvalidRequest,
     ModelAuthFailed,
     ModelError,
@@ -35,6 +36,7 @@ from image_core.errors import (
 )
 from image_core.generated import Attempt, Generated, Options, Usage
 from image_core.model.gemini import CallFailed, Gemini
+from image_core.model.hold import Hold
 from image_core.model.reply import Reply
 from image_core.picture import Picture
 from image_core.prices import largest_size
@@ -124,7 +126,7 @@ class ModelChain:
 
     async def generate(
         self,
-        pictures: Sequence[Picture],
+        hold: Hold,
         prompt: str,
         options: Options,
         deadline: Deadline,
@@ -132,6 +134,7 @@ class ModelChain:
     ) -> Generated:
         """The best answer that the deadline allows. Raises ModelError with every attempt that was made.
 
+        Where the inputs cannot be read again for another attempt, the error is that of the attempt before.
         `noted` is called with each attempt at the moment it has ended.
         """
         run = _Run(noted)
@@ -141,7 +144,7 @@ class ModelChain:
                 run.warnings += [turn.warning] if turn.warning else []
                 continue
             call = partial(
-                self._gemini.generate, model, pictures, prompt, aspect_ratio=options.aspect_ratio, image_size=turn.size
+                self._gemini.generate, model, hold, prompt, aspect_ratio=options.aspect_ratio, image_size=turn.size
             )
             for attempt in range(ATTEMPTS):
                 if deadline.remaining() < LEAST_SECONDS:
@@ -152,6 +155,11 @@ class ModelChain:
                 except TimeoutError:
                     self._note(run, model, "deadline_exceeded", began)
                     raise run.ended(DeadlineExceeded("The model did not answer in time")) from None
+                except ImageError as error:
+                    if not run.attempts:
+                        raise
+                    log.warning("the inputs could not be read again: %s", error.code)
+                    raise run.ended(run.last) from error
                 except CallFailed as failed:
                     wait = self._failed(run, model, failed, began, attempt)
                 else:

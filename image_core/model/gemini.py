@@ -3,15 +3,17 @@
 import asyncio
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from image_core.errors import GeminiKeyMissing
+from image_core.model.exchange import REQUEST_ARGUMENTS, Exchange, new_session
+from image_core.model.hold import Hold
 from image_core.model.reply import Reply, read
-from image_core.picture import Picture
+from image_core.offload import offloaded
 from image_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,32 +61,38 @@ class Gemini:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client: genai.Client | None = None
+        self._http: aiohttp.ClientSession | None = None
         self._making = asyncio.Lock()
 
     async def _connected(self) -> "genai.Client":
         if self._client is None:
             async with self._making:
                 if self._client is None:
+                    self._http = self._http or new_session()
                     # The import takes up to a second: other requests go on meanwhile.
-                    self._client = await asyncio.to_thread(_make_client, self._settings)
+                    self._client = await asyncio.to_thread(_make_client, self._settings, self._http)
         return self._client
 
     async def generate(
         self,
         model: str,
-        pictures: Sequence[Picture],
+        hold: Hold,
         prompt: str,
         *,
         aspect_ratio: str | None,
         image_size: str | None,
         seconds: float,
     ) -> Reply:
-        """Ask once, for at most `seconds` (at least 10: the service refuses less). Raises CallFailed, TimeoutError."""
+        """Ask once, for at most `seconds` (at least 10: the service refuses less).
+
+        Raises CallFailed, TimeoutError, and what reading the inputs again raises.
+        """
         client = await self._connected()
         from google.genai import errors, types  # noqa: PLC0415 - there once the client is
 
+        exchange = Exchange(hold, await hold.pictures(), seconds)
         # The service wants the images first and the prompt last.
-        parts = [types.Part.from_bytes(data=picture.data, mime_type=picture.mime_type) for picture in pictures]
+        parts = [types.Part.from_bytes(data=mark, mime_type=mime_type) for mark, mime_type in exchange.marks()]
         config = types.GenerateContentConfig(
             response_modalities=["TEXT", "IMAGE"],
             image_config=types.ImageConfig(aspect_ratio=aspect_ratio, image_size=image_size)
@@ -97,7 +105,8 @@ class Gemini:
         contents = [types.Content(role="user", parts=[*parts, types.Part.from_text(text=prompt)])]
         try:
             async with asyncio.timeout(seconds):
-                response = await client.aio.models.generate_content(model=model, contents=contents, config=config)
+                with exchange:
+                    response = await client.aio.models.generate_content(model=model, contents=contents, config=config)
         except errors.APIError as error:
             raise _api_failure(error) from None
         except TimeoutError:
@@ -106,7 +115,10 @@ class Gemini:
             raise CallFailed(None, lost=True) from error
         except (*NO_REPLY, OSError) as error:
             raise CallFailed(None) from error
-        return await asyncio.to_thread(read, response, model)
+        try:
+            return await offloaded(exchange.received_bytes, lambda: read(response, model, exchange.data))
+        except ValueError as error:  # base64 that is none
+            raise CallFailed(None) from error
 
     async def exists(self, model: str) -> None:
         """Whether the model answers to its name, which costs nothing. Raises CallFailed."""
@@ -127,9 +139,12 @@ class Gemini:
         if client is not None:
             await client.aio.aclose()
             client.close()
+        http, self._http = self._http, None
+        if http is not None:
+            await http.close()
 
 
-def _make_client(settings: Settings) -> "genai.Client":
+def _make_client(settings: Settings, http: aiohttp.ClientSession) -> "genai.Client":
     from google import genai  # noqa: PLC0415 - up to a second of import, paid by the first call only
     from google.genai import types  # noqa: PLC0415 - the same
 
@@ -145,6 +160,8 @@ def _make_client(settings: Settings) -> "genai.Client":
             api_version=API_VERSION,
             # Without this, a connection that breaks costs a hidden sleep of up to 10 s and one more call that is paid for.
             retry_options=types.HttpRetryOptions(attempts=1),
+            aiohttp_client=http,
+            async_client_args=REQUEST_ARGUMENTS,
         ),
     )
 

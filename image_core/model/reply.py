@@ -3,7 +3,7 @@
 Unknown values are data: new finish reasons appear without notice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,15 +57,18 @@ class Reply:
         return known or (_CHANGE_PROMPT if self.refused else _TRY_AGAIN)
 
 
-def read(response: Any, model: str) -> Reply:
-    """The reply in a `GenerateContentResponse`. Looks at every image's bytes: in a thread for large ones."""
+def read(response: Any, model: str, data: Callable[[bytes], bytes]) -> Reply:
+    """The reply in a `GenerateContentResponse`; `data` gives the bytes for what stands in it (`Exchange.data`).
+
+    Looks at every byte of the picture: in a thread for a large one. Drafts are not looked at. Raises ValueError.
+    """
     candidates = response.candidates or []
     first = candidates[0] if candidates else None
     parts = (first.content.parts or []) if first is not None and first.content is not None else []
     shown = [part for part in parts if not part.thought]
     text = _written("".join(part.text for part in shown if part.text)) or None
     images = [part.inline_data.data for part in shown if part.inline_data is not None and part.inline_data.data]
-    picture = next(filter(None, map(_picture, reversed(images))), None)
+    picture = next(filter(None, (_picture(data(image)) for image in reversed(images))), None)
     blocked = _name(getattr(response.prompt_feedback, "block_reason", None))
     reason = blocked or _name(getattr(first, "finish_reason", None))
     refused = blocked is not None or any(word in (reason or "") for word in _REFUSING)

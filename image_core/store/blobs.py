@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 
 from image_core.errors import BlobMissing, BlobTooLarge, Misconfigured, StorageUnavailable
+from image_core.proxy import proxied
 from image_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,18 +58,20 @@ class Blobs:
         return self._client.url.split("?", 1)[0].rstrip("/")
 
     def _connect(self) -> "BlobServiceClient":
+        from azure.core.pipeline.transport import AioHttpTransport  # noqa: PLC0415 - loaded with the client
         from azure.storage.blob.aio import BlobServiceClient  # noqa: PLC0415 - 0.2 s that a health check need not pay
 
+        options = {**BOUNDS, "transport": AioHttpTransport(use_env_settings=proxied(), **BOUNDS)}
         if self._settings.storage_connection_string is not None:
             secret = self._settings.storage_connection_string.get_secret_value()
             try:
-                return BlobServiceClient.from_connection_string(secret, **BOUNDS)
+                return BlobServiceClient.from_connection_string(secret, **options)
             except (ValueError, KeyError) as error:
                 raise Misconfigured("AZURE_STORAGE_CONNECTION_STRING cannot be read") from error
         from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - only where there is no connection string
 
         self._credential = DefaultAzureCredential()
-        return BlobServiceClient(str(self._settings.storage_account_url), self._credential, **BOUNDS)
+        return BlobServiceClient(str(self._settings.storage_account_url), self._credential, **options)
 
     def _blob(self, container: str, name: str) -> "BlobClient":
         return self._client.get_blob_client(container, name)

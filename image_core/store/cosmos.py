@@ -11,6 +11,7 @@ from azure.core.exceptions import AzureError
 from azure.cosmos.exceptions import CosmosHttpResponseError
 
 from image_core.errors import Misconfigured, StorageUnavailable
+from image_core.proxy import proxied
 from image_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -82,9 +83,11 @@ class Cosmos:
 
     def _connect(self) -> "CosmosClient":
         # Imported here: the SDK costs a tenth of a second of a cold start that a health check need not pay.
+        from azure.core.pipeline.transport import AioHttpTransport  # noqa: PLC0415 - see above
         from azure.cosmos.aio import CosmosClient  # noqa: PLC0415 - see above
 
         bounds: dict[str, Any] = {"connection_timeout": 3, "read_timeout": 5, "retry_total": 3, "retry_backoff_max": 3}
+        bounds["transport"] = AioHttpTransport(use_env_settings=proxied(), **bounds)
         if self._settings.cosmos_connection_string is not None:
             secret = self._settings.cosmos_connection_string.get_secret_value()
             try:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from image_core.errors import BlobMissing, Internal
+from image_core.offload import offloaded
 from image_core.picture import Picture
 from image_core.settings import Settings
 from image_core.store.blobs import Blobs
@@ -25,7 +26,8 @@ class InputCopies:
 
     async def put_all(self, user: User, pictures: Sequence[Picture]) -> tuple[InputCopy, ...]:
         """Store a copy of each, in order; the same picture twice is stored once."""
-        digests = await asyncio.to_thread(lambda: [picture.sha256() for picture in pictures])
+        size = sum(len(picture.data) for picture in pictures)
+        digests = await offloaded(size, lambda: [picture.sha256() for picture in pictures])
         different = dict(zip(digests, pictures, strict=True))
         await asyncio.gather(*(self._put(user, digest, picture) for digest, picture in different.items()))
         return tuple(

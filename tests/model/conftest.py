@@ -19,6 +19,25 @@ PRO, NEXT, FLASH = "gemini-3-pro-image-preview", "gemini-3-pro-image", "gemini-2
 
 
 @dataclass(slots=True)
+class InHand:
+    """Inputs that stay in memory; what was asked of them is written down."""
+
+    inputs: tuple[Picture, ...]
+    times_sent: int = 0
+    received: list[int] = field(default_factory=list)
+
+    async def pictures(self) -> tuple[Picture, ...]:
+        return self.inputs
+
+    def sent(self) -> None:
+        self.times_sent += 1
+
+    async def receiving(self, count: int, seconds: float) -> None:
+        assert seconds > 0
+        self.received.append(count)
+
+
+@dataclass(slots=True)
 class Bench:
     """A chain, the service it calls, and what it slept."""
 
@@ -29,7 +48,7 @@ class Bench:
 
     async def generate(self, prompt: str = "black and white", seconds: float = 60, **options: str) -> Generated:
         cup = Picture(picture(), "image/jpeg", 600, 400)
-        return await self.chain.generate([cup], prompt, Options(**options), self.clock.deadline(seconds))
+        return await self.chain.generate(InHand((cup,)), prompt, Options(**options), self.clock.deadline(seconds))
 
     @property
     def models(self) -> list[str]:

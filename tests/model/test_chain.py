@@ -22,7 +22,7 @@ from image_core.settings import Settings
 from local.gemini.script import Scripted, finished, overloaded, problem, rate_limited
 from local.gemini.server import Standin
 from tests.harness import picture
-from tests.model.conftest import FLASH, NEXT, PRO, Bench, make, outcomes
+from tests.model.conftest import FLASH, NEXT, PRO, Bench, InHand, make, outcomes
 
 
 async def test_the_first_model_is_asked_once_and_its_picture_comes_back(bench: Bench) -> None:
@@ -195,7 +195,7 @@ async def test_no_second_attempt_is_begun_that_could_not_end(standin: Standin) -
     chain = ModelChain(settings, clock)
     standin.script.add(overloaded())
     with pytest.raises(DeadlineExceeded) as caught:
-        await chain.generate([], "x", Options(), clock.deadline(60))
+        await chain.generate(InHand(()), "x", Options(), clock.deadline(60))
     assert outcomes(caught.value) == [(PRO, "model_unavailable")]
     assert len(standin.calls) == 1
     await chain.close()
