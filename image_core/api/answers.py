@@ -1,7 +1,8 @@
 """From records and errors to responses: the wire's words for how a generation stands."""
 
-import base64
 from typing import Any
+
+import pybase64
 
 from image_core.api.http import Response, json_response
 from image_core.errors import ImageError, MethodNotAllowed
@@ -63,7 +64,7 @@ async def succeeded(record: Record, picture: Picture | None, headers: dict[str, 
     prefix = b'{"imageBase64":"data:' + picture.mime_type.encode() + b";base64,"
 
     def joined() -> bytes:
-        return b"".join((prefix, base64.b64encode(picture.data), b'",', rest.body[1:]))
+        return b"".join((prefix, pybase64.b64encode(picture.data), b'",', rest.body[1:]))
 
     return Response(200, await offloaded(len(picture.data), joined), rest.headers)
 

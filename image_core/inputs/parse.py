@@ -1,10 +1,11 @@
 """A string of `images`: inline bytes, one of our own pictures, or an address."""
 
-import base64
 import binascii
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
+
+import pybase64
 
 from image_core.errors import InvalidImage, UrlNotAllowed
 from image_core.inputs.fault import Fault
@@ -62,7 +63,7 @@ def _decode(payload: str) -> bytes:
     except UnicodeEncodeError:
         raise Fault(InvalidImage, "it is not valid base64") from None
     try:
-        return binascii.a2b_base64(raw, strict_mode=True)  # as nearly all of them come
+        return pybase64.b64decode(raw, validate=True)  # as nearly all of them come
     except binascii.Error:
         pass
     if b"%" in raw:
@@ -71,6 +72,6 @@ def _decode(payload: str) -> bytes:
     if not raw:
         raise Fault(InvalidImage, "it is empty")
     try:
-        return base64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
+        return pybase64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
     except binascii.Error:
         raise Fault(InvalidImage, "it is not valid base64") from None

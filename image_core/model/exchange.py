@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Any, Self
 
 import aiohttp
+import pybase64
 from aiohttp.abc import AbstractStreamWriter
 
 from image_core.model.hold import Hold
@@ -117,13 +118,13 @@ class Exchange:
 def _decoded(encoded: memoryview) -> bytes:
     """Base64 of either alphabet, padded or not, as JSON holds it (ProtoJSON: a reader takes all of them)."""
     try:
-        return binascii.a2b_base64(encoded, strict_mode=True)  # as nearly all of it comes
+        return pybase64.b64decode(encoded, validate=True)  # as nearly all of it comes
     except binascii.Error:
         raw = bytes(encoded)
     if b"\\" in raw:
         raw = json.loads(b'"' + raw + b'"').encode()
     raw = raw.translate(_FROM_URL_SAFE).rstrip(b"=")
-    return base64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
+    return pybase64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
 
 
 class Carried(aiohttp.Payload):
@@ -151,8 +152,9 @@ class Carried(aiohttp.Payload):
             if isinstance(part, bytes):
                 yield part
                 continue
-            for at in range(0, len(part.data), CHUNK_BYTES):
-                yield binascii.b2a_base64(part.data[at : at + CHUNK_BYTES], newline=False)
+            view = memoryview(part.data)
+            for at in range(0, len(view), CHUNK_BYTES):
+                yield pybase64.b64encode(view[at : at + CHUNK_BYTES])
 
 
 class _Answer(aiohttp.ClientResponse):
