@@ -71,7 +71,9 @@ def product(around: Services, settings: Mapping[str, str] | None = None) -> Iter
     """Our Functions host with the product in it, as an instance of the HTTP functions, its parts loaded."""
     port = around.configuration.ports["PORT"]
     command = [sys.executable, "-m", "local.functions_host", "--port", str(port), "--root", str(config.ROOT)]
-    with _served("product", command, port, {**around.configuration.environment, **ELSEWHERE, **(settings or {})}) as subject:
+    with _served(
+        "product", command, port, {**around.configuration.environment, **ELSEWHERE, **(settings or {})}
+    ) as subject:
         requests.get(f"{subject.url}/api/health?deep=1", timeout=30)
         yield subject
 
@@ -96,7 +98,9 @@ def floor(around: Services) -> Iterator[Subject]:
         "FLOOR_COSMOS": f"http://127.0.0.1:{ports['COSMOS_PORT']}",
         "FLOOR_COSMOS_KEY": COSMOS_KEY,
     }
-    with _served("floor", [sys.executable, "-m", "benchmarks.floor", "--port", str(port)], port, environment) as subject:
+    with _served(
+        "floor", [sys.executable, "-m", "benchmarks.floor", "--port", str(port)], port, environment
+    ) as subject:
         yield subject
 
 

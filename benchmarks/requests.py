@@ -86,7 +86,9 @@ def in_flight(around: Services, subject: Subject, *, light: bool) -> tuple[float
     return outcome.total, growth / IN_FLIGHT / 1e6
 
 
-def figures(rounds: int, count: int, *, flights: bool = True, kinds: tuple[str, ...] = tuple(KINDS)) -> dict[str, Figures]:
+def figures(
+    rounds: int, count: int, *, flights: bool = True, kinds: tuple[str, ...] = tuple(KINDS)
+) -> dict[str, Figures]:
     """Rounds in which the subjects take turns; for memory each has a process that has done little before."""
     found = {kind: Figures() for kind in kinds}
     with programs.services() as around:

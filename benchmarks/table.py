@@ -68,7 +68,9 @@ def shown(rows: Sequence[Row]) -> str:
     for row in rows:
         goal = "" if row.goal is None else f"{'>=' if row.least else '<='} {row.goal:g}"
         mark = "" if row.goal is None else "ok" if row.good else "MISSED"
-        lines.append(f"{row.measure:<{width}}  {row.value:>10.3f} {row.unit:<5} {goal:>9}  {mark:<6} {row.note}".rstrip())
+        lines.append(
+            f"{row.measure:<{width}}  {row.value:>10.3f} {row.unit:<5} {goal:>9}  {mark:<6} {row.note}".rstrip()
+        )
     return "\n".join(lines)
 
 

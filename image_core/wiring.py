@@ -104,9 +104,7 @@ class App:
         from image_core.api.image import ImageResource  # noqa: PLC0415 - see the head of this file
 
         parts = self.machinery
-        return ImageResource(
-            parts.submission, parts.reading, parts.expected, parts.inflight, self.settings, self.clock
-        )
+        return ImageResource(parts.submission, parts.reading, parts.expected, parts.inflight, self.settings, self.clock)
 
     @cached_property
     def upload(self) -> "UploadResource":
