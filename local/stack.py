@@ -8,22 +8,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import requests
 
-from local import config, nextauth
+from local import config, nextauth, static_web_apps
 from local.emulators import DidNotStart, azurite, cosmosdb, running, taken, wait_for_port
-from local.node import NodeMissing
+from local.node import NodeMissing, install_packages
 from local.provision import provision
 from local.show import data_url
 
 START_SECONDS = 60.0
 TAIL_LINES = 15
-PORT_OF = {"gemini": "GEMINI_PORT", "front": "FRONT_PORT", "functions": "PORT"}
 SAMPLE = Path(__file__).parent / "samples" / "coffee.jpg"
 OK = 200
 
@@ -76,16 +75,20 @@ def started(configuration: config.Config, logs: Path) -> Iterator[Stack]:
     ports = configuration.ports
     with contextlib.ExitStack() as stack:
 
-        def start(name: str, command: list[str]) -> None:
-            program = running(command, log=logs / f"{name}.log", environment=configuration.environment)
-            processes[name] = stack.enter_context(program)
+        def start(name: str, command: list[str], environment: Mapping[str, str] = configuration.environment) -> None:
+            processes[name] = stack.enter_context(running(command, log=logs / f"{name}.log", environment=environment))
+
+        def wait_for(name: str, port: int) -> None:
+            wait_for_port(port, processes[name], name, logs / f"{name}.log")
 
         try:
+            if configuration.emulate_site:
+                install_packages(static_web_apps.PACKAGES)
             # What needs nothing else comes up while the emulators do.
             if configuration.emulate_gemini:
                 options = ["--port", str(ports["GEMINI_PORT"]), "--latency", str(configuration.latency)]
                 start("gemini", [sys.executable, "-m", "local.gemini", *options])
-            options = ["--port", str(ports["FRONT_PORT"]), "--api", f"http://127.0.0.1:{ports['PORT']}"]
+            options = ["--port", str(configuration.page_port), "--api", f"http://127.0.0.1:{ports['PORT']}"]
             start("front", [sys.executable, "-m", "local.front", *options])
             if configuration.emulate_cosmos:
                 stack.enter_context(cosmosdb(ports["COSMOS_PORT"], log=logs / "cosmos.log"))
@@ -93,8 +96,15 @@ def started(configuration: config.Config, logs: Path) -> Iterator[Stack]:
                 stack.enter_context(azurite(configuration.azurite, log=logs / "azurite.log"))
             start("functions", _host(ports["PORT"]))
             provision(*_emulated(configuration), public=os.environ.get("IMAGE_ACCESS", "public") == "public")
-            for name, process in processes.items():
-                wait_for_port(ports[PORT_OF[name]], process, name, logs / f"{name}.log")
+            if configuration.emulate_gemini:
+                wait_for("gemini", ports["GEMINI_PORT"])
+            wait_for("front", configuration.page_port)
+            wait_for("functions", ports["PORT"])
+            if configuration.emulate_site:
+                # It looks for both of them when it starts.
+                command = static_web_apps.command(ports["FRONT_PORT"], configuration.page_port, ports["PORT"])
+                start("swa", command, static_web_apps.environment())
+                wait_for("swa", ports["FRONT_PORT"])
             found = Stack(configuration, processes, logs)
             _wait_until_healthy(found)
         except (DidNotStart, NodeMissing) as error:
