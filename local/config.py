@@ -90,7 +90,9 @@ def read(ports: Mapping[str, int] | None = None, given: Mapping[str, str] | None
     emulate_cosmos = _is_here(cosmos, "AccountEndpoint") and not settings.get("AZURE_COSMOS_ENDPOINT")
     emulate_gemini = not settings.get("GEMINI_API_KEY")
     if (chosen_front := settings.get("FRONT", "")) not in {"", SWA}:
-        raise WrongSetting(f"FRONT is {chosen_front!r}: set it to {SWA}, Microsoft's Static Web Apps emulator, or leave it out")
+        raise WrongSetting(
+            f"FRONT is {chosen_front!r}: set it to {SWA}, Microsoft's Static Web Apps emulator, or leave it out"
+        )
     emulate_site = chosen_front == SWA
     front = f"http://localhost:{chosen['FRONT_PORT']}"
     environment = {

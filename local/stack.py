@@ -170,7 +170,7 @@ def _greeting(stack: Stack) -> str:
     return "\n".join(
         (
             "",
-            f"  Open   {stack.front}",
+            f"  Open   {stack.front}{_through(stack)}",
             f"  API    {stack.front}/api/image   (the Functions host itself: {stack.api})",
             f"  Docs   {stack.front}/api/docs",
             f"  Logs   {stack.logs.relative_to(config.ROOT)}/",
@@ -185,6 +185,10 @@ def _greeting(stack: Stack) -> str:
             "  Ctrl-C ends everything.",
         )
     )
+
+
+def _through(stack: Stack) -> str:
+    return "   (through Microsoft's Static Web Apps emulator)" if stack.configuration.emulate_site else ""
 
 
 def main() -> int:
