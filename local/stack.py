@@ -72,14 +72,17 @@ def started(configuration: config.Config, logs: Path) -> Iterator[Stack]:
     _check_ports(configuration)
     logs.mkdir(parents=True, exist_ok=True)
     processes: dict[str, subprocess.Popen[bytes]] = {}
-    ports = configuration.ports
+    listening: dict[str, int] = {}
+    ports, environment = configuration.ports, configuration.environment
     with contextlib.ExitStack() as stack:
 
-        def start(name: str, command: list[str], environment: Mapping[str, str] = configuration.environment) -> None:
+        def start(name: str, port: int, command: list[str], environment: Mapping[str, str]) -> None:
             processes[name] = stack.enter_context(running(command, log=logs / f"{name}.log", environment=environment))
+            listening[name] = port
 
-        def wait_for(name: str, port: int) -> None:
-            wait_for_port(port, processes[name], name, logs / f"{name}.log")
+        def wait() -> None:
+            for name, port in listening.items():
+                wait_for_port(port, processes[name], name, logs / f"{name}.log")
 
         try:
             if configuration.emulate_site:
@@ -87,24 +90,21 @@ def started(configuration: config.Config, logs: Path) -> Iterator[Stack]:
             # What needs nothing else comes up while the emulators do.
             if configuration.emulate_gemini:
                 options = ["--port", str(ports["GEMINI_PORT"]), "--latency", str(configuration.latency)]
-                start("gemini", [sys.executable, "-m", "local.gemini", *options])
+                start("gemini", ports["GEMINI_PORT"], [sys.executable, "-m", "local.gemini", *options], environment)
             options = ["--port", str(configuration.page_port), "--api", f"http://127.0.0.1:{ports['PORT']}"]
-            start("front", [sys.executable, "-m", "local.front", *options])
+            start("front", configuration.page_port, [sys.executable, "-m", "local.front", *options], environment)
             if configuration.emulate_cosmos:
                 stack.enter_context(cosmosdb(ports["COSMOS_PORT"], log=logs / "cosmos.log"))
             if configuration.emulate_storage:
                 stack.enter_context(azurite(configuration.azurite, log=logs / "azurite.log"))
-            start("functions", _host(ports["PORT"]))
+            start("functions", ports["PORT"], _host(ports["PORT"]), environment)
             provision(*_emulated(configuration), public=os.environ.get("IMAGE_ACCESS", "public") == "public")
-            if configuration.emulate_gemini:
-                wait_for("gemini", ports["GEMINI_PORT"])
-            wait_for("front", configuration.page_port)
-            wait_for("functions", ports["PORT"])
+            wait()
             if configuration.emulate_site:
-                # It looks for both of them when it starts.
+                # It looks for the front and the host when it starts.
                 command = static_web_apps.command(ports["FRONT_PORT"], configuration.page_port, ports["PORT"])
-                start("swa", command, static_web_apps.environment())
-                wait_for("swa", ports["FRONT_PORT"])
+                start("swa", ports["FRONT_PORT"], command, static_web_apps.environment())
+                wait()
             found = Stack(configuration, processes, logs)
             _wait_until_healthy(found)
         except (DidNotStart, NodeMissing) as error:
