@@ -35,7 +35,7 @@ usage: local-python ## Who spent what: SINCE=2026-11-01 UNTIL=2026-12-01 BY=day,
 	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.usage \
 		$(if $(SINCE),--since $(SINCE)) $(if $(UNTIL),--until $(UNTIL)) $(if $(BY),--by $(BY)) $(CSV)
 
-test-page: setup ## Do in Chromium what a person does with the playground; SCREENSHOT=1 makes the README's picture anew.
+test-page: setup ## Do in Chromium what a person does with the playground, behind Microsoft's emulator too; SCREENSHOT=1 makes the README's picture anew.
 	@$(BIN)/python -m pytest -m page
 
 test-next: setup ## Build the Next.js example, sign in through next-auth, generate through its rewrites.

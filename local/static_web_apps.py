@@ -10,13 +10,13 @@ PACKAGES = Path(__file__).parent / "swa"
 
 
 def command(port: int, page: int, api: int) -> list[str]:
-    """It listens on `port` of this machine alone, and answers with what listens on `page`; `/api/*` with the host on `api`."""
+    """It listens on `port`, and answers with what listens on `page`; `/api/*` with the Functions host on `api`."""
     return [
         find_node().node,
         str(PACKAGES / "node_modules" / "@azure" / "static-web-apps-cli" / "dist" / "cli" / "bin.js"),
         "start",
         *("--config", str(ROOT / "swa-cli.config.json")),
-        *("--host", "localhost", "--port", str(port)),
+        *("--port", str(port)),
         *("--app-devserver-url", f"http://127.0.0.1:{page}"),
         *("--api-devserver-url", f"http://127.0.0.1:{api}"),
     ]
