@@ -7,13 +7,13 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c '$(RIGHT)' 2>/dev/null && command -v $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-export PORT FRONT_PORT AZURITE_BLOB_PORT AZURITE_QUEUE_PORT AZURITE_TABLE_PORT COSMOS_PORT GEMINI_PORT IMAGE PROMPT
+export FRONT PORT FRONT_PORT PAGE_PORT AZURITE_BLOB_PORT AZURITE_QUEUE_PORT AZURITE_TABLE_PORT COSMOS_PORT GEMINI_PORT IMAGE PROMPT
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 help: ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-run: local-setup ## Start the whole stack on this machine; Ctrl-C ends it.
+run: local-setup ## Start the whole stack on this machine; Ctrl-C ends it. FRONT=swa: behind Microsoft's Static Web Apps emulator.
 	@exec $(BIN)/python -m local.stack
 
 demo: local-setup ## Make one picture: make demo IMAGE=photo.jpg PROMPT="a pencil sketch"
@@ -35,7 +35,7 @@ usage: local-python ## Who spent what: SINCE=2026-11-01 UNTIL=2026-12-01 BY=day,
 	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.usage \
 		$(if $(SINCE),--since $(SINCE)) $(if $(UNTIL),--until $(UNTIL)) $(if $(BY),--by $(BY)) $(CSV)
 
-test-page: setup ## Do in Chromium what a person does with the playground; SCREENSHOT=1 makes the README's picture anew.
+test-page: setup ## Do in Chromium what a person does with the playground, behind Microsoft's emulator too; SCREENSHOT=1 makes the README's picture anew.
 	@$(BIN)/python -m pytest -m page
 
 test-next: setup ## Build the Next.js example, sign in through next-auth, generate through its rewrites.
@@ -86,7 +86,7 @@ lock: setup ## Compile the requirements anew from pyproject.toml.
 	@$(BIN)/python checks/lock.py
 
 clean: ## Remove what the other commands made.
-	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .local local/node_modules examples/*/node_modules examples/next/.next tests/page/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
+	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .local local/node_modules local/swa/node_modules examples/*/node_modules examples/next/.next tests/page/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
 
 local-setup: $(VENV)/.python ## (part of run and demo)
 	@$(PYTHON) checks/install.py $(BIN)/python requirements-local.txt requirements-dev.txt

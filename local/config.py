@@ -16,6 +16,7 @@ SECRET = "a development secret, never deployed"  # noqa: S105 - it signs session
 PORTS = {
     "PORT": 7071,
     "FRONT_PORT": 4280,
+    "PAGE_PORT": 4281,
     "AZURITE_BLOB_PORT": 10000,
     "AZURITE_QUEUE_PORT": 10001,
     "AZURITE_TABLE_PORT": 10002,
@@ -23,6 +24,10 @@ PORTS = {
     "GEMINI_PORT": 8790,
 }
 """Each variable and its default: those that `func` and the emulators have too."""
+
+
+SWA = "swa"
+"""`FRONT` where Microsoft's Static Web Apps emulator is wanted."""
 
 
 class WrongSetting(ValueError):
@@ -36,6 +41,8 @@ class Config:
     ports: Mapping[str, int]
     environment: Mapping[str, str]
     """For the Functions host, beside this process's own."""
+    emulate_site: bool
+    """Whether Microsoft's Static Web Apps emulator is the browser's origin, with our front behind it."""
     emulate_storage: bool
     emulate_cosmos: bool
     emulate_gemini: bool
@@ -47,11 +54,17 @@ class Config:
         return AzuritePorts(*(self.ports[f"AZURITE_{name}_PORT"] for name in ("BLOB", "QUEUE", "TABLE")))
 
     @property
+    def page_port(self) -> int:
+        """Where our own front listens: the browser's origin, or behind it."""
+        return self.ports["PAGE_PORT" if self.emulate_site else "FRONT_PORT"]
+
+    @property
     def used_ports(self) -> dict[str, int]:
         """The ports that have to be free, by their variables."""
         wanted = {
             "PORT": True,
             "FRONT_PORT": True,
+            "PAGE_PORT": self.emulate_site,
             "COSMOS_PORT": self.emulate_cosmos,
             "GEMINI_PORT": self.emulate_gemini,
         }
@@ -76,6 +89,11 @@ def read(ports: Mapping[str, int] | None = None, given: Mapping[str, str] | None
     emulate_storage = _is_here(storage, "BlobEndpoint") and not settings.get("AZURE_STORAGE_ACCOUNT_URL")
     emulate_cosmos = _is_here(cosmos, "AccountEndpoint") and not settings.get("AZURE_COSMOS_ENDPOINT")
     emulate_gemini = not settings.get("GEMINI_API_KEY")
+    if (chosen_front := settings.get("FRONT", "")) not in {"", SWA}:
+        raise WrongSetting(
+            f"FRONT is {chosen_front!r}: set it to {SWA}, Microsoft's Static Web Apps emulator, or leave it out"
+        )
+    emulate_site = chosen_front == SWA
     front = f"http://localhost:{chosen['FRONT_PORT']}"
     environment = {
         "NEXTAUTH_SECRET": settings.get("NEXTAUTH_SECRET", SECRET),
@@ -100,7 +118,7 @@ def read(ports: Mapping[str, int] | None = None, given: Mapping[str, str] | None
     # What was handed in goes on to the host, wherever it came from.
     environment = {**(given or {}), **environment}
     latency = float(settings.get("GEMINI_LATENCY", "2"))
-    return Config(chosen, environment, emulate_storage, emulate_cosmos, emulate_gemini, latency)
+    return Config(chosen, environment, emulate_site, emulate_storage, emulate_cosmos, emulate_gemini, latency)
 
 
 def _local_settings() -> dict[str, str]:

@@ -8,22 +8,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import requests
 
-from local import config, nextauth
+from local import config, nextauth, static_web_apps
 from local.emulators import DidNotStart, azurite, cosmosdb, running, taken, wait_for_port
-from local.node import NodeMissing
+from local.node import NodeMissing, install_packages
 from local.provision import provision
 from local.show import data_url
 
 START_SECONDS = 60.0
 TAIL_LINES = 15
-PORT_OF = {"gemini": "GEMINI_PORT", "front": "FRONT_PORT", "functions": "PORT"}
 SAMPLE = Path(__file__).parent / "samples" / "coffee.jpg"
 OK = 200
 
@@ -73,28 +72,39 @@ def started(configuration: config.Config, logs: Path) -> Iterator[Stack]:
     _check_ports(configuration)
     logs.mkdir(parents=True, exist_ok=True)
     processes: dict[str, subprocess.Popen[bytes]] = {}
-    ports = configuration.ports
+    listening: dict[str, int] = {}
+    ports, environment = configuration.ports, configuration.environment
     with contextlib.ExitStack() as stack:
 
-        def start(name: str, command: list[str]) -> None:
-            program = running(command, log=logs / f"{name}.log", environment=configuration.environment)
-            processes[name] = stack.enter_context(program)
+        def start(name: str, port: int, command: list[str], environment: Mapping[str, str]) -> None:
+            processes[name] = stack.enter_context(running(command, log=logs / f"{name}.log", environment=environment))
+            listening[name] = port
+
+        def wait() -> None:
+            for name, port in listening.items():
+                wait_for_port(port, processes[name], name, logs / f"{name}.log")
 
         try:
+            if configuration.emulate_site:
+                install_packages(static_web_apps.PACKAGES)
             # What needs nothing else comes up while the emulators do.
             if configuration.emulate_gemini:
                 options = ["--port", str(ports["GEMINI_PORT"]), "--latency", str(configuration.latency)]
-                start("gemini", [sys.executable, "-m", "local.gemini", *options])
-            options = ["--port", str(ports["FRONT_PORT"]), "--api", f"http://127.0.0.1:{ports['PORT']}"]
-            start("front", [sys.executable, "-m", "local.front", *options])
+                start("gemini", ports["GEMINI_PORT"], [sys.executable, "-m", "local.gemini", *options], environment)
+            options = ["--port", str(configuration.page_port), "--api", f"http://127.0.0.1:{ports['PORT']}"]
+            start("front", configuration.page_port, [sys.executable, "-m", "local.front", *options], environment)
             if configuration.emulate_cosmos:
                 stack.enter_context(cosmosdb(ports["COSMOS_PORT"], log=logs / "cosmos.log"))
             if configuration.emulate_storage:
                 stack.enter_context(azurite(configuration.azurite, log=logs / "azurite.log"))
-            start("functions", _host(ports["PORT"]))
+            start("functions", ports["PORT"], _host(ports["PORT"]), environment)
             provision(*_emulated(configuration), public=os.environ.get("IMAGE_ACCESS", "public") == "public")
-            for name, process in processes.items():
-                wait_for_port(ports[PORT_OF[name]], process, name, logs / f"{name}.log")
+            wait()
+            if configuration.emulate_site:
+                # It looks for the front and the host when it starts.
+                command = static_web_apps.command(ports["FRONT_PORT"], configuration.page_port, ports["PORT"])
+                start("swa", ports["FRONT_PORT"], command, static_web_apps.environment())
+                wait()
             found = Stack(configuration, processes, logs)
             _wait_until_healthy(found)
         except (DidNotStart, NodeMissing) as error:
@@ -160,7 +170,7 @@ def _greeting(stack: Stack) -> str:
     return "\n".join(
         (
             "",
-            f"  Open   {stack.front}",
+            f"  Open   {stack.front}{_through(stack)}",
             f"  API    {stack.front}/api/image   (the Functions host itself: {stack.api})",
             f"  Docs   {stack.front}/api/docs",
             f"  Logs   {stack.logs.relative_to(config.ROOT)}/",
@@ -175,6 +185,10 @@ def _greeting(stack: Stack) -> str:
             "  Ctrl-C ends everything.",
         )
     )
+
+
+def _through(stack: Stack) -> str:
+    return "   (through Microsoft's Static Web Apps emulator)" if stack.configuration.emulate_site else ""
 
 
 def main() -> int:

@@ -50,7 +50,7 @@ export function ended(again) {
     const made = element("form", { onsubmit: async (event) => {
       event.preventDefault();
       // The answer leads back to this page, which is here already.
-      await fetch(config.signIn, { method: "POST", body: new URLSearchParams({ name: name.value }), redirect: "manual" });
+      await fetch(`${config.signIn}?${new URLSearchParams({ name: name.value })}`, { redirect: "manual" });
       if ((await who()) !== null) back();
     } }, element("label", { for: "ended-name", textContent: "Your name" }), name,
     element("p", { className: "actions" }, element("button", { className: "primary", textContent: "Sign in" })));

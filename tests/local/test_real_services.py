@@ -19,7 +19,7 @@ def test_what_is_not_configured_is_emulated() -> None:
     found = config.read(given={"PORT": "7081"})
     assert (found.emulate_gemini, found.emulate_storage, found.emulate_cosmos) == (True, True, True)
     assert found.ports["PORT"] == 7081
-    assert set(found.used_ports) == set(config.PORTS)
+    assert set(found.used_ports) == set(config.PORTS) - {"PAGE_PORT"}
 
 
 def test_a_configured_service_is_used_and_its_emulator_not_started() -> None:
@@ -48,6 +48,15 @@ def test_the_example_settings_lead_to_the_emulators(monkeypatch: pytest.MonkeyPa
 def test_no_test_meets_a_developers_keys() -> None:
     assert os.environ["LOCAL_SETTINGS"] == os.devnull
     assert not set(REAL) & set(os.environ)
+
+
+def test_the_static_web_apps_emulator_is_there_when_it_is_asked_for() -> None:
+    found = config.read(given={"FRONT": "swa"})
+    assert found.emulate_site
+    assert set(found.used_ports) == set(config.PORTS)
+    assert found.environment["NEXTAUTH_URL"] == "http://localhost:4280"
+    with pytest.raises(config.WrongSetting, match="FRONT is 'nginx'"):
+        config.read(given={"FRONT": "nginx"})
 
 
 def test_a_broken_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,137 @@
+"""Behind Microsoft's Static Web Apps emulator: what callers and the playground are promised holds there too."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Page, expect
+
+from local import config
+from local.show import data_url
+from local.stack import Stack, started
+from tests.commands import descendants, gone, greeting, run
+from tests.page.person import COFFEE, calls, drop, finished, generate, sign_in
+
+pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def page_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """In the place of the one that the other tests of the page have."""
+    given = {"FRONT": "swa", "GEMINI_LATENCY": "0.5"}
+    with started(config.read(config.free_ports(), given), tmp_path_factory.mktemp("swa-logs")) as running:
+        yield running
+
+
+@pytest.fixture
+def caller(page_stack: Stack, request: pytest.FixtureRequest) -> Iterator[requests.Session]:
+    """Somebody new, signed in as the page does it."""
+    with requests.Session() as session:
+        session.get(f"{page_stack.front}/signin", params={"name": request.node.name}, timeout=10)
+        yield session
+
+
+def ask(caller: requests.Session, stack: Stack, key: str, **headers: str) -> requests.Response:
+    body = {"images": [data_url(COFFEE)], "prompt": "a watercolor painting of it"}
+    sent = {"Idempotency-Key": key, "Origin": stack.front, **headers}
+    return caller.post(f"{stack.front}/api/image", json=body, headers=sent, timeout=60)
+
+
+def history(caller: requests.Session, stack: Stack) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = caller.get(f"{stack.front}/api/generations", timeout=10).json()["items"]
+    return items
+
+
+def test_the_emulator_takes_the_configuration_that_is_deployed(page_stack: Stack) -> None:
+    said = (page_stack.logs / "swa.log").read_text()
+    assert "playground/staticwebapp.config.json" in said
+    assert "Failed to validate" not in said
+
+
+def test_signing_in_gives_a_session_and_signing_out_ends_it(page_stack: Stack, caller: requests.Session) -> None:
+    session = f"{page_stack.front}/auth/session"
+    assert caller.get(session, timeout=10).json()["user"]["email"].endswith("@example.com")
+    assert history(caller, page_stack) == []
+    caller.get(f"{page_stack.front}/signout", timeout=10)
+    assert caller.get(session, timeout=10).json() == {}
+    assert caller.get(f"{page_stack.front}/api/generations", timeout=10).status_code == 401
+
+
+def test_a_picture_is_made_and_a_key_that_is_sent_again_pays_once(page_stack: Stack, caller: requests.Session) -> None:
+    before = calls(page_stack)
+    made = ask(caller, page_stack, "once")
+    assert made.status_code == 200, made.text
+    assert made.json()["imageBase64"].startswith("data:image/png;base64,")
+    assert requests.get(made.json()["imageUrl"], timeout=10).headers["Content-Type"] == "image/png"
+    assert ask(caller, page_stack, "once").json() == made.json()
+    assert calls(page_stack) == before + 1
+    assert [item["id"] for item in history(caller, page_stack)] == [made.json()["id"]]
+
+
+def test_what_is_not_waited_for_is_followed_to_its_end_and_can_be_deleted(
+    page_stack: Stack, caller: requests.Session
+) -> None:
+    begun = ask(caller, page_stack, "later", Prefer="respond-async")
+    assert begun.status_code == 202
+    assert begun.headers["Preference-Applied"] == "respond-async"
+    where = page_stack.front + begun.headers["Location"]
+    assert caller.get(where, headers={"Prefer": "wait=30"}, timeout=40).json()["status"] == "succeeded"
+    assert caller.delete(where, timeout=10).status_code == 204
+    assert caller.get(where, timeout=10).status_code == 404
+    assert history(caller, page_stack) == []
+
+
+def test_nobody_gets_in_without_a_session_or_from_another_site(page_stack: Stack, caller: requests.Session) -> None:
+    refused = ask(requests.Session(), page_stack, "nobody")
+    assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized")
+    before = calls(page_stack)
+    for headers in ({"Origin": "https://elsewhere.example"}, {"Origin": "", "Sec-Fetch-Site": "cross-site"}):
+        refused = ask(caller, page_stack, "elsewhere", **headers)
+        assert (refused.status_code, refused.json()["code"]) == (403, "cross_site")
+    assert calls(page_stack) == before
+
+
+def test_page_and_api_keep_their_headers(page_stack: Stack, caller: requests.Session) -> None:
+    page = caller.get(page_stack.front, timeout=10).headers
+    storage = f"http://127.0.0.1:{page_stack.configuration.ports['AZURITE_BLOB_PORT']}"
+    assert "default-src 'none'" in page["Content-Security-Policy"]
+    assert f"img-src 'self' data: blob: {storage};" in page["Content-Security-Policy"]
+    assert page["Referrer-Policy"] == "no-referrer"
+    answer = caller.get(f"{page_stack.front}/api/generations", timeout=10).headers
+    assert answer["Cache-Control"] == "no-store"
+    assert "Set-Cookie" not in answer
+
+
+def test_outside_of_the_api_nothing_can_be_posted_and_the_configuration_is_not_shown(page_stack: Stack) -> None:
+    assert requests.post(f"{page_stack.front}/signin", timeout=10).status_code == 405
+    assert requests.get(f"{page_stack.front}/staticwebapp.config.json", timeout=10).status_code == 404
+
+
+def test_it_listens_on_this_machine_alone(page_stack: Stack) -> None:
+    with socket.socket() as elsewhere:  # another address of the loopback, where one that listens everywhere answers
+        assert elsewhere.connect_ex(("127.0.0.2", page_stack.configuration.ports["FRONT_PORT"])) != 0
+
+
+def test_a_person_signs_in_drops_a_photograph_and_sees_the_picture(page: Page) -> None:
+    sign_in(page)
+    drop(page, COFFEE, "image/jpeg")
+    expect(page.locator("#inputs .input")).to_have_count(1)
+    generate(page)
+    finished(page)
+    expect(page.locator(".card img")).to_have_count(1)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("#sign-in")).to_be_visible()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_it_ends_with_the_stack(how: signal.Signals) -> None:
+    with run(FRONT="swa") as process:
+        assert "Static Web Apps" in greeting(process)
+        programs = descendants(process.pid)
+        os.kill(process.pid, how)
+        process.wait(30)
+        assert gone(programs)
