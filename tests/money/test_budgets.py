@@ -32,12 +32,14 @@ async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator
 
 
 async def nothing_spent(product: Harness) -> None:
-    """The sums of other tests' users go, so that everybody's day begins at nothing."""
+    """The sums of other tests' users go, and what they left running, so that everybody's day begins at nothing."""
     async with CosmosClient.from_connection_string(cosmos_connection_string(product.cosmos.target)) as client:
-        usage = client.get_database_client("catafract").get_container_client("usage")
-        found = usage.query_items("SELECT c.id FROM c WHERE c.userId = '*'", partition_key="*")
-        for each in [item async for item in found]:
-            await usage.delete_item(each["id"], "*")
+        database = client.get_database_client("catafract")
+        for name, which in (("usage", "c.userId = '*'"), ("generations", "IS_DEFINED(c.leaseExpiresAt)")):
+            container = database.get_container_client(name)
+            found = container.query_items(f"SELECT c.id, c.userId FROM c WHERE {which}")
+            for each in [item async for item in found]:
+                await container.delete_item(each["id"], each["userId"])
 
 
 def statuses(answers: list[Answer]) -> dict[int, int]:
