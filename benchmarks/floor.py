@@ -40,7 +40,8 @@ class Floor:
         self._http: aiohttp.ClientSession | None = None
 
     async def start(self, _: web.Application) -> None:
-        self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        # The emulators close what was idle for five seconds, and nothing here tries again.
+        self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4))
 
     async def stop(self, _: web.Application) -> None:
         if self._http is not None:
