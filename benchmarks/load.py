@@ -30,11 +30,17 @@ class Outcome:
         return len(self.seconds) / self.total
 
 
-async def send(url: str, body: bytes, cookies: Sequence[str], count: int, at_once: int) -> Outcome:
-    """`count` requests, `at_once` of them under way; each user takes the next."""
+async def send(
+    url: str, body: bytes, cookies: Sequence[str], count: int, at_once: int, *, close: bool = False
+) -> Outcome:
+    """`count` requests, `at_once` of them under way; each user takes the next.
+
+    `close` ends each connection with its answer: aiohttp's server keeps the last request and response of one that is idle,
+    which would be counted as memory of those that are under way.
+    """
     outcome, users = Outcome(), cycle(cookies)
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=180), auto_decompress=False
+        connector=aiohttp.TCPConnector(limit=0, force_close=close), timeout=aiohttp.ClientTimeout(total=180), auto_decompress=False
     ) as http:
         numbers = iter(range(count))
         began = time.perf_counter()

@@ -77,7 +77,7 @@ def in_flight(around: Services, subject: Subject, *, light: bool) -> tuple[float
         cookies = [around.cookie(user) for user in range(USERS)]
         async with Peak(subject.pid) as peak:
             url = f"{subject.url}/api/image"
-            outcome = await load.send(url, body(around, light=light), cookies, IN_FLIGHT, IN_FLIGHT)
+            outcome = await load.send(url, body(around, light=light), cookies, IN_FLIGHT, IN_FLIGHT, close=True)
         return outcome, peak.growth
 
     outcome, growth = asyncio.run(peaked())

@@ -32,7 +32,8 @@ LONG = 1024
 TYPICAL_ANSWER_BYTES = 2_000_000
 """Where the service does not say how long its answer is, and it does not: it sends it in chunks."""
 
-READ_BUFFER_BYTES = 256 * 1024
+READ_BUFFER_BYTES = 64 * 1024
+"""Of an answer that waits for room: the rest of it waits in the network."""
 
 MAY_WAIT = 0.5
 """Of the time that is left, for room for an answer: it is paid for already, and must be read before the time is up."""
@@ -67,6 +68,9 @@ class Exchange:
 
     def __exit__(self, *_: object) -> None:
         _exchange.reset(self._token)
+        # Whatever was begun inside and is not over, an idle connection's timer say, keeps the context and with it this object.
+        self._sending.clear()
+        self._received.clear()
 
     def marks(self) -> Iterator[tuple[bytes, str]]:
         """What stands for each picture, in order, and its MIME type."""

@@ -3,9 +3,9 @@
 import asyncio
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
@@ -18,6 +18,8 @@ from image_core.settings import Settings
 
 if TYPE_CHECKING:
     from google import genai
+
+T = TypeVar("T")
 
 RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
@@ -88,11 +90,8 @@ class Gemini:
         Raises CallFailed, TimeoutError, and what reading the inputs again raises.
         """
         client = await self._connected()
-        from google.genai import errors, types  # noqa: PLC0415 - there once the client is
+        from google.genai import types  # noqa: PLC0415 - there once the client is
 
-        exchange = Exchange(hold, await hold.pictures(), seconds)
-        # The service wants the images first and the prompt last.
-        parts = [types.Part.from_bytes(data=mark, mime_type=mime_type) for mark, mime_type in exchange.marks()]
         config = types.GenerateContentConfig(
             response_modalities=["TEXT", "IMAGE"],
             image_config=types.ImageConfig(aspect_ratio=aspect_ratio, image_size=image_size)
@@ -102,23 +101,17 @@ class Gemini:
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
             http_options=types.HttpOptions(timeout=int(seconds * 1000)),
         )
-        contents = [types.Content(role="user", parts=[*parts, types.Part.from_text(text=prompt)])]
-        try:
-            async with asyncio.timeout(seconds):
-                with exchange:
-                    response = await client.aio.models.generate_content(model=model, contents=contents, config=config)
-        except errors.APIError as error:
-            raise _api_failure(error) from None
-        except TimeoutError:
-            raise
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise CallFailed(None, lost=True) from error
-        except (*NO_REPLY, OSError) as error:
-            raise CallFailed(None) from error
-        try:
-            return await offloaded(exchange.received_bytes, lambda: read(response, model, exchange.data))
-        except ValueError as error:  # base64 that is none
-            raise CallFailed(None) from error
+        with Exchange(hold, await hold.pictures(), seconds) as exchange:
+            # The service wants the images first and the prompt last.
+            parts = [types.Part.from_bytes(data=mark, mime_type=mime_type) for mark, mime_type in exchange.marks()]
+            contents = [types.Content(role="user", parts=[*parts, types.Part.from_text(text=prompt)])]
+            response = await _called(
+                client.aio.models.generate_content(model=model, contents=contents, config=config), seconds
+            )
+            try:
+                return await offloaded(exchange.received_bytes, lambda: read(response, model, exchange.data))
+            except ValueError as error:  # base64 that is none
+                raise CallFailed(None) from error
 
     async def exists(self, model: str) -> None:
         """Whether the model answers to its name, which costs nothing. Raises CallFailed."""
@@ -142,6 +135,23 @@ class Gemini:
         http, self._http = self._http, None
         if http is not None:
             await http.close()
+
+
+async def _called(call: Awaitable[T], seconds: float) -> T:
+    """What the SDK gives, within `seconds`. Raises CallFailed, TimeoutError."""
+    from google.genai import errors  # noqa: PLC0415 - there once the client is
+
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except errors.APIError as error:
+        raise _api_failure(error) from None
+    except TimeoutError:
+        raise
+    except (aiohttp.ClientError, ConnectionError) as error:
+        raise CallFailed(None, lost=True) from error
+    except (*NO_REPLY, OSError) as error:
+        raise CallFailed(None) from error
 
 
 def _make_client(settings: Settings, http: aiohttp.ClientSession) -> "genai.Client":
