@@ -40,7 +40,9 @@ async def send(
     """
     outcome, users = Outcome(), cycle(cookies)
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=close), timeout=aiohttp.ClientTimeout(total=180), auto_decompress=False
+        connector=aiohttp.TCPConnector(limit=0, force_close=close),
+        timeout=aiohttp.ClientTimeout(total=180),
+        auto_decompress=False,
     ) as http:
         numbers = iter(range(count))
         began = time.perf_counter()

@@ -9,27 +9,31 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from image_core.api.guard import Guard
 from image_core.api.health import HealthResource, Probe
 from image_core.api.http import Request, Response
 from image_core.api.routes import Api
 from image_core.clock import Clock
 from image_core.errors import Misconfigured, StorageUnavailable
-from image_core.settings import Settings, SettingsError
+from image_core.preload import preload
 from image_core.stop import on_stop_signal
 from image_core.telemetry import quiet_libraries
 
 if TYPE_CHECKING:
     from image_core.api.docs import DocsResource
     from image_core.api.generations import GenerationsResource
+    from image_core.api.guard import Guard
     from image_core.api.image import ImageResource
     from image_core.api.images import ImagesResource
     from image_core.api.upload import UploadResource
     from image_core.api.usage import UsageResource
     from image_core.generation.machinery import Machinery
     from image_core.session import Sessions
+    from image_core.settings import Settings
 
 log = logging.getLogger("image_core.wiring")
+
+PRELOAD_AFTER_SECONDS = 0.05
+"""So long the first answer has to leave the process without anybody in its way."""
 
 
 class App:
@@ -40,12 +44,15 @@ class App:
         self.clock = clock or Clock()
         self._api = Api(self)
         self._listening = False
+        self._preloading = False
         quiet_libraries()
 
     async def handle(self, request: Request) -> Response:
         """Answer one HTTP request. Raises nothing."""
         self._listen_for_stop()
-        return await self._api.handle(request)
+        response = await self._api.handle(request)
+        self._preload_soon()
+        return response
 
     async def find_unfinished(self) -> list[str]:
         """What the recovery's timer puts into the queue."""
@@ -65,6 +72,13 @@ class App:
             self._listening = True
             on_stop_signal(self._release, asyncio.get_running_loop())
 
+    def _preload_soon(self) -> None:
+        """Behind the first answer, which a platform that starts processes is waiting for: after it people come."""
+        if not self._preloading:
+            self._preloading = True
+            loop = asyncio.get_running_loop()
+            loop.call_later(PRELOAD_AFTER_SECONDS, loop.run_in_executor, None, preload)
+
     async def _release(self) -> int:
         built = self.__dict__.get("machinery")
         return 0 if built is None else await built.runner.release_all()
@@ -77,14 +91,18 @@ class App:
                 await built.close()
 
     @cached_property
-    def settings(self) -> Settings:
+    def settings(self) -> "Settings":
+        from image_core.settings import Settings, SettingsError  # noqa: PLC0415 - see the head of this file
+
         try:
             return Settings.read(self._environment)
         except SettingsError as error:
             raise Misconfigured(str(error)) from error
 
     @cached_property
-    def guard(self) -> Guard:
+    def guard(self) -> "Guard":
+        from image_core.api.guard import Guard  # noqa: PLC0415 - see the head of this file
+
         return Guard(self.settings)
 
     @cached_property

@@ -1,12 +1,11 @@
-"""From records and errors to responses: the wire's words for how a generation stands."""
+"""From records to responses: the wire's words for how a generation stands."""
 
 from typing import Any
 
 import pybase64
 
 from image_core.api.http import Response, json_response
-from image_core.errors import ImageError, MethodNotAllowed
-from image_core.generation.submit import status_of
+from image_core.errors import STATUS_BY_CODE, Internal
 from image_core.offload import offloaded
 from image_core.picture import Picture
 from image_core.store.record import Record
@@ -18,22 +17,13 @@ LONG_FIELDS = {"text", "attempts", "inputs"}
 """What a page of the history leaves out."""
 
 
-def error_response(error: ImageError) -> Response:
-    """The answer for an error."""
-    headers = {}
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, MethodNotAllowed):
-        headers["Allow"] = ", ".join(error.allowed)
-    return json_response(error.status, error.body(), headers)
-
-
 def failed(record: Record) -> Response:
     """The answer for a generation that failed: the same for its first caller and for a replay."""
     error = dict(record.error or {})
     retry_after = error.pop("retryAfter", None)
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return json_response(status_of(record), {**error, "id": record.id}, headers)
+    status = STATUS_BY_CODE.get(error.get("code", ""), Internal.status)
+    return json_response(status, {**error, "id": record.id}, headers)
 
 
 def summary(record: Record) -> dict[str, Any]:

@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
-from image_core.api.answers import error_response
-from image_core.api.guard import Guard
+from image_core.api.failures import error_response
 from image_core.api.http import Request, Response
 from image_core.errors import (
     ImageError,
@@ -22,10 +21,16 @@ from image_core.errors import (
 from image_core.telemetry import where
 from image_core.user import User
 
+if TYPE_CHECKING:
+    from image_core.api.guard import Guard
+
 log = logging.getLogger("image_core.api")
 
 MAX_SEGMENT_CHARACTERS = 1024
 """Of one part of a path, decoded: no id and no name of ours is longer."""
+
+LIVENESS = "health"
+"""What a platform asks of a process that has loaded nothing yet: no setting is read for it, unless another site's page asks."""
 
 
 class SessionCheck(Protocol):
@@ -38,7 +43,7 @@ class Resources(Protocol):
     """What the routes lead to; each is built when it is first asked for (`wiring.App`)."""
 
     @property
-    def guard(self) -> Guard: ...
+    def guard(self) -> "Guard": ...
     @property
     def sessions(self) -> SessionCheck: ...
     @property
@@ -100,6 +105,8 @@ class Api:
         except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets an answer of the contract
             log.error("unexpected %s", where(error))  # noqa: TRY400 - its message may hold what the caller sent
             response = error_response(UploadFailed() if request.path == "upload" else Internal())
+        if request.path == LIVENESS and "origin" not in request.headers:
+            return response
         try:
             cors = self._resources.guard.cors_headers(request)
         except Misconfigured:

@@ -6,7 +6,6 @@ from typing import Protocol
 
 from image_core.clock import Clock, iso
 from image_core.errors import (
-    STATUS_BY_CODE,
     Busy,
     GeminiKeyMissing,
     IdempotencyMismatch,
@@ -187,8 +186,3 @@ class Submission:
             raise Busy("The generation of this Idempotency-Key is being deleted", retry_after=10)
         await self._history.finish_deleting(stored)
         return None
-
-
-def status_of(record: Record) -> int:
-    """The HTTP status that a failed record is answered with."""
-    return STATUS_BY_CODE.get((record.error or {}).get("code", ""), 500)
