@@ -1,6 +1,7 @@
 """`POST /api/image`."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from image_core.api.answers import accepted, failed, succeeded
 from image_core.api.http import Request, Response
@@ -14,6 +15,7 @@ from image_core.generation.reading import Reading
 from image_core.generation.recovery import message
 from image_core.generation.submit import Submission, Submitted
 from image_core.inflight import InflightBytes
+from image_core.offload import offloaded
 from image_core.schemas import GenerateRequest
 from image_core.settings import Settings
 from image_core.trace import trace_parent
@@ -67,7 +69,8 @@ class ImageResource:
     async def _begin(self, request: Request, user: User) -> _Begun:
         self._check_head(request)
         async with self._inflight.entered(len(request.body)):
-            wanted = GenerateRequest.parse(request.body, self._settings.max_images)
+            parse = partial(GenerateRequest.parse, request.body, self._settings.max_images)
+            wanted = await offloaded(len(request.body), parse)
             key = checked_key(request.headers.get("idempotency-key"))
             self._submission.check(wanted)
             prefer = preference(request.headers.get("prefer"))

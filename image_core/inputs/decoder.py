@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 
 from image_core.inputs.convert import converted
@@ -11,8 +12,14 @@ MAX_MEMORY_BYTES = 2_000_000_000
 """Of address space: several times what 40 megapixels take."""
 
 
+NICENESS = 10
+"""It takes the processor when others leave it: requests that wait for nothing but an answer go first."""
+
+
 def main() -> None:
     """Limits as arguments, an image on standard input, the answer on standard output: a line of JSON, then the picture."""
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(NICENESS)
     # Windows has no such module and macOS does not know this limit: there the pixel limits alone hold.
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource  # noqa: PLC0415 - see above

@@ -1,0 +1,76 @@
+"""How long the event loop stands still while large images convert: the product's whole way, in this process."""
+
+import asyncio
+import sys
+import time
+
+from benchmarks import pictures, programs
+from benchmarks.table import Row
+from image_core.api.http import Request
+from image_core.wiring import App
+
+REQUESTS = 20
+MEGAPIXELS = 20
+TICK_SECONDS = 0.002
+OK = 200
+
+
+class Failed(Exception):
+    """A request was not answered with 200: the measure is worth nothing."""
+
+
+class Ticker:
+    """Comes back every two milliseconds; `longest` is by how much it was late, in seconds."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._ticking = asyncio.create_task(self._tick())
+
+    async def _tick(self) -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(TICK_SECONDS)
+            self.longest = max(self.longest, time.perf_counter() - began - TICK_SECONDS)
+
+    def stop(self) -> float:
+        self._ticking.cancel()
+        return self.longest
+
+
+async def _busy(seconds: float) -> float:
+    """The machine's own part: the longest stall of a loop that does nothing, beside two processes that do."""
+    program = f"import time\nuntil = time.time() + {seconds}\nwhile time.time() < until: pass"
+    others = [await asyncio.create_subprocess_exec(sys.executable, "-c", program) for _ in range(2)]
+    ticker = Ticker()
+    for other in others:
+        await other.wait()
+    return ticker.stop()
+
+
+async def _converting(app: App, around: programs.Services) -> tuple[float, float]:
+    """The longest stall, and the seconds for all."""
+    body = pictures.request(pictures.data_url(pictures.photograph(MEGAPIXELS), "image/jpeg"))
+
+    async def one(user: int, sent: bytes) -> None:
+        headers = {"content-type": "application/json", "cookie": around.cookie(user)}
+        answer = await app.handle(Request("POST", "image", {}, headers, sent))
+        if answer.status != OK:
+            raise Failed(answer.body.decode())
+
+    await one(0, pictures.request(pictures.data_url(pictures.noise(pictures.INPUT_BYTES))))  # everything is loaded
+    ticker, began = Ticker(), time.perf_counter()
+    await asyncio.gather(*(one(user, body) for user in range(1, REQUESTS + 1)))
+    took = time.perf_counter() - began
+    longest = ticker.stop()
+    await app.close()
+    return longest, took
+
+
+def rows() -> list[Row]:
+    with programs.services() as around:
+        longest, took = asyncio.run(_converting(App(around.configuration.environment), around))
+    alone = asyncio.run(_busy(took))
+    return [
+        Row("longest stall: an idle loop beside two busy processes", alone * 1000, "ms"),
+        Row("longest stall: 20 requests with 20 megapixels to convert", longest * 1000, "ms", 50, note=f"{took:.1f} s"),
+    ]
