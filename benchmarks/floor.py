@@ -8,24 +8,21 @@ import argparse
 import asyncio
 import base64
 import hashlib
-import hmac
 import json
 import os
 import secrets
 import time
 from datetime import UTC, datetime
-from email.utils import formatdate
 from typing import Any
-from urllib.parse import quote
 
 import aiohttp
 from aiohttp import web
 
+from benchmarks.cosmos import Documents
 from local.lifetime import until_told_to_stop
 
 MODEL = "gemini-3-pro-image-preview"
 USER = "floor@example.com"
-DOCS = "dbs/catafract/colls/generations"
 
 
 class Floor:
@@ -36,12 +33,14 @@ class Floor:
         self._blobs = blobs
         self._sas = sas
         self._cosmos = cosmos
-        self._key = base64.b64decode(key)
+        self._key = key
         self._http: aiohttp.ClientSession | None = None
+        self._documents: Documents | None = None
 
     async def start(self, _: web.Application) -> None:
         # The emulators close what was idle for five seconds, and nothing here tries again.
         self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4))
+        self._documents = Documents(self._http, self._cosmos, self._key)
 
     async def stop(self, _: web.Application) -> None:
         if self._http is not None:
@@ -51,6 +50,11 @@ class Floor:
     def http(self) -> aiohttp.ClientSession:
         assert self._http is not None  # noqa: S101 - set before the first request
         return self._http
+
+    @property
+    def documents(self) -> Documents:
+        assert self._documents is not None  # noqa: S101 - set before the first request
+        return self._documents
 
     async def generate(self, request: web.Request) -> web.Response:
         asked = json.loads(await request.read())
@@ -70,18 +74,17 @@ class Floor:
             "createdAt": datetime.now(UTC).isoformat(),
             "status": "running",
         }
-        await self._write("post", f"{DOCS}/docs", DOCS, record)
+        await self.documents.create(record)
         parts = [{"inlineData": {"mimeType": "image/png", "data": encoded}}, {"text": asked["prompt"]}]
         call = {"contents": [{"role": "user", "parts": parts}]}
         async with self.http.post(self._model, json=call) as answer:
             replied = await answer.json()
         made: str = replied["candidates"][0]["content"]["parts"][0]["inlineData"]["data"]
         name = f"catafract/{record['id']}.png"
-        at = f"{DOCS}/docs/{record['id']}"
         record["usage"] = replied["usageMetadata"]
-        await asyncio.gather(self._put(name, base64.b64decode(made)), self._write("put", at, at, record))
+        await asyncio.gather(self._put(name, base64.b64decode(made)), self.documents.replace(record))
         record |= {"status": "succeeded", "outputImageUrl": f"{self._blobs}/{name}"}
-        await self._write("put", at, at, record)
+        await self.documents.replace(record)
         shown = f"data:image/png;base64,{made}" if asked.get("includeBase64", True) else None
         return web.json_response({"imageBase64": shown, "imageUrl": record["outputImageUrl"], "text": None})
 
@@ -89,20 +92,6 @@ class Floor:
         headers = {"x-ms-blob-type": "BlockBlob", "x-ms-version": "2025-01-05", "Content-Type": "image/png"}
         async with self.http.put(f"{self._blobs}/{name}?{self._sas}", data=data, headers=headers) as answer:
             answer.raise_for_status()
-
-    async def _write(self, method: str, path: str, link: str, item: dict[str, Any]) -> None:
-        date = formatdate(usegmt=True)
-        signed = f"{method}\ndocs\n{link}\n{date.lower()}\n\n"
-        signature = base64.b64encode(hmac.digest(self._key, signed.encode(), "sha256")).decode()
-        headers = {
-            "authorization": quote(f"type=master&ver=1.0&sig={signature}", safe=""),
-            "x-ms-date": date,
-            "x-ms-version": "2020-07-15",
-            "x-ms-documentdb-partitionkey": json.dumps([USER]),
-        }
-        async with self.http.request(method, f"{self._cosmos}/{path}", json=item, headers=headers) as answer:
-            answer.raise_for_status()
-            await answer.read()
 
 
 async def main(port: int, floor: Floor) -> None:

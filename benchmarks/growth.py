@@ -1,0 +1,164 @@
+"""Whether anything grows with what is there: a user's 10 000th generation, and the recovery among 100 000 that are finished.
+
+The emulator looks at every item of a partition for a query, where the service follows an index: the time that it takes is not
+ours, and what is compared is this process's own time, and what comes back over the wire.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import Any
+
+import aiohttp
+from azure.cosmos.aio import ContainerProxy, CosmosClient
+
+from benchmarks import programs
+from benchmarks.cosmos import Documents
+from benchmarks.relay import Relay
+from benchmarks.table import Row
+from image_core.clock import Clock, iso
+from image_core.generated import Attempt, Generated, Options, Usage
+from image_core.generation.machinery import Machinery
+from image_core.generation.order import Order
+from image_core.picture import Picture
+from image_core.settings import Settings
+from image_core.store.cosmos import Cosmos
+from image_core.store.record import InputCopy, Record
+from image_core.store.records import Records
+from image_core.user import User
+from local.emulators import COSMOS_KEY
+
+THERE = 10_000
+FINISHED = 100_000
+UNFINISHED = 7
+CALLS = 40
+PAGE = 20
+
+NEW, OLD = User("new@example.com"), User("old@example.com")
+COPY = InputCopy("input-" + "0" * 64 + ".png", "image/png", 400, 400, 500_000)
+USAGE = Usage(566, 1120, 0.135532, {"TEXT": 6, "IMAGE": 560}, {"IMAGE": 1120})
+MADE = Generated(
+    Picture(b"", "image/png", 1024, 1024), None, "gemini-3-pro-image-preview", USAGE,
+    (Attempt("gemini-3-pro-image-preview", "ok", 30_000, USAGE, "2026-01-01T00:00:00.000Z"),),
+)  # fmt: skip
+
+
+def finished(user: str, number: int) -> dict[str, Any]:
+    """A record of some time ago, as the product leaves it."""
+    begun = iso(datetime.now(UTC) - timedelta(days=2, seconds=number))
+    record = Record(
+        id=f"gen-{number}-{user}",
+        user_id=user,
+        prompt="a watercolor painting of it",
+        input_images=(f"/api/images/{COPY.name}",),
+        inputs=(COPY,),
+        options=Options(),
+        created_at=begun,
+        request_hash="0" * 64,
+        blob_stem=f"generated-{number}",
+    )
+    return record.claimed("owner", begun).succeeded("https://x/y.png", MADE, "owner", begun).to_item()
+
+
+class Bench:
+    """The product's parts, over a wire that counts."""
+
+    def __init__(self, machinery: Machinery, relay: Relay) -> None:
+        self._machinery = machinery
+        self._relay = relay
+        self._numbers = iter(range(10**9))
+        self._begun: list[Record] = []
+
+    async def begin(self, user: User) -> None:
+        order = Order(None, "a watercolor painting of it", Options(), (None,), "0" * 64)
+        self._begun.append(await self._machinery.runner.begin(user, order, (COPY,), queued=False))
+
+    async def finish(self, user: User) -> None:
+        record = next(each for each in self._begun if each.user_id == user.id)
+        self._begun.remove(record)
+        now = iso(datetime.now(UTC) - timedelta(days=1))
+        await self._machinery.records.replace(replace(record, created_at=now).succeeded("x", MADE, "owner", now))
+
+    async def budget(self, user: User) -> None:
+        await self._machinery.spending.of_user(user)
+
+    async def page(self, user: User) -> None:
+        found = await self._machinery.records.page(user, PAGE, None)
+        assert len(found.items) == PAGE  # noqa: S101 - what is compared is the same amount
+
+    async def measured(self, call: Callable[[], Awaitable[object]]) -> tuple[float, int]:
+        """Milliseconds of this process's own, and bytes over the wire."""
+        before, began = self._relay.received, time.process_time()
+        await call()
+        return (time.process_time() - began) * 1000, self._relay.received - before
+
+
+class Patient(Cosmos):
+    """The way to the database for as long as it takes: among so many items the emulator needs longer than we would wait."""
+
+    def __init__(self, client: CosmosClient) -> None:
+        self._container = client.get_database_client("catafract").get_container_client("generations")
+
+    @asynccontextmanager
+    async def container(self, seconds: float | None = None, name: str | None = None) -> AsyncIterator[ContainerProxy]:
+        yield self._container
+
+
+async def _compared(bench: Bench) -> AsyncIterator[Row]:
+    """Of each operation: the old user's cost as a multiple of the new one's, the calls taking turns."""
+    for name in ("begin", "finish", "budget", "page"):
+        call = getattr(bench, name)
+        own: dict[User, list[float]] = {NEW: [], OLD: []}
+        wire: dict[User, list[int]] = {NEW: [], OLD: []}
+        for _ in range(CALLS):
+            for user in (NEW, OLD):
+                milliseconds, received = await bench.measured(lambda user=user, call=call: call(user))
+                own[user].append(milliseconds)
+                wire[user].append(received)
+        yield Row(f"{name}, 10 000th / first: own time", median(own[OLD]) / median(own[NEW]), "x", 1.2)
+        yield Row(f"{name}, 10 000th / first: bytes read", median(wire[OLD]) / median(wire[NEW]), "x", 1.05)
+
+
+async def _measure(around: programs.Services) -> list[Row]:
+    port = around.configuration.ports["COSMOS_PORT"]
+    async with Relay(port).listening() as relay, aiohttp.ClientSession() as http:
+        url = f"http://127.0.0.1:{relay.port}/"
+        documents = Documents(http, f"http://127.0.0.1:{port}", COSMOS_KEY)
+        environment = around.configuration.environment | {
+            "AZURE_COSMOS_CONNECTION_STRING": f"AccountEndpoint={url};AccountKey={COSMOS_KEY}",
+            "DAILY_BUDGET_USD_PER_USER": "1000",
+        }
+        machinery = Machinery(Settings.read(environment), Clock())
+        bench = Bench(machinery, relay)
+        try:
+            await documents.create_all(finished(NEW.id, number) for number in range(PAGE))
+            await documents.create_all(finished(OLD.id, number) for number in range(THERE))
+            rows = [row async for row in _compared(bench)]
+            async with CosmosClient(url, COSMOS_KEY, connection_timeout=60, read_timeout=60) as client:
+                rows += [row async for row in _recovery(bench, Records(Patient(client)), documents)]
+        finally:
+            await machinery.close()
+    return rows
+
+
+async def _recovery(bench: Bench, records: Records, documents: Documents) -> AsyncIterator[Row]:
+    now = iso(datetime.now(UTC))
+    await documents.create_all(
+        {**finished(f"lost-{n}@example.com", n), "status": "running", "leaseExpiresAt": now} for n in range(UNFINISHED)
+    )
+    await records.unfinished(now)  # the connection is made
+    _, before = await bench.measured(lambda: records.unfinished(now))
+    await documents.create_all(finished(f"user-{n % 500}@example.com", n) for n in range(FINISHED))
+    _, after = await bench.measured(lambda: records.unfinished(now))
+    lost = [each for each in await records.unfinished(now) if each.user_id.startswith("lost-")]
+    yield Row(f"recovery among {FINISHED:,} finished: unfinished found", len(lost), "", UNFINISHED, least=True)
+    yield Row(f"recovery among {FINISHED:,} finished / 10,000: bytes read", after / before, "x", 1.05)
+
+
+def rows() -> list[Row]:
+    with programs.services() as around:
+        return asyncio.run(_measure(around))
