@@ -12,14 +12,11 @@ from local.stack import Stack
 from tests.page.person import (
     COFFEE,
     ROOT,
-    SAMPLES,
     SECONDS,
-    calls,
     choose,
-    drop,
+    drop_from_outside,
     finished,
     generate,
-    script,
     sign_in,
 )
 
@@ -29,7 +26,7 @@ pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
 def test_from_the_first_look_to_the_second_picture(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     sign_in(page)
-    drop(page, COFFEE, "image/jpeg")
+    drop_from_outside(page, "#drop", COFFEE)
     expect(page.locator("#inputs .input")).to_have_count(1)
     generate(page)
     expect(page.locator("#waiting")).to_be_visible()
@@ -69,20 +66,6 @@ def test_a_picture_can_be_downloaded_and_its_address_copied(page: Page) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == address
 
 
-def test_inputs_can_be_put_in_order_and_removed_with_the_keyboard(page: Page) -> None:
-    sign_in(page)
-    choose(page, COFFEE, SAMPLES / "cat.png")
-    tiles = page.locator("#inputs .input img")
-    assert [tile.get_attribute("alt") for tile in tiles.all()] == ["coffee.jpg", "cat.png"]
-    page.get_by_role("button", name="Later: coffee.jpg").focus()
-    page.keyboard.press("Enter")
-    assert [tile.get_attribute("alt") for tile in tiles.all()] == ["cat.png", "coffee.jpg"]
-    page.get_by_role("button", name="Remove: cat.png").focus()
-    page.keyboard.press("Enter")
-    assert [tile.get_attribute("alt") for tile in tiles.all()] == ["coffee.jpg"]
-    expect(page.locator("#live")).to_have_text("cat.png removed")
-
-
 def test_everything_can_be_reached_and_done_with_the_keyboard(page: Page) -> None:
     page.get_by_role("button", name="Sign in").focus()
     page.keyboard.press("Enter")
@@ -101,85 +84,6 @@ def test_everything_can_be_reached_and_done_with_the_keyboard(page: Page) -> Non
     page.locator("#split").focus()
     page.keyboard.press("ArrowRight")
     assert page.locator(".compare").evaluate("each => each.style.getPropertyValue('--split')") == "1%"
-
-
-def test_a_double_click_pays_once(page: Page, page_stack: Stack) -> None:
-    sign_in(page)
-    choose(page, COFFEE)
-    page.fill("#prompt", "snow")
-    before = calls(page_stack)
-    page.get_by_role("button", name="Generate", exact=True).dblclick()
-    finished(page)
-    expect(page.locator(".card")).to_have_count(1)
-    assert calls(page_stack) == before + 1
-
-
-def test_what_takes_longer_counts_down_and_does_not_freeze(page: Page, page_stack: Stack) -> None:
-    sign_in(page)
-    choose(page, COFFEE)
-    script(page_stack, {"delay": 5})
-    page.route(
-        "**/api/image",
-        lambda route: route.fulfill(response=(answer := route.fetch()), json={**answer.json(), "expectedSeconds": 1}),
-    )
-    generate(page)
-    expect(page.locator("#countdown")).to_contain_text("Longer than usual", timeout=SECONDS)
-    expect(page.locator("#countdown")).to_contain_text("It goes on")
-    finished(page)
-
-
-def test_leaving_loses_nothing(page: Page, page_stack: Stack) -> None:
-    sign_in(page)
-    choose(page, COFFEE)
-    script(page_stack, {"delay": 4})
-    generate(page)
-    expect(page.locator("#countdown")).to_contain_text("left", timeout=SECONDS)
-    page.reload()
-    expect(page.locator(".card")).to_contain_text("being made")
-    for _ in range(20):
-        page.wait_for_timeout(500)
-        page.reload()
-        expect(page.locator(".card")).to_have_count(1)
-        if "being made" not in page.locator(".card").inner_text():
-            break
-    expect(page.locator(".card img")).to_be_visible()
-
-
-def test_deleting_can_be_undone_and_then_it_is_done(page: Page) -> None:
-    sign_in(page)
-    choose(page, COFFEE)
-    generate(page)
-    finished(page)
-    deleted: list[str] = []
-    page.on("request", lambda request: deleted.append(request.url) if request.method == "DELETE" else None)
-
-    def delete() -> None:
-        page.locator(".card button").click()
-        page.get_by_role("button", name="Delete").click()
-
-    delete()
-    page.get_by_role("button", name="Undo").click()
-    page.wait_for_timeout(5500)
-    assert deleted == []
-    expect(page.locator(".card")).to_have_count(1)
-    delete()
-    expect(page.locator(".card")).to_have_count(0, timeout=SECONDS)
-    assert len(deleted) == 1
-    page.reload()
-    expect(page.locator("#history-empty")).to_be_visible()
-
-
-def test_leaving_before_the_time_for_undoing_is_over_deletes_all_the_same(page: Page, page_stack: Stack) -> None:
-    sign_in(page)
-    choose(page, COFFEE)
-    generate(page)
-    finished(page)
-    page.locator(".card button").click()
-    page.get_by_role("button", name="Delete").click()
-    page.goto(f"{page_stack.front}/icon.svg")
-    page.wait_for_timeout(1500)
-    page.goto(page_stack.front)
-    expect(page.locator("#history-empty")).to_be_visible()
 
 
 def test_signing_out_ends_it(page: Page) -> None:
