@@ -73,7 +73,7 @@ inputs.setup();
 suggest();
 make.setup({ edit, finished: refresh, sessionEnded: session.ended });
 gallery.setup({ edit, failed, seen: inputs.knowStorage, finished: session.showSpending });
-if (await session.setup()) {
-  offer();
-  refresh();
-}
+session.setup(refresh).then(
+  (signedIn) => { if (signedIn) { offer(); refresh(); } },
+  () => toast("The page did not arrive whole. Is there a connection?", { label: "Load it again", run: () => location.reload() }, 3600),
+);

@@ -158,10 +158,20 @@ function draw() {
  */
 export async function forRequest(pictures, patiently) {
   const total = pictures.reduce((sum, input) => sum + (input.file?.size ?? 0), 0);
-  return Promise.all(pictures.map(async (input) => {
-    if (!input.url && total > MAX_INLINE) input.url = await patiently(() => upload(input.file));
+  return Promise.all(pictures.map(async (input, index) => {
+    if (!input.url && total > MAX_INLINE) input.url = await patiently(() => uploaded(input.file, index));
     return input.url ?? dataUrl(input.file);
   }));
+}
+
+/** Its address. An upload knows of no other picture: where it is at fault, its place is added. */
+async function uploaded(file, index) {
+  try {
+    return await upload(file);
+  } catch (error) {
+    if ([400, 413, 415].includes(error.status)) error.body.imageIndex = index;
+    throw error;
+  }
 }
 
 function dataUrl(file) {

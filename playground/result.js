@@ -24,7 +24,10 @@ export function show(made, before, editAgain) {
 
 function comparison(stage, originals) {
   const slider = element("input", { type: "range", id: "split", min: 0, max: 100, value: 0 });
-  const split = () => stage.style.setProperty("--split", `${slider.value}%`);
+  const split = () => {
+    stage.style.setProperty("--split", `${slider.value}%`);
+    slider.setAttribute("aria-valuetext", `${slider.value} % of what it was made from`);
+  };
   const original = element("img", { className: "before", src: originals.shift(), alt: "What it was made from" });
   const row = element("div", { className: "slider" }, element("label", { for: "split", textContent: "Compare" }), slider);
   const edge = element("span", { className: "edge" });

@@ -6,9 +6,11 @@ import * as api from "./api.js";
 let config = null;
 /** What goes on when somebody is signed in again. */
 let onReturn = [];
+let changed = () => undefined;
 
-/** Whether somebody is signed in. NextAuth answers `{}` where nobody is. */
-export async function setup() {
+/** Whether somebody is signed in. NextAuth answers `{}` where nobody is. `onChange` is called when it is somebody else. */
+export async function setup(onChange) {
+  changed = onChange;
   config = await (await fetch("config.json")).json();
   byId("sign-in").action = config.signIn;
   byId("sign-out").action = config.signOut;
@@ -39,6 +41,7 @@ async function who() {
 async function goOn() {
   const user = await who();
   if (user === null) return false;
+  if (user !== byId("who").textContent) changed();
   byId("who").textContent = user;
   byId("ended").close();
   for (const again of onReturn.splice(0)) again();
@@ -52,7 +55,7 @@ export function ended(again) {
   const form = byId("ended-form");
   byId("ended-problem").textContent = "";
   if (config.signInWithName) {
-    const name = element("input", { id: "ended-name", name: "name", value: byId("name").value, maxLength: 100 });
+    const name = element("input", { id: "ended-name", name: "name", value: byId("who").textContent, maxLength: 100 });
     form.replaceChildren(element("form", { onsubmit: (event) => { event.preventDefault(); signInHere(name.value); } },
       element("label", { for: "ended-name", textContent: "Your name" }), name,
       element("p", { className: "actions" }, element("button", { className: "primary", textContent: "Sign in" }))));

@@ -146,6 +146,24 @@ def test_what_could_not_be_deleted_is_there_again_and_says_so(page: Page) -> Non
     expect(page.locator(".card", has_text="snow")).to_be_visible()
 
 
+def test_what_was_deleted_when_the_session_had_ended_is_deleted_after_signing_in_again(
+    page: Page, deleted: list[str]
+) -> None:
+    name = f"Forgetful {uuid.uuid4().hex[:10]}"
+    page.clock.install()
+    sign_in(page, name)
+    make(page, "snow")
+    page.locator(".card button").click()
+    page.locator("#details").get_by_role("button", name="Delete").click()
+    page.context.clear_cookies()
+    page.clock.fast_forward(6000)
+    expect(page.locator("#ended")).to_be_visible()
+    page.fill("#ended-name", name)
+    page.locator("#ended").get_by_role("button", name="Sign in").click()
+    expect(page.locator(".card")).to_have_count(0)
+    assert len(deleted) == 2, "the one in vain, and the other"
+
+
 def test_a_picture_that_was_left_is_shown_when_it_is_finished(page: Page, page_stack: Stack) -> None:
     sign_in(page)
     choose(page, COFFEE)

@@ -167,13 +167,20 @@ def test_editing_a_result_again_can_be_undone(page: Page) -> None:
     expect(page.locator("#prompt")).to_have_value("what I am just writing")
 
 
+@pytest.fixture
+def heavy(tmp_path: Path) -> list[Path]:
+    """Two pictures, together more than one request may have."""
+    made = [tmp_path / "a.png", tmp_path / "b.png"]
+    for each in made:
+        Image.frombytes("RGB", (1700, 1700), os.urandom(1700 * 1700 * 3)).save(each, compress_level=0)
+    return made
+
+
 def test_files_that_are_too_much_for_one_request_are_uploaded_once_though_the_connection_is_lost(
-    page: Page, tmp_path: Path
+    page: Page, heavy: list[Path]
 ) -> None:
     sign_in(page)
-    for name in ("a.png", "b.png"):
-        Image.frombytes("RGB", (1700, 1700), os.urandom(1700 * 1700 * 3)).save(tmp_path / name, compress_level=0)
-    choose(page, tmp_path / "a.png", tmp_path / "b.png")
+    choose(page, *heavy)
     lost: list[str] = []
     uploaded: list[str] = []
 
@@ -191,3 +198,18 @@ def test_files_that_are_too_much_for_one_request_are_uploaded_once_though_the_co
     assert all(image.startswith("http") for image in json.loads(asked.value.post_data or "")["images"])
     finished(page)
     assert len(uploaded) == 2
+
+
+def test_an_upload_that_is_refused_is_named_by_its_place(page: Page, heavy: list[Path]) -> None:
+    sign_in(page)
+    choose(page, *heavy)
+
+    def refuse_the_second(route: Route) -> None:
+        if b"b.png" in (route.request.post_data_buffer or b"")[:1000]:
+            route.fulfill(status=400, json={"error": "No", "code": "invalid_image", "retryable": False})
+        else:
+            route.continue_()
+
+    page.route("**/api/upload", refuse_the_second)
+    generate(page)
+    expect(page.locator("#problem")).to_contain_text("It is picture 2.", timeout=SECONDS)

@@ -12,11 +12,13 @@ from local.stack import Stack
 from tests.page.person import (
     COFFEE,
     ROOT,
+    SAMPLES,
     SECONDS,
     choose,
     drop_from_outside,
     finished,
     generate,
+    script,
     sign_in,
 )
 
@@ -93,19 +95,45 @@ def test_signing_out_ends_it(page: Page) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(page: Page, axe: str, scheme: str, width: int) -> None:
+def test_axe_finds_nothing(page: Page, page_stack: Stack, axe: str, scheme: str, width: int) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size({"width": width, "height": 900})
     look(page, axe, "signed out")
     sign_in(page)
-    choose(page, COFFEE)
+    choose(page, COFFEE, SAMPLES / "cat.png")
     generate(page, "")
-    look(page, axe, "a problem")
+    look(page, axe, "a line about a problem")
+    script(page_stack, {"delay": 4})
     generate(page)
+    expect(page.locator("#countdown")).to_contain_text("left", timeout=SECONDS)
+    look(page, axe, "waiting")
     finished(page)
     look(page, axe, "a result")
     page.locator(".card button").first.click()
-    look(page, axe, "details")
+    page.locator("#details").get_by_role("button", name="Copy address").click()
+    look(page, axe, "details, and a message")
+    page.locator("#details").get_by_role("button", name="Delete").click()
+    look(page, axe, "undo")
+    page.get_by_role("button", name="Undo").click()
+    page.context.clear_cookies()
+    generate(page)
+    expect(page.locator("#ended")).to_be_visible(timeout=SECONDS)
+    look(page, axe, "the session has ended")
+    page.keyboard.press("Escape")
+    look(page, axe, "an error")
+
+
+def test_nothing_is_cut_off_on_the_narrowest_phone(page: Page) -> None:
+    """320 pixels: a wide screen at 400 %, which WCAG 2 (1.4.10) wants to be read without scrolling sideways."""
+    page.set_viewport_size({"width": 320, "height": 640})
+    sign_in(page, "A person with a name that is longer than the screen is wide")
+    choose(page, COFFEE, SAMPLES / "cat.png", SAMPLES / "rocket.webp")
+    generate(page, "x" * 300)
+    finished(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    page.locator(".card button").click()
+    expect(page.locator("#details")).to_be_visible()
+    assert page.locator("#details").evaluate("each => each.scrollWidth <= each.clientWidth")
 
 
 def look(page: Page, axe: str, where: str) -> None:

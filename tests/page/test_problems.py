@@ -1,6 +1,7 @@
 """The playground, when something is wrong: in words, with what to do about it, and nothing is lost or paid twice."""
 
 import re
+import uuid
 from pathlib import Path
 
 import pytest
@@ -124,15 +125,47 @@ def test_a_session_that_ends_meanwhile_keeps_what_was_typed_and_goes_on(page: Pa
     page.context.clear_cookies()
     generate(page, "at sunset")
     expect(page.locator("#ended")).to_be_visible(timeout=SECONDS)
-    page.fill("#ended-name", "Forgetful Fred")
+    expect(page.locator("#ended-name")).to_have_value("forgetful.fred")
     page.locator("#ended").get_by_role("button", name="Sign in").click()
     finished(page)
     assert page.locator("#prompt").input_value() == "at sunset"
+    expect(page.locator("#who")).to_have_text("forgetful.fred")
+
+
+def test_a_session_that_ends_while_a_picture_is_made_goes_on_with_it_and_pays_once(
+    page: Page, page_stack: Stack
+) -> None:
+    name = f"Forgetful {uuid.uuid4().hex[:10]}"
+    sign_in(page, name)
+    choose(page, COFFEE)
+    before = calls(page_stack)
+    script(page_stack, {"delay": 6})
+    page.route("**/api/generations/gen-*", lambda route: route.fulfill(status=401, json={"code": "unauthorized"}))
+    generate(page)
+    expect(page.locator("#ended")).to_be_visible(timeout=SECONDS)
+    page.unroute("**/api/generations/gen-*")
+    page.context.clear_cookies()
+    page.fill("#ended-name", name)
+    page.locator("#ended").get_by_role("button", name="Sign in").click()
+    finished(page)
+    assert calls(page_stack) == before + 1
+
+
+def test_a_page_that_did_not_arrive_whole_says_so(page: Page) -> None:
+    page.route("**/config.json", lambda route: route.abort("connectionreset"))
+    page.reload()
+    expect(page.locator(".toast")).to_contain_text("did not arrive whole")
+    page.unroute("**/config.json")
+    page.get_by_role("button", name="Load it again").click()
+    expect(page.locator("#sign-in")).to_be_visible()
 
 
 def test_whoever_does_not_sign_in_again_at_once_can_do_so_later(page: Page) -> None:
     sign_in(page, "Forgetful Fred")
     choose(page, COFFEE)
+    generate(page, "at noon")
+    finished(page)
+    expect(page.locator(".card", has_text="at noon").first).to_be_visible()
     page.context.clear_cookies()
     generate(page, "at sunset")
     expect(page.locator("#ended")).to_be_visible(timeout=SECONDS)
@@ -145,6 +178,7 @@ def test_whoever_does_not_sign_in_again_at_once_can_do_so_later(page: Page) -> N
     page.fill("#ended-name", "Another Ann")
     page.locator("#ended").get_by_role("button", name="Sign in").click()
     finished(page)
+    expect(page.locator(".card", has_text="at noon")).to_have_count(0)  # it is another person's
     expect(page.locator("#who")).to_have_text("another.ann")
 
 
