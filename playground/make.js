@@ -69,20 +69,18 @@ async function run(asked, key, pictures) {
   }
 }
 
+/** `left`: nobody waits for it any more, so that the panel belongs to something else. */
 function failed(error, left, again) {
   const { title, advice, again: sensible } = messages.words(error);
-  if (left) {
-    toast(`What you left did not work. ${title}. ${advice}`, undefined, 10);
-    hooks.finished();
-    return;
-  }
-  finish();
+  if (!left) finish();
   if (error.status === 401) {
-    messages.show(byId("problem"), error, { label: "Sign in", run: () => hooks.sessionEnded(again) });
+    if (!left) messages.show(byId("problem"), error, { label: "Sign in", run: () => hooks.sessionEnded(again) });
     hooks.sessionEnded(again);
     return;
   }
-  messages.show(byId("problem"), error, sensible ? { label: "Try again", run: again } : null);
+  const action = sensible ? { label: "Try again", run: again } : null;
+  if (left) toast(`What you left did not work. ${title}. ${advice}`, action, 10);
+  else messages.show(byId("problem"), error, action);
   hooks.finished();
 }
 
@@ -113,8 +111,8 @@ async function patiently(call, signal, passes = lost) {
       if (!signal.aborted) byId("lost").textContent = "";
       return answer;
     } catch (error) {
-      if (!passes(error) || tries === LOST_TRIES || signal.aborted) throw error;
-      byId("lost").textContent = "The connection was lost; trying again …";
+      if (!passes(error) || tries === LOST_TRIES) throw error;
+      if (!signal.aborted) byId("lost").textContent = "The connection was lost; trying again …";
       await pause(LOST_PAUSE * tries);
     }
   }

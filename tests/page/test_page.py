@@ -53,6 +53,7 @@ def test_from_the_first_look_to_the_second_picture(page: Page, width: int) -> No
     expect(page.locator("#details")).to_contain_text("pixel art")
     expect(page.locator("#details")).to_contain_text("gemini-3-pro-image-preview: ok")
     expect(page.locator("#details")).to_contain_text("$0.14")
+    expect(page.locator("#details")).to_contain_text(re.compile(r"Time[0-9.]+ s, "))
 
 
 def test_a_picture_can_be_downloaded_and_its_address_copied(page: Page) -> None:
