@@ -35,7 +35,7 @@ def finished(page: Page) -> str:
     """The address of the picture that came back, once it is shown."""
     picture = page.locator("#result img.after")
     expect(picture).to_be_visible(timeout=SECONDS)
-    page.wait_for_function("document.querySelector('#result img.after').naturalWidth > 0")
+    expect(picture).not_to_have_js_property("naturalWidth", 0)
     return str(picture.get_attribute("src"))
 
 

@@ -43,9 +43,7 @@ def test_from_the_first_look_to_the_second_picture(page: Page, width: int) -> No
     page.get_by_role("button", name="Edit this one again").first.click()
     expect(page.locator("#inputs .input")).to_have_count(1)
     generate(page, "pixel art")
-    page.wait_for_function(
-        "(old) => document.querySelector('#result img.after')?.src !== old", arg=first, timeout=SECONDS
-    )
+    expect(page.locator("#result img.after")).not_to_have_attribute("src", first, timeout=SECONDS)
     assert finished(page) != first
     page.reload()
     expect(page.locator(".card")).to_have_count(2)

@@ -99,7 +99,7 @@ def test_a_photograph_that_the_browser_cannot_show_still_works(page: Page) -> No
     generate(page)
     finished(page)
     # Compared with the API's copy of it, which every browser shows.
-    page.wait_for_function("document.querySelector('.before').naturalWidth > 0")
+    expect(page.locator(".before")).not_to_have_js_property("naturalWidth", 0)
     expect(page.locator(".slider")).to_be_visible()
 
 

@@ -141,4 +141,4 @@ def test_what_was_removed_meanwhile_can_still_be_compared(page: Page) -> None:
     page.get_by_role("button", name="Remove: coffee.jpg").click()
     finished(page)
     expect(page.locator(".slider")).to_be_visible()
-    page.wait_for_function("document.querySelector('.before').naturalWidth > 0")
+    expect(page.locator(".before")).not_to_have_js_property("naturalWidth", 0)
