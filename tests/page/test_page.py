@@ -97,6 +97,7 @@ def test_signing_out_ends_it(page: Page) -> None:
 def test_axe_finds_nothing(page: Page, page_stack: Stack, axe: str, scheme: str, width: int) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size({"width": width, "height": 900})
+    expect(page.locator("#sign-in")).to_be_visible()
     look(page, axe, "signed out")
     sign_in(page)
     choose(page, COFFEE, SAMPLES / "cat.png")
