@@ -13,13 +13,14 @@ export class ApiError extends Error {
 
 async function call(path, options = {}) {
   let response;
+  let text;
   try {
     response = await fetch(path, { credentials: "same-origin", ...options });
+    text = await response.text();
   } catch (reason) {
     if (reason.name === "AbortError") throw reason;
     throw new ApiError(0, { error: "No connection" }, null);
   }
-  const text = response.status === 204 ? "" : await response.text().catch(() => "");
   let body = {};
   try {
     body = text ? JSON.parse(text) : {};
@@ -35,27 +36,27 @@ async function call(path, options = {}) {
 }
 
 /** Begin a generation. Answers soon: finished, or running with `expectedSeconds`. The key makes a repetition free. */
-export function generate(request, key, signal) {
+export function generate(request, key) {
   return call("/api/image", {
     method: "POST",
     headers: { "Content-Type": "application/json", "Idempotency-Key": key, Prefer: "wait=2" },
     body: JSON.stringify({ ...request, includeBase64: false }),
-    signal,
   });
 }
 
-/** How a generation stands; waits up to 20 s for its end. */
-export const generation = (id, signal) =>
-  call(`/api/generations/${encodeURIComponent(id)}`, { headers: { Prefer: "wait=20" }, signal });
+// `no-store`, because Chromium lets a request wait for another one of the same address that it might keep: here one that waits.
+const one = (id, options) => call(`/api/generations/${encodeURIComponent(id)}`, { cache: "no-store", ...options });
 
-export const detailsOf = (id) => call(`/api/generations/${encodeURIComponent(id)}`);
+/** How a generation stands; waits up to `seconds` for its end. */
+export const generation = (id, signal, seconds = 20) => one(id, { headers: { Prefer: `wait=${seconds}` }, signal });
+
+export const detailsOf = (id) => one(id);
 
 export const history = (continuation) =>
   call(`/api/generations?limit=12${continuation ? `&continuation=${encodeURIComponent(continuation)}` : ""}`);
 
-/** `leaving`: the page is about to go; the call must not go with it. */
-export const remove = (id, leaving = false) =>
-  call(`/api/generations/${encodeURIComponent(id)}`, { method: "DELETE", keepalive: leaving });
+/** Is made even if the page goes meanwhile. */
+export const remove = (id) => one(id, { method: "DELETE", keepalive: true });
 
 export async function upload(file) {
   const form = new FormData();

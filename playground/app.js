@@ -5,7 +5,7 @@ import * as gallery from "./gallery.js";
 import * as inputs from "./inputs.js";
 import * as make from "./make.js";
 import * as session from "./session.js";
-import { byId, element, toast } from "./dom.js";
+import { byId, element, keepToasts, toast } from "./dom.js";
 import { words } from "./messages.js";
 
 const SUGGESTIONS = [
@@ -16,17 +16,21 @@ const SUGGESTIONS = [
   "remove the background",
 ];
 
-/** A picture that was made becomes what the next one is made from. */
+/** A picture that was made becomes what the next one is made from. What was there instead can be had back. */
 function edit(made) {
-  inputs.replaceAll(made.imageUrl);
-  byId("prompt").value = "";
-  byId("prompt").focus();
-  toast("It is the input now: say what to change");
+  const prompt = byId("prompt");
+  const typed = prompt.value;
+  inputs.knowStorage(made.imageUrl);
+  const back = inputs.replaceAll(made.imageUrl);
+  prompt.value = "";
+  prompt.focus();
+  toast("It is the input now: say what to change", { label: "Undo", run: () => { back(); prompt.value = typed; prompt.focus(); } }, 10);
 }
 
-function failed(error) {
-  if (error.status === 401) session.ended(refresh);
-  else toast(`${words(error).title}. ${words(error).advice}`);
+/** `again` is what goes on after signing in; `before` says what this means. */
+function failed(error, again = refresh, before = "") {
+  if (error.status === 401) session.ended(again);
+  else toast(`${before}${words(error).title}. ${words(error).advice}`, undefined, 8);
 }
 
 function refresh() {
@@ -36,7 +40,15 @@ function refresh() {
 
 function suggest() {
   byId("suggestions").replaceChildren(...SUGGESTIONS.map((text) =>
-    element("li", {}, element("button", { type: "button", textContent: text, onclick: () => { byId("prompt").value = text; byId("prompt").focus(); } }))));
+    element("li", {}, element("button", { type: "button", textContent: text, onclick: () => use(text) }))));
+}
+
+/** Instead of another suggestion, and behind what somebody wrote. */
+function use(suggestion) {
+  const prompt = byId("prompt");
+  const typed = prompt.value.trim();
+  prompt.value = typed === "" || SUGGESTIONS.includes(typed) ? suggestion : `${typed}, ${suggestion}`;
+  prompt.focus();
 }
 
 async function offer() {
@@ -50,11 +62,18 @@ async function offer() {
   }
 }
 
+/** What was deleted a moment ago belongs to the session that ends now. */
+byId("sign-out").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  await gallery.settle();
+  event.target.submit();
+});
+keepToasts();
 inputs.setup();
 suggest();
 make.setup({ edit, finished: refresh, sessionEnded: session.ended });
-gallery.setup({ edit, failed, seen: inputs.knowStorage });
-if (await session.setup()) {
-  offer();
-  refresh();
-}
+gallery.setup({ edit, failed, seen: inputs.knowStorage, finished: session.showSpending });
+session.setup(refresh).then(
+  (signedIn) => { if (signedIn) { offer(); refresh(); } },
+  () => toast("The page did not arrive whole. Is there a connection?", { label: "Load it again", run: () => location.reload() }, 3600),
+);

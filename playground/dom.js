@@ -13,24 +13,41 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
-/** Said to whoever does not see the page. */
+/** Said to whoever does not see the page. While a dialog is open the rest of the page is inert, and silent. */
 export function announce(text) {
-  byId("live").textContent = text;
+  (document.querySelector("dialog[open] .live") ?? byId("live")).textContent = text;
 }
 
-/** A message that goes by itself after `seconds`, with an action until then. */
+/**
+ * A message that goes by itself after `seconds`, with an action until then: `run` if it is chosen, else `otherwise`, which is told
+ * whether the focus went with the message. Answers what takes it away early.
+ */
 export function toast(text, action, seconds = 5) {
   const made = element("div", { className: "toast" }, element("span", { textContent: text }));
   const close = () => {
+    const focused = made.contains(document.activeElement);
     clearTimeout(timer);
     made.remove();
+    return focused;
   };
   if (action) made.append(element("button", { type: "button", textContent: action.label, onclick: () => { close(); action.run(); } }));
+  // Behind an open dialog it would be dimmed and out of reach.
+  const home = document.querySelector("dialog[open]") ?? document.body;
+  if (byId("toasts").parentElement !== home) home.append(byId("toasts"));
   byId("toasts").append(made);
-  const timer = setTimeout(close, seconds * 1000);
+  const timer = setTimeout(() => { const focused = close(); action?.otherwise?.(focused); }, seconds * 1000);
   announce(text);
   return close;
 }
+
+/** With a dialog its messages would go. */
+export function keepToasts() {
+  for (const dialog of document.querySelectorAll("dialog")) {
+    dialog.addEventListener("close", () => { if (dialog.contains(byId("toasts"))) document.body.append(byId("toasts")); });
+  }
+}
+
+export const pause = (milliseconds) => new Promise((resolve) => { setTimeout(resolve, milliseconds); });
 
 export const dollars = (amount) => (amount === null || amount === undefined ? "unknown" : `$${amount.toFixed(amount < 0.1 && amount > 0 ? 3 : 2)}`);
 

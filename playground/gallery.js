@@ -1,26 +1,41 @@
 // The history: a gallery, the details of each, and deleting with five seconds to think again.
 
 import * as api from "./api.js";
-import { actions, facts } from "./result.js";
-import { byId, dollars, element, thumb, toast } from "./dom.js";
-import { words } from "./messages.js";
+import * as messages from "./messages.js";
+import { actions, facts, short } from "./result.js";
+import { announce, byId, dollars, element, pause, thumb, toast } from "./dom.js";
 
 const UNDO_SECONDS = 5;
+// Short: a browser has six connections, and this is to take one of them for a moment.
+const LOOK_SECONDS = 5;
+const LOOK_PAUSE = 1000;
+const LOST_PAUSE = 5000;
 
 let hooks = {};
 let continuation = null;
+let loads = 0;
+/** What is deleted but can be undone: its id, and what takes the offer away. */
 const leaving = new Map();
 
-/** `edit`, `failed` and `seen` are what other parts do then. */
+/** `edit`, `failed`, `seen` and `finished` are what other parts do then. */
 export function setup(given) {
   hooks = given;
   byId("more").addEventListener("click", () => load(true));
-  // What was deleted and not undone goes with the page.
-  window.addEventListener("pagehide", () => { for (const id of leaving.keys()) api.remove(id, true).catch(() => undefined); });
+  window.addEventListener("pagehide", settle);
+  // The browser may keep the page and show it again as it was.
+  window.addEventListener("pageshow", (event) => { if (event.persisted) load(); });
+  byId("details").addEventListener("close", () => {
+    if (document.activeElement === document.body) focusOn(cardOf(byId("details").dataset.id));
+  });
 }
+
+const cardOf = (id) => byId("gallery").querySelector(`[data-id="${CSS.escape(id)}"]`);
+const focusOn = (card) => (card?.querySelector("button") ?? byId("history-title")).focus();
 
 /** The newest page of the history, or the next one behind those that are shown. */
 export async function load(next = false) {
+  loads += 1;
+  const mine = loads;
   let page;
   try {
     page = await api.history(next ? continuation : null);
@@ -28,72 +43,152 @@ export async function load(next = false) {
     hooks.failed(error);
     return;
   }
-  continuation = page.continuation;
-  const cards = page.items.filter((item) => !leaving.has(item.id)).map(card);
-  if (next) byId("gallery").append(...cards);
-  else byId("gallery").replaceChildren(...cards);
-  byId("more").hidden = continuation === null;
-  byId("history-empty").hidden = byId("gallery").children.length > 0;
+  if (mine !== loads) return; // another one was begun meanwhile, and knows better
+  const cards = page.items.map(card);
+  const before = [...byId("gallery").children];
+  const oldest = page.items.at(-1)?.createdAt ?? "";
+  const older = page.continuation && !next ? before.filter((each) => each.dataset.created < oldest) : [];
+  if (older.length === 0) continuation = page.continuation;
+  show(next ? [...before, ...cards] : [...cards, ...older]);
+  if (next && cards.length > 0) focusOn(cards[0]);
   const pictured = page.items.find((item) => item.imageUrl);
   if (pictured) hooks.seen(pictured.imageUrl);
+  watch();
 }
 
+function show(cards) {
+  const focused = document.activeElement.closest?.(".card")?.dataset.id;
+  byId("gallery").replaceChildren(...cards);
+  if (focused) focusOn(cardOf(focused));
+  byId("more").hidden = continuation === null;
+  sayEmpty();
+}
+
+const sayEmpty = () => { byId("history-empty").hidden = byId("gallery").querySelector(".card:not([hidden])") !== null; };
+
 function card(item) {
-  const state = { running: "being made …", failed: item.error ? words(item.error).title : "failed" }[item.status];
+  const state = { running: "being made …", failed: item.error ? messages.words(item.error).title : "failed" }[item.status];
   const cost = item.usage?.costUsd === undefined ? "" : `${dollars(item.usage.costUsd)} · `;
-  const open = element("button", { type: "button", onclick: () => details(item) },
+  const open = element("button", { type: "button", onclick: () => details(item.id) },
     thumb(item.imageUrl, "", state ?? "gone"),
-    element("span", { className: "caption", textContent: item.prompt }),
-    element("span", { className: "note", textContent: state ?? `${cost}${new Date(item.createdAt).toLocaleDateString()}` }));
-  const made = element("li", { className: "card" }, open);
-  made.dataset.id = item.id;
+    element("span", { className: "caption", textContent: short(item.prompt) }),
+    element("span", { className: "note", textContent: `${cost}${new Date(item.createdAt).toLocaleDateString()}` }));
+  const made = element("li", { className: "card", hidden: leaving.has(item.id) }, open);
+  Object.assign(made.dataset, { id: item.id, status: item.status, created: item.createdAt });
   return made;
 }
 
-async function details(item) {
+let watching = false;
+
+/** Those that are being made are shown as soon as they are finished, though this page did not wait for them. */
+async function watch() {
+  if (watching) return;
+  watching = true;
+  for (let made; (made = byId("gallery").querySelectorAll("[data-status=running]")).length > 0;) {
+    for (const { dataset: { id } } of made) if (!await look(id)) { watching = false; return; }
+    await pause(LOOK_PAUSE);
+  }
+  watching = false;
+}
+
+/** Whether to look again. */
+async function look(id) {
+  try {
+    const standing = await api.generation(id, undefined, LOOK_SECONDS);
+    if (standing.status === "running" || !cardOf(id)) return true;
+    show([...byId("gallery").children].map((each) => (each.dataset.id === id ? card(standing) : each)));
+    announce(standing.status === "succeeded" ? "A picture of your history is ready" : "A picture of your history failed");
+    hooks.finished();
+  } catch (error) {
+    if (error.status === 401) return false;
+    if (error.status === 404) cardOf(id)?.remove();
+    else await pause(LOST_PAUSE);
+  }
+  return true;
+}
+
+async function details(id) {
   const dialog = byId("details");
   const close = () => dialog.close();
-  let made = item;
+  let made;
   try {
-    made = await api.detailsOf(item.id);
+    made = await api.detailsOf(id);
   } catch (error) {
-    hooks.failed(error);
+    hooks.failed(error, () => details(id));
+    if (error.status === 404) load();
     return;
   }
+  if (dialog.open) return; // a double click
+  const title = { succeeded: "Picture", running: "Being made" }[made.status] ?? "No picture";
   const parts = [element("div", { className: "head" },
-    element("h2", { id: "details-title", textContent: made.status === "succeeded" ? "Picture" : words(made.error ?? {}).title }),
+    element("h2", { id: "details-title", textContent: title }),
     element("button", { type: "button", className: "quiet", textContent: "Close", onclick: close }))];
-  if (made.imageUrl) parts.push(element("img", { className: "picture", src: made.imageUrl, alt: `Result: ${made.prompt}` }));
+  if (made.error) {
+    parts.push(element("div", { className: "problem" }));
+    messages.show(parts.at(-1), new api.ApiError(200, made.error, null), null);
+  }
+  if (made.imageUrl) parts.push(element("img", { className: "picture", src: made.imageUrl, alt: `Result: ${short(made.prompt)}` }));
   if (made.inputs?.length) {
-    parts.push(element("ul", { className: "strip", "aria-label": "Made from" },
+    parts.push(element("ul", { className: "strip", role: "list", "aria-label": "Made from" },
       ...made.inputs.map((copy, index) => element("li", {}, thumb(`/api/images/${copy.name}`, `Input ${index + 1}`, "gone")))));
   }
-  parts.push(element("p", { className: "words", textContent: made.prompt.slice(0, 2000) }));
+  parts.push(element("p", { className: "words", textContent: short(made.prompt) }));
+  if (short(made.prompt) !== made.prompt) {
+    parts.push(element("details", {}, element("summary", { textContent: "The whole text" }), element("p", { className: "words", textContent: made.prompt })));
+  }
   if (made.imageUrl) parts.push(actions(made, (chosen) => { close(); hooks.edit(chosen); }));
   parts.push(facts(made));
   if (made.status !== "running") {
     parts.push(element("p", { className: "actions" },
-      element("button", { type: "button", textContent: "Delete", onclick: () => { close(); remove(made.id); } })));
+      element("button", { type: "button", textContent: "Delete", onclick: () => { close(); remove(id); } })));
   }
-  dialog.replaceChildren(...parts);
+  byId("details-parts").replaceChildren(...parts);
+  dialog.dataset.id = id;
   dialog.showModal();
 }
 
 /** Hidden at once; the call is made when the time for undoing is over. */
 function remove(id) {
-  const hidden = byId("gallery").querySelector(`[data-id="${CSS.escape(id)}"]`);
-  hidden?.classList.add("going");
-  const timer = setTimeout(async () => {
-    leaving.delete(id);
-    try {
-      await api.remove(id);
-      hidden?.remove();
-    } catch (error) {
-      if (error.status === 404) hidden?.remove();
-      else { hidden?.classList.remove("going"); hooks.failed(error); }
-    }
-    byId("history-empty").hidden = byId("gallery").children.length > 0;
-  }, UNDO_SECONDS * 1000);
-  leaving.set(id, timer);
-  toast("Deleted", { label: "Undo", run: () => { clearTimeout(timer); leaving.delete(id); hidden?.classList.remove("going"); } }, UNDO_SECONDS);
+  hide(id, true);
+  const undo = () => { leaving.delete(id); hide(id, false); focusOn(cardOf(id)); };
+  const otherwise = (focused) => {
+    if (focused) focusOn(visibleNextTo(cardOf(id)));
+    destroy(id);
+  };
+  leaving.set(id, toast("Deleted", { label: "Undo", run: undo, otherwise }, UNDO_SECONDS));
+  byId("toasts").lastElementChild.querySelector("button").focus();
+}
+
+function hide(id, now) {
+  const made = cardOf(id);
+  if (made) made.hidden = now;
+  sayEmpty();
+}
+
+function visibleNextTo(made) {
+  const cards = [...byId("gallery").children].filter((each) => each === made || !each.hidden);
+  const place = cards.indexOf(made);
+  return cards[place + 1] ?? cards[place - 1];
+}
+
+async function destroy(id) {
+  let failure;
+  try {
+    await api.remove(id);
+  } catch (error) {
+    if (error.status !== 404) failure = error;
+  }
+  leaving.delete(id);
+  if (failure) {
+    hide(id, false);
+    hooks.failed(failure, () => destroy(id), "It was not deleted. ");
+    return;
+  }
+  cardOf(id)?.remove();
+  sayEmpty();
+}
+
+/** What was deleted and not undone is deleted now: the page is about to go, or the session is. */
+export function settle() {
+  return Promise.all([...leaving].map(([id, close]) => { close(); return destroy(id); }));
 }

@@ -1,81 +1,124 @@
 // The input images: chosen, dropped, pasted, or given by address; in their order, which can be changed.
 
-import { announce, byId, element, thumb } from "./dom.js";
-import { upload } from "./api.js";
+import { ApiError, upload } from "./api.js";
+import { announce, byId, element, thumb, toast } from "./dom.js";
 
 const MEGABYTE = 1_000_000;
 const MAX_FILE = 20 * MEGABYTE;
 const MAX_COUNT = 14;
 // A request may have 30 MB, and base64 makes four bytes of three: beyond this, files are uploaded first.
 const MAX_INLINE = 15 * MEGABYTE;
+const LONGEST_NAME = 80;
 
 let inputs = [];
 
 export function setup() {
-  const drop = byId("drop");
   byId("files").addEventListener("change", (event) => { addFiles(event.target.files); event.target.value = ""; });
-  drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
-  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => {
+  byId("add-url").addEventListener("click", takeAddress);
+  byId("url").addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); takeAddress(); } });
+  // Of the whole page: a file that misses the frame would open in place of the page, and all that was typed be lost.
+  document.addEventListener("dragover", (event) => {
+    if (!carriesPicture(event)) return;
     event.preventDefault();
-    drop.classList.remove("over");
-    if (event.dataTransfer.files.length) addFiles(event.dataTransfer.files);
-    else addAddress(event.dataTransfer.getData("text/uri-list") || event.dataTransfer.getData("text/plain"));
+    byId("drop").classList.add("over");
   });
-  document.addEventListener("paste", (event) => {
-    if (event.clipboardData?.files.length) { event.preventDefault(); addFiles(event.clipboardData.files); }
-  });
-  byId("add-url").addEventListener("click", fromField);
-  byId("url").addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); fromField(); } });
+  document.addEventListener("dragleave", (event) => { if (event.relatedTarget === null) byId("drop").classList.remove("over"); });
+  document.addEventListener("drop", dropped);
+  document.addEventListener("paste", pasted);
 }
 
-function fromField() {
-  if (addAddress(byId("url").value)) byId("url").value = "";
+const signedOut = () => byId("workshop").hidden;
+const isField = (target) => target instanceof Element && target.matches("textarea, input:not([type=file], [type=range])");
+const isAddress = (text) => /^(https?:\/\/|\/api\/images\/)\S+$/.test(text) && URL.canParse(text, location.href);
+
+/** Files anywhere, links anywhere but over a field, which takes them as text. */
+const carriesPicture = ({ dataTransfer, target }) =>
+  dataTransfer.types.includes("Files") || (dataTransfer.types.includes("text/uri-list") && !isField(target));
+
+function dropped(event) {
+  byId("drop").classList.remove("over");
+  if (!carriesPicture(event)) return;
+  event.preventDefault();
+  if (signedOut()) { toast("Sign in first, then drop it again"); return; }
+  const { files } = event.dataTransfer;
+  if (files.length) addFiles(files);
+  else addAddresses(event.dataTransfer.getData("text/uri-list").split(/\r?\n/).filter((line) => line && !line.startsWith("#")));
 }
 
-/** A problem with what was just added; it stays until the next one is. */
+function pasted(event) {
+  if (signedOut()) return;
+  const { files } = event.clipboardData;
+  const text = event.clipboardData.getData("text/plain").trim();
+  // Office programs put a picture of the text beside it: in a field, the text is meant.
+  if (files.length && !(text && isField(event.target))) addFiles(files);
+  else if (!isField(event.target) && isAddress(text)) addAddresses([text]);
+  else return;
+  event.preventDefault();
+}
+
+/** A problem with what was just added; it stays until something else is. */
 const complain = (text) => { byId("inputs-problem").textContent = text; };
 
 function addFiles(files) {
-  complain("");
-  for (const file of files) {
-    if (!isPicture(file)) { complain(`${file.name} is not a picture.`); continue; }
-    if (file.size > MAX_FILE) { complain(`${file.name} has ${Math.round(file.size / MEGABYTE)} MB; a picture may have 20.`); continue; }
-    add({ file, name: file.name, preview: URL.createObjectURL(file) });
-  }
+  complain([...files].map((file) => {
+    if (!isPicture(file)) return `${file.name} is not a picture.`;
+    if (file.size > MAX_FILE) return `${file.name} has ${Math.round(file.size / MEGABYTE)} MB; a picture may have 20.`;
+    return add(file.name, { file });
+  }).filter(Boolean).join(" "));
 }
 
 const isPicture = (file) => file.type.startsWith("image/") || /\.(heic|heif|avif|jpe?g|png|webp|gif|bmp|tiff?)$/i.test(file.name);
 
-/** An address of a picture, of the web or of our own. False where it is none. */
-export function addAddress(text) {
-  complain("");
-  const address = text.trim();
-  if (!/^(https?:\/\/|\/api\/images\/)\S+$/.test(address)) { complain("An address begins with https://"); return false; }
-  return add({ url: address, name: address.split("/").pop() || address, preview: address.includes("/api/images/") || ours(address) ? address : null });
+/** Addresses of pictures, of the web or of our own. False where one is none. */
+function addAddresses(addresses) {
+  const problems = addresses.map((url) => (isAddress(url) ? add(url.split("/").pop() || url, { url }) : "An address begins with https://"));
+  complain(problems.filter(Boolean).join(" "));
+  return !problems.some(Boolean);
 }
 
+/** What is in the field for addresses, as if "Add" had been pressed. False where it is no address. */
+export function takeAddress() {
+  if (!addAddresses([byId("url").value.trim()])) { byId("url").focus(); return false; }
+  byId("url").value = "";
+  return true;
+}
+
+export const addressIsWaiting = () => byId("url").value.trim() !== "";
+
 // The page's policy lets pictures be shown from here and from the storage; others are only named.
-const ours = (address) => { const { host } = new URL(address, location.href); return host === location.host || host === storageHost; };
+const ours = (address) => [location.host, storageHost].includes(new URL(address, location.href).host);
 let storageHost = "";
 /** Learn where pictures lie, from one of them. */
 export const knowStorage = (url) => { storageHost = new URL(url, location.href).host; };
 
-function add(input) {
-  if (inputs.length === MAX_COUNT) { complain(`${MAX_COUNT} pictures are the most.`); return false; }
-  inputs.push(input);
+/** The complaint, if it cannot be added. */
+function add(name, input) {
+  if (inputs.length === MAX_COUNT) return `${name} is one too many: ${MAX_COUNT} pictures are the most.`;
+  // Previews are never revoked: a result may still be compared with what was removed meanwhile.
+  const preview = input.file ? URL.createObjectURL(input.file) : ours(input.url) ? input.url : null;
+  inputs.push({ ...input, preview, name: distinct(name.slice(0, LONGEST_NAME)) });
   draw();
-  announce(`${input.name} added, ${inputs.length} in all`);
-  return true;
+  announce(`${inputs.at(-1).name} added, ${inputs.length} in all`);
+  return "";
 }
 
-/** Begin anew with one picture: the result that is edited again. */
+/** Whatever is pasted is called image.png: the buttons of two of them must not sound the same. */
+function distinct(name) {
+  let tried = name;
+  for (let count = 2; inputs.some((other) => other.name === tried); count += 1) tried = `${name} (${count})`;
+  return tried;
+}
+
+/** Begin anew with one picture, the result that is edited again. Answers what brings the ones before back. */
 export function replaceAll(url) {
+  const before = inputs;
   inputs = [];
-  addAddress(url);
+  addAddresses([url]);
+  return () => { inputs = before; draw(); };
 }
 
-export const first = () => inputs[0]?.preview ?? null;
+/** Those of this moment, whatever is changed while they are being sent. */
+export const chosen = () => [...inputs];
 export const none = () => inputs.length === 0;
 export const ask = () => complain("Add a picture first.");
 
@@ -83,16 +126,18 @@ function move(index, by) {
   const [input] = inputs.splice(index, 1);
   inputs.splice(index + by, 0, input);
   draw();
-  announce(`${input.name} is now number ${index + by + 1}`);
-  byId("inputs").children[index + by].querySelector(by < 0 ? ".earlier" : ".later")?.focus();
+  announce(`${input.name} is now number ${index + by + 1} of ${inputs.length}`);
+  const [same, other] = by < 0 ? [".earlier", ".later"] : [".later", ".earlier"];
+  const moved = byId("inputs").children[index + by];
+  // At the end of the row its button cannot be pressed, and would not take the focus.
+  (moved.querySelector(`${same}:enabled`) ?? moved.querySelector(other)).focus();
 }
 
-function drop(index) {
+function remove(index) {
   const [input] = inputs.splice(index, 1);
-  if (input.file) URL.revokeObjectURL(input.preview);
   draw();
   announce(`${input.name} removed`);
-  (byId("inputs").children[Math.min(index, inputs.length - 1)]?.querySelector("button") ?? byId("files")).focus();
+  (byId("inputs").children[Math.min(index, inputs.length - 1)]?.querySelector(".remove") ?? byId("files")).focus();
 }
 
 function draw() {
@@ -101,27 +146,39 @@ function draw() {
       element("button", { type: "button", className, textContent: text, onclick: run, disabled, title: label, "aria-label": `${label}: ${input.name}` });
     const actions = element("span", { className: "input-actions" },
       button("earlier", "Earlier", "‹", () => move(index, -1), index === 0),
-      button("remove", "Remove", "×", () => drop(index)),
+      button("remove", "Remove", "×", () => remove(index)),
       button("later", "Later", "›", () => move(index, 1), index === inputs.length - 1));
     return element("li", { className: "input" }, thumb(input.preview, input.name, input.name), actions);
   }));
 }
 
-/** What the request's `images` are: data URLs, or addresses where the files together would be too much. */
-export async function forRequest() {
-  const total = inputs.reduce((sum, input) => sum + (input.file?.size ?? 0), 0);
-  return Promise.all(inputs.map(async (input) => {
-    if (input.url) return input.url;
-    if (total > MAX_INLINE) return (input.url = await upload(input.file));
-    return dataUrl(input.file);
+/**
+ * What the request's `images` are: data URLs, or addresses where the files together would be too much; each is uploaded once.
+ * `patiently` makes a call, again if the connection is lost.
+ */
+export async function forRequest(pictures, patiently) {
+  const total = pictures.reduce((sum, input) => sum + (input.file?.size ?? 0), 0);
+  return Promise.all(pictures.map(async (input, index) => {
+    if (!input.url && total > MAX_INLINE) input.url = await patiently(() => uploaded(input.file, index));
+    return input.url ?? dataUrl(input.file);
   }));
+}
+
+/** Its address. An upload knows of no other picture: where it is at fault, its place is added. */
+async function uploaded(file, index) {
+  try {
+    return await upload(file);
+  } catch (error) {
+    if ([400, 413, 415].includes(error.status)) error.body.imageIndex = index;
+    throw error;
+  }
 }
 
 function dataUrl(file) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(String(reader.result).replace(/^data:;/, "data:application/octet-stream;"));
-    reader.onerror = () => reject(reader.error);
+    reader.onerror = () => reject(new ApiError(0, { error: String(reader.error), code: "unreadable_file", details: file.name, retryable: false }, null));
     reader.readAsDataURL(file);
   });
 }

@@ -4,10 +4,11 @@ import * as api from "./api.js";
 import * as inputs from "./inputs.js";
 import * as messages from "./messages.js";
 import * as result from "./result.js";
-import { announce, byId } from "./dom.js";
+import { announce, byId, pause, toast } from "./dom.js";
 
 const LOST_TRIES = 3;
 const LOST_PAUSE = 1500;
+const POLL_PAUSE = 1000;
 
 let running = null;
 let hooks = {};
@@ -26,15 +27,17 @@ async function press() {
   if (running) return;
   const prompt = byId("prompt").value;
   byId("prompt-problem").textContent = "";
+  if (inputs.addressIsWaiting() && !inputs.takeAddress()) return;
   if (inputs.none()) { inputs.ask(); byId("files").focus(); return; }
   if (!prompt.trim()) { askPrompt("Say what the picture should become."); return; }
-  if (prompt.length > longestPrompt) { askPrompt(`The text has ${prompt.length.toLocaleString("en")} characters; ${longestPrompt.toLocaleString("en")} are the most.`); return; }
+  const characters = [...prompt].length; // as the API counts: an emoji is one
+  if (characters > longestPrompt) { askPrompt(`The text has ${characters.toLocaleString("en")} characters; ${longestPrompt.toLocaleString("en")} are the most.`); return; }
   const asked = { prompt };
   for (const [field, id] of [["aspectRatio", "aspect"], ["imageSize", "size"], ["model", "model"]]) {
     if (byId(id).value) asked[field] = byId(id).value;
   }
   // The key belongs to this press: whatever is sent again under it is paid for once.
-  await run(asked, crypto.randomUUID(), inputs.first());
+  await run(asked, crypto.randomUUID(), inputs.chosen());
 }
 
 function askPrompt(text) {
@@ -42,48 +45,75 @@ function askPrompt(text) {
   byId("prompt").focus();
 }
 
-async function run(asked, key, before, images) {
+async function run(asked, key, pictures) {
+  if (running) return;
   const mine = { stop: new AbortController() };
+  const { signal } = mine.stop;
   running = mine;
-  busy(true);
+  begin();
   try {
-    const request = { ...asked, images: images ?? await inputs.forRequest() };
-    mine.retry = () => run(asked, key, before, request.images);
-    const made = await untilFinished(request, key, mine.stop.signal);
+    const images = await inputs.forRequest(pictures, (call) => patiently(call, signal));
+    const made = await untilFinished({ ...asked, images }, key, signal);
+    if (signal.aborted) { hooks.finished(); return; }
     if (made.status === "failed") throw new api.ApiError(200, made.error, null);
     finish();
-    result.show({ ...made, prompt: asked.prompt }, before, hooks.edit);
+    result.show({ ...made, prompt: asked.prompt }, pictures[0].preview, hooks.edit);
     announce("Your picture is ready");
-    byId("result-title").focus({ preventScroll: false });
+    // It is where the reader is, unless they are writing the next one.
+    if (!document.activeElement.matches("input, textarea, select")) byId("result-title").focus();
     hooks.finished();
   } catch (error) {
-    finish();
     if (error.name === "AbortError") return;
     if (!(error instanceof api.ApiError)) throw error;
-    messages.show(byId("problem"), error, mine.retry);
-    if (error.status === 401) hooks.sessionEnded(mine.retry);
-    else hooks.finished();
+    failed(error, signal.aborted, () => run(asked, key, pictures));
   }
+}
+
+/** `left`: nobody waits for it any more, so that the panel belongs to something else. */
+function failed(error, left, again) {
+  const { title, advice, again: sensible } = messages.words(error);
+  if (!left) finish();
+  if (error.status === 401) {
+    if (!left) messages.show(byId("problem"), error, { label: "Sign in", run: () => hooks.sessionEnded(again) });
+    hooks.sessionEnded(again);
+    return;
+  }
+  const action = sensible ? { label: "Try again", run: again } : null;
+  if (left) toast(`What you left did not work. ${title}. ${advice}`, action, 10);
+  else messages.show(byId("problem"), error, action);
+  hooks.finished();
 }
 
 /** The finished generation, however long it takes and however often the connection is lost on the way. */
 async function untilFinished(request, key, signal) {
-  const began = await patiently(() => api.generate(request, key, signal), signal);
-  if (began.status !== "running") return { ...began, ...(await patiently(() => api.detailsOf(began.id), signal)) };
+  // Not given up by "Stop waiting": what was not sent whole would not go on.
+  const began = await patiently(() => api.generate(request, key), signal);
+  if (signal.aborted) return began;
+  if (began.status !== "running") return { ...began, ...(await patiently(() => api.detailsOf(began.id), signal, busyToo)) };
   countDown(began.expectedSeconds);
   let standing = began;
-  while (standing.status === "running") standing = await patiently(() => api.generation(began.id, signal), signal);
+  while (standing.status === "running") {
+    // A proxy may answer sooner than was asked: without a pause, that would be a call after the other.
+    if (standing !== began) await pause(POLL_PAUSE);
+    standing = await patiently(() => api.generation(began.id, signal), signal, busyToo);
+  }
   return standing;
 }
 
-async function patiently(call, signal) {
+const lost = (error) => error.status === 0 && error.code === "offline";
+/** A look at what goes on anyway may fail for many reasons that pass. */
+const busyToo = (error) => lost(error) || error.status === 429 || error.status >= 500;
+
+async function patiently(call, signal, passes = lost) {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await call();
+      const answer = await call();
+      if (!signal.aborted) byId("lost").textContent = "";
+      return answer;
     } catch (error) {
-      if (error.status !== 0 || tries === LOST_TRIES || signal.aborted) throw error;
-      byId("countdown").textContent = "The connection was lost; trying again …";
-      await new Promise((resolve) => setTimeout(resolve, LOST_PAUSE * tries));
+      if (!passes(error) || tries === LOST_TRIES) throw error;
+      if (!signal.aborted) byId("lost").textContent = "The connection was lost; trying again …";
+      await pause(LOST_PAUSE * tries);
     }
   }
 }
@@ -92,30 +122,47 @@ let ticking = 0;
 
 function countDown(expected) {
   const began = Date.now();
+  let late = false;
   const tick = () => {
     const passed = (Date.now() - began) / 1000;
     const left = Math.ceil(expected - passed);
-    byId("progress").value = Math.min(0.97, passed / expected);
-    byId("countdown").textContent = left > 0
-      ? `About ${left} s left`
-      : `Longer than usual: ${Math.floor(passed)} s so far. It goes on.`;
+    if (left > 0) {
+      byId("progress").value = passed / expected;
+      byId("countdown").textContent = `About ${left} s left`;
+      return;
+    }
+    byId("countdown").textContent = `Longer than usual: ${Math.floor(passed)} s so far. It goes on.`;
+    if (late) return;
+    late = true;
+    byId("progress").removeAttribute("value"); // moves on without an end, instead of standing at it
+    announce("It takes longer than usual. It goes on.");
   };
   clearInterval(ticking);
   ticking = setInterval(tick, 250);
   tick();
+  byId("leave-hint").textContent = "You may leave: it goes on without you, and will be in your history.";
   announce(`About ${expected} seconds`);
 }
 
-function busy(now) {
-  byId("go").disabled = now;
-  byId("go").textContent = now ? "Generating …" : "Generate";
-  byId("waiting").hidden = !now;
+function begin() {
+  // What has the focus in there goes.
+  if (byId("stage").contains(document.activeElement)) byId("result-title").focus();
+  busy(true);
   byId("empty").hidden = true;
-  if (!now) return;
   byId("problem").hidden = true;
   byId("result").hidden = true;
+  byId("lost").textContent = "";
   byId("countdown").textContent = "Sending …";
+  byId("leave-hint").textContent = "Stay until it is sent.";
   byId("progress").removeAttribute("value");
+  byId("waiting").scrollIntoView({ block: "nearest" });
+}
+
+function busy(now) {
+  // Not `disabled`: that would take the focus from whoever pressed it.
+  byId("go").setAttribute("aria-disabled", String(now));
+  byId("go").textContent = now ? "Generating …" : "Generate";
+  byId("waiting").hidden = !now;
 }
 
 function finish() {
@@ -126,8 +173,10 @@ function finish() {
 
 /** The generation goes on; only this page looks away. */
 function stopWaiting() {
-  running?.stop.abort();
+  running.stop.abort();
+  finish();
   byId("empty").hidden = false;
-  announce("It goes on, and will be in your history");
+  byId("result-title").focus();
+  toast("It goes on, and will be in your history");
   hooks.finished();
 }

@@ -19,6 +19,12 @@ const WORDS = {
   invalid_image: ["A picture cannot be read", "It is damaged, or no picture at all: remove it, or take another."],
   image_fetch_failed: ["An address gave no picture", "Look at the address, or save the picture and choose the file."],
   url_not_allowed: ["An address that is not fetched from", "Save the picture and choose the file instead."],
+  unreadable_file: ["A file can no longer be read", "It was moved or changed since you chose it: remove it, and choose it again."],
+  model_error: ["The model did not work", "Press Generate for another attempt; if it stays, tell whoever runs this."],
+  model_auth_failed: ["The model does not accept the service", "Whoever runs it can ask `make doctor` why."],
+  session_unavailable: ["The sign-in cannot be checked", "This passes, mostly within a minute.", true],
+  cross_site: ["This page may not ask for that", "Whoever runs it has to name its address in ALLOWED_ORIGINS."],
+  unknown: ["The service did not answer", "Something on the way answered instead of it. Try again in a moment; nothing is paid twice.", true],
   idempotency_mismatch: ["The request was changed meanwhile", "Press Generate again."],
   storage_unavailable: ["The storage does not answer", "Nothing was paid. It should be back shortly.", true],
   busy: ["Very busy just now", "Try again in a few seconds.", true],
@@ -27,24 +33,24 @@ const WORDS = {
   gemini_key_missing: ["The service has no key for the model", "Whoever runs it has to set GEMINI_API_KEY."],
 };
 
-/** Title, advice, and whether the same may be tried again. */
+/** Title, advice, and whether the same may be tried again: the API knows, where it was the one that answered. */
 export function words(error) {
-  const [title, advice, again] = WORDS[error.code] ?? ["It did not work", "Try again; if it stays, tell whoever runs this.", true];
-  return { title, advice, again: Boolean(again) || error.body?.retryable === true };
+  const [title, advice, again = false] = WORDS[error.code] ?? ["It did not work", "Try again; if it stays, tell whoever runs this.", true];
+  return { title, advice, again: error.body?.retryable ?? again };
 }
 
-/** Show `error` in `place`; `retry` is called by its button, where trying again makes sense. */
-export function show(place, error, retry) {
-  const { title, advice, again } = words(error);
+/** Show `error` in `place`, with a button for `action`, where there is something to do about it at once. */
+export function show(place, error, action) {
+  const { title, advice } = words(error);
   const where = Number.isInteger(error.body?.imageIndex) ? ` It is picture ${error.body.imageIndex + 1}.` : "";
   const wait = error.retryAfter && error.retryAfter < 3600 ? ` Try again in ${error.retryAfter} s.` : "";
   const said = error.body?.text ? [element("p", { textContent: `The model said: “${error.body.text}”` })] : [];
-  const technical = { status: error.status, ...error.body };
+  const technical = error.status === 200 ? error.body : { status: error.status, ...error.body };
   place.replaceChildren(
     element("h3", { textContent: title }),
     element("p", { textContent: `${advice}${where}${wait}` }),
     ...said,
-    ...(retry && again ? [element("button", { type: "button", textContent: "Try again", onclick: retry })] : []),
+    ...(action ? [element("button", { type: "button", textContent: action.label, onclick: action.run })] : []),
     element("details", {}, element("summary", { textContent: "Technical details" }), element("pre", { textContent: JSON.stringify(technical, null, 2) })),
   );
   place.hidden = false;

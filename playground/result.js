@@ -2,13 +2,19 @@
 
 import { byId, dollars, element, ownAddress, toast } from "./dom.js";
 
-/** Show a finished generation. `before` is the first input's address, null where the browser cannot show it. */
+const SHORT = 200;
+/** A prompt as a caption, or as what a screen reader reads instead of the picture. */
+export const short = (prompt) => (prompt.length > SHORT ? `${prompt.slice(0, SHORT)} …` : prompt);
+
+/** Show a finished generation. `before` is the first input's address, null where the page may not show it. */
 export function show(made, before, editAgain) {
   const place = byId("result");
-  const after = element("img", { className: "after", src: made.imageUrl, alt: `Result: ${made.prompt}` });
+  const after = element("img", { className: "after", src: made.imageUrl, alt: `Result: ${short(made.prompt)}` });
   const stage = element("div", { className: "compare" }, after);
   const parts = [stage];
-  if (before) parts.push(comparison(stage, before));
+  // The API's copy of an input is one that every browser shows, and on our own origin.
+  const originals = [before, made.inputs?.[0] && `/api/images/${made.inputs[0].name}`].filter(Boolean);
+  if (originals.length > 0) parts.push(comparison(stage, originals));
   parts.push(actions(made, editAgain));
   if (made.text) parts.push(element("p", { className: "words", textContent: made.text }));
   parts.push(facts(made));
@@ -16,13 +22,21 @@ export function show(made, before, editAgain) {
   place.hidden = false;
 }
 
-function comparison(stage, before) {
+function comparison(stage, originals) {
   const slider = element("input", { type: "range", id: "split", min: 0, max: 100, value: 0 });
-  const split = () => stage.style.setProperty("--split", `${slider.value}%`);
-  const original = element("img", { className: "before", src: before, alt: "What it was made from" });
+  const split = () => {
+    stage.style.setProperty("--split", `${slider.value}%`);
+    slider.setAttribute("aria-valuetext", `${slider.value} % of what it was made from`);
+  };
+  const original = element("img", { className: "before", src: originals.shift(), alt: "What it was made from" });
   const row = element("div", { className: "slider" }, element("label", { for: "split", textContent: "Compare" }), slider);
-  original.onerror = () => { original.remove(); edge.remove(); row.remove(); };
   const edge = element("span", { className: "edge" });
+  original.onerror = () => {
+    if (originals.length > 0) { original.src = originals.shift(); return; }
+    original.remove();
+    edge.remove();
+    row.remove();
+  };
   stage.append(original, edge);
   slider.oninput = split;
   split();
@@ -48,9 +62,10 @@ async function copy(text) {
 
 /** What is known of it: model, cost, time, size, attempts. */
 export function facts(made) {
+  const unknown = made.status === "succeeded" ? "unknown" : "";
   const rows = [
-    ["Model", made.model ?? "unknown"],
-    ["Cost", made.usage ? dollars(made.usage.costUsd) : "unknown"],
+    ["Model", made.model ?? unknown],
+    ["Cost", made.usage ? dollars(made.usage.costUsd) : unknown],
     ["Size", made.width ? `${made.width} × ${made.height}, ${made.mimeType}` : ""],
     ["Time", seconds(made)],
     ["Attempts", (made.attempts ?? []).map((one) => `${one.model}: ${one.outcome}, ${(one.durationMs / 1000).toFixed(1)} s`).join("\n")],

@@ -4,10 +4,13 @@ import { byId, dollars, element } from "./dom.js";
 import * as api from "./api.js";
 
 let config = null;
-let onReturn = null;
+/** What goes on when somebody is signed in again. */
+let onReturn = [];
+let changed = () => undefined;
 
-/** Whether somebody is signed in. NextAuth answers `{}` where nobody is. */
-export async function setup() {
+/** Whether somebody is signed in. NextAuth answers `{}` where nobody is. `onChange` is called when it is somebody else. */
+export async function setup(onChange) {
+  changed = onChange;
   config = await (await fetch("config.json")).json();
   byId("sign-in").action = config.signIn;
   byId("sign-out").action = config.signOut;
@@ -18,8 +21,9 @@ export async function setup() {
   byId("sign-in").hidden = !config.signInWithName;
   byId("sign-in-elsewhere").hidden = config.signInWithName;
   byId("sign-in-elsewhere").querySelector("a").href = config.signIn;
-  if (user !== null) byId("who").textContent = user;
-  window.addEventListener("focus", async () => { if (onReturn && (await who()) !== null) back(); });
+  byId("who").textContent = user ?? "";
+  window.addEventListener("focus", () => { if (onReturn.length > 0) goOn(); });
+  byId("ended").addEventListener("cancel", () => { onReturn = []; });
   return user !== null;
 }
 
@@ -33,32 +37,39 @@ async function who() {
   }
 }
 
-function back() {
-  const again = onReturn;
-  onReturn = null;
+/** Whether somebody is signed in again; then all that waited for it goes on. */
+async function goOn() {
+  const user = await who();
+  if (user === null) return false;
+  if (user !== byId("who").textContent) changed();
+  byId("who").textContent = user;
   byId("ended").close();
-  again?.();
+  for (const again of onReturn.splice(0)) again();
+  return true;
 }
 
 /** The session ended meanwhile: sign in without leaving the page, then `again`. */
 export function ended(again) {
-  if (byId("ended").open) return; // what was to go on first goes on
-  onReturn = again ?? (() => undefined);
+  if (!onReturn.includes(again)) onReturn.push(again);
+  if (byId("ended").open) return;
   const form = byId("ended-form");
+  byId("ended-problem").textContent = "";
   if (config.signInWithName) {
-    const name = element("input", { id: "ended-name", name: "name", value: byId("name").value, maxLength: 100 });
-    const made = element("form", { onsubmit: async (event) => {
-      event.preventDefault();
-      // The answer leads back to this page, which is here already.
-      await fetch(`${config.signIn}?${new URLSearchParams({ name: name.value })}`, { redirect: "manual" });
-      if ((await who()) !== null) back();
-    } }, element("label", { for: "ended-name", textContent: "Your name" }), name,
-    element("p", { className: "actions" }, element("button", { className: "primary", textContent: "Sign in" })));
-    form.replaceChildren(made);
+    const name = element("input", { id: "ended-name", name: "name", value: byId("who").textContent, maxLength: 100 });
+    form.replaceChildren(element("form", { onsubmit: (event) => { event.preventDefault(); signInHere(name.value); } },
+      element("label", { for: "ended-name", textContent: "Your name" }), name,
+      element("p", { className: "actions" }, element("button", { className: "primary", textContent: "Sign in" }))));
   } else {
     form.replaceChildren(element("a", { className: "button primary", href: config.signIn, target: "_blank", rel: "noopener", textContent: "Sign in" }));
   }
   byId("ended").showModal();
+}
+
+async function signInHere(name) {
+  // The answer leads back to this page, which is here already.
+  const answer = fetch(`${config.signIn}?${new URLSearchParams({ name })}`, { redirect: "manual" });
+  await answer.catch(() => undefined);
+  if (!await goOn()) byId("ended-problem").textContent = "That did not work. Is there a connection? Try again.";
 }
 
 /** What was spent today, and what is left. */
@@ -69,7 +80,7 @@ export async function showSpending() {
     byId("spent").textContent = `Today ${dollars(today.costUsd)}, ${today.images} ${today.images === 1 ? "picture" : "pictures"}${left}`;
     byId("spent").hidden = false;
   } catch (error) {
-    if (error.status === 401) ended();
+    if (error.status === 401) ended(showSpending);
     else byId("spent").hidden = true;
   }
 }

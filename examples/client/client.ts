@@ -177,6 +177,8 @@ export class ImageClient {
       method,
       headers: { ...this.#headers, ...init.headers },
       credentials: this.#credentials,
+      // Chromium lets a request wait for another one of its address that it might keep, here one that waits itself.
+      cache: "no-store",
       signal: signal ?? null,
     });
     if (!response.ok) throw await asError(response);

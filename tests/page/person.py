@@ -1,6 +1,5 @@
 """What a person does on the page, in one word each."""
 
-import base64
 import uuid
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def finished(page: Page) -> str:
     """The address of the picture that came back, once it is shown."""
     picture = page.locator("#result img.after")
     expect(picture).to_be_visible(timeout=SECONDS)
-    page.wait_for_function("document.querySelector('#result img.after').naturalWidth > 0")
+    expect(picture).not_to_have_js_property("naturalWidth", 0)
     return str(picture.get_attribute("src"))
 
 
@@ -51,17 +50,18 @@ def calls(stack: Stack) -> int:
     return len(requests.get(url, timeout=10).json()["calls"])
 
 
-def drop(page: Page, file: Path, media_type: str) -> None:
-    """A file out of another program, let go over the page."""
-    page.evaluate(
-        """async ([data, name, type]) => {
-            const bytes = Uint8Array.from(atob(data), (each) => each.charCodeAt(0));
-            const moved = new DataTransfer();
-            moved.items.add(new File([bytes], name, { type }));
-            const target = document.getElementById("drop");
-            for (const kind of ["dragover", "drop"]) {
-                target.dispatchEvent(new DragEvent(kind, { dataTransfer: moved, bubbles: true, cancelable: true }));
-            }
-        }""",
-        [base64.b64encode(file.read_bytes()).decode(), file.name, media_type],
-    )
+def names(page: Page) -> list[str]:
+    """Of the inputs, in their order."""
+    labels = page.locator("#inputs .remove").evaluate_all("all => all.map((each) => each.getAttribute('aria-label'))")
+    return [str(label).partition(": ")[2] for label in labels]
+
+
+def drop_from_outside(page: Page, onto: str, *files: Path) -> None:
+    """Files out of another program, let go over a place of the page: a browser opens what the page does not take."""
+    box = page.locator(onto).bounding_box()
+    assert box is not None
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    moved = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+    browser = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        browser.send("Input.dispatchDragEvent", {"type": kind, "data": moved, **place})

@@ -1,16 +1,28 @@
 """The playground, when something is wrong: in words, with what to do about it, and nothing is lost or paid twice."""
 
 import re
+import uuid
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from image_core.errors import ImageError
 from local.stack import Stack
 from tests.page.person import COFFEE, ROOT, SAMPLES, SECONDS, calls, choose, finished, generate, script, sign_in
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
 IMAGES = ROOT / "tests" / "fixtures" / "images" / "awkward"
+NOT_OF_A_PERSON = {
+    "internal",
+    "invalid_json",
+    "invalid_request",
+    "method_not_allowed",
+    "no_file",
+    "no_images",
+    "no_prompt",
+}
+"""What only another program than the page could cause, and what has no better words than that it did not work."""
 
 
 def test_a_lost_connection_is_tried_again_and_pays_once(page: Page, page_stack: Stack) -> None:
@@ -40,12 +52,16 @@ def test_a_lost_connection_is_tried_again_and_pays_once(page: Page, page_stack: 
 def test_without_a_connection_it_says_so_and_goes_on_later(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
+    keys: list[str] = []
+    page.on("request", lambda sent: keys.append(sent.headers["idempotency-key"]) if "api/image" in sent.url else None)
     page.context.set_offline(offline=True)
     generate(page)
     expect(page.locator("#problem")).to_contain_text("No connection", timeout=SECONDS)
     page.context.set_offline(offline=False)
     page.locator("#problem").get_by_role("button", name="Try again").click()
     finished(page)
+    assert len(keys) > 1
+    assert len(set(keys)) == 1, "whatever did arrive is paid once"
 
 
 def test_a_refusal_is_said_in_words_with_the_detail_folded(page: Page, page_stack: Stack) -> None:
@@ -82,7 +98,9 @@ def test_a_photograph_that_the_browser_cannot_show_still_works(page: Page) -> No
     expect(page.locator("#inputs .thumb")).to_have_text(heic.name)
     generate(page)
     finished(page)
-    expect(page.locator(".slider")).to_have_count(0)
+    # Compared with the API's copy of it, which every browser shows.
+    expect(page.locator(".before")).not_to_have_js_property("naturalWidth", 0)
+    expect(page.locator(".slider")).to_be_visible()
 
 
 def test_a_broken_picture_is_named_by_its_place(page: Page, tmp_path: Path) -> None:
@@ -107,7 +125,93 @@ def test_a_session_that_ends_meanwhile_keeps_what_was_typed_and_goes_on(page: Pa
     page.context.clear_cookies()
     generate(page, "at sunset")
     expect(page.locator("#ended")).to_be_visible(timeout=SECONDS)
-    page.fill("#ended-name", "Forgetful Fred")
+    expect(page.locator("#ended-name")).to_have_value("forgetful.fred")
     page.locator("#ended").get_by_role("button", name="Sign in").click()
     finished(page)
     assert page.locator("#prompt").input_value() == "at sunset"
+    expect(page.locator("#who")).to_have_text("forgetful.fred")
+
+
+def test_a_session_that_ends_while_a_picture_is_made_goes_on_with_it_and_pays_once(
+    page: Page, page_stack: Stack
+) -> None:
+    name = f"Forgetful {uuid.uuid4().hex[:10]}"
+    sign_in(page, name)
+    choose(page, COFFEE)
+    before = calls(page_stack)
+    script(page_stack, {"delay": 6})
+    page.route("**/api/generations/gen-*", lambda route: route.fulfill(status=401, json={"code": "unauthorized"}))
+    generate(page)
+    expect(page.locator("#ended")).to_be_visible(timeout=SECONDS)
+    page.unroute("**/api/generations/gen-*")
+    page.context.clear_cookies()
+    page.fill("#ended-name", name)
+    page.locator("#ended").get_by_role("button", name="Sign in").click()
+    finished(page)
+    assert calls(page_stack) == before + 1
+
+
+def test_a_page_that_did_not_arrive_whole_says_so(page: Page) -> None:
+    page.route("**/config.json", lambda route: route.abort("connectionreset"))
+    page.reload()
+    expect(page.locator(".toast")).to_contain_text("did not arrive whole")
+    page.unroute("**/config.json")
+    page.get_by_role("button", name="Load it again").click()
+    expect(page.locator("#sign-in")).to_be_visible()
+
+
+def test_whoever_does_not_sign_in_again_at_once_can_do_so_later(page: Page) -> None:
+    sign_in(page, "Forgetful Fred")
+    choose(page, COFFEE)
+    generate(page, "at noon")
+    finished(page)
+    expect(page.locator(".card", has_text="at noon").first).to_be_visible()
+    page.context.clear_cookies()
+    generate(page, "at sunset")
+    expect(page.locator("#ended")).to_be_visible(timeout=SECONDS)
+    page.keyboard.press("Escape")
+    page.locator("#problem").get_by_role("button", name="Sign in").click()
+    page.context.set_offline(offline=True)
+    page.locator("#ended").get_by_role("button", name="Sign in").click()
+    expect(page.locator("#ended-problem")).to_contain_text("That did not work")
+    page.context.set_offline(offline=False)
+    page.fill("#ended-name", "Another Ann")
+    page.locator("#ended").get_by_role("button", name="Sign in").click()
+    finished(page)
+    expect(page.locator(".card", has_text="at noon")).to_have_count(0)  # it is another person's
+    expect(page.locator("#who")).to_have_text("another.ann")
+
+
+def test_a_file_that_was_taken_away_since_it_was_chosen_is_said(page: Page, tmp_path: Path) -> None:
+    sign_in(page)
+    moved = tmp_path / "moved.png"
+    moved.write_bytes((SAMPLES / "cat.png").read_bytes())
+    choose(page, moved)
+    moved.unlink()
+    generate(page)
+    expect(page.locator("#problem")).to_contain_text("A file can no longer be read")
+    expect(page.locator("#problem")).to_contain_text("moved.png")
+
+
+def test_an_emoji_is_one_character(page: Page) -> None:
+    sign_in(page)
+    choose(page, COFFEE)
+    generate(page, "\N{CAT FACE}" * 20_000)
+    finished(page)
+
+
+def test_every_error_that_a_person_can_meet_has_words_of_its_own(page: Page) -> None:
+    codes = sorted({kind.code for kind in _family(ImageError)} - NOT_OF_A_PERSON)
+    without = page.evaluate(
+        """async (codes) => {
+            const { words } = await import("/messages.js");
+            const unknown = words({ code: "" }).title;
+            return codes.filter((code) => words({ code }).title === unknown);
+        }""",
+        codes,
+    )
+    assert without == []
+
+
+def _family(kind: type[ImageError]) -> list[type[ImageError]]:
+    return [kind, *(each for direct in kind.__subclasses__() for each in _family(direct))]

@@ -1,0 +1,215 @@
+"""The inputs: dropped, pasted, chosen, given by address; their order; and what is asked for beside them."""
+
+import base64
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, Route, expect
+
+from local.stack import Stack
+from tests.page.person import COFFEE, SAMPLES, SECONDS, choose, drop_from_outside, finished, generate, names, sign_in
+
+pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
+CAT = SAMPLES / "cat.png"
+PASTE = """([files, text, onto]) => {
+    const copied = new DataTransfer();
+    for (const name of files) copied.items.add(new File(["a"], name, { type: "image/png" }));
+    if (text) copied.setData("text/plain", text);
+    document.querySelector(onto).dispatchEvent(
+        new ClipboardEvent("paste", { clipboardData: copied, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_a_picture_from_the_clipboard_is_an_input(page: Page) -> None:
+    sign_in(page)
+    page.evaluate(
+        """async (data) => {
+            const bytes = Uint8Array.from(atob(data), (each) => each.charCodeAt(0));
+            await navigator.clipboard.write([new ClipboardItem({ "image/png": new Blob([bytes], { type: "image/png" }) })]);
+        }""",
+        base64.b64encode(CAT.read_bytes()).decode(),
+    )
+    page.keyboard.press("Control+V")
+    expect(page.locator("#inputs .input")).to_have_count(1)
+    page.keyboard.press("Control+V")
+    expect(page.locator("#inputs .input")).to_have_count(2)
+    assert names(page) == ["image.png", "image.png (2)"], "their buttons do not sound the same"
+    generate(page)
+    finished(page)
+
+
+def test_several_pictures_can_be_pasted_at_once(page: Page) -> None:
+    sign_in(page)
+    page.evaluate(PASTE, [["one.png", "two.png"], "", "body"])
+    expect(page.locator("#live")).to_have_text("two.png added, 2 in all")
+    expect(page.locator("#inputs .input")).to_have_count(2)
+
+
+def test_text_that_is_pasted_into_a_field_is_text_even_with_a_picture_of_it_beside(page: Page) -> None:
+    sign_in(page)
+    page.evaluate(PASTE, [["cells.png"], "a cat", "#prompt"])
+    page.evaluate(PASTE, [[], "https://example.com/cat.png", "#url"])
+    expect(page.locator("#inputs .input")).to_have_count(0)
+    page.evaluate(PASTE, [[], "https://example.com/cat.png", "body"])
+    expect(page.locator("#inputs .input")).to_have_count(1)
+
+
+@pytest.mark.parametrize("onto", ["#history-title", "#prompt", ".bar"])
+def test_a_file_that_misses_the_frame_is_taken_all_the_same(page: Page, page_stack: Stack, onto: str) -> None:
+    sign_in(page)
+    page.fill("#prompt", "a text that was long to write")
+    drop_from_outside(page, onto, COFFEE, CAT)
+    expect(page.locator("#inputs .input")).to_have_count(2)
+    assert names(page) == ["coffee.jpg", "cat.png"]
+    assert page.url.rstrip("/") == page_stack.front, "the browser did not open the file instead"
+    expect(page.locator("#prompt")).to_have_value("a text that was long to write")
+
+
+def test_a_file_that_is_dropped_before_signing_in_does_not_take_the_page_away(page: Page, page_stack: Stack) -> None:
+    drop_from_outside(page, "#signed-out h2", COFFEE)
+    expect(page.locator(".toast")).to_have_text("Sign in first, then drop it again")
+    assert page.url.rstrip("/") == page_stack.front
+
+
+def test_every_file_that_cannot_be_taken_is_named_and_the_others_are(page: Page, tmp_path: Path) -> None:
+    sign_in(page)
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7")
+    (tmp_path / "b.txt").write_bytes(b"text")
+    choose(page, tmp_path / "a.pdf", COFFEE, tmp_path / "b.txt")
+    expect(page.locator("#inputs-problem")).to_have_text("a.pdf is not a picture. b.txt is not a picture.")
+    assert names(page) == ["coffee.jpg"]
+    choose(page, *[CAT] * 14)
+    expect(page.locator("#inputs-problem")).to_have_text("cat.png is one too many: 14 pictures are the most.")
+    expect(page.locator("#inputs .input")).to_have_count(14)
+
+
+def test_the_order_is_changed_and_heard_and_the_focus_stays_with_what_was_moved(page: Page) -> None:
+    sign_in(page)
+    choose(page, COFFEE, CAT, SAMPLES / "rocket.webp")
+    page.get_by_role("button", name="Later: coffee.jpg").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#live")).to_have_text("coffee.jpg is now number 2 of 3")
+    page.keyboard.press("Enter")
+    expect(page.locator("#live")).to_have_text("coffee.jpg is now number 3 of 3")
+    assert names(page) == ["cat.png", "rocket.webp", "coffee.jpg"]
+    expect(page.get_by_role("button", name="Earlier: coffee.jpg")).to_be_focused()
+    page.get_by_role("button", name="Remove: cat.png").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Remove: rocket.webp")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    expect(page.locator("#files")).to_be_focused()
+
+
+def test_an_address_is_used_even_if_add_was_not_pressed(page: Page) -> None:
+    sign_in(page)
+    choose(page, COFFEE)
+    generate(page)
+    address = finished(page)
+    page.reload()
+    page.fill("#url", address)
+    with page.expect_request("**/api/image") as asked:
+        generate(page, "at night")
+    assert json.loads(asked.value.post_data or "")["images"] == [address]
+    finished(page)
+    expect(page.locator(".slider")).to_be_visible()
+
+
+@pytest.mark.parametrize("nonsense", ["cat", "https://[", "javascript:alert(1)", "ftp://example.com/cat.png"])
+def test_what_is_no_address_is_said_at_the_field(page: Page, nonsense: str) -> None:
+    sign_in(page)
+    page.fill("#url", nonsense)
+    generate(page)
+    expect(page.locator("#inputs-problem")).to_have_text("An address begins with https://")
+    expect(page.locator("#url")).to_be_focused()
+    expect(page.locator("#inputs .input")).to_have_count(0)
+
+
+def test_shape_size_and_model_are_what_is_asked_for(page: Page) -> None:
+    sign_in(page)
+    choose(page, COFFEE)
+    page.get_by_label("Shape").select_option("16:9")
+    page.get_by_label("Size").select_option("2K")
+    page.get_by_label("Model").select_option("gemini-2.5-flash-image")
+    with page.expect_request("**/api/image") as asked:
+        generate(page)
+    sent = json.loads(asked.value.post_data or "")
+    assert (sent["aspectRatio"], sent["imageSize"], sent["model"]) == ("16:9", "2K", "gemini-2.5-flash-image")
+
+
+def test_a_suggestion_takes_nothing_away_that_was_written(page: Page) -> None:
+    sign_in(page)
+    page.get_by_role("button", name="a pixel art icon").click()
+    expect(page.locator("#prompt")).to_have_value("a pixel art icon")
+    page.get_by_role("button", name="a pencil sketch").click()
+    expect(page.locator("#prompt")).to_have_value("a pencil sketch on white paper")
+    page.fill("#prompt", "with a hat")
+    page.get_by_role("button", name="a pixel art icon").click()
+    expect(page.locator("#prompt")).to_have_value("with a hat, a pixel art icon")
+
+
+def test_editing_a_result_again_can_be_undone(page: Page) -> None:
+    sign_in(page)
+    choose(page, COFFEE)
+    generate(page)
+    finished(page)
+    choose(page, CAT)
+    page.fill("#prompt", "what I am just writing")
+    page.get_by_role("button", name="Edit this one again").click()
+    expect(page.locator("#inputs .input")).to_have_count(1)
+    expect(page.locator("#prompt")).to_have_value("")
+    expect(page.locator("#prompt")).to_be_focused()
+    page.get_by_role("button", name="Undo").click()
+    assert names(page) == ["coffee.jpg", "cat.png"]
+    expect(page.locator("#prompt")).to_have_value("what I am just writing")
+
+
+@pytest.fixture
+def heavy(tmp_path: Path) -> list[Path]:
+    """Two pictures, together more than one request may have."""
+    made = [tmp_path / "a.png", tmp_path / "b.png"]
+    for each in made:
+        Image.frombytes("RGB", (1700, 1700), os.urandom(1700 * 1700 * 3)).save(each, compress_level=0)
+    return made
+
+
+def test_files_that_are_too_much_for_one_request_are_uploaded_once_though_the_connection_is_lost(
+    page: Page, heavy: list[Path]
+) -> None:
+    sign_in(page)
+    choose(page, *heavy)
+    lost: list[str] = []
+    uploaded: list[str] = []
+
+    def lose_the_first(route: Route) -> None:
+        if not lost:
+            lost.append(route.request.url)
+            route.abort("connectionreset")
+            return
+        uploaded.append(route.request.url)
+        route.continue_()
+
+    page.route("**/api/upload", lose_the_first)
+    with page.expect_request("**/api/image", timeout=SECONDS) as asked:
+        generate(page)
+    assert all(image.startswith("http") for image in json.loads(asked.value.post_data or "")["images"])
+    finished(page)
+    assert len(uploaded) == 2
+
+
+def test_an_upload_that_is_refused_is_named_by_its_place(page: Page, heavy: list[Path]) -> None:
+    sign_in(page)
+    choose(page, *heavy)
+
+    def refuse_the_second(route: Route) -> None:
+        if b"b.png" in (route.request.post_data_buffer or b"")[:1000]:
+            route.fulfill(status=400, json={"error": "No", "code": "invalid_image", "retryable": False})
+        else:
+            route.continue_()
+
+    page.route("**/api/upload", refuse_the_second)
+    generate(page)
+    expect(page.locator("#problem")).to_contain_text("It is picture 2.", timeout=SECONDS)
