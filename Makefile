@@ -79,8 +79,11 @@ format: setup ## Put the code into its form.
 client: setup ## Make the types of the TypeScript client anew from the API's document.
 	@$(BIN)/python checks/client_types.py
 
-bench: setup ## Measure what a session check costs.
-	@$(BIN)/python -m benchmarks.session
+bench: setup ## Measure the product beside a floor that promises nothing: ONLY=requests,stall,cold,session,growth ROUNDS=3
+	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+soak: setup ## Ten minutes of good, bad, slow, refused and abandoned requests: nothing grows, nothing is lost. SECONDS=600
+	@$(BIN)/python -m benchmarks.soak $(if $(SECONDS),--seconds $(SECONDS))
 
 lock: setup ## Compile the requirements anew from pyproject.toml.
 	@$(BIN)/python checks/lock.py
@@ -106,4 +109,4 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.PHONY: help run demo client bench test test-faults test-page test-next test-infra reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage
+.PHONY: help run demo client bench soak test test-faults test-page test-next test-infra reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage

@@ -13,7 +13,6 @@ import os
 import secrets
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import aiohttp
 from aiohttp import web

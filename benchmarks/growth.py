@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -104,7 +105,7 @@ class Patient(Cosmos):
         self._container = client.get_database_client("catafract").get_container_client("generations")
 
     @asynccontextmanager
-    async def container(self, seconds: float | None = None, name: str | None = None) -> AsyncIterator[ContainerProxy]:
+    async def container(self, *_: object) -> AsyncIterator[ContainerProxy]:
         yield self._container
 
 
@@ -116,7 +117,7 @@ async def _compared(bench: Bench) -> AsyncIterator[Row]:
         wire: dict[User, list[int]] = {NEW: [], OLD: []}
         for _ in range(CALLS):
             for user in (NEW, OLD):
-                milliseconds, received = await bench.measured(lambda user=user, call=call: call(user))
+                milliseconds, received = await bench.measured(partial(call, user))
                 own[user].append(milliseconds)
                 wire[user].append(received)
         yield Row(f"{name}, 10 000th / first: own time", median(own[OLD]) / median(own[NEW]), "x", 1.2)
@@ -128,7 +129,8 @@ async def _measure(around: programs.Services) -> list[Row]:
     async with Relay(port).listening() as relay, aiohttp.ClientSession() as http:
         url = f"http://127.0.0.1:{relay.port}/"
         documents = Documents(http, f"http://127.0.0.1:{port}", COSMOS_KEY)
-        environment = around.configuration.environment | {
+        environment = {
+            **around.configuration.environment,
             "AZURE_COSMOS_CONNECTION_STRING": f"AccountEndpoint={url};AccountKey={COSMOS_KEY}",
             "DAILY_BUDGET_USD_PER_USER": "1000",
         }

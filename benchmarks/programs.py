@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import requests
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
@@ -44,14 +45,16 @@ class Services:
 
 
 @contextlib.contextmanager
-def services(latency: float = 0.0, settings: Mapping[str, str] | None = None) -> Iterator[Services]:
+def services(
+    latency: float = 0.0, settings: Mapping[str, str] | None = None, model_module: str = "benchmarks.model"
+) -> Iterator[Services]:
     """Emulators and model, empty. `settings` are the product's beside those of the local stack."""
     LOGS.mkdir(parents=True, exist_ok=True)
     given = {"FETCH_ALLOW_HOSTS": "127.0.0.1", "RECOVERY_INTERVAL": "0 0 0 1 1 *", **(settings or {})}
     configuration = config.read(config.free_ports(), given)
     ports = configuration.ports
     with contextlib.ExitStack() as stack:
-        command = [sys.executable, "-m", "benchmarks.model", "--port", str(ports["GEMINI_PORT"])]
+        command = [sys.executable, "-m", model_module, "--port", str(ports["GEMINI_PORT"])]
         model = stack.enter_context(running([*command, "--latency", str(latency)], log=LOGS / "model.log"))
         stack.enter_context(cosmosdb(ports["COSMOS_PORT"], log=LOGS / "cosmos.log"))
         stack.enter_context(azurite(configuration.azurite, log=LOGS / "azurite.log"))
@@ -75,6 +78,15 @@ def product(around: Services, settings: Mapping[str, str] | None = None) -> Iter
         "product", command, port, {**around.configuration.environment, **ELSEWHERE, **(settings or {})}
     ) as subject:
         requests.get(f"{subject.url}/api/health?deep=1", timeout=30)
+        yield subject
+
+
+@contextlib.contextmanager
+def watched(around: Services, samples: Path) -> Iterator[Subject]:
+    """The whole function app, which writes down what it has."""
+    port = around.configuration.ports["PORT"]
+    command = [sys.executable, "-m", "benchmarks.watched", "--port", str(port), "--samples", str(samples)]
+    with _served("watched", command, port, around.configuration.environment) as subject:
         yield subject
 
 

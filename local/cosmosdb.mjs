@@ -42,12 +42,17 @@ Items.prototype.query = function (params, options) {
   return query.call(Object.create(this, { _data: { value: partitionOf(this, key) } }), params, options);
 };
 
-// It parses each query anew, which takes longer than answering it.
+// It parses each query anew, which takes longer than answering it, and copies all the items that it has for each one more.
 const language = require("@zeit/cosmosdb-query");
 const parse = language.default;
 const parsed = new Map();
+const COPYING = /\.reduce\(\(\$, (\w+)\) => typeof \1 !== "undefined" \? \[\.\.\.\$, \{\s*\1: \1\s*\}\] : \$, \[\]\)/;
 language.default = (text) => {
-  if (!parsed.has(text)) parsed.set(text, parse(text));
+  if (!parsed.has(text)) {
+    const made = parse(text);
+    made._code = made.code.replace(COPYING, '.flatMap(($1) => typeof $1 === "undefined" ? [] : [{ $1 }])');
+    parsed.set(text, made);
+  }
   return parsed.get(text);
 };
 

@@ -14,7 +14,7 @@ from local import config
 from local.show import data_url
 from local.stack import Stack, started
 from tests.commands import descendants, gone, greeting, run
-from tests.page.person import COFFEE, calls, drop, finished, generate, sign_in
+from tests.page.person import COFFEE, calls, drop_from_outside, finished, generate, sign_in
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
 
@@ -118,7 +118,7 @@ def test_it_listens_on_this_machine_alone(page_stack: Stack) -> None:
 
 def test_a_person_signs_in_drops_a_photograph_and_sees_the_picture(page: Page) -> None:
     sign_in(page)
-    drop(page, COFFEE, "image/jpeg")
+    drop_from_outside(page, "#drop", COFFEE)
     expect(page.locator("#inputs .input")).to_have_count(1)
     generate(page)
     finished(page)
