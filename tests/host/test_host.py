@@ -1,6 +1,7 @@
 """Our small Functions host does with an app what Azure's own does: routes, triggers, queues, poison, failures."""
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -199,3 +200,21 @@ def test_a_timer_is_due_when_its_expression_says(expression: str, due: str) -> N
 def test_a_wrong_expression_is_told(expression: str) -> None:
     with pytest.raises(CannotServe):
         Schedule(expression)
+
+
+NAMES = """
+import json
+from pathlib import Path
+from local.functions.application import load
+print(json.dumps(sorted(function.name for function in load(Path.cwd()).functions)))
+"""
+
+
+@pytest.mark.parametrize(("value", "loaded"), [("true", False), ("1", False), ("false", True), ("", True)])
+def test_a_function_that_an_app_setting_disables_is_not_loaded(value: str, loaded: bool) -> None:
+    environment = {**os.environ, "AzureWebJobs.ledger.Disabled": value}
+    command = [sys.executable, "-c", NAMES]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    names = set(json.loads(done.stdout))
+    assert names - {"ledger"} == {"api", "image", "poison", "recovery", "resume"}
+    assert ("ledger" in names) is loaded

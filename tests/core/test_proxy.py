@@ -1,0 +1,68 @@
+"""Where an environment names a proxy every service is called through it; where it names none nobody asks for it each time."""
+
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+from aiohttp import web
+
+from image_core.model.chain import ModelChain
+from image_core.proxy import proxied
+from image_core.settings import Settings
+from image_core.store.blobs import Blobs
+from image_core.store.cosmos import Cosmos
+from image_core.store.records import Records
+from image_core.user import User
+
+VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+KEY = "c2VjcmV0"
+SETTINGS = {
+    "GEMINI_API_KEY": "key",
+    "GOOGLE_GEMINI_BASE_URL": "http://gemini.invalid",
+    "AZURE_STORAGE_CONNECTION_STRING": f"BlobEndpoint=http://blobs.invalid/x;AccountName=x;AccountKey={KEY}",
+    "AZURE_COSMOS_CONNECTION_STRING": f"AccountEndpoint=http://cosmos.invalid:80/;AccountKey={KEY}",
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("HTTPS_PROXY", True), ("http_proxy", True), ("ALL_PROXY", True), ("NO_PROXY", False)]
+)
+def test_a_proxy_is_one_that_the_environment_names(name: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not proxied()
+    monkeypatch.setenv(name, "http://proxy.invalid:3128")
+    assert proxied() is expected
+
+
+@pytest.fixture
+async def passed_on(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[set[str]]:
+    """A proxy that only writes down which hosts were to be reached."""
+    hosts: set[str] = set()
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        hosts.add(urlsplit(request.raw_path).hostname or request.host)
+        return web.Response(status=404)
+
+    runner = web.ServerRunner(web.Server(handle))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{runner.addresses[0][1]}")
+    yield hosts
+    await runner.cleanup()
+
+
+async def test_every_service_is_called_through_the_proxy(passed_on: set[str]) -> None:
+    settings = Settings.read(SETTINGS)
+    blobs, records, chain = Blobs(settings), Records(Cosmos(settings)), ModelChain(settings)
+    assert not await blobs.has_containers()
+    assert await records.read(User("ada@example.com"), "gen-1") is None
+    assert {ok for _, ok, _ in await chain.probe(10)} == {False}
+    for each in (blobs, records, chain):
+        await each.close()
+    assert passed_on == {"blobs.invalid", "cosmos.invalid", "gemini.invalid"}
