@@ -9,7 +9,7 @@ import logging
 import re
 import socket
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 
 import aiohttp
@@ -57,8 +57,8 @@ class Fetcher:
         """The bytes behind an address; `claim` holds them. Raises Fault, Busy."""
         _refusals.set([])
         try:
-            async with asyncio.timeout(self._seconds):
-                return await self._follow(url, claim)
+            async with asyncio.timeout(self._seconds) as limit:
+                return await self._follow(url, claim, limit)
         except TimeoutError:
             raise Fault(ImageFetchFailed, f"it took longer than {self._seconds:g} seconds") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -67,13 +67,13 @@ class Fetcher:
             log.info("a fetch failed: %s", type(error).__name__)
             raise Fault(ImageFetchFailed, "the server could not be reached, or broke off") from None
 
-    async def _follow(self, url: str, claim: Claim) -> bytes:
+    async def _follow(self, url: str, claim: Claim, limit: asyncio.Timeout) -> bytes:
         at = self._checked(url)
         for _ in range(MAX_REDIRECTS + 1):
             trusted = self._allowed.by_name(at.host or "")
             async with self._session(trusted=trusted).get(at, allow_redirects=False) as answer:
                 if answer.status not in REDIRECTS or "Location" not in answer.headers:
-                    return await self._read(answer, claim)
+                    return await self._read(answer, claim, limit)
                 at = self._checked(answer.headers["Location"], at)
         raise Fault(ImageFetchFailed, f"it redirects more than {MAX_REDIRECTS} times")
 
@@ -101,7 +101,7 @@ class Fetcher:
             raise Fault(UrlNotAllowed, "it leads to an address that is never fetched from")
         return parsed.with_fragment(None)
 
-    async def _read(self, answer: aiohttp.ClientResponse, claim: Claim) -> bytes:
+    async def _read(self, answer: aiohttp.ClientResponse, claim: Claim, limit: asyncio.Timeout) -> bytes:
         if answer.status != OK:
             raise Fault(ImageFetchFailed, f"the server answered {answer.status}")
         if (answer.content_length or 0) > self._max_bytes:
@@ -109,7 +109,7 @@ class Fetcher:
         decode = _decoder(answer.headers.get("Content-Encoding", ""))
         parts: list[bytes] = []
         size, held = 0, answer.content_length or 0
-        await claim.enter(held)
+        await _without_counting(claim.enter(held), limit)
         async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
             for part in decode(chunk, self._max_bytes + 1 - size):
                 size += len(part)
@@ -159,6 +159,15 @@ class Fetcher:
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
+
+
+async def _without_counting(waiting: Awaitable[None], limit: asyncio.Timeout) -> None:
+    """Wait for room in this process, which is no fault of the server's: its time stands still meanwhile."""
+    loop, until = asyncio.get_running_loop(), limit.when()
+    began = loop.time()
+    limit.reschedule(None)
+    await waiting
+    limit.reschedule(None if until is None else until + loop.time() - began)
 
 
 def _is_literal(host: str) -> bool:

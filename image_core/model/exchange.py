@@ -5,6 +5,7 @@ call costs. It gets a short mark instead of each picture. On the wire stands wha
 become the pictures where aiohttp sends the body, and the other way round where it reads the answer.
 """
 
+import asyncio
 import base64
 import binascii
 import json
@@ -54,11 +55,14 @@ def _new_mark() -> bytes:
 
 
 class Exchange:
-    """The pictures of one call: use it as a context manager around the SDK's call."""
+    """The pictures of one call: use it as a context manager around the SDK's call.
 
-    def __init__(self, hold: Hold, pictures: Sequence[Picture], seconds: float) -> None:
+    `until` is when the call is given up, in the event loop's time.
+    """
+
+    def __init__(self, hold: Hold, pictures: Sequence[Picture], until: float) -> None:
         self._hold = hold
-        self._seconds = seconds
+        self._until = until
         self._sending = {_new_mark(): picture for picture in pictures}
         self._received: dict[bytes, memoryview] = {}
 
@@ -94,7 +98,8 @@ class Exchange:
         return sum(map(len, self._received.values()))
 
     async def receiving(self, announced: int | None) -> None:
-        await self._hold.receiving(announced or TYPICAL_ANSWER_BYTES, self._seconds * MAY_WAIT)
+        left = self._until - asyncio.get_running_loop().time()
+        await self._hold.receiving(announced or TYPICAL_ANSWER_BYTES, left * MAY_WAIT)
 
     def taken(self, body: bytes) -> bytes:
         """The body with marks instead of the long strings of bytes in it."""

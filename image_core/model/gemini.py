@@ -89,6 +89,7 @@ class Gemini:
 
         Raises CallFailed, TimeoutError, and what reading the inputs again raises.
         """
+        until = asyncio.get_running_loop().time() + seconds
         client = await self._connected()
         from google.genai import types  # noqa: PLC0415 - there once the client is
 
@@ -101,12 +102,14 @@ class Gemini:
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
             http_options=types.HttpOptions(timeout=int(seconds * 1000)),
         )
-        with Exchange(hold, await hold.pictures(), seconds) as exchange:
+        async with asyncio.timeout_at(until):
+            exchange = Exchange(hold, await hold.pictures(), until)
+        with exchange:
             # The service wants the images first and the prompt last.
             parts = [types.Part.from_bytes(data=mark, mime_type=mime_type) for mark, mime_type in exchange.marks()]
             contents = [types.Content(role="user", parts=[*parts, types.Part.from_text(text=prompt)])]
             response = await _called(
-                client.aio.models.generate_content(model=model, contents=contents, config=config), seconds
+                client.aio.models.generate_content(model=model, contents=contents, config=config), until
             )
             try:
                 return await offloaded(exchange.received_bytes, lambda: read(response, model, exchange.data))
@@ -137,12 +140,12 @@ class Gemini:
             await http.close()
 
 
-async def _called(call: Awaitable[T], seconds: float) -> T:
-    """What the SDK gives, within `seconds`. Raises CallFailed, TimeoutError."""
+async def _called(call: Awaitable[T], until: float) -> T:
+    """What the SDK gives, `until` that time of the event loop. Raises CallFailed, TimeoutError."""
     from google.genai import errors  # noqa: PLC0415 - there once the client is
 
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout_at(until):
             return await call
     except errors.APIError as error:
         raise _api_failure(error) from None

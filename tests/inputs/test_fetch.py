@@ -192,3 +192,18 @@ async def test_the_first_failure_ends_the_others(canary: Canary, make: Callable[
         await load(make(**{**ALLOWED, "FETCH_TIMEOUT_SECONDS": "20"}), f"http://localhost:{canary.port}/", "aGVsbG8=")
     assert caught.value.index == 1
     assert time.monotonic() - began < 5
+
+
+async def test_the_time_in_which_a_picture_waits_for_room_is_not_the_servers(
+    canary: Canary, make: Callable[..., Loader]
+) -> None:
+    canary.handler = body(picture())
+    inflight = InflightBytes(10**9, at_ease=1)
+    loader = make(FETCH_ALLOW_HOSTS="localhost", FETCH_TIMEOUT_SECONDS="0.4")
+    with inflight.claim() as before, inflight.claim() as claim:
+        before.add(1)
+        loading = asyncio.create_task(loader.load_all([f"http://localhost:{canary.port}/"], ADA, claim))
+        await asyncio.sleep(1)
+        assert not loading.done()
+        before.release()
+        assert [loaded.picture.data for loaded in await loading] == [picture()]

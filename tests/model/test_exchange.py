@@ -205,7 +205,7 @@ async def test_the_inputs_are_let_go_when_they_have_left_and_before_the_answer_c
 
 async def test_a_request_in_which_a_picture_has_no_place_is_not_sent() -> None:
     with pytest.raises(MarkLost):
-        Exchange(InHand((CUP,)), (CUP,), 10).payload(b'{"contents": []}')
+        Exchange(InHand((CUP,)), (CUP,), 0.0).payload(b'{"contents": []}')
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 2])
