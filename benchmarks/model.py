@@ -1,6 +1,7 @@
 """The stand-in of the benchmarks: every call is answered after a fixed latency with one picture, at the least cost.
 
-`python -m benchmarks.model --port 0 --latency 5`. `POST /latency` sets it anew; `GET /picture.png` is an input by address.
+`python -m benchmarks.model --port 0 --latency 5`. `POST /latency` sets it anew, `POST /__script` says what the next call is
+answered instead (`local.gemini.script.Scripted`); `GET /picture.png` is an input by address.
 """
 
 import argparse
@@ -9,6 +10,8 @@ import asyncio
 from aiohttp import web
 
 from benchmarks.pictures import INPUT_BYTES, OUTPUT_BYTES, noise, reply
+from local.gemini.script import Script, Scripted
+from local.gemini.server import send
 from local.lifetime import until_told_to_stop
 
 MAX_BODY_BYTES = 120_000_000
@@ -16,13 +19,20 @@ MAX_BODY_BYTES = 120_000_000
 
 async def main(port: int, latency: float) -> None:
     answer, picture = reply(noise(OUTPUT_BYTES, seed=3)), noise(INPUT_BYTES)
-    waits = {"seconds": latency}
+    waits, script = {"seconds": latency}, Script()
 
-    async def generate(request: web.Request) -> web.Response:
+    async def generate(request: web.Request) -> web.StreamResponse:
         async for _ in request.content.iter_any():
             pass  # what is asked changes nothing: it is read, and not kept
-        await asyncio.sleep(waits["seconds"])
-        return web.Response(body=answer, content_type="application/json")
+        reply = script.next("")
+        await asyncio.sleep(reply.delay or waits["seconds"])
+        if reply == Scripted(delay=reply.delay):
+            return web.Response(body=answer, content_type="application/json")
+        return await send(request, reply, reply.body if reply.body is not None else answer.decode())
+
+    async def scripted(request: web.Request) -> web.Response:
+        script.add(Scripted(**await request.json()))
+        return web.Response()
 
     async def set_latency(request: web.Request) -> web.Response:
         waits["seconds"] = float(await request.text())
@@ -34,6 +44,7 @@ async def main(port: int, latency: float) -> None:
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_post("/v1beta/models/{call}", generate)
     app.router.add_post("/latency", set_latency)
+    app.router.add_post("/__script", scripted)
     app.router.add_get("/picture.png", shown)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()

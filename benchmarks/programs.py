@@ -45,16 +45,14 @@ class Services:
 
 
 @contextlib.contextmanager
-def services(
-    latency: float = 0.0, settings: Mapping[str, str] | None = None, model_module: str = "benchmarks.model"
-) -> Iterator[Services]:
+def services(latency: float = 0.0, settings: Mapping[str, str] | None = None) -> Iterator[Services]:
     """Emulators and model, empty. `settings` are the product's beside those of the local stack."""
     LOGS.mkdir(parents=True, exist_ok=True)
     given = {"FETCH_ALLOW_HOSTS": "127.0.0.1", "RECOVERY_INTERVAL": "0 0 0 1 1 *", **(settings or {})}
     configuration = config.read(config.free_ports(), given)
     ports = configuration.ports
     with contextlib.ExitStack() as stack:
-        command = [sys.executable, "-m", model_module, "--port", str(ports["GEMINI_PORT"])]
+        command = [sys.executable, "-m", "benchmarks.model", "--port", str(ports["GEMINI_PORT"])]
         model = stack.enter_context(running([*command, "--latency", str(latency)], log=LOGS / "model.log"))
         stack.enter_context(cosmosdb(ports["COSMOS_PORT"], log=LOGS / "cosmos.log"))
         stack.enter_context(azurite(configuration.azurite, log=LOGS / "azurite.log"))
@@ -79,6 +77,11 @@ def product(around: Services, settings: Mapping[str, str] | None = None) -> Iter
     ) as subject:
         requests.get(f"{subject.url}/api/health?deep=1", timeout=30)
         yield subject
+
+
+def whole(around: Services) -> contextlib.AbstractContextManager[Subject]:
+    """The same with the ledger, the queue and the recovery in the one process, as on a developer's machine."""
+    return product(around, dict.fromkeys(ELSEWHERE, "false"))
 
 
 @contextlib.contextmanager

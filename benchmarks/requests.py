@@ -22,7 +22,9 @@ LATENCY_SECONDS = 5.0
 KINDS: dict[str, Callable[[Services], contextlib.AbstractContextManager[Subject]]] = {
     "floor": programs.floor,
     "product": programs.product,
+    "whole": programs.whole,
 }
+SUBJECTS = ("floor", "product")
 
 
 class Failed(Exception):
@@ -86,9 +88,7 @@ def in_flight(around: Services, subject: Subject, *, light: bool) -> tuple[float
     return outcome.total, growth / IN_FLIGHT / 1e6
 
 
-def figures(
-    rounds: int, count: int, *, flights: bool = True, kinds: tuple[str, ...] = tuple(KINDS)
-) -> dict[str, Figures]:
+def figures(rounds: int, count: int, *, flights: bool = True, kinds: tuple[str, ...] = SUBJECTS) -> dict[str, Figures]:
     """Rounds in which the subjects take turns; for memory each has a process that has done little before."""
     found = {kind: Figures() for kind in kinds}
     with programs.services() as around:
@@ -97,6 +97,9 @@ def figures(
                 with _warm(around, kind) as subject:
                     one_by_one(around, subject, count, found[kind])
                     many_at_once(around, subject, count * 4, found[kind])
+        found["whole"] = Figures()
+        with _warm(around, "whole") as subject:
+            many_at_once(around, subject, count * 4, found["whole"])
         for _ in range(rounds if flights else 0):
             for kind, light in ((kind, light) for kind in kinds for light in (False, True)):
                 with _warm(around, kind) as subject:
@@ -127,6 +130,7 @@ def rows(found: dict[str, Figures]) -> list[Row]:
         *ratio("CPU, alone", median(product.alone_cpu_ms), median(floor.alone_cpu_ms), "ms", 1.5),
         *ratio("CPU, 20 at once", median(product.busy_cpu_ms), median(floor.busy_cpu_ms), "ms", 1.5),
         Row("CPU, 20 at once: product", median(product.busy_cpu_ms), "ms", 25),
+        Row("CPU, 20 at once: with ledger, queue and recovery", median(found["whole"].busy_cpu_ms), "ms"),
         *ratio("20 at once", median(product.per_second), median(floor.per_second), "/s", 0.8, least=True),
         Row("20 at once: product", median(product.per_second), "/s", 40, least=True),
         *ratio("300 in flight, 5 s", median(product.flight_seconds), median(floor.flight_seconds), "s", 1.2),

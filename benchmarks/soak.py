@@ -25,7 +25,8 @@ from benchmarks.table import Row, machine, shown, write
 from local import config
 from local.gemini.script import Scripted, finished, overloaded
 
-PER_SECOND = 3.0
+PER_SECOND = 5.0
+LATENCY_SECONDS = 2.0
 USERS = 40
 WARM_UP = 0.3
 """Of the time: caches fill, pools grow, the allocator finds its size."""
@@ -217,7 +218,7 @@ async def soak(around: Services, subject: Subject, seconds: float) -> tuple[Soak
 def main(seconds: float) -> int:
     samples_file = RESULTS.with_name("samples.jsonl")
     with (
-        programs.services(1.0, model_module="local.gemini") as around,
+        programs.services(LATENCY_SECONDS) as around,
         programs.watched(around, samples_file) as subject,
     ):
         began = time.monotonic()

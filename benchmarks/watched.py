@@ -1,6 +1,7 @@
 """Our Functions host, which writes down once a second what it has: `python -m benchmarks.watched --port 7071 --samples FILE`.
 
-A line of JSON for each: `seconds` since the start, `resident` bytes, `files`, `threads`, `tasks` of the event loop.
+A line of JSON for each: `seconds` since the start, `resident` bytes, `files`, `threads`, `tasks` of the event loop, and `kinds`
+of them, by what they run.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import json
 import logging
 import os
 import time
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,7 +26,9 @@ async def watch(path: Path) -> None:
     began = time.monotonic()
     with path.open("w", encoding="utf-8", buffering=1) as file:
         while True:
-            seen = {"seconds": round(time.monotonic() - began, 1), "tasks": len(asyncio.all_tasks())}
+            tasks = asyncio.all_tasks()
+            kinds = Counter(getattr(task.get_coro(), "__qualname__", "?") for task in tasks)
+            seen = {"seconds": round(time.monotonic() - began, 1), "tasks": len(tasks), "kinds": dict(kinds)}
             file.write(json.dumps({**seen, **asdict(sample(os.getpid()))}) + "\n")
             await asyncio.sleep(EVERY_SECONDS)
 

@@ -86,7 +86,7 @@ class Standin:
             )
         )
         await asyncio.sleep(reply.delay or self.latency)
-        return await _send(request, reply, body)
+        return await send(request, reply, body)
 
     async def _list(self, _: web.Request) -> web.Response:
         return web.json_response({"models": [_model(name) for name in MODELS]})
@@ -237,7 +237,8 @@ def _billed(model: str, body: Any) -> float:
     return cost_usd(model, usage.get("promptTokenCount", 0), counts) or 0.0
 
 
-async def _send(request: web.Request, reply: Scripted, body: Any) -> web.StreamResponse:
+async def send(request: web.Request, reply: Scripted, body: Any) -> web.StreamResponse:
+    """The answer `body`, with what `reply` says of its status, its headers, and how far it gets."""
     data = body.encode() if isinstance(body, str) else await asyncio.to_thread(_written, body)
     kind = "text/html" if isinstance(body, str) else "application/json"
     if reply.cut == "before":
