@@ -46,7 +46,7 @@ _exchange: ContextVar["Exchange | None"] = ContextVar("exchange", default=None)
 
 
 class MarkLost(RuntimeError):
-    """The SDK did not write a mark where its picture should stand: it writes requests in another way than it did."""
+    """A mark does not stand where its picture should, or would be sent again: the SDK calls in another way than it did."""
 
 
 def _new_mark() -> bytes:
@@ -64,6 +64,7 @@ class Exchange:
         self._hold = hold
         self._until = until
         self._sending = {_new_mark(): picture for picture in pictures}
+        self._left = False
         self._received: dict[bytes, memoryview] = {}
 
     def __enter__(self) -> Self:
@@ -81,7 +82,10 @@ class Exchange:
         return ((mark, picture.mime_type) for mark, picture in self._sending.items())
 
     def payload(self, body: bytes) -> "Carried":
-        """The body that goes out instead of the SDK's. Raises MarkLost."""
+        """The body that goes out instead of the SDK's, once. Raises MarkLost."""
+        if self._left:
+            raise MarkLost
+        self._left = True
         parts: list[bytes | Picture] = []
         rest = body
         for mark, picture in self._sending.items():

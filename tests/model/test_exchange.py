@@ -203,9 +203,15 @@ async def test_the_inputs_are_let_go_when_they_have_left_and_before_the_answer_c
     assert hold.received == [len(json.dumps(reply(part(PLAIN))))]
 
 
-async def test_a_request_in_which_a_picture_has_no_place_is_not_sent() -> None:
+async def test_a_request_in_which_a_picture_has_no_place_or_no_more_is_not_sent() -> None:
     with pytest.raises(MarkLost):
         Exchange(InHand((CUP,)), (CUP,), 0.0).payload(b'{"contents": []}')
+    twice = Exchange(InHand((CUP,)), (CUP,), 0.0)
+    ((mark, _),) = twice.marks()
+    body = base64.b64encode(mark)
+    twice.payload(body)
+    with pytest.raises(MarkLost):
+        twice.payload(body)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 2])
