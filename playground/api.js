@@ -21,6 +21,8 @@ async function call(path, options = {}) {
     if (reason.name === "AbortError") throw reason;
     throw new ApiError(0, { error: "No connection" }, null);
   }
+  // An answer that breaks off behind its headers reaches some proxies' callers as one with nothing in it.
+  if (response.ok && !text && response.status !== 204) throw new ApiError(0, { error: "The answer broke off" }, null);
   let body = {};
   try {
     body = text ? JSON.parse(text) : {};

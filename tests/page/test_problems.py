@@ -25,7 +25,8 @@ NOT_OF_A_PERSON = {
 """What only another program than the page could cause, and what has no better words than that it did not work."""
 
 
-def test_a_lost_connection_is_tried_again_and_pays_once(page: Page, page_stack: Stack) -> None:
+@pytest.mark.parametrize("broken", ["the connection", "the answer"])
+def test_a_lost_answer_is_asked_for_again_and_pays_once(page: Page, page_stack: Stack, broken: str) -> None:
     sign_in(page)
     choose(page, COFFEE)
     lost: list[str] = []
@@ -36,7 +37,10 @@ def test_a_lost_connection_is_tried_again_and_pays_once(page: Page, page_stack: 
             return
         lost.append(route.request.headers["idempotency-key"])
         route.fetch()  # it arrives, and its answer is lost
-        route.abort("connectionreset")
+        if broken == "the connection":
+            route.abort("connectionreset")
+        else:
+            route.fulfill(status=200, body="")  # what a proxy makes of an answer that breaks off
 
     before = calls(page_stack)
     page.route("**/api/image", lose)
