@@ -125,16 +125,12 @@ def rows(found: dict[str, Figures]) -> list[Row]:
     """The table's lines: the median of each figure's rounds."""
     floor, product = found["floor"], found["product"]
     return [
-        *ratio("alone, p50", median(product.alone_ms), median(floor.alone_ms), "ms", 1.3),
-        Row("alone, p50: product", median(product.alone_ms), "ms", 35),
-        *ratio("CPU, alone", median(product.alone_cpu_ms), median(floor.alone_cpu_ms), "ms", 1.5),
-        *ratio("CPU, 20 at once", median(product.busy_cpu_ms), median(floor.busy_cpu_ms), "ms", 1.5),
-        Row("CPU, 20 at once: product", median(product.busy_cpu_ms), "ms", 25),
+        *ratio("alone, p50", median(product.alone_ms), median(floor.alone_ms), "ms", 1.3, 35),
+        *ratio("CPU, alone", median(product.alone_cpu_ms), median(floor.alone_cpu_ms), "ms", 1.5, 25),
+        *ratio("CPU, 20 at once", median(product.busy_cpu_ms), median(floor.busy_cpu_ms), "ms", 1.5, 25),
         Row("CPU, 20 at once: with ledger, queue and recovery", median(found["whole"].busy_cpu_ms), "ms"),
-        *ratio("20 at once", median(product.per_second), median(floor.per_second), "/s", 0.8, least=True),
-        Row("20 at once: product", median(product.per_second), "/s", 40, least=True),
-        *ratio("300 in flight, 5 s", median(product.flight_seconds), median(floor.flight_seconds), "s", 1.2),
-        Row("300 in flight: product", median(product.flight_seconds), "s", 12),
+        *ratio("20 at once", median(product.per_second), median(floor.per_second), "/s", 0.8, 40, least=True),
+        *ratio("300 in flight, 5 s", median(product.flight_seconds), median(floor.flight_seconds), "s", 1.2, 12),
         Row("300 in flight, memory each: floor", median(floor.flight_mb), "MB"),
         Row("300 in flight, memory each: product", median(product.flight_mb), "MB", 1.5),
         Row("300 in flight by address, memory each: floor", median(floor.light_mb), "MB"),

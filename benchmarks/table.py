@@ -28,11 +28,13 @@ class Row:
         return self.goal is None or (self.value >= self.goal if self.least else self.value <= self.goal)
 
 
-def ratio(measure: str, product: float, floor: float, unit: str, goal: float, *, least: bool = False) -> list[Row]:
-    """Both values, and the product's as a multiple of the floor's."""
+def ratio(
+    measure: str, product: float, floor: float, unit: str, goal: float, own: float | None = None, *, least: bool = False
+) -> list[Row]:
+    """Both values, and the product's as a multiple of the floor's, for which the goal is; `own` is one for the product's."""
     return [
         Row(f"{measure}: floor", floor, unit),
-        Row(f"{measure}: product", product, unit),
+        Row(f"{measure}: product", product, unit, own, least),
         Row(f"{measure}: product / floor", product / floor, "x", goal, least),
     ]
 
