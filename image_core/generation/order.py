@@ -28,8 +28,8 @@ class Model(Protocol):
 class Held:
     """The inputs of a generation and room for its picture (`model.hold.Hold`), and what was measured so far.
 
-    `claim` is on the bytes of this process, `size` those of the inputs. `read` gets the inputs from their private copies: for a first attempt where
-    `pictures` are not in memory, and for any that comes after the pictures were sent.
+    `claim` is on the bytes of this process, `size` those of the inputs. `read` gets them from their private copies: for a first
+    attempt where `pictures` are not in memory, and for any that comes after the pictures were sent.
     """
 
     def __init__(
