@@ -112,7 +112,8 @@ class Loader:
         if len(data) > self._settings.max_image_bytes:
             raise self._too_large()
         async with self._decoding:
-            picture = await offloaded(len(data), partial(as_it_is, data, self._settings.max_image_pixels))
+            # In a thread whatever its size: it goes through a stranger's file part by part, and a file may have many.
+            picture = await asyncio.to_thread(as_it_is, data, self._settings.max_image_pixels)
             if picture is None:
                 picture = await converted_apart(
                     data, self._settings.max_image_pixels, self._settings.max_decoded_pixels
