@@ -29,6 +29,8 @@ MAX_REDIRECTS = 3
 MAX_CONNECTIONS = 64
 MAX_CONNECTIONS_PER_HOST = 8
 CHUNK_BYTES = 65536
+READ_BUFFER_BYTES = 32768
+"""Of a picture that waits for room: the rest of it waits in the network, and on its connection."""
 REDIRECTS = {301, 302, 303, 307, 308}
 OK = 200
 
@@ -138,6 +140,7 @@ class Fetcher:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 auto_decompress=False,
+                read_bufsize=READ_BUFFER_BYTES,
                 headers={
                     "User-Agent": f"catafract-image-api/{__version__}",
                     "Accept": "image/*",
