@@ -23,7 +23,7 @@ def _requests(rounds: int) -> list[Row]:
 
 MEASURES: dict[str, Callable[[int], list[Row]]] = {
     "requests": _requests,
-    "stall": lambda _: stall.rows(),
+    "stall": stall.rows,
     "cold": lambda _: cold.rows(),
     "session": lambda _: session.rows(),
     "growth": lambda _: growth.rows(),

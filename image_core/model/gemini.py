@@ -1,7 +1,9 @@
 """One call of a Gemini model: through the SDK's async client, with none of its own retries, its failures told apart."""
 
 import asyncio
+import os
 import re
+import ssl
 import warnings
 from collections.abc import Awaitable, Iterable
 from http import HTTPStatus
@@ -158,6 +160,7 @@ async def _called(call: Awaitable[T], until: float) -> T:
 
 
 def _make_client(settings: Settings, http: aiohttp.ClientSession) -> "genai.Client":
+    import certifi  # noqa: PLC0415 - comes with the SDK
     from google import genai  # noqa: PLC0415 - up to a second of import, paid by the first call only
     from google.genai import types  # noqa: PLC0415 - the same
 
@@ -165,6 +168,10 @@ def _make_client(settings: Settings, http: aiohttp.ClientSession) -> "genai.Clie
         raise GeminiKeyMissing
     # A value that the SDK does not know yet is data to us, and no reason to write to the log at every reply.
     warnings.filterwarnings("ignore", message=".* is not a valid ", category=UserWarning, module=r"google\.genai")
+    # As the SDK makes it, which makes three for clients that are never used: they cost the first call as much as a generation.
+    trusted = ssl.create_default_context(
+        cafile=os.environ.get("SSL_CERT_FILE", certifi.where()), capath=os.environ.get("SSL_CERT_DIR")
+    )
     return genai.Client(
         api_key=settings.gemini_api_key.get_secret_value(),
         vertexai=False,
@@ -174,7 +181,8 @@ def _make_client(settings: Settings, http: aiohttp.ClientSession) -> "genai.Clie
             # Without this, a connection that breaks costs a hidden sleep of up to 10 s and one more call that is paid for.
             retry_options=types.HttpRetryOptions(attempts=1),
             aiohttp_client=http,
-            async_client_args=REQUEST_ARGUMENTS,
+            client_args={"verify": trusted},
+            async_client_args={"verify": trusted, "ssl": trusted, **REQUEST_ARGUMENTS},
         ),
     )
 

@@ -3,13 +3,22 @@
 import base64
 import gzip
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from google import genai
 from google.genai import types
 
@@ -38,7 +47,7 @@ class Service:
 
 
 @asynccontextmanager
-async def serving(answer: Answering) -> AsyncIterator[Service]:
+async def serving(answer: Answering, tls: ssl.SSLContext | None = None) -> AsyncIterator[Service]:
     service = Service()
 
     async def kept(request: web.Request) -> web.Response:
@@ -50,8 +59,8 @@ async def serving(answer: Answering) -> AsyncIterator[Service]:
     app.router.add_route("*", "/{path:.*}", kept)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    service.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    service.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield service
     finally:
@@ -232,3 +241,37 @@ class _Written:
 
     async def write(self, chunk: bytes) -> None:
         self.all += chunk
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate of 127.0.0.1 that nobody has signed but itself, and its key, in one file."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = folder / "both.pem"
+    path.write_bytes(private + made.public_bytes(Encoding.PEM))
+    return path
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_only_a_service_with_a_trusted_certificate_is_called(
+    trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = certificate(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(both)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(both))
+    async with serving(answer_with_a_cup, tls) as service:
+        if trusted:
+            assert (await asked(service, InHand((CUP,)))).picture is not None
+        else:
+            with pytest.raises(CallFailed) as caught:
+                await asked(service, InHand((CUP,)))
+            assert caught.value.lost
+    assert len(service.bodies) == trusted
