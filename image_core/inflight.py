@@ -50,23 +50,22 @@ class InflightBytes:
             claim.take(count)
             return True
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((claim, count, turn))
+        mine = (claim, count, turn)
+        self._waiting.append(mine)
         try:
             await asyncio.wait((turn,), timeout=min(seconds, self._patience))
         finally:
-            turn.cancel()  # says nothing to one that has come
+            if turn.cancel():  # it has not come
+                self._waiting.remove(mine)
+                self._next()
         return not turn.cancelled()
 
     def _next(self) -> None:
         """Let those in that have room now."""
-        while self._waiting:
-            claim, count, turn = self._waiting[0]
-            if not turn.done():
-                if not self._has_room(count):
-                    return
-                claim.take(count)
-                turn.set_result(None)
-            self._waiting.popleft()
+        while self._waiting and self._has_room(self._waiting[0][1]):
+            claim, count, turn = self._waiting.popleft()
+            claim.take(count)
+            turn.set_result(None)
 
 
 class Claim:
@@ -76,9 +75,9 @@ class Claim:
         self._inflight = inflight
         self._bytes = 0
 
-    async def enter(self, count: int) -> None:
-        """Hold `count` bytes more once there is room; without room after a while, too. Raises Busy as `add` does."""
-        if not await self._inflight._turn(self, count, PATIENCE_SECONDS):  # noqa: SLF001 - two halves of one thing
+    async def enter(self, count: int, seconds: float = PATIENCE_SECONDS) -> None:
+        """Hold `count` bytes more once there is room; after `seconds` without room, too. Raises Busy as `add` does."""
+        if not await self._inflight._turn(self, count, seconds):  # noqa: SLF001 - two halves of one thing
             self.add(count)
 
     async def receive(self, count: int, seconds: float) -> None:

@@ -29,6 +29,8 @@ MAX_REDIRECTS = 3
 MAX_CONNECTIONS = 64
 MAX_CONNECTIONS_PER_HOST = 8
 CHUNK_BYTES = 65536
+ROOM_SECONDS = 2.0
+"""How long a picture waits for room: no longer, because its request holds some itself, and all the others may do the same."""
 READ_BUFFER_BYTES = 32768
 """Of a picture that waits for room: the rest of it waits in the network, and on its connection."""
 REDIRECTS = {301, 302, 303, 307, 308}
@@ -111,7 +113,7 @@ class Fetcher:
         decode = _decoder(answer.headers.get("Content-Encoding", ""))
         parts: list[bytes] = []
         size, held = 0, answer.content_length or 0
-        await _without_counting(claim.enter(held), limit)
+        await _without_counting(claim.enter(held, ROOM_SECONDS), limit)
         async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
             for part in decode(chunk, self._max_bytes + 1 - size):
                 size += len(part)

@@ -95,6 +95,21 @@ async def test_one_who_gives_up_stands_in_nobodys_way() -> None:
     assert bytes_.held == 0
 
 
+async def test_those_behind_one_who_gives_up_enter_at_once_where_they_have_room() -> None:
+    bytes_ = inflight()
+    held = bytes_.claim()
+    await held.enter(60)
+    gone = asyncio.create_task(bytes_.claim().enter(80))
+    await turns()
+    behind = asyncio.create_task(bytes_.claim().enter(30))
+    await turns()
+    assert not behind.done()
+    gone.cancel()
+    async with asyncio.timeout(LONG_TIME / 10):
+        await behind
+    assert bytes_.held == 90
+
+
 async def test_one_who_gives_up_as_the_turn_comes_holds_what_its_claim_releases() -> None:
     bytes_ = inflight()
     held = bytes_.claim()

@@ -194,6 +194,18 @@ async def test_the_first_failure_ends_the_others(canary: Canary, make: Callable[
     assert time.monotonic() - began < 5
 
 
+async def test_requests_that_wait_for_each_others_room_go_on_all_the_same(
+    canary: Canary, make: Callable[..., Loader]
+) -> None:
+    canary.handler = body(picture())
+    inflight = InflightBytes(10**9, at_ease=1)
+    with inflight.claim() as held_by_the_request, inflight.claim() as claim:
+        held_by_the_request.add(1)
+        async with asyncio.timeout(8):
+            loaded = await make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, claim)
+    assert [each.picture.data for each in loaded] == [picture()]
+
+
 async def test_the_time_in_which_a_picture_waits_for_room_is_not_the_servers(
     canary: Canary, make: Callable[..., Loader]
 ) -> None:
