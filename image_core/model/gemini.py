@@ -119,18 +119,9 @@ class Gemini:
                 raise CallFailed(None) from error
 
     async def exists(self, model: str) -> None:
-        """Whether the model answers to its name, which costs nothing. Raises CallFailed."""
+        """Whether the model answers to its name, which costs nothing. Raises CallFailed, TimeoutError."""
         client = await self._connected()
-        from google.genai import errors  # noqa: PLC0415 - there once the client is
-
-        try:
-            await client.aio.models.get(model=model)
-        except errors.APIError as error:
-            raise _api_failure(error) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise CallFailed(None, lost=True) from error
-        except NO_REPLY as error:
-            raise CallFailed(None) from error
+        await _called(client.aio.models.get(model=model))
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -142,8 +133,8 @@ class Gemini:
             await http.close()
 
 
-async def _called(call: Awaitable[T], until: float) -> T:
-    """What the SDK gives, `until` that time of the event loop. Raises CallFailed, TimeoutError."""
+async def _called(call: Awaitable[T], until: float | None = None) -> T:
+    """What the SDK gives, at most `until` that time of the event loop. Raises CallFailed, TimeoutError."""
     from google.genai import errors  # noqa: PLC0415 - there once the client is
 
     try:
