@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from statistics import median
 
 from benchmarks import pictures, programs
-from benchmarks.table import Row, ratio
+from benchmarks.table import Row, Worthless, ratio
 from local import config
 
 ROUNDS = 9
@@ -37,10 +37,6 @@ BARE = "import asyncio, azure.functions"
 SDKS = "import asyncio, azure.functions, google.genai, azure.storage.blob.aio, azure.cosmos.aio"
 
 
-class NoAnswer(Exception):
-    """The process did not answer with 200: the measure is worth nothing."""
-
-
 def _milliseconds(
     program: str, *arguments: str, body: bytes = b"", environment: Mapping[str, str] | None = None
 ) -> float:
@@ -55,7 +51,7 @@ def _milliseconds(
     )
     took = (time.perf_counter() - began) * 1000
     if done.stdout not in {b"", b"200"}:
-        raise NoAnswer(done.stdout.decode())
+        raise Worthless(done.stdout.decode())
     return took
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 
-from benchmarks import programs
+from benchmarks import pictures, programs
 from benchmarks.cosmos import Documents
 from benchmarks.relay import Relay
 from benchmarks.table import Row
@@ -54,7 +54,7 @@ def finished(user: str, number: int) -> dict[str, Any]:
     record = Record(
         id=f"gen-{number}-{user}",
         user_id=user,
-        prompt="a watercolor painting of it",
+        prompt=pictures.PROMPT,
         input_images=(f"/api/images/{COPY.name}",),
         inputs=(COPY,),
         options=Options(),
@@ -71,11 +71,10 @@ class Bench:
     def __init__(self, machinery: Machinery, relay: Relay) -> None:
         self._machinery = machinery
         self._relay = relay
-        self._numbers = iter(range(10**9))
         self._begun: list[Record] = []
 
     async def begin(self, user: User) -> None:
-        order = Order(None, "a watercolor painting of it", Options(), (None,), "0" * 64)
+        order = Order(None, pictures.PROMPT, Options(), (None,), "0" * 64)
         self._begun.append(await self._machinery.runner.begin(user, order, (COPY,), queued=False))
 
     async def finish(self, user: User) -> None:

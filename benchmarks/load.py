@@ -5,12 +5,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from itertools import cycle
 from statistics import median
 
 import aiohttp
-
-OK = 200
 
 
 @dataclass(slots=True)
@@ -64,7 +63,7 @@ async def _worker(
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             outcome.others[type(error).__name__] += 1
             continue
-        if answer.status == OK:
+        if answer.status == HTTPStatus.OK:
             outcome.seconds.append(time.perf_counter() - began)
         else:
             outcome.others[str(answer.status)] += 1

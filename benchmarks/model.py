@@ -26,9 +26,9 @@ async def main(port: int, latency: float) -> None:
             pass  # what is asked changes nothing: it is read, and not kept
         reply = script.next("")
         await asyncio.sleep(reply.delay or waits["seconds"])
-        if reply == Scripted(delay=reply.delay):
+        if reply.body is None and reply.cut is None:
             return web.Response(body=answer, content_type="application/json")
-        return await send(request, reply, reply.body if reply.body is not None else answer.decode())
+        return await send(request, reply, answer.decode() if reply.body is None else reply.body)
 
     async def scripted(request: web.Request) -> web.Response:
         script.add(Scripted(**await request.json()))

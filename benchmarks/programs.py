@@ -1,6 +1,7 @@
 """The programs that are measured, and those around them: the emulators, the model, the floor, the product's host."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ class Subject:
     pid: int
 
 
+def email(user: int) -> str:
+    """Of one of many users."""
+    return f"user-{user}@example.com"
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What stands around a subject."""
@@ -39,7 +45,7 @@ class Services:
 
     def cookie(self, user: int) -> str:
         """The session of one of many users."""
-        named = {"name": f"User {user}", "email": f"user-{user}@example.com", "sub": str(user)}
+        named = {"name": f"User {user}", "email": email(user), "sub": str(user)}
         secret = self.configuration.environment["NEXTAUTH_SECRET"]
         return nextauth.cookie_header(nextauth.session_cookies(secret, named, datetime.now(UTC)))
 
@@ -48,6 +54,8 @@ class Services:
 def services(latency: float = 0.0, settings: Mapping[str, str] | None = None) -> Iterator[Services]:
     """Emulators and model, empty. `settings` are the product's beside those of the local stack."""
     LOGS.mkdir(parents=True, exist_ok=True)
+    # A developer's local.settings.json may lead to services that cost real money.
+    os.environ["LOCAL_SETTINGS"] = os.devnull
     given = {"FETCH_ALLOW_HOSTS": "127.0.0.1", "RECOVERY_INTERVAL": "0 0 0 1 1 *", **(settings or {})}
     configuration = config.read(config.free_ports(), given)
     ports = configuration.ports

@@ -10,7 +10,7 @@ from statistics import median
 from benchmarks import load, pictures, programs
 from benchmarks.process import Peak, cpu_seconds
 from benchmarks.programs import Services, Subject
-from benchmarks.table import Row, ratio
+from benchmarks.table import Row, Worthless, ratio
 
 USERS = 200
 """So many that nobody's limit of running generations is met."""
@@ -25,10 +25,6 @@ KINDS: dict[str, Callable[[Services], contextlib.AbstractContextManager[Subject]
     "whole": programs.whole,
 }
 SUBJECTS = ("floor", "product")
-
-
-class Failed(Exception):
-    """A request was not answered with 200: the measure is worth nothing."""
 
 
 @dataclass(slots=True)
@@ -52,11 +48,11 @@ def body(around: Services, *, light: bool) -> bytes:
 
 
 def run(subject: Subject, around: Services, count: int, at_once: int, *, light: bool = False) -> load.Outcome:
-    """Raises Failed where a request failed."""
+    """Raises Worthless where a request failed."""
     cookies = [around.cookie(user) for user in range(USERS)]
     outcome = asyncio.run(load.send(f"{subject.url}/api/image", body(around, light=light), cookies, count, at_once))
     if outcome.others:
-        raise Failed(f"{subject.name}: {dict(outcome.others)}")
+        raise Worthless(f"{subject.name}: {dict(outcome.others)}")
     return outcome
 
 
@@ -84,7 +80,7 @@ def in_flight(around: Services, subject: Subject, *, light: bool) -> tuple[float
 
     outcome, growth = asyncio.run(peaked())
     if outcome.others:
-        raise Failed(f"{subject.name}: {dict(outcome.others)}")
+        raise Worthless(f"{subject.name}: {dict(outcome.others)}")
     return outcome.total, growth / IN_FLIGHT / 1e6
 
 

@@ -5,7 +5,6 @@
 
 import argparse
 import asyncio
-import hashlib
 import itertools
 import json
 import random
@@ -14,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
+from http import HTTPStatus
 from statistics import median
 from typing import Any
 
@@ -22,6 +22,8 @@ import aiohttp
 from benchmarks import pictures, programs
 from benchmarks.programs import Services, Subject
 from benchmarks.table import Row, machine, shown, write
+from image_core.generation.idempotency import record_id
+from image_core.user import User
 from local import config
 from local.gemini.script import Scripted, finished, overloaded
 
@@ -75,8 +77,8 @@ class Soak:
     async def _one(self, name: str, send: "Send") -> None:
         number = next(self.numbers)
         user = number % USERS
-        email, key = f"user-{user}@example.com", f"soak-{number}"
-        asked = Asked(name, user, "gen-key-" + hashlib.sha256(f"{email}\0{key}".encode()).hexdigest()[:40])
+        key = f"soak-{number}"
+        asked = Asked(name, user, record_id(User(programs.email(user)), key))
         self.asked.append(asked)
         asked.status = await send(self, user, key)
 
@@ -187,11 +189,11 @@ async def lost(soak: Soak) -> list[Asked]:
 
 async def _ended(soak: Soak, asked: Asked) -> bool:
     status, found = await soak.get(asked.user, f"/api/generations/{asked.id}")
-    if status == 404:  # noqa: PLR2004 - it never was
+    if status == HTTPStatus.NOT_FOUND:  # it never was
         return asked.status is None or asked.status in NOTHING_BEGUN
     if found["status"] == "succeeded":
         async with soak.http.get(found["outputImageUrl"]) as picture:
-            return picture.status == 200 and len(await picture.read()) > 0  # noqa: PLR2004 - it is there
+            return picture.status == HTTPStatus.OK and len(await picture.read()) > 0
     return bool(found["status"] == "failed")
 
 

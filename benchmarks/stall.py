@@ -3,21 +3,17 @@
 import asyncio
 import sys
 import time
+from http import HTTPStatus
 from statistics import median
 
 from benchmarks import pictures, programs
-from benchmarks.table import Row
+from benchmarks.table import Row, Worthless
 from image_core.api.http import Request
 from image_core.wiring import App
 
 REQUESTS = 20
 MEGAPIXELS = 20
 TICK_SECONDS = 0.002
-OK = 200
-
-
-class Failed(Exception):
-    """A request was not answered with 200: the measure is worth nothing."""
 
 
 class Ticker:
@@ -56,8 +52,8 @@ async def _converting(app: App, around: programs.Services) -> tuple[Ticker, floa
     async def one(user: int, sent: bytes) -> None:
         headers = {"content-type": "application/json", "cookie": around.cookie(user)}
         answer = await app.handle(Request("POST", "image", {}, headers, sent))
-        if answer.status != OK:
-            raise Failed(answer.body.decode())
+        if answer.status != HTTPStatus.OK:
+            raise Worthless(answer.body.decode())
 
     await one(0, pictures.request(pictures.data_url(pictures.noise(pictures.INPUT_BYTES))))  # everything is loaded
     ticker, began = Ticker(), time.perf_counter()

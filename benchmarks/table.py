@@ -12,6 +12,10 @@ from typing import Any
 PACKAGES = ("aiohttp", "google-genai", "azure-storage-blob", "azure-cosmos", "azure-functions", "pydantic", "pillow")
 
 
+class Worthless(Exception):
+    """A request was not answered with 200: the measure is worth nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One measure. `goal` is the most that `value` may be, or with `least` the least; None where it is only told."""
