@@ -212,6 +212,16 @@ async def test_the_inputs_are_let_go_when_they_have_left_and_before_the_answer_c
     assert hold.received == [len(json.dumps(reply(part(PLAIN))))]
 
 
+async def test_an_exchange_that_is_over_holds_nothing_whoever_still_knows_it() -> None:
+    body = json.dumps(reply(part(PLAIN))).encode()
+    with Exchange(InHand((CUP,)), (CUP,), 0.0) as exchange:
+        exchange.taken(body)
+        assert exchange.received_bytes == len(PLAIN)
+        assert len(list(exchange.marks())) == 1
+    assert exchange.received_bytes == 0
+    assert list(exchange.marks()) == []
+
+
 async def test_a_request_in_which_a_picture_has_no_place_or_no_more_is_not_sent() -> None:
     with pytest.raises(MarkLost):
         Exchange(InHand((CUP,)), (CUP,), 0.0).payload(b'{"contents": []}')
