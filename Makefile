@@ -50,12 +50,11 @@ reconcile: local-setup ## Check pictures against records, here or where the envi
 test-unit: setup ## Run the tests that start nothing.
 	@$(BIN)/python -m pytest -m "not emulators and not e2e and not faults and not page and not next and not infra"
 
-check: setup ## Lint, format, types, layers, sizes.
+check: setup ## Lint, format, types, layers.
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/python checks/sizes.py
 	@$(BIN)/python checks/settings_table.py --check
 	@$(MAKE) --no-print-directory check-infra
 
