@@ -163,13 +163,10 @@ class App:
         return {"database": self._database, "storage": self._storage, "model": self._model, "session": self._session}
 
     async def _database(self) -> Mapping[str, Any]:
-        await self.machinery.records.probe()
-        return {}
+        return _existing(await self.machinery.cosmos.probe())
 
     async def _storage(self) -> Mapping[str, Any]:
-        if not await self.machinery.blobs.has_containers():
-            raise StorageUnavailable
-        return {}
+        return _existing(await self.machinery.blobs.probe())
 
     async def _session(self) -> Mapping[str, Any]:
         # Building it is the probe: it raises where there is no secret that could verify anything.
@@ -177,3 +174,10 @@ class App:
 
     async def _model(self) -> Mapping[str, Any]:
         return await self.machinery.model_health()
+
+
+def _existing(containers: Mapping[str, str]) -> Mapping[str, Any]:
+    """A probe's result: down where a container is missing, with the state of each."""
+    if all(state == "ok" for state in containers.values()):
+        return {"containers": containers}
+    return {"status": "down", "code": StorageUnavailable.code, "containers": containers}

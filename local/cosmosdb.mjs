@@ -56,6 +56,24 @@ language.default = (text) => {
   return parsed.get(text);
 };
 
+// The account that the server makes when it listens: what exists in it is asked for below.
+const accounts = require("@vercel/cosmosdb-server/lib/account/index.js");
+let account;
+accounts.default = class extends accounts.default {
+  constructor(...args) {
+    super(...args);
+    account = this;
+  }
+};
+
+/** Whether the parent of what a path names does not exist: the database of a container, the container of an item. */
+function parentIsMissing(path) {
+  const [dbs, database, colls, container, child] = path.split("/").filter(Boolean).map(decodeURIComponent);
+  if (dbs !== "dbs" || colls !== "colls") return false;
+  const found = account.database(database);
+  return !found.read() || (child !== undefined && !found.collection(container).read());
+}
+
 const port = Number(process.argv[2]);
 const server = cosmos.createHttpServer({ keepAlive: true });
 const [emulator] = server.listeners("request");
@@ -77,6 +95,14 @@ server.on("request", (request, response) => {
   if (Number(request.headers["content-length"] ?? 0) > MAX_ITEM_BYTES && path.includes("/docs")) {
     request.resume();
     request.on("end", () => answer(response, 413, "RequestEntityTooLarge", "Request size is too large"));
+    return;
+  }
+
+  // The service tells a missing database or container from a missing item by a sub-status; the emulator does not, and fails on writes.
+  if (parentIsMissing(path)) {
+    request.resume();
+    response.setHeader("x-ms-substatus", "1003");
+    request.on("end", () => answer(response, 404, "NotFound", "Owner resource does not exist"));
     return;
   }
 

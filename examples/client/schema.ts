@@ -234,6 +234,10 @@ export interface components {
             latencyMs: number;
             /** @description Why it is down. */
             code?: string;
+            /** @description Of database and storage: each container, `ok` or `missing`. */
+            containers?: {
+                [key: string]: string;
+            };
             /** @description Of the session: how it is verified. */
             mode?: string;
             /** @description Of the model: each of the chain, `ok` or why not. */
@@ -1375,8 +1379,13 @@ export interface operations {
                      *           "code": "timeout"
                      *         },
                      *         "storage": {
-                     *           "status": "ok",
-                     *           "latencyMs": 12
+                     *           "status": "down",
+                     *           "latencyMs": 12,
+                     *           "code": "storage_unavailable",
+                     *           "containers": {
+                     *             "catafract": "ok",
+                     *             "catafract-private": "missing"
+                     *           }
                      *         }
                      *       }
                      *     }

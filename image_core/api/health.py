@@ -1,6 +1,7 @@
 """`GET /api/health`: whether this works, and with `?deep=1` what of it does not."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -8,6 +9,8 @@ from image_core import __version__
 from image_core.api.http import Request, Response, json_response
 from image_core.clock import Clock
 from image_core.errors import ImageError
+
+log = logging.getLogger("image_core.health")
 
 CACHED_SECONDS = 10.0
 """The deep look is open to everybody: however often it is asked for, the services are asked no more than this."""
@@ -53,4 +56,7 @@ class HealthResource:
             more = {"status": "down", "code": error.code}
         except TimeoutError:
             more = {"status": "down", "code": "timeout"}
+        except Exception:
+            log.exception("a probe failed")
+            more = {"status": "down", "code": "internal"}
         return {"status": "ok", "latencyMs": round((self._clock.monotonic() - began) * 1000), **more}

@@ -22,6 +22,7 @@ ImageError
 ├── Unavailable                 503  when to come back
 │   ├── Busy                    503
 │   ├── StorageUnavailable      503
+│   │   └── ContainerMissing    503  a database or container that the settings name
 │   └── SessionUnavailable      503
 ├── Misconfigured               500
 │   └── GeminiKeyMissing        500
@@ -83,6 +84,7 @@ from image_core.errors.service import (
     BlobMissing,
     BlobTooLarge,
     Busy,
+    ContainerMissing,
     GeminiKeyMissing,
     Internal,
     Misconfigured,
@@ -98,6 +100,7 @@ __all__ = [
     "BlobTooLarge",
     "BudgetExceeded",
     "Busy",
+    "ContainerMissing",
     "CrossSite",
     "DeadlineExceeded",
     "GeminiKeyMissing",

@@ -24,6 +24,10 @@ class StorageUnavailable(Unavailable):
     message = "The storage is not available, try again shortly"
 
 
+class ContainerMissing(StorageUnavailable):
+    """A database or container that the settings name does not exist."""
+
+
 class SessionUnavailable(Unavailable):
     code = "session_unavailable"
     message = "The session cannot be checked now, try again shortly"

@@ -37,9 +37,9 @@ class Machinery:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.blobs = Blobs(settings)
-        cosmos = Cosmos(settings)
-        self.records = Records(cosmos)
-        self.ledger = Ledger(cosmos, settings.cosmos_usage_container, clock)
+        self.cosmos = Cosmos(settings)
+        self.records = Records(self.cosmos)
+        self.ledger = Ledger(self.cosmos, settings.cosmos_usage_container, clock)
         self.pictures = Pictures(self.blobs, settings)
         self.inflight = InflightBytes(settings.max_inflight_bytes)
         self.model = ModelChain(settings, clock)

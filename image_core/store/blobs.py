@@ -1,5 +1,6 @@
 """The way to Blob Storage: one client for the process, bounded waits, and its failures in our words."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -148,11 +149,19 @@ class Blobs:
         except ResourceNotFoundError:
             return
 
-    async def has_containers(self) -> bool:
-        """Whether both containers are there."""
+    async def probe(self) -> dict[str, str]:
+        """Whether each container exists, by its name. Raises StorageUnavailable."""
         names = (self._settings.storage_container, self._settings.storage_private_container)
-        async with _translated():
-            return all([await self._client.get_container_client(name).exists() for name in names])
+        states = await asyncio.gather(*map(self._probe, names))
+        return dict(zip(names, states, strict=True))
+
+    async def _probe(self, name: str) -> str:
+        try:
+            async with _translated():
+                await self._client.get_container_client(name).get_container_properties()
+        except (ResourceNotFoundError, ResourceExistsError):  # the second: it is being deleted
+            return "missing"
+        return "ok"
 
     async def close(self) -> None:
         await self._client.close()

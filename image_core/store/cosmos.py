@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from azure.core.exceptions import AzureError
-from azure.cosmos.exceptions import CosmosHttpResponseError
+from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceNotFoundError
 
-from image_core.errors import Misconfigured, StorageUnavailable
+from image_core.errors import ContainerMissing, Misconfigured, StorageUnavailable
 from image_core.proxy import proxied
 from image_core.settings import Settings
 
@@ -29,6 +29,13 @@ PART_OF_THE_CONVERSATION = {
     HTTPStatus.CONFLICT,
     HTTPStatus.PRECONDITION_FAILED,
 }
+
+
+OWNER_MISSING = 1003
+"""The sub-status of a 404 that means that the item's container, or the container's database, does not exist."""
+
+LEASES = "leases"
+"""The container in which the change feed's trigger keeps its position."""
 
 
 class Cosmos:
@@ -51,12 +58,17 @@ class Cosmos:
 
         `name` is another than that of the records.
 
-        Answers that the caller asked for (PART_OF_THE_CONVERSATION) pass as the SDK raises them.
+        Answers that the caller asked for (PART_OF_THE_CONVERSATION) pass as the SDK raises them; a container that does not exist is
+        none of them, and raises ContainerMissing.
         """
         try:
             async with asyncio.timeout(seconds):
                 yield await self._open(name or self._settings.cosmos_container)
         except CosmosHttpResponseError as error:
+            if error.status_code == HTTPStatus.NOT_FOUND and error.sub_status == OWNER_MISSING:
+                self._containers.pop(name or self._settings.cosmos_container, None)
+                log.warning("the database %s or its container does not exist", self._settings.cosmos_database)
+                raise ContainerMissing from error
             if error.status_code in PART_OF_THE_CONVERSATION:
                 raise
             log.warning("cosmos answered %s.%s", error.status_code, error.sub_status)
@@ -72,14 +84,42 @@ class Cosmos:
                     client = self._connect()
                     try:
                         await client.__aenter__()
+                    except CosmosHttpResponseError as error:  # of any status: no container was asked
+                        await client.close()
+                        log.warning("cosmos answered %s to the connection", error.status_code)
+                        raise StorageUnavailable from error
                     except BaseException:
                         await client.close()
                         raise
                     self._client = client
         if name not in self._containers:
             database = self._client.get_database_client(self._settings.cosmos_database)
-            self._containers[name] = database.get_container_client(name)
+            found = database.get_container_client(name)
+            try:
+                # The SDK reads the properties before its first call anyway, and keeps them. It gives no sub-status where the
+                # container itself is missing, so that only this call can tell it from a missing item.
+                await found.read()
+            except CosmosResourceNotFoundError as error:
+                log.warning("the container %s/%s does not exist", self._settings.cosmos_database, name)
+                raise ContainerMissing from error
+            self._containers[name] = found
         return self._containers[name]
+
+    async def probe(self) -> Mapping[str, str]:
+        """Whether each container exists, by `database/container`: a point read each. Raises StorageUnavailable."""
+        names = (self._settings.cosmos_container, self._settings.cosmos_usage_container, LEASES)
+        states = await asyncio.gather(*map(self._probe, names))
+        return {f"{self._settings.cosmos_database}/{name}": state for name, state in zip(names, states, strict=True)}
+
+    async def _probe(self, name: str) -> str:
+        try:
+            async with self.container(name=name) as container:
+                await container.read_item("probe", "probe")
+        except CosmosResourceNotFoundError:
+            return "ok"
+        except ContainerMissing:
+            return "missing"
+        return "ok"
 
     def _connect(self) -> "CosmosClient":
         # Imported here: the SDK costs a tenth of a second of a cold start that a health check need not pay.

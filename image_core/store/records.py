@@ -243,10 +243,6 @@ class Records:
                     item.get("leaseExpiresAt"),
                 )
 
-    async def probe(self) -> None:
-        """Whether the container answers: a point read of nothing, one request unit."""
-        await self.read(User("probe"), "probe")
-
     async def close(self) -> None:
         await self._cosmos.close()
 

@@ -9,17 +9,17 @@ from azure.cosmos import CosmosClient
 from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceNotFoundError
 
 from image_core.settings import Settings
+from image_core.store.cosmos import LEASES
 from operations.doctor.finding import PRINCIPAL, Finding, Findings
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
 BOUNDS: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 10, "retry_total": 0}
-PARTITION_KEY = ["/userId"]
 
 
 def look(settings: Settings, credential: "TokenCredential | None") -> Findings:
-    """The two containers that the product reads and writes."""
+    """The containers of records and ledger, and that of the change feed's position."""
     try:
         client = _connect(settings, credential)
     except (ValueError, KeyError):
@@ -34,7 +34,11 @@ def look(settings: Settings, credential: "TokenCredential | None") -> Findings:
         )
         return
     database = client.get_database_client(settings.cosmos_database)
-    for name in (settings.cosmos_container, settings.cosmos_usage_container):
+    for name, key in (
+        (settings.cosmos_container, "/userId"),
+        (settings.cosmos_usage_container, "/userId"),
+        (LEASES, "/id"),
+    ):
         what = f"container {settings.cosmos_database}/{name}"
         try:
             found = database.get_container_client(name).read()["partitionKey"]["paths"]
@@ -51,11 +55,11 @@ def look(settings: Settings, credential: "TokenCredential | None") -> Findings:
             )
             return
         else:
-            if found != PARTITION_KEY:
-                fix = "a partition key cannot be changed: create the container anew with /userId and copy the items"
-                yield Finding(what, f"partitioned by {', '.join(found)}, and must be by /userId", fix)
+            if found != [key]:
+                fix = f"a partition key cannot be changed: create another container with {key} and copy the items"
+                yield Finding(what, f"partitioned by {', '.join(found)}, and must be by {key}", fix)
             else:
-                yield Finding(what, "there, partitioned by /userId")
+                yield Finding(what, f"there, partitioned by {key}")
 
 
 def _connect(settings: Settings, credential: "TokenCredential | None") -> CosmosClient:

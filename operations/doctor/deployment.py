@@ -68,6 +68,10 @@ def _dependencies(base: str) -> Findings:
         ok = state["status"] == "ok"
         said = f"{state['latencyMs']} ms" if ok else str(state.get("code") or state["status"])
         yield Finding(name, said, None if ok else f"look at {FIXES.get(name, 'docs/deploy.md')}")
+        for container, state_of_it in state.get("containers", {}).items():
+            if state_of_it != "ok":
+                fix = "infra/deploy.sh creates it; otherwise correct the setting that names it"
+                yield Finding(f"container {container}", state_of_it, fix)
         for model, alive in state.get("models", {}).items():
             if alive != "ok":
                 yield Finding(f"model {model}", alive, "take it out of GEMINI_MODELS if it is gone (404)")

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
+from image_core.errors import StorageUnavailable
 from image_core.model.chain import ModelChain
 from image_core.proxy import proxied
 from image_core.settings import Settings
@@ -60,8 +61,9 @@ async def passed_on(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[set[str]]:
 async def test_every_service_is_called_through_the_proxy(passed_on: set[str]) -> None:
     settings = Settings.read(SETTINGS)
     blobs, records, chain = Blobs(settings), Records(Cosmos(settings)), ModelChain(settings)
-    assert not await blobs.has_containers()
-    assert await records.read(User("ada@example.com"), "gen-1") is None
+    assert set((await blobs.probe()).values()) == {"missing"}
+    with pytest.raises(StorageUnavailable):
+        await records.read(User("ada@example.com"), "gen-1")
     assert {ok for _, ok, _ in await chain.probe(10)} == {False}
     for each in (blobs, records, chain):
         await each.close()

@@ -194,6 +194,9 @@ class Dependency(Wire):
     status: Literal["ok", "down"]
     latency_ms: int
     code: str | Absent = Field(None, description="Why it is down.")
+    containers: dict[str, str] | Absent = Field(
+        None, description="Of database and storage: each container, `ok` or `missing`."
+    )
     mode: str | Absent = Field(None, description="Of the session: how it is verified.")
     models: dict[str, str] | Absent = Field(None, description="Of the model: each of the chain, `ok` or why not.")
     retired: dict[str, str] | Absent = Field(None, description="Models that are gone, and since when.")

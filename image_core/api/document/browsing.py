@@ -201,7 +201,12 @@ HEALTH = Operation(
                 "status": "down",
                 "dependencies": {
                     "database": {"status": "down", "latencyMs": 5000, "code": "timeout"},
-                    "storage": {"status": "ok", "latencyMs": 12},
+                    "storage": {
+                        "status": "down",
+                        "latencyMs": 12,
+                        "code": "storage_unavailable",
+                        "containers": {"catafract": "ok", "catafract-private": "missing"},
+                    },
                 },
             },
         ),
