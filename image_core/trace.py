@@ -1,25 +1,16 @@
-"""One generation as an operator sees it: a line when it ends, with what each step took, and the same as metrics.
-
-The line is `generation {…}`: JSON, which `infra/queries.kql` and the alerts read. It names a user by a hash, and holds no
-prompt (unless LOG_PROMPTS is set), no picture, no token and no address of anybody.
+"""Measure the steps of one generation: for its record's `timings`, and as metrics.
 
 The metrics are OpenTelemetry's: they cost nothing until a host brings an SDK. `gen_ai.…` are its semantic conventions.
 """
 
-import json
-import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from opentelemetry import metrics
 
 from image_core.clock import Clock
-from image_core.generated import Attempt, Usage
-from image_core.user import User
-
-log = logging.getLogger("image_core.generation")
+from image_core.generated import Attempt
 
 TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 """The header of W3C Trace Context, version 00."""
@@ -55,8 +46,6 @@ class Trace:
         self.parent = parent
         self.steps: dict[str, float] = {}
         """Seconds, by the step's name."""
-        self.bytes_in = 0
-        self.bytes_out = 0
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -67,37 +56,16 @@ class Trace:
         finally:
             self.steps[name] = self.steps.get(name, 0.0) + self._clock.monotonic() - began
 
-    def ended(
-        self,
-        user: User,
-        outcome: str,
-        model: str | None,
-        attempts: tuple[Attempt, ...],
-        usage: Usage | None,
-        **more: Any,
-    ) -> None:
-        """Tell of it: `outcome` is `ok` or an error code, `attempts` what this process made. `more` goes into the line."""
-        total = self._clock.monotonic() - self._began
-        cost = None if usage is None else usage.cost_usd
-        line = {
-            **more,
-            "user": user.folder,
-            "outcome": outcome,
-            "model": model,
-            "attempts": [
-                {"model": attempt.model, "outcome": attempt.outcome, "durationMs": attempt.duration_ms}
-                for attempt in attempts
-            ],
-            "durationMs": _milliseconds({**self.steps, "total": total}),
-            "bytesIn": self.bytes_in,
-            "bytesOut": self.bytes_out,
-            "costUsd": cost,
-            "traceId": None if self.parent is None else self.parent.split("-")[1],
-        }
-        log.info("generation %s", json.dumps(line, ensure_ascii=False))
+    def timings(self) -> dict[str, int]:
+        """Milliseconds by step so far, and `total` since the trace began."""
+        seconds = {**self.steps, "total": self._clock.monotonic() - self._began}
+        return {name: round(value * 1000) for name, value in seconds.items()}
+
+    def ended(self, outcome: str, model: str | None, attempts: tuple[Attempt, ...]) -> None:
+        """Record the metrics of one run: `outcome` is `ok` or an error code, `attempts` are the calls of this process."""
         labels = {"outcome": outcome, "model": model or "none"}
         _generations.add(1, labels)
-        _duration.record(total, labels)
+        _duration.record(self._clock.monotonic() - self._began, labels)
         for name, seconds in self.steps.items():
             _steps.record(seconds, {"step": name})
         for attempt in attempts:
@@ -115,7 +83,3 @@ def _measure(attempt: Attempt) -> None:
             _tokens.record(tokens, {**labels, "gen_ai.token.type": kind})
     if attempt.usage.cost_usd is not None:
         _cost.add(attempt.usage.cost_usd, {"model": attempt.model})
-
-
-def _milliseconds(seconds: Mapping[str, float]) -> dict[str, int]:
-    return {name: round(value * 1000) for name, value in seconds.items()}

@@ -64,8 +64,12 @@ class App:
         await self.machinery.recovery.resume(message)
 
     async def ledger(self, changed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """What the ledger is to hold for records that changed: what the change feed's function writes."""
-        return await self.machinery.ledger.documents(changed)
+        """What the change feed's function writes into the ledger for records that changed; logs those that have ended."""
+        from image_core.generation.log_line import log_ended  # noqa: PLC0415 - see the head of this file
+
+        documents = await self.machinery.ledger.documents(changed)
+        log_ended(changed, prompts=self.settings.log_prompts)
+        return documents
 
     def _listen_for_stop(self) -> None:
         if not self._listening:

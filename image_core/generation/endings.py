@@ -14,6 +14,7 @@ from dataclasses import replace
 from image_core.clock import Clock, iso
 from image_core.errors import ImageError, ModelError, StorageUnavailable
 from image_core.generated import Generated, merged
+from image_core.generation.log_line import log_generation
 from image_core.generation.outcome import Gone
 from image_core.picture import Picture
 from image_core.store.ledger import Ledger
@@ -60,7 +61,7 @@ class Endings:
         now = self._now()
 
         def ending(base: Record) -> Record:
-            return base.succeeded(stored.url, generated, record.lease_owner, now)
+            return replace(base.succeeded(stored.url, generated, record.lease_owner, now), timings=record.timings)
 
         return await self._keep(record, ending, stored.name, seconds)
 
@@ -77,7 +78,11 @@ class Endings:
         body = error.body()
         if error.retry_after is not None:
             body["retryAfter"] = error.retry_after
-        return await self._keep(record, lambda base: base.failed(body, attempts, warnings, now), None, seconds)
+
+        def ending(base: Record) -> Record:
+            return replace(base.failed(body, attempts, warnings, now), timings=record.timings)
+
+        return await self._keep(record, ending, None, seconds)
 
     async def _keep(self, record: Record, ending: Ending, name: str | None, seconds: float) -> Record:
         patience = self._clock.deadline(min(DATABASE_PATIENCE_SECONDS, seconds))
@@ -125,9 +130,11 @@ class Endings:
         if name is not None:
             await self._pictures.delete(record.user, name)
         mine = stored if stored is not None and stored.blob_stem == record.blob_stem else None
-        # What was paid for stays in the ledger, whatever becomes of the record.
+        # What was paid for stays in the ledger and in the log, whatever becomes of the record.
         base = mine or record
-        await self._ledger.write(replace(base, attempts=merged(base.attempts, record.attempts)))
+        ended = replace(base, attempts=merged(base.attempts, record.attempts), timings=record.timings)
+        await self._ledger.write(ended)
+        log_generation(ended, self._now())
         if mine is not None:
             await self._records.delete(mine)
 

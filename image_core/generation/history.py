@@ -5,6 +5,7 @@ from urllib.parse import unquote
 
 from image_core.clock import Clock, iso
 from image_core.errors import NotFound
+from image_core.generation.log_line import log_generation
 from image_core.settings import Settings
 from image_core.store.ledger import Ledger
 from image_core.store.outbox import Outbox
@@ -80,4 +81,5 @@ class History:
         await self._outbox.delete(record.id)
         # The change feed shows what is there: a record that goes before it was read would take its bill along.
         await self._ledger.write(record)
+        log_generation(record, iso(self._clock.now()))
         await self._records.delete(record)

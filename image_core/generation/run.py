@@ -26,7 +26,7 @@ from image_core.picture import Picture
 from image_core.settings import Settings
 from image_core.store.inputs import InputCopies
 from image_core.store.pictures import Pictures
-from image_core.store.record import InputCopy, Record, total
+from image_core.store.record import InputCopy, Record
 from image_core.store.records import Changed, Records
 from image_core.telemetry import where
 from image_core.trace import Trace
@@ -150,16 +150,15 @@ class Runner:
         """
         self._held[record.id] = record
         bill = Bill(self._records, record)
-        held.trace.bytes_in = held.size
         try:
             outcome = await self._run(record, held, bill)
         except ImageError as error:
-            self._tell(record, held.trace, bill, error.code)
+            held.trace.ended(error.code, record.model, bill.made)
             raise
         finally:
             held.release()
             del self._held[record.id]
-        self._tell(outcome.record, held.trace, bill, (outcome.record.error or {}).get("code", "ok"))
+        held.trace.ended((outcome.record.error or {}).get("code", "ok"), outcome.record.model, bill.made)
         return outcome
 
     async def _run(self, record: Record, held: Held, bill: Bill) -> Outcome:
@@ -170,36 +169,21 @@ class Runner:
             with trace.step("model"):
                 generated = await self._model.generate(held, record.prompt, record.options, deadline, bill.note)
         except ImageError as error:
-            return Outcome(await self._endings.fail(await bill.settled(), error, lease.remaining()))
+            failing = replace(await bill.settled(), timings=trace.timings())
+            return Outcome(await self._endings.fail(failing, error, lease.remaining()))
         except Exception as error:  # noqa: BLE001 - the edge of a generation: a bug must not leave it running for ever
             log.error("generation %s broke: %s", record.id, where(error))  # noqa: TRY400 - its message may hold what was sent
             broken = Internal(type(error).__name__)
-            return Outcome(await self._endings.fail(await bill.settled(), broken, lease.remaining()))
-        trace.bytes_out = len(generated.picture.data)
+            failing = replace(await bill.settled(), timings=trace.timings())
+            return Outcome(await self._endings.fail(failing, broken, lease.remaining()))
         with trace.step("picture"):
             stored = await self._endings.store(record, generated.picture, lease.remaining())
         with trace.step("finish"):
-            finished = await self._endings.succeed(await bill.settled(), generated, stored, lease.remaining())
+            with_picture = replace(await bill.settled(), timings=trace.timings())
+            finished = await self._endings.succeed(with_picture, generated, stored, lease.remaining())
         self._expected.saw(record.options, self._clock.monotonic() - began)
         mine = stored.mine and finished.output_image_url == stored.url
         return Outcome(finished, generated.picture if mine else None)
-
-    def _tell(self, record: Record, trace: Trace, bill: Bill, outcome: str) -> None:
-        """Log and measure how it ended. Attempts and costs are those of this run: the others had their own line."""
-        told = {"prompt": record.prompt} if self._settings.log_prompts else {}
-        trace.ended(
-            record.user,
-            outcome,
-            record.model,
-            bill.made,
-            total(bill.made),
-            id=record.id,
-            images=len(record.inputs),
-            aspectRatio=record.options.aspect_ratio,
-            imageSize=record.options.image_size,
-            attempt=record.attempt_count,
-            **told,
-        )
 
     def _last_writes(self) -> float:
         return max(1.0, self._settings.lease - LAST_WRITES_SECONDS)

@@ -75,7 +75,9 @@ class Record:
     lease_expires_at: str | None = None
     attempt_count: int = 0
     trace_parent: str | None = None
-    """Of the request that began it (W3C Trace Context), for the log lines of whoever goes on with it."""
+    """Of the request that began it (W3C Trace Context), for its log line."""
+    timings: dict[str, int] | None = None
+    """Milliseconds that each step took (`image_core.trace.Trace.timings`); None where no run has come to its end."""
     etag: str = ""
 
     @property
@@ -96,6 +98,7 @@ class Record:
             status="running",
             error=None,
             completed_at=None,
+            timings=None,
             lease_owner=owner,
             lease_expires_at=until,
             attempt_count=0 if owner is None else 1,
@@ -197,6 +200,7 @@ class Record:
             "leaseOwner": self.lease_owner,
             "attemptCount": self.attempt_count,
             "traceParent": self.trace_parent,
+            "timings": self.timings,
         }
         if self.lease_expires_at is not None:
             item["leaseExpiresAt"] = self.lease_expires_at
@@ -232,6 +236,7 @@ class Record:
             lease_expires_at=item.get("leaseExpiresAt"),
             attempt_count=item.get("attemptCount") or 0,
             trace_parent=item.get("traceParent"),
+            timings=item.get("timings"),
             etag=item.get("_etag", ""),
         )
 

@@ -1,5 +1,6 @@
-"""What an operator sees of a generation: one line, the same as metrics, and nothing that belongs to its caller."""
+"""What an operator sees of a generation: its log line, the same as metrics, and nothing that belongs to its caller."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from image_core.trace import trace_parent
 from local.emulators import AzuritePorts
 from local.gemini.script import finished, overloaded
 from tests.harness import Harness, data_url, harness, picture
+from tests.money.rig import Feed, feed
 
 pytestmark = pytest.mark.emulators
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -34,47 +36,118 @@ async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator
         yield running
 
 
+@pytest.fixture
+async def changes(product: Harness) -> AsyncIterator[Feed]:
+    async with feed(product) as running:
+        yield running
+
+
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     said = [record.getMessage() for record in caplog.records]
     return [json.loads(line.removeprefix("generation ")) for line in said if line.startswith("generation {")]
 
 
-async def test_a_generation_is_one_line(product: Harness, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_feed_of_an_ended_generation_writes_its_line(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     product.standin.script.add(overloaded())
     made = await product.generate(prompt=PROMPT, imageSize="2K", headers={"traceparent": CALLER})
+    assert lines(caplog) == []
+    await changes.deliver()
     (line,) = lines(caplog)
     assert (line["id"], line["outcome"], line["model"]) == (made.json["id"], "ok", made.json["model"])
     assert [attempt["outcome"] for attempt in line["attempts"]] == ["model_unavailable", "ok"]
-    assert set(line["durationMs"]) == {"inputs", "copies", "record", "model", "picture", "finish", "total"}
+    assert set(line["durationMs"]) == {"inputs", "copies", "record", "model", "picture", "total"}
     assert line["durationMs"]["total"] >= line["durationMs"]["model"]
     assert (line["images"], line["imageSize"], line["attempt"]) == (1, "2K", 1)
-    assert line["bytesIn"] > 0
-    assert line["bytesOut"] == len(made.image)
+    assert line["bytesIn"] == len(picture())
+    record = await product.record(made.json["id"])
+    assert record is not None
+    assert (line["createdAt"], line["endedAt"]) == (record["createdAt"], record["completedAt"])
     assert line["costUsd"] == product.standin.billed_usd
+    assert [(bill["id"], bill["usd"]) for bill in line["bills"]] == [
+        (entry["id"], entry["usd"]) for entry in await changes.entries()
+    ]
     assert line["traceId"] == CALLER.split("-")[1]
 
 
-async def test_a_failure_is_one_line_with_its_reason(product: Harness, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_line_of_a_failure_has_its_reason(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     product.standin.script.add(finished("IMAGE_SAFETY", {"text": "no"}))
     await product.generate()
+    await changes.deliver()
     (line,) = lines(caplog)
-    assert (line["outcome"], line["model"], line["bytesOut"], line["costUsd"]) == ("refused", None, 0, None)
+    assert (line["outcome"], line["model"], line["costUsd"], line["bills"]) == ("refused", None, None, [])
+    assert line["durationMs"]["model"] <= line["durationMs"]["total"]
 
 
-async def test_the_queue_goes_on_with_the_callers_trace(product: Harness, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_running_generation_has_no_line(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    await product.generate(headers={"Prefer": "respond-async"})
+    await changes.deliver()
+    assert lines(caplog) == []
+
+
+async def test_what_is_not_a_record_does_not_stop_the_lines_of_others(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    made = await product.generate()
+    original = {"id": "old", "userId": product.email, "prompt": "x", "createdAt": "2025-01-01T00:00:00.000Z"}
+    await changes.deliver([{"id": "broken"}, original, *await changes.changed()])
+    assert [line["id"] for line in lines(caplog)] == [made.json["id"]]
+
+
+async def test_a_deletion_writes_the_line_before_the_record_goes(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    made = await product.generate()
+    await product.call("DELETE", f"/api/generations/{made.json['id']}")
+    assert await changes.changed() == []
+    (line,) = lines(caplog)
+    assert (line["id"], line["outcome"], line["costUsd"]) == (made.json["id"], "ok", product.standin.billed_usd)
+
+
+async def test_a_generation_that_is_deleted_while_it_runs_has_a_line_with_its_bill(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    product.standin.latency = 1
+    started = await product.generate(headers={"Prefer": "wait=0"})
+    runner = asyncio.create_task(product.app.resume(started.enqueue[0].encode()))
+    await product.called()
+    await product.call("DELETE", f"/api/generations/{started.json['id']}")
+    await runner
+    await changes.deliver()
+    (line,) = lines(caplog)
+    assert (line["id"], line["outcome"]) == (started.json["id"], "deleted")
+    assert line["costUsd"] == product.standin.billed_usd > 0
+
+
+async def test_the_line_of_a_queued_generation_has_the_callers_trace(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     queued = await product.generate(headers={"Prefer": "respond-async", "traceparent": CALLER})
     await product.app.resume(queued.enqueue[0].encode())
+    await changes.deliver()
     (line,) = lines(caplog)
     assert (line["id"], line["traceId"]) == (queued.json["id"], CALLER.split("-")[1])
 
 
-async def test_nothing_of_the_caller_is_in_the_logs(product: Harness, caplog: pytest.LogCaptureFixture) -> None:
+async def test_nothing_of_the_caller_is_in_the_logs(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG, "image_core")
     caplog.set_level(logging.INFO)
     made = await product.generate(prompt=PROMPT)
+    await changes.deliver()
     await product.call("DELETE", f"/api/generations/{made.json['id']}")
     assert lines(caplog)
     image = data_url(picture(), "image/jpeg").partition(",")[2]
@@ -84,11 +157,12 @@ async def test_nothing_of_the_caller_is_in_the_logs(product: Harness, caplog: py
 
 
 async def test_prompts_are_logged_only_where_that_is_switched_on(
-    product: Harness, caplog: pytest.LogCaptureFixture
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     async with product.another(LOG_PROMPTS="true") as telling:
         await telling.generate(prompt=PROMPT)
+        await telling.app.ledger(await changes.changed())
     (line,) = lines(caplog)
     assert line["prompt"] == PROMPT
     assert product.email not in caplog.text
