@@ -1,59 +1,19 @@
-"""What the models cost and can do: one small table, with its date and source.
+"""What calls of a model cost: billed, as budgets count it, and expected before a call is made. The table is `catalog`."""
 
-Prices of ai.google.dev/gemini-api/docs/pricing (standard tier), read 2026-11: an output image of 1120 tokens (1K, 2K) is
-$0.134 and of 2000 (4K) $0.24 with the pro models, one of 1290 is $0.039 with 2.5 flash.
-"""
+from collections.abc import Iterable, Mapping
+from datetime import date
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from image_core import catalog
+from image_core.catalog import DEAREST, INPUT_IMAGE_TOKENS, MODELS, TEXT_TOKENS, THINKING_TOKENS, ImageModel
+from image_core.generated import Options, Usage
 
-from image_core.generated import Usage
-
-MILLION = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """US dollars for a million tokens, and the tokens of a picture by the sizes that the model can make, smallest first."""
-
-    input: float
-    output_text: float
-    output_image: float
-    image_tokens: Mapping[str, int] = field(hash=False)
-
-    @property
-    def sizes(self) -> tuple[str, ...]:
-        return tuple(self.image_tokens)
-
-    def cost(self, input_tokens: int, output_by_modality: Mapping[str, int]) -> float:
-        """US dollars, to a millionth. What is not an image is priced as text."""
-        images = output_by_modality.get("IMAGE", 0)
-        others = sum(output_by_modality.values()) - images
-        dollars = input_tokens * self.input + images * self.output_image + others * self.output_text
-        return round(dollars / MILLION, 6)
+TYPICAL_PROMPT_CHARACTERS = 1000
+"""Where the prompt is not at hand."""
 
 
-_PRO = Known(2.00, 12.00, 120.00, {"1K": 1120, "2K": 1120, "4K": 2000})
-_FLASH = Known(0.30, 2.50, 30.00, {"1K": 1290})
-
-KNOWN: dict[str, Known] = {
-    "gemini-3-pro-image-preview": _PRO,
-    "gemini-3-pro-image": _PRO,
-    "gemini-2.5-flash-image": _FLASH,
-}
-
-DEAREST = Known(
-    max(known.input for known in KNOWN.values()),
-    max(known.output_text for known in KNOWN.values()),
-    max(known.output_image for known in KNOWN.values()),
-    max((known.image_tokens for known in KNOWN.values()), key=lambda tokens: max(tokens.values())),
-)
-"""What a model counts as, for budgets, whose price is not known: no budget is passed because a model is new."""
-
-
-def cost_usd(model: str, input_tokens: int, output_by_modality: dict[str, int]) -> float | None:
+def cost_usd(model: str, input_tokens: int, output_by_modality: Mapping[str, int]) -> float | None:
     """The price of one call; None where the model is not in the table. What is not an image is priced as text."""
-    known = KNOWN.get(model)
+    known = MODELS.get(model)
     return None if known is None else known.cost(input_tokens, output_by_modality)
 
 
@@ -61,14 +21,57 @@ def budget_usd(model: str, usage: Usage) -> float:
     """What a call counts as in a budget: its price, or the highest that is known."""
     if usage.cost_usd is not None:
         return usage.cost_usd
-    return KNOWN.get(model, DEAREST).cost(usage.input_tokens or 0, usage.output_by_modality)
+    return MODELS.get(model, DEAREST).cost(usage.input_tokens or 0, usage.output_by_modality)
 
 
 def expected_usd(model: str, size: str | None) -> float:
-    """What a picture of `size` by `model` is likely to cost, before it is made: the tokens of the picture alone."""
-    known = KNOWN.get(model, DEAREST)
-    tokens = known.image_tokens.get(size or known.sizes[0], max(known.image_tokens.values()))
-    return known.cost(0, {"IMAGE": tokens})
+    """The price of the output tokens of one image of `size`; of the dearest model where `model` is not in the table."""
+    return MODELS.get(model, DEAREST).image_price(size)
+
+
+def max_output_tokens(model: str, size: str | None) -> int:
+    """The bound on output that is sent with a call. It cuts no normal answer: an image, thoughts and a paragraph."""
+    known = MODELS.get(model)
+    if known is not None:
+        return known.max_output_tokens(size)
+    return max(each.tokens_of(size) for each in MODELS.values()) + THINKING_TOKENS + TEXT_TOKENS
+
+
+def expected_cost(
+    models: Iterable[str],
+    options: Options,
+    inputs: int,
+    on: date,
+    prompt_characters: int = TYPICAL_PROMPT_CHARACTERS,
+) -> float:
+    """US dollars that one answered call for a generation costs at most: what budgets count before the call is made.
+
+    `models` are the configured names; retired ones mean their successors as of the day `on`. Of those that can take the
+    request (`options`, `inputs` images) the dearest counts, because the chain may come to it. The sum covers the inputs'
+    and the prompt's tokens, one image of the size that is asked for, and as text what `max_output_tokens` leaves beside
+    it. A model that is not in the catalog counts as the dearest that is.
+
+    Not covered: answers without an image that are billed and asked for again. They are in the record as soon as they are
+    there.
+    """
+    links = catalog.chain((options.model, *models) if options.model else models, on)
+    able = [link.model for link in links if catalog.lack(link.model, options, inputs) is None]
+    return max((_most(model, options.image_size, inputs, prompt_characters) for model in able), default=0.0)
+
+
+def _most(model: str, size: str | None, inputs: int, prompt_characters: int) -> float:
+    known = MODELS.get(model)
+    if known is None:
+        lines = [each for each in MODELS.values() if size is None or size in each.image_sizes]
+        return max(_most_of(each, size, inputs, prompt_characters) for each in lines)
+    return _most_of(known, size, inputs, prompt_characters)
+
+
+def _most_of(known: ImageModel, size: str | None, inputs: int, prompt_characters: int) -> float:
+    image = known.tokens_of(size)
+    # A token is one character at least in nearly every text, and three or four in most.
+    given = inputs * INPUT_IMAGE_TOKENS + prompt_characters
+    return known.cost(given, {"IMAGE": image, "TEXT": known.max_output_tokens(size) - image})
 
 
 def priced(model: str, input_by_modality: dict[str, int], output_by_modality: dict[str, int]) -> Usage:
@@ -80,7 +83,7 @@ def priced(model: str, input_by_modality: dict[str, int], output_by_modality: di
 
 def largest_size(model: str, asked: str | None) -> str | None:
     """The size to ask `model` for: what was asked where it can do it or is not known, else its largest."""
-    known = KNOWN.get(model)
-    if asked is None or known is None or asked in known.sizes:
+    known = MODELS.get(model)
+    if asked is None or known is None or asked in known.image_sizes:
         return asked
-    return known.sizes[-1]
+    return known.image_sizes[-1]

@@ -11,7 +11,6 @@ from PIL import Image
 
 from image_core.errors import ModelUnavailable, NoImage, Refused
 from image_core.model.reply import SENTENCES
-from image_core.prices import KNOWN, cost_usd
 from local.gemini.script import Scripted, finished
 from tests.model.conftest import Bench
 
@@ -187,11 +186,3 @@ async def test_a_refusal_that_was_billed_is_in_its_attempt(bench: Bench) -> None
     usage = caught.value.attempts[0].usage
     assert usage is not None
     assert usage.cost_usd == pytest.approx(300 * 2e-6 + 20 * 12e-6)
-
-
-def test_the_documented_prices_come_out_of_the_table() -> None:
-    assert cost_usd("gemini-3-pro-image", 0, {"IMAGE": 1120}) == pytest.approx(0.134, abs=0.001)
-    assert cost_usd("gemini-3-pro-image", 0, {"IMAGE": 2000}) == pytest.approx(0.24)
-    assert cost_usd("gemini-2.5-flash-image", 0, {"IMAGE": 1290}) == pytest.approx(0.039, abs=0.001)
-    assert cost_usd("a-model-of-tomorrow", 1000, {"IMAGE": 1120}) is None
-    assert set(KNOWN) == {"gemini-3-pro-image-preview", "gemini-3-pro-image", "gemini-2.5-flash-image"}

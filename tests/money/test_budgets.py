@@ -185,7 +185,7 @@ async def test_everybodys_budget_counts_what_others_are_running(product: Harness
 
 
 async def test_a_model_without_a_price_counts_as_the_dearest(product: Harness) -> None:
-    settings = {"GEMINI_MODELS": "gemini-3.1-flash-lite-image", "DAILY_BUDGET_USD_PER_USER": "0.20"}
+    settings = {"GEMINI_MODELS": "gemini-4-image", "DAILY_BUDGET_USD_PER_USER": "0.20"}
     async with product.another(**settings) as limited:
         assert (await limited.generate()).status == 200
         refused = await limited.generate()

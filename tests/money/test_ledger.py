@@ -133,7 +133,7 @@ async def test_a_picture_that_nobody_could_price_counts_as_the_dearest(product: 
 async def test_a_model_without_a_price_counts_as_the_dearest_and_is_reported_as_unknown(
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
-    models = "gemini-3.1-flash-lite-image"
+    models = "gemini-4-image"
     async with harness(azurite_ports, cosmos_url, GEMINI_MODELS=models) as product, feed(product) as ledger:
         assert (await product.generate()).status == 200
         await ledger.deliver()
