@@ -152,8 +152,12 @@ class Settings(BaseModel):
     )
 
     # --- one generation
-    response_budget_seconds: float = Field(
-        40, alias="RESPONSE_BUDGET_SECONDS", ge=0, le=220, description="A response leaves within this time: 200 or 202."
+    response_budget_seconds: float | None = Field(
+        None,
+        alias="RESPONSE_BUDGET_SECONDS",
+        ge=0,
+        le=220,
+        description="A response leaves within this time: 200 or 202. Unset: 40 behind Static Web Apps, 95 elsewhere.",
     )
     generation_deadline_seconds: float = Field(
         170, alias="GENERATION_DEADLINE_SECONDS", gt=0, le=3600, description="The longest a generation may run."

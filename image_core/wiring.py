@@ -19,6 +19,7 @@ from image_core.stop import on_stop_signal
 from image_core.telemetry import quiet_libraries
 
 if TYPE_CHECKING:
+    from image_core.api.budget import ResponseBudget
     from image_core.api.docs import DocsResource
     from image_core.api.generations import GenerationsResource
     from image_core.api.guard import Guard
@@ -110,6 +111,12 @@ class App:
         return Guard(self.settings)
 
     @cached_property
+    def budget(self) -> "ResponseBudget":
+        from image_core.api.budget import ResponseBudget  # noqa: PLC0415 - see the head of this file
+
+        return ResponseBudget(self.settings, self.clock)
+
+    @cached_property
     def sessions(self) -> "Sessions":
         from image_core.session import Sessions  # noqa: PLC0415 - see the head of this file
 
@@ -126,7 +133,9 @@ class App:
         from image_core.api.image import ImageResource  # noqa: PLC0415 - see the head of this file
 
         parts = self.machinery
-        return ImageResource(parts.submission, parts.reading, parts.expected, parts.inflight, self.settings, self.clock)
+        return ImageResource(
+            parts.submission, parts.reading, parts.expected, parts.inflight, self.settings, self.budget
+        )
 
     @cached_property
     def upload(self) -> "UploadResource":
@@ -139,13 +148,14 @@ class App:
     def generations(self) -> "GenerationsResource":
         from image_core.api.generations import GenerationsResource  # noqa: PLC0415 - see the head of this file
 
-        return GenerationsResource(self.machinery.history, self.machinery.running)
+        return GenerationsResource(self.machinery.history, self.machinery.running, self.budget)
 
     @cached_property
     def images(self) -> "ImagesResource":
         from image_core.api.images import ImagesResource  # noqa: PLC0415 - see the head of this file
 
-        return ImagesResource(self.machinery.reading)
+        parts = self.machinery
+        return ImagesResource(parts.reading, parts.history, parts.running, self.budget)
 
     @cached_property
     def usage(self) -> "UsageResource":

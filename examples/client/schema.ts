@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * Make one image from images and a prompt
-         * @description Answers 200 with the new image, or 202 where it still runs when the response has to leave (after 40 seconds where nothing else is set, or as `Prefer` says): `statusUrl` then says how it stands.
+         * @description Answers 200 with the new image, or 202 where it still runs when the response has to leave (where nothing else is set after 40 seconds behind Static Web Apps and 95 elsewhere, or earlier, as `Prefer` says): `statusUrl` then says how it stands, and `imageUrl` answers with the image as soon as there is one.
          *
          *     An input that cannot be used fails the request before anything is paid for: none is skipped. Unknown fields are ignored.
          *
@@ -100,8 +100,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * A picture or an input copy, to its owner
+         * An image or an input copy, to its owner
          * @description Answers a range where one is asked for, and 304 where the caller has it.
+         *
+         *     The `id` of a generation is the name of its image. While the generation runs the request waits, and redirects to itself when the response has to leave, at most 15 times; where the generation failed, its error is the answer.
          */
         get: operations["getImage"];
         put?: never;
@@ -464,6 +466,8 @@ export interface components {
             /** @constant */
             status: "running";
             statusUrl: string;
+            /** @description Answers with the image as soon as there is one, or with the generation's error. */
+            imageUrl: string;
             /** Format: date-time */
             createdAt: string;
             /** @description The recent median for this model and size. */
@@ -610,6 +614,7 @@ export interface operations {
                      *       "id": "gen-1767225600000-4f1c2a9be07d3358",
                      *       "status": "running",
                      *       "statusUrl": "/api/generations/gen-1767225600000-4f1c2a9be07d3358",
+                     *       "imageUrl": "/api/images/gen-1767225600000-4f1c2a9be07d3358",
                      *       "createdAt": "2026-01-01T00:00:00.000Z",
                      *       "expectedSeconds": 22
                      *     }
@@ -1111,7 +1116,10 @@ export interface operations {
     };
     getImage: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How often the request was redirected to itself. Only the API sets it. */
+                redirects?: number;
+            };
             header?: {
                 /** @description One range of bytes (RFC 9110). */
                 Range?: string;
@@ -1122,7 +1130,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The name of a picture or of an input copy.
+                 * @description The name of a stored image or of an input copy, or the `id` of a generation.
                  * @example generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png
                  */
                 name: string;
@@ -1138,7 +1146,7 @@ export interface operations {
                     ETag: string;
                     /** @description `bytes`. */
                     "Accept-Ranges": string;
-                    /** @description A caller's own cache may keep it for good. */
+                    /** @description A caller's own cache may keep a stored image for good. */
                     "Cache-Control": string;
                     [name: string]: unknown;
                 };
@@ -1153,7 +1161,7 @@ export interface operations {
                     ETag: string;
                     /** @description `bytes`. */
                     "Accept-Ranges": string;
-                    /** @description A caller's own cache may keep it for good. */
+                    /** @description A caller's own cache may keep a stored image for good. */
                     "Cache-Control": string;
                     /** @description Which bytes, and how many there are. */
                     "Content-Range": string;
@@ -1170,11 +1178,29 @@ export interface operations {
                     ETag: string;
                     /** @description `bytes`. */
                     "Accept-Ranges": string;
-                    /** @description A caller's own cache may keep it for good. */
+                    /** @description A caller's own cache may keep a stored image for good. */
                     "Cache-Control": string;
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description The generation still runs: the same address, to be asked again at once. */
+            307: {
+                headers: {
+                    /** @description The same address. */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A part of the request cannot be; `field` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
             };
             /** @description There is no session, or none that verifies. */
             401: {
@@ -1201,7 +1227,7 @@ export interface operations {
                     ETag: string;
                     /** @description `bytes`. */
                     "Accept-Ranges": string;
-                    /** @description A caller's own cache may keep it for good. */
+                    /** @description A caller's own cache may keep a stored image for good. */
                     "Cache-Control": string;
                     /** @description Which bytes, and how many there are. */
                     "Content-Range": string;
@@ -1209,7 +1235,18 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The service has no usable secret or settings. Anything unexpected. */
+            /** @description The model's quota is used up for now. */
+            429: {
+                headers: {
+                    /** @description Seconds after which to try again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The model answered without an image; `text` is what it said. The model would refuse the same request again. The model's service failed. The model's service refused the API key. What ran the generation died, and so did what took it up again. The service has no usable secret or settings. Anything unexpected. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1218,11 +1255,20 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. */
+            /** @description The model is overloaded or does not answer. Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
                     "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The generation took longer than it may. */
+            504: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {

@@ -60,16 +60,22 @@ async def succeeded(record: Record, picture: Picture | None, headers: dict[str, 
 
 
 def accepted(record: Record, expected_seconds: int, headers: dict[str, str]) -> Response:
-    """202: still running, and where to look."""
+    """202: still running, with the addresses of its status and of its image."""
     status_url = f"/api/generations/{record.id}"
     body = {
         "id": record.id,
         "status": "running",
         "statusUrl": status_url,
+        "imageUrl": result_url(record),
         "createdAt": record.created_at,
         "expectedSeconds": expected_seconds,
     }
     return json_response(202, body, {"Location": status_url, "Retry-After": str(POLL_SECONDS), **headers})
+
+
+def result_url(record: Record) -> str:
+    """The address that answers with the image of a generation, whatever its file type, as soon as there is one."""
+    return f"/api/images/{record.id}"
 
 
 def detailed(record: Record) -> dict[str, Any]:

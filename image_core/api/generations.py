@@ -1,6 +1,7 @@
 """`/api/generations`: the caller's own, listed, read, waited for, deleted."""
 
 from image_core.api.answers import POLL_SECONDS, detailed, listed
+from image_core.api.budget import ResponseBudget
 from image_core.api.http import Request, Response, json_response
 from image_core.api.prefer import preference
 from image_core.errors import InvalidRequest
@@ -15,9 +16,10 @@ MAX_LIMIT = 100
 
 
 class GenerationsResource:
-    def __init__(self, history: History, running: Running) -> None:
+    def __init__(self, history: History, running: Running, budget: ResponseBudget) -> None:
         self._history = history
         self._running = running
+        self._budget = budget
 
     async def list(self, request: Request, user: User) -> Response:
         """A page of them, newest first, without the long fields."""
@@ -37,7 +39,7 @@ class GenerationsResource:
         headers = {}
         prefer = preference(request.headers.get("prefer"))
         if record.status == "running" and prefer.wait:
-            seconds = min(prefer.wait, LONGEST_WAIT_SECONDS)
+            seconds = min(prefer.wait, LONGEST_WAIT_SECONDS, int(self._budget.seconds(request)))
             record = (await self._running.wait(record, seconds)).record
             headers["Preference-Applied"] = f"wait={seconds}"
         if record.status == "running":

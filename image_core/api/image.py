@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from image_core.api.answers import accepted, failed, succeeded
+from image_core.api.budget import ResponseBudget
 from image_core.api.http import Request, Response
 from image_core.api.prefer import Preference, preference
-from image_core.clock import Clock
 from image_core.errors import RequestTooLarge, UnsupportedMediaType
 from image_core.generation.expected import Expected
 from image_core.generation.idempotency import checked_key
@@ -39,24 +39,20 @@ class ImageResource:
         expected: Expected,
         inflight: InflightBytes,
         settings: Settings,
-        clock: Clock,
+        budget: ResponseBudget,
     ) -> None:
         self._submission = submission
         self._reading = reading
         self._expected = expected
         self._inflight = inflight
         self._settings = settings
-        self._clock = clock
+        self._budget = budget
 
     async def post(self, request: Request, user: User) -> Response:
         """Make one image. Answers within the response budget: finished, or with a place to look."""
         begun = await self._begin(request, user)
         prefer = begun.prefer
-        budget = self._settings.response_budget_seconds
-        if prefer.wait is not None:
-            budget = min(budget, prefer.wait)
-        left = max(0.0, budget - (self._clock.monotonic() - request.started))
-        submitted = await self._submission.ended(begun.submitted, left)
+        submitted = await self._submission.ended(begun.submitted, self._budget.left(request, prefer.wait))
         headers = {} if prefer.applied is None else {"Preference-Applied": prefer.applied}
         if submitted.replayed:
             headers["Idempotency-Replayed"] = "true"

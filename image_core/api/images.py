@@ -1,32 +1,86 @@
-"""`GET /api/images/{name}`: a picture or an input copy, to its owner."""
+"""`GET /api/images/{name}`: a stored image, an input copy, or the image of a generation that may still run; to its owner."""
 
 import re
+from collections.abc import Mapping
+from urllib.parse import urlencode
 
+from image_core.api.answers import POLL_SECONDS, failed, result_url
+from image_core.api.budget import ResponseBudget
 from image_core.api.http import Request, Response
-from image_core.generation.reading import Reading
+from image_core.errors import Busy, InvalidRequest
+from image_core.generation.history import History
+from image_core.generation.reading import Opened, Reading
+from image_core.generation.running import Running
 from image_core.user import User
 
+GENERATION_PREFIX = "gen-"
+"""Ids of generations begin so, and no name of a stored image does."""
+
+MAX_REDIRECTS = 15
+"""Browsers follow 20."""
+
+REDIRECTS = "redirects"
+"""The query parameter that counts them."""
+
+UNBUDGETED_WAIT_SECONDS = 20.0
+"""How long an image is waited for where the response budget is 0: `POST` then never waits, and the image still must."""
+
+FOREVER = "private, max-age=31536000, immutable"
+"""A name of a stored image is used for one image only."""
+
+_COUNT = re.compile(r"[0-9]{1,3}")
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 # What was stored as an image is shown as one, and as nothing else: no page can be made of it.
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cache-Control": "private, max-age=31536000, immutable",
     "Accept-Ranges": "bytes",
 }
 
 
 class ImagesResource:
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, history: History, running: Running, budget: ResponseBudget) -> None:
         self._reading = reading
+        self._history = history
+        self._running = running
+        self._budget = budget
 
     async def get(self, request: Request, user: User, name: str) -> Response:
-        """The bytes, or the range that was asked for (RFC 9110), or 304 where the caller has them."""
+        """The bytes, or the range that was asked for (RFC 9110), or 304 where the caller has them.
+
+        The name of a generation answers with its image, and waits for it where it still runs.
+        """
+        if name.startswith(GENERATION_PREFIX):
+            return await self._result(request, user, name)
         opened = await self._reading.open(user, name)
+        return await self._answer(request, opened, {**SAFE_HEADERS, "Cache-Control": FOREVER})
+
+    async def _result(self, request: Request, user: User, record_id: str) -> Response:
+        """The image of a generation, once it has one; its error, where it failed.
+
+        While it runs the request waits within the response budget and then redirects to itself, so that a client that
+        only shows `imageUrl` gets its image through any proxy. Nothing of it is cached: a name can come back.
+        """
+        redirects = _redirects(request)
+        record = await self._history.read(user, record_id)
+        if record.status == "running":
+            seconds = self._budget.left(request) if self._budget.seconds(request) else UNBUDGETED_WAIT_SECONDS
+            record = (await self._running.wait(record, seconds)).record
+        if record.status == "running":
+            if redirects >= MAX_REDIRECTS:
+                raise Busy("The image is still being made", retry_after=POLL_SECONDS)
+            query = urlencode({**request.query, REDIRECTS: redirects + 1})
+            return Response(307, b"", {"Location": f"{result_url(record)}?{query}", "Cache-Control": "no-store"})
+        if record.status != "succeeded":
+            return failed(record)
+        opened = await self._reading.open_result(record)
+        return await self._answer(request, opened, {**SAFE_HEADERS, "Cache-Control": "no-store"})
+
+    async def _answer(self, request: Request, opened: Opened, safe: Mapping[str, str]) -> Response:
         blob = opened.blob
         etag = f'"{blob.etag.strip(chr(34))}"'
-        headers = {**SAFE_HEADERS, "ETag": etag}
+        headers = {**safe, "ETag": etag}
         if _matches(request.headers.get("if-none-match"), etag):
             return Response(304, b"", headers)
         headers["Content-Type"] = blob.content_type
@@ -40,6 +94,14 @@ class ImagesResource:
             return Response(416, b"", {**headers, "Content-Range": f"bytes */{blob.size}"})
         data = await self._reading.read(opened, first, last - first + 1)
         return Response(206, data, {**headers, "Content-Range": f"bytes {first}-{last}/{blob.size}"})
+
+
+def _redirects(request: Request) -> int:
+    """How often this request was redirected already. Raises InvalidRequest."""
+    text = request.query.get(REDIRECTS) or "0"
+    if not _COUNT.fullmatch(text) or int(text) > MAX_REDIRECTS:
+        raise InvalidRequest(f"A number from 0 to {MAX_REDIRECTS}", field=REDIRECTS)
+    return int(text)
 
 
 def _matches(header: str | None, etag: str) -> bool:

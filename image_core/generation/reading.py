@@ -59,6 +59,10 @@ class Reading:
             raise NotFound
         return Opened(container, blob)
 
+    async def open_result(self, record: Record) -> Opened:
+        """The image of a generation that succeeded. Raises NotFound where its blob is gone."""
+        return await self.open(record.user, _name(record))
+
     async def read(self, opened: Opened, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`. Raises NotFound where it was deleted meanwhile."""
         try:

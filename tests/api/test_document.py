@@ -123,7 +123,7 @@ def test_sessions_are_both_versions_of_nextauth_or_the_cookie_that_is_set() -> N
         assert security == ([] if route.public else [{name: []} for name in NAMES])
 
 
-RUNNING = {"id": "x", "status": "running", "statusUrl": "/", "createdAt": "x", "expectedSeconds": 1}
+RUNNING = {"id": "x", "status": "running", "statusUrl": "/", "imageUrl": "/", "createdAt": "x", "expectedSeconds": 1}
 
 DRIFTED: list[tuple[str, str, str, int, dict[str, str], Any]] = [
     ("a field that is not documented", "GET", "health", 200, {}, {"status": "ok", "version": "1", "more": 1}),

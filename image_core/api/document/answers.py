@@ -66,6 +66,9 @@ class Running(Wire):
     id: str
     status: Literal["running"]
     status_url: str
+    image_url: str = Field(
+        description="Answers with the image as soon as there is one, or with the generation's error."
+    )
     created_at: str = Field(json_schema_extra={"format": "date-time"})
     expected_seconds: int = Field(description="The recent median for this model and size.")
 

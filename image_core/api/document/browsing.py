@@ -1,7 +1,7 @@
 """The operations that read what there is, and remove it."""
 
 from image_core.api.document.answers import Generation, GenerationPage, Health, UsageReport
-from image_core.api.document.generating import ADDRESS, CREATED, MODEL, NAME, RESULT, USAGE
+from image_core.api.document.generating import ADDRESS, CREATED, ENDED_WITHOUT_AN_IMAGE, MODEL, NAME, RESULT, USAGE
 from image_core.api.document.parts import (
     DELETE_LINK,
     PREFER,
@@ -116,7 +116,7 @@ DELETE = Operation(
 _BLOB_HEADERS = {
     "ETag": header("The version of the bytes.", WORD, required=True),
     "Accept-Ranges": header("`bytes`.", WORD, required=True),
-    "Cache-Control": header("A caller's own cache may keep it for good.", WORD, required=True),
+    "Cache-Control": header("A caller's own cache may keep a stored image for good.", WORD, required=True),
 }
 _CONTENT_RANGE = {"Content-Range": header("Which bytes, and how many there are.", WORD, required=True)}
 _IF_NONE_MATCH = parameter("header", "If-None-Match", "The `ETag` that the caller has.", WORD)
@@ -125,16 +125,26 @@ _BYTES: Part = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
 IMAGE = Operation(
     name="getImage",
     tag=TAG,
-    summary="A picture or an input copy, to its owner",
-    description="Answers a range where one is asked for, and 304 where the caller has it.",
+    summary="An image or an input copy, to its owner",
+    description=(
+        "Answers a range where one is asked for, and 304 where the caller has it.\n\n"
+        "The `id` of a generation is the name of its image. While the generation runs the request waits, and redirects to "
+        "itself when the response has to leave, at most 15 times; where the generation failed, its error is the answer."
+    ),
     parameters=(
         parameter(
             "path",
             "name",
-            "The name of a picture or of an input copy.",
+            "The name of a stored image or of an input copy, or the `id` of a generation.",
             {**WORD, "minLength": 1, "maxLength": 255},
             required=True,
             example=NAME,
+        ),
+        parameter(
+            "query",
+            "redirects",
+            "How often the request was redirected to itself. Only the API sets it.",
+            {"type": "integer", "minimum": 0, "maximum": 15, "default": 0},
         ),
         parameter("header", "Range", "One range of bytes (RFC 9110).", WORD),
         _IF_NONE_MATCH,
@@ -144,9 +154,13 @@ IMAGE = Operation(
         "200": {"description": "The bytes.", "headers": _BLOB_HEADERS, "content": _BYTES},
         "206": {"description": "The range.", "headers": {**_BLOB_HEADERS, **_CONTENT_RANGE}, "content": _BYTES},
         "304": {"description": "The caller has it.", "headers": _BLOB_HEADERS},
+        "307": {
+            "description": "The generation still runs: the same address, to be asked again at once.",
+            "headers": {"Location": header("The same address.", WORD, required=True)},
+        },
         "416": {"description": "The range holds no byte.", "headers": {**_BLOB_HEADERS, **_CONTENT_RANGE}},
     },
-    codes=("not_found", "storage_unavailable"),
+    codes=("invalid_request", "not_found", "storage_unavailable", "busy", "internal", *ENDED_WITHOUT_AN_IMAGE),
 )
 
 _SPENDING: Part = {

@@ -50,17 +50,25 @@ RUNNING: Part = {
     "id": GENERATION,
     "status": "running",
     "statusUrl": f"/api/generations/{GENERATION}",
+    "imageUrl": f"/api/images/{GENERATION}",
     "createdAt": CREATED,
     "expectedSeconds": 22,
 }
+
+ENDED_WITHOUT_AN_IMAGE = (
+    *("no_image", "refused", "model_error", "model_auth_failed", "model_unavailable", "rate_limited"),
+    *("interrupted", "deadline_exceeded"),
+)
+"""The errors that a generation can end with."""
 
 GENERATE = Operation(
     name="generateImage",
     tag=TAG,
     summary="Make one image from images and a prompt",
     description=(
-        "Answers 200 with the new image, or 202 where it still runs when the response has to leave (after 40 seconds where "
-        "nothing else is set, or as `Prefer` says): `statusUrl` then says how it stands.\n\n"
+        "Answers 200 with the new image, or 202 where it still runs when the response has to leave (where nothing else is set "
+        "after 40 seconds behind Static Web Apps and 95 elsewhere, or earlier, as `Prefer` says): `statusUrl` then says how it "
+        "stands, and `imageUrl` answers with the image as soon as there is one.\n\n"
         "An input that cannot be used fails the request before anything is paid for: none is skipped. Unknown fields are "
         "ignored.\n\n"
         "With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets "
@@ -128,9 +136,8 @@ GENERATE = Operation(
         *("invalid_json", "invalid_request", "no_images", "no_prompt"),
         *("invalid_image", "image_fetch_failed", "url_not_allowed", "image_too_large"),
         *("request_too_large", "unsupported_media_type", "not_found", "idempotency_mismatch"),
-        *("too_many_generations", "rate_limited", "budget_exceeded", "no_image", "refused", "model_error"),
-        *("model_auth_failed", "interrupted", "gemini_key_missing", "model_unavailable", "storage_unavailable"),
-        *("busy", "deadline_exceeded"),
+        *("too_many_generations", "budget_exceeded", "gemini_key_missing", "storage_unavailable", "busy"),
+        *ENDED_WITHOUT_AN_IMAGE,
     ),
 )
 

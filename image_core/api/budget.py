@@ -1,0 +1,33 @@
+"""The response budget: how long a request may wait before its answer has to leave."""
+
+from image_core.api.http import Request
+from image_core.clock import Clock
+from image_core.settings import Settings
+
+STATIC_WEB_APPS_HEADER = "x-ms-original-url"
+"""Static Web Apps adds it to every call of a linked backend. A caller that sends it changes its own wait and nothing else."""
+
+STATIC_WEB_APPS_SECONDS = 40.0
+"""Static Web Apps ends a call after 45 s."""
+
+DEFAULT_SECONDS = 95.0
+"""Cloudflare ends a request after 100 s, Vercel's rewrites after 120 s, Azure's load balancer after 230 s."""
+
+
+class ResponseBudget:
+    """The budget of each request, from the setting or from the proxy that the request came through."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._configured = settings.response_budget_seconds
+        self._clock = clock
+
+    def seconds(self, request: Request, preferred: float | None = None) -> float:
+        """Seconds from the request's start to its answer. `preferred` (`Prefer: wait=N`) can only shorten it."""
+        budget = self._configured
+        if budget is None:
+            budget = STATIC_WEB_APPS_SECONDS if request.headers.get(STATIC_WEB_APPS_HEADER) else DEFAULT_SECONDS
+        return budget if preferred is None else min(budget, preferred)
+
+    def left(self, request: Request, preferred: float | None = None) -> float:
+        """Seconds that are left of it, never below 0."""
+        return max(0.0, self.seconds(request, preferred) - (self._clock.monotonic() - request.started))

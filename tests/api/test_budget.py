@@ -1,0 +1,47 @@
+"""How long a response may take, by setting, by the proxy in front, and by the caller's preference."""
+
+from dataclasses import replace
+
+import pytest
+
+from image_core.api.budget import ResponseBudget
+from image_core.api.http import Request
+from image_core.clock import Clock
+from image_core.settings import Settings
+
+BEHIND = {"x-ms-original-url": "https://app.example.com/api/image"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "headers", "preferred", "seconds"),
+    [
+        ({}, {}, None, 95),
+        ({}, BEHIND, None, 40),
+        ({}, {"x-ms-original-url": ""}, None, 95),
+        ({}, {}, 20, 20),
+        ({}, BEHIND, 300, 40),
+        ({}, {}, 300, 95),
+        ({"RESPONSE_BUDGET_SECONDS": "25"}, {}, None, 25),
+        ({"RESPONSE_BUDGET_SECONDS": "60"}, BEHIND, None, 60),
+        ({"RESPONSE_BUDGET_SECONDS": "0"}, BEHIND, 10, 0),
+        ({"RESPONSE_BUDGET_SECONDS": ""}, BEHIND, None, 40),
+    ],
+)
+def test_the_budget_is_the_setting_else_that_of_the_proxy_and_a_preference_only_shortens_it(
+    setting: dict[str, str], headers: dict[str, str], preferred: int | None, seconds: float
+) -> None:
+    budget = ResponseBudget(Settings.read(setting), Clock())
+    assert budget.seconds(Request("POST", "image", headers=headers), preferred) == seconds
+
+
+def test_the_time_since_the_request_began_is_taken_off_and_never_more() -> None:
+    budget = ResponseBudget(Settings.read({}), Clock(monotonic=lambda: 130.0))
+    request = Request("POST", "image", started=100.0)
+    assert budget.left(request) == 65
+    assert budget.left(request, 30) == 0
+    assert budget.left(replace(request, started=10.0)) == 0
+
+
+def test_every_budget_is_below_the_deadline_of_a_generation() -> None:
+    budget = ResponseBudget(Settings.read({}), Clock())
+    assert budget.seconds(Request("POST", "image")) < Settings.read({}).generation_deadline_seconds
