@@ -1,72 +1,155 @@
-"""The session cookies of a request: by their names, and put together again where they were split."""
+"""The session cookies of a request: found by name, and joined where they were split into chunks.
+
+A header can hold several session cookies, and parts of old ones: those of an older NextAuth, of another path, or of a
+longer session. Which of them is the session is decided by verifying, so every value that could be one is returned.
+"""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice, product
+from urllib.parse import unquote
 
 from image_core.errors import Unauthorized
 
 V4, V5 = "next-auth.session-token", "authjs.session-token"
 NAMES = (f"__Secure-{V4}", f"__Secure-{V5}", V4, V5)
-"""In the order in which they count: of two valid sessions the `__Secure-` one."""
+"""Of two sessions that were issued in the same second, the one whose cookie comes first here counts."""
 
 MAX_HEADER_CHARACTERS = 60_000
-"""Sixteen chunks of 4 KB, less than which a server in front of us lets pass anyway."""
+"""Sixteen chunks of 4 KB; Azure Functions accepts 32 KB of headers."""
 MAX_CHUNKS = 16
-MAX_TOKENS = 8
-"""Of one request: browsers send a cookie once for each path that it was set for."""
+MAX_VALUES = 16
+"""Different values of one cookie or chunk; browsers send a cookie once for each path that it was set for."""
+MAX_JOINS = 32
+"""Ways of joining the chunks of one name that are tried: bounds the work for one request."""
 
-_CHUNK = re.compile(r"(0|[1-9]\d?)")
+_CHUNK = re.compile(r"(0|[1-9]\d?)", re.ASCII)
+_NEXT_COOKIE = re.compile(r",[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+=")
+"""A comma that begins another cookie: Azure Functions joins repeated `Cookie` headers with commas."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The value of a session cookie; `pairs` is what the browser sent of it, chunk by chunk."""
+    """A value that may be a session.
+
+    `cookie` is the cookie's name without a chunk number, `pairs` are the cookies as they were sent. `fault` is what is
+    wrong with its chunks, which is the reason to log where the value does not verify.
+    """
 
     cookie: str
     value: str
     pairs: tuple[tuple[str, str], ...]
+    fault: str | None = None
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the header holds under one name: values of the cookie itself, and values by chunk number.
+
+    `stray` is set where there are chunks whose number none of NextAuth's can have.
+    """
+
+    whole: list[str] = field(default_factory=list)
+    chunks: dict[int, list[str]] = field(default_factory=dict)
+    stray: bool = False
+
+    @property
+    def consecutive(self) -> int:
+        """How many chunks there are from 0 on without a gap."""
+        return next(number for number in range(len(self.chunks) + 1) if number not in self.chunks)
+
+    @property
+    def fault(self) -> str | None:
+        if self.consecutive < len(self.chunks):
+            return "chunk_missing"
+        return "bad_chunks" if self.stray else None
 
 
 def session_tokens(header: str, own_name: str | None = None) -> tuple[Token, ...]:
-    """All session tokens in a `Cookie` header, in the order in which they count. `own_name` replaces the usual names.
+    """All values in a `Cookie` header that may be a session, by name in the order of `NAMES`.
 
-    Raises Unauthorized where there is none, or the header or its chunks cannot be right.
+    `own_name` replaces the usual names. Raises Unauthorized where there is none, or the header is too long.
     """
     if len(header) > MAX_HEADER_CHARACTERS:
         raise Unauthorized("cookie_header_too_long")
     names = (own_name,) if own_name else NAMES
-    whole: dict[str, list[str]] = {}
-    chunks: dict[str, dict[int, str]] = {}
-    for part in header.split(";"):
-        name, separator, value = part.strip().partition("=")
-        if not separator:
-            continue
-        value = value.strip().strip('"')
-        if name in names:
-            whole.setdefault(name, []).append(value)
+    found = {name: _Found() for name in names}
+    for name, value in _cookies(header, names):
+        if name in found:
+            _add(found[name].whole, value)
             continue
         base, _, number = name.rpartition(".")
-        if base in names:
-            _add_chunk(chunks.setdefault(base, {}), number, value)
-    tokens: list[Token] = []
-    for name in names:
-        tokens += [Token(name, value, ((name, value),)) for value in whole.get(name, []) if value]
-        if name in chunks:
-            tokens.append(_joined(name, chunks[name]))
+        if base not in found:
+            continue
+        if _CHUNK.fullmatch(number) and int(number) < MAX_CHUNKS:
+            _add(found[base].chunks.setdefault(int(number), []), value)
+        else:
+            found[base].stray = True
+    tokens = tuple(chain.from_iterable(_tokens(name, found[name]) for name in names))
     if not tokens:
-        raise Unauthorized("no_session_cookie")
-    return tuple(tokens[:MAX_TOKENS])
+        raise Unauthorized(next(filter(None, (each.fault for each in found.values())), "no_session_cookie"))
+    return tokens
 
 
-def _add_chunk(chunks: dict[int, str], number: str, value: str) -> None:
-    if not (number.isascii() and _CHUNK.fullmatch(number)) or int(number) in chunks or len(chunks) == MAX_CHUNKS:
-        raise Unauthorized("bad_chunks")
-    chunks[int(number)] = value
+def _cookies(header: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Names and values. A value with a comma is given in both readings: up to the comma, and as it is."""
+    begins = re.compile(rf",[ \t]*(?=(?:{'|'.join(map(re.escape, names))})(?:\.[^=;,\s]*)?=)")
+    for part in header.split(";"):
+        for pair in begins.split(part):
+            name, separator, value = pair.partition("=")
+            if not separator:
+                continue
+            name, value = name.strip(" \t"), _unquoted(value)
+            if "," not in value:
+                yield name, value
+                continue
+            joined = _NEXT_COOKIE.search(value)
+            readings = [value[: joined.start()] if joined else value.partition(",")[0], value]
+            for reading in readings if joined else reversed(readings):
+                yield name, _unquoted(reading)
 
 
-def _joined(name: str, chunks: dict[int, str]) -> Token:
-    ordered = sorted(chunks)
-    if ordered != list(range(len(ordered))):
-        raise Unauthorized("chunk_missing")
-    pairs = tuple((f"{name}.{number}", chunks[number]) for number in ordered)
-    return Token(name, "".join(value for _, value in pairs), pairs)
+def _unquoted(value: str) -> str:
+    value = value.strip(" \t")
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+
+
+def _add(values: list[str], value: str) -> None:
+    if value not in values and len(values) < MAX_VALUES:
+        values.append(value)
+
+
+def _tokens(name: str, found: _Found) -> Iterator[Token]:
+    for value in found.whole:
+        if value:
+            yield Token(name, _decoded(value), ((name, value),))
+    seen: set[str] = set()
+    for parts in islice(_joins(found), MAX_JOINS):
+        pairs = tuple((f"{name}.{number}", part) for number, part in enumerate(parts) if part)
+        value = "".join(parts)
+        if value and value not in seen:
+            seen.add(value)
+            yield Token(name, _decoded(value), pairs, found.fault)
+
+
+def _joins(found: _Found) -> Iterator[tuple[str, ...]]:
+    """The ways of joining chunks, likeliest first: as many as there are, of repeated ones the first, then the last.
+
+    Fewer than all are tried too, because the last chunks may be those of an older session.
+    """
+    # Clients clear a cookie by sending it empty, so an empty value counts only where there is no other.
+    choices = [sorted(found.chunks[number], key=lambda value: not value) for number in range(found.consecutive)]
+    lengths = range(len(choices), 0, -1)
+    for length in lengths:
+        yield tuple(choice[0] for choice in choices[:length])
+    if any(len(choice) > 1 for choice in choices):
+        for length in lengths:
+            yield tuple([value for value in choice if value or len(choice) == 1][-1] for choice in choices[:length])
+        for length in lengths:
+            yield from product(*choices[:length])
+
+
+def _decoded(value: str) -> str:
+    """Without percent-encoding, which NextAuth's cookie parsers also remove."""
+    return unquote(value) if "%" in value else value

@@ -13,9 +13,9 @@ from joserfc.jwk import OctKey
 
 from image_core.clock import Clock
 from image_core.errors import Misconfigured, Unauthorized
-from image_core.session.claims import user_of
-from image_core.session.cookies import NAMES, V4, V5, Token
-from image_core.session.keys import CBC, GCM, v4_key, v5_key
+from image_core.session.claims import newest_user
+from image_core.session.cookies import NAMES, V5, Token
+from image_core.session.keys import CBC, GCM, v4_key, v5_key, v5_key_id
 from image_core.settings import Settings
 from image_core.user import User
 
@@ -26,10 +26,14 @@ PARTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """A key that a cookie's token may have been made with, and the content encryption it is for."""
+    """A key that a cookie's token may have been made with, and the content encryption it is for.
+
+    `kid` is the key's id, where the generation of NextAuth that derives it checks one.
+    """
 
     enc: str
     key: OctKey
+    kid: str | None = None
 
 
 @cache
@@ -55,30 +59,28 @@ class Encrypted:
         }
 
     async def user(self, tokens: tuple[Token, ...]) -> User:
-        """The user of the first token that verifies. Raises Unauthorized with the reason of the first that did not."""
-        first: Unauthorized | None = None
-        for token in tokens:
-            try:
-                return user_of(self._claims(token), self._clock)
-            except Unauthorized as error:
-                first = first or error
-        raise first or Unauthorized("no_session_cookie")
+        """The user of the newest valid token. Raises Unauthorized."""
+        return newest_user(tokens, self._claims, self._clock)
 
     def _claims(self, token: Token) -> Any:
-        enc = _content_encryption(token.value)
-        candidates = [derivation for derivation in self._keys[token.cookie] if derivation.enc == enc]
+        header = _header(token.value)
+        candidates = [derivation for derivation in self._keys[token.cookie] if derivation.enc == header["enc"]]
         if not candidates:
             raise Unauthorized("enc_not_allowed")
         for derivation in candidates:
+            if derivation.kid is not None and header.get("kid", derivation.kid) != derivation.kid:
+                continue  # made with another of the secrets; @auth/core refuses it too
             try:
-                plaintext = jwe.decrypt_compact(token.value, derivation.key, registry=_registry(enc)).plaintext
+                plaintext = jwe.decrypt_compact(
+                    token.value, derivation.key, registry=_registry(derivation.enc)
+                ).plaintext
                 break
             except (JoseError, ValueError):
                 continue  # made with another of the secrets, or with none
         else:
             raise Unauthorized("not_decryptable")
         try:
-            return json.loads(plaintext or b"")
+            return json.loads((plaintext or b"").decode())
         except (ValueError, RecursionError):
             raise Unauthorized("claims_not_json") from None
 
@@ -87,22 +89,26 @@ class Encrypted:
 
 
 def _derived(secret: str, cookie: str, salt: str) -> list[Derivation]:
-    """The usual names say which generation made the token; a name of the front end's own may be either's."""
-    base = cookie.removeprefix("__Secure-")
+    """The keys of the tokens that a cookie of this name may hold.
+
+    Auth.js can be told to use the cookie names of NextAuth v4, so that those may hold either's tokens, as any custom
+    name may. The name is Auth.js' salt, with its `__Secure-` or `__Host-`.
+    """
     derivations = []
-    if base != V5:
+    if cookie.removeprefix("__Secure-") != V5:
         derivations.append(Derivation(GCM, OctKey.import_key(v4_key(secret, salt))))
-    if base != V4:
-        derivations += [Derivation(enc, OctKey.import_key(v5_key(secret, cookie, enc))) for enc in (CBC, GCM)]
+    for enc in (CBC, GCM):
+        key = v5_key(secret, cookie, enc)
+        derivations.append(Derivation(enc, OctKey.import_key(key), v5_key_id(key)))
     return derivations
 
 
-def _content_encryption(token: str) -> str:
-    """The `enc` of a token's header, when nothing else in it is out of place. Raises Unauthorized.
+def _header(token: str) -> dict[str, Any]:
+    """A token's header, where nothing in it is out of place; `enc` is a string. Raises Unauthorized.
 
     A `zip` header is refused before anything is decrypted: a compressed gigabyte must cost nothing.
     """
-    parts = token.split(".")
+    parts = token.split(".", PARTS)
     if len(parts) != PARTS or not token.isascii() or parts[1] or len(parts[0]) > MAX_PROTECTED_CHARACTERS:
         raise Unauthorized("not_a_jwe")
     try:
@@ -113,4 +119,4 @@ def _content_encryption(token: str) -> str:
         raise Unauthorized("alg_not_allowed")
     if not set(header) <= {"alg", "enc", "kid", "typ", "cty"}:
         raise Unauthorized("header_not_allowed")
-    return str(header.get("enc"))
+    return {**header, "enc": str(header.get("enc"))}

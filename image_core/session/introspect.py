@@ -13,7 +13,7 @@ import aiohttp
 
 from image_core.clock import Clock
 from image_core.errors import Misconfigured, SessionUnavailable, Unauthorized
-from image_core.session.claims import named
+from image_core.session.claims import user_named
 from image_core.session.cookies import Token
 from image_core.settings import Settings
 from image_core.user import User
@@ -86,7 +86,7 @@ class Introspection:
             raise Unauthorized("no_exp") from None
         if expires.replace(tzinfo=expires.tzinfo or UTC) <= self._clock.now():
             raise Unauthorized("expired")
-        return named(user.get("email"), user.get("sub") or user.get("id"))
+        return user_named(user.get("email"), user.get("sub") or user.get("id"))
 
     async def close(self) -> None:
         http, self._http = self._http, None

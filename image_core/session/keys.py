@@ -3,6 +3,9 @@
 NextAuth v4 (packages/next-auth/src/jwt) and @auth/core (packages/core/src/jwt.ts): HKDF-SHA256 (RFC 5869).
 """
 
+import base64
+import hashlib
+
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -19,6 +22,13 @@ def v4_key(secret: str, salt: str = "") -> bytes:
 def v5_key(secret: str, cookie: str, enc: str) -> bytes:
     """For the cookie of that name: 64 bytes for A256CBC-HS512, 32 for A256GCM."""
     return _hkdf(secret, cookie, f"Auth.js Generated Encryption Key ({cookie})", KEY_BYTES[enc])
+
+
+def v5_key_id(key: bytes) -> str:
+    """The `kid` that @auth/core gives to a key: its JWK thumbprint (RFC 7638) by a hash of the key's own length."""
+    encoded = base64.urlsafe_b64encode(key).decode().rstrip("=")
+    digest = hashlib.new(f"sha{len(key) * 8}", f'{{"k":"{encoded}","kty":"oct"}}'.encode()).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def _hkdf(secret: str, salt: str, info: str, length: int) -> bytes:

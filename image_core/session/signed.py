@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from image_core.clock import Clock
 from image_core.errors import Misconfigured, Unauthorized
-from image_core.session.claims import user_of
+from image_core.session.claims import newest_user
 from image_core.session.cookies import Token
 from image_core.settings import Settings
 from image_core.user import User
@@ -35,14 +35,8 @@ class Signed:
         self._keys: list[Any] = _secrets(settings) if pem is None else [_public_key(pem, self._algorithms)]
 
     async def user(self, tokens: tuple[Token, ...]) -> User:
-        """The user of the first token that verifies. Raises Unauthorized with the reason of the first that did not."""
-        first: Unauthorized | None = None
-        for token in tokens:
-            try:
-                return user_of(self._claims(token.value), self._clock)
-            except Unauthorized as error:
-                first = first or error
-        raise first or Unauthorized("no_session_cookie")
+        """The user of the newest valid token. Raises Unauthorized."""
+        return newest_user(tokens, lambda token: self._claims(token.value), self._clock)
 
     def _claims(self, token: str) -> dict[str, Any]:
         reason = "bad_signature"

@@ -4,7 +4,7 @@ from http.cookies import CookieError, SimpleCookie
 
 from image_core.errors import ImageError, Misconfigured, Unauthorized
 from image_core.session import Sessions
-from image_core.session.cookies import NAMES
+from image_core.session.cookies import NAMES, V5
 from image_core.settings import Settings
 from operations.doctor.finding import Finding
 
@@ -14,8 +14,8 @@ REASONS = {
     "no_exp": ("expiry: it has none", "let the front end's jwt.encode set exp"),
     "iat_in_the_future": ("expiry: it is from the future", "set the clock of the front end or of this machine"),
     "enc_not_allowed": (
-        "generation: the token is of another NextAuth than the cookie's name says",
-        "paste the name with its value, or set NEXTAUTH_COOKIE_NAME where the front end chose its own",
+        "format: it is encrypted in another way than NextAuth does",
+        "paste the session cookie, or set NEXTAUTH_JWT to what the front end's jwt.encode makes",
     ),
     "not_a_jwe": (
         "format: it is not encrypted",
@@ -55,9 +55,11 @@ async def _why(settings: Settings, cookie: str, reason: str) -> Finding:
     if reason == "not_decryptable":
         made_for = await _made_for(settings, cookie)
         if made_for is not None:
+            other = V5 in made_for and not any(V5 in name for name in _names(cookie))
+            part = "generation: the token is of another NextAuth than the cookie's name says" if other else "name"
             return Finding(
                 WHAT,
-                f"name: the token was made for the cookie {made_for}",
+                f"{part}: the token was made for the cookie {made_for}",
                 "paste it under the name that the browser has",
             )
         return Finding(
