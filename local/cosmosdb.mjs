@@ -5,12 +5,45 @@
 // It ends when its standard input does, so that nothing of it outlives the program that started it.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createRequire } from "node:module";
-import cosmos from "@vercel/cosmosdb-server";
 
 const MAX_ITEM_BYTES = 2 * 1024 * 1024;
 const ITEM = /^\/dbs\/[^/]+\/colls\/[^/]+\/docs\/[^/]+\/?$/;
 
 const require = createRequire(import.meta.url);
+
+// A transactional batch is applied as a whole or not at all; the emulator keeps what came before the operation that failed.
+// Each operation names another item here, so all of them can be checked against what is stored before any is applied.
+require("@vercel/cosmosdb-server/lib/handler/batch-documents").default = async (account, request, response, params) => {
+  const operations = await require("@vercel/cosmosdb-server/lib/json").default(request);
+  const collection = account.database(params.dbId).collection(params.collId);
+  const [key] = JSON.parse(request.headers["x-ms-documentdb-partitionkey"]);
+  const ids = operations.map((operation) => operation.id ?? operation.resourceBody.id);
+  const foreign = operations.some((operation) => operation.resourceBody && operation.resourceBody.userId !== key);
+  if (operations.length > 100 || new Set(ids).size !== ids.length || foreign) {
+    response.statusCode = 400;
+    return { message: "not a batch that this emulator takes" };
+  }
+  const statuses = operations.map((operation, index) => {
+    const stored = collection.document(ids[index], key).read();
+    if (operation.operationType === "Create") return stored ? 409 : 201;
+    if (operation.operationType === "Upsert" && !stored) return operation.ifMatch ? 412 : 201;
+    if (!stored) return 404;
+    if (operation.ifMatch && operation.ifMatch !== stored._etag) return 412;
+    return operation.operationType === "Delete" ? 204 : 200;
+  });
+  const failed = statuses.findIndex((status) => status >= 400);
+  if (failed !== -1) {
+    response.statusCode = 207;
+    return statuses.map((status, index) => ({ statusCode: index === failed ? status : 424, requestCharge: 0 }));
+  }
+  return operations.map((operation, index) => {
+    if (operation.operationType === "Delete") collection.documents.delete(ids[index], key);
+    else collection.documents.upsert(operation.resourceBody);
+    const body = collection.document(ids[index], key).read();
+    return { statusCode: statuses[index], requestCharge: 1, eTag: body?._etag, resourceBody: body };
+  });
+};
+const cosmos = require("@vercel/cosmosdb-server");
 /** The partition key of the request that is being answered, as its header has it: JSON. */
 const asked = new AsyncLocalStorage();
 
@@ -105,6 +138,9 @@ server.on("request", (request, response) => {
     request.on("end", () => answer(response, 404, "NotFound", "Owner resource does not exist"));
     return;
   }
+
+  // The SDK for Python writes `True`; the emulator knows only `true`.
+  if (request.headers["x-ms-cosmos-is-batch-request"]) request.headers["x-ms-cosmos-is-batch-request"] = "true";
 
   const end = response.end.bind(response);
   response.end = (body) => {

@@ -37,7 +37,7 @@ class Machinery:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.blobs = Blobs(settings)
-        self.cosmos = Cosmos(settings)
+        self.cosmos = Cosmos(settings, clock)
         self.records = Records(self.cosmos)
         self.ledger = Ledger(self.cosmos, settings.cosmos_usage_container, clock)
         self.pictures = Pictures(self.blobs, settings)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, HttpResponseError
 
-from image_core.errors import BlobMissing, BlobTooLarge, Misconfigured, StorageUnavailable
+from image_core.errors import BlobMissing, BlobTooLarge, ContainerMissing, Misconfigured, StorageUnavailable
 from image_core.proxy import proxied
 from image_core.settings import Settings
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
 log = logging.getLogger("image_core.store")
+
+EXISTS = frozenset({"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"})
+"""The error codes of a conditional write that found a blob. Other conflicts (`ContainerBeingDeleted`) are outages."""
+MISSING = frozenset({"BlobNotFound", "ResourceNotFound"})
+"""The error codes that say that a blob is not there."""
+NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})
+"""The error codes of a container that is not there: an outage, whatever was asked."""
 
 # The SDK's own waits begin at 15 s, which is longer than our callers have.
 BOUNDS: dict[str, Any] = {
@@ -91,47 +98,39 @@ class Blobs:
         """Write a blob. False, and nothing is written, where one is there already and `overwrite` is not set."""
         from azure.storage.blob import ContentSettings  # noqa: PLC0415 - loaded with the client
 
-        try:
-            async with _translated():
+        async with _translated():
+            try:
                 await self._blob(container, name).upload_blob(
                     data,
                     overwrite=overwrite,  # False sends If-None-Match: *
                     metadata=metadata,
                     content_settings=ContentSettings(content_type=content_type, cache_control=cache_control),
                 )
-        except ResourceExistsError:
-            return False
+            except HttpResponseError as error:
+                if overwrite or _code(error) not in EXISTS:
+                    raise
+                return False
         return True
 
     async def read(self, container: str, name: str, max_bytes: int) -> bytes:
         """All bytes of a blob. Raises BlobMissing, BlobTooLarge."""
-        try:
-            async with _translated():
-                download = await self._blob(container, name).download_blob(offset=0, length=max_bytes + 1)
-                data: bytes = await download.readall()
-        except ResourceNotFoundError as error:
-            raise BlobMissing from error
+        async with _translated():
+            download = await self._blob(container, name).download_blob(offset=0, length=max_bytes + 1)
+            data: bytes = await download.readall()
         if len(data) > max_bytes:
             raise BlobTooLarge
         return data
 
     async def read_range(self, container: str, name: str, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`. Raises BlobMissing."""
-        try:
-            async with _translated():
-                download = await self._blob(container, name).download_blob(offset=offset, length=length)
-                return await download.readall()
-        except ResourceNotFoundError as error:
-            raise BlobMissing from error
+        async with _translated():
+            download = await self._blob(container, name).download_blob(offset=offset, length=length)
+            return await download.readall()
 
     async def describe(self, container: str, name: str) -> Blob:
         """What the service knows of it. Raises BlobMissing."""
-        try:
-            async with _translated():
-                known = await self._blob(container, name).get_blob_properties()
-        except ResourceNotFoundError as error:
-            raise BlobMissing from error
-        return _described(known)
+        async with _translated():
+            return _described(await self._blob(container, name).get_blob_properties())
 
     async def find(self, container: str, prefix: str) -> tuple[Blob, ...]:
         """The blobs whose names begin with `prefix`, oldest first."""
@@ -146,7 +145,7 @@ class Blobs:
         try:
             async with _translated():
                 await self._blob(container, name).delete_blob()
-        except ResourceNotFoundError:
+        except BlobMissing:
             return
 
     async def probe(self) -> dict[str, str]:
@@ -159,7 +158,7 @@ class Blobs:
         try:
             async with _translated():
                 await self._client.get_container_client(name).get_container_properties()
-        except (ResourceNotFoundError, ResourceExistsError):  # the second: it is being deleted
+        except ContainerMissing:
             return "missing"
         return "ok"
 
@@ -182,10 +181,23 @@ def _described(known: Any) -> Blob:
 
 @asynccontextmanager
 async def _translated() -> AsyncIterator[None]:
+    """Translate the SDK's errors: BlobMissing where the service says that there is no such blob, else ContainerMissing or StorageUnavailable."""
     try:
         yield
-    except (ResourceExistsError, ResourceNotFoundError):
-        raise  # answers to what was asked
     except (AzureError, OSError) as error:
-        log.warning("blob storage did not answer: %s %s", type(error).__name__, getattr(error, "status_code", ""))
+        code = _code(error)
+        if code in MISSING:
+            raise BlobMissing from error
+        if code in NO_CONTAINER:
+            log.error("blob storage: %s", code)  # noqa: TRY400 - no stack needed
+            raise ContainerMissing from error
+        log.warning(
+            "blob storage did not answer: %s %s %s", type(error).__name__, getattr(error, "status_code", ""), code
+        )
         raise StorageUnavailable from error
+
+
+def _code(error: Exception) -> str:
+    """The service's error code, from the header `x-ms-error-code` or the body; empty where it gave none."""
+    code = getattr(error, "error_code", None) or ""
+    return str(getattr(code, "value", code))

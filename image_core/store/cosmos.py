@@ -1,15 +1,24 @@
-"""The way to Cosmos DB: one client for the process, bounded waits, and its failures in our words."""
+"""The way to Cosmos DB: one client for the process, bounded waits, and its failures in our words.
+
+Of the service's answers only those about an item reach the caller. A 404 about anything else is an outage: sub-status 1003
+(the container or database does not exist) and 1002 (this session's data has not arrived yet, after the SDK's own retries).
+"""
 
 import asyncio
 import logging
+import random as stdlib_random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError
 from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceNotFoundError
 
+from image_core.clock import Clock
 from image_core.errors import ContainerMissing, Misconfigured, StorageUnavailable
 from image_core.proxy import proxied
 from image_core.settings import Settings
@@ -33,6 +42,16 @@ PART_OF_THE_CONVERSATION = {
 
 OWNER_MISSING = 1003
 """The sub-status of a 404 that means that the item's container, or the container's database, does not exist."""
+SESSION_NOT_AVAILABLE = 1002
+"""The sub-status of a 404 that means that the data of this client's session has not arrived at the replica yet."""
+
+TRIES = 8
+"""How often one write is tried over newer versions, or one read over versions that have not arrived yet."""
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 1.0
+
+SKEW_SECONDS = 5.0
+"""The smallest difference between this host's clock and the database's that counts: the `Date` header has whole seconds."""
 
 LEASES = "leases"
 """The container in which the change feed's trigger keeps its position."""
@@ -41,10 +60,15 @@ LEASES = "leases"
 class Cosmos:
     """The database's containers. Opened at first use; a failed opening is tried again by the next call."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, random: stdlib_random.Random | None = None
+    ) -> None:
         if settings.cosmos_connection_string is None and settings.cosmos_endpoint is None:
             raise Misconfigured("neither AZURE_COSMOS_CONNECTION_STRING nor AZURE_COSMOS_ENDPOINT is set")
         self._settings = settings
+        self._clock = clock or Clock()
+        self._random = random or stdlib_random.Random()  # noqa: S311 - jitter, no secret
+        self._skew = timedelta()
         self._client: CosmosClient | None = None
         self._credential: DefaultAzureCredential | None = None
         self._containers: dict[str, ContainerProxy] = {}
@@ -65,17 +89,49 @@ class Cosmos:
             async with asyncio.timeout(seconds):
                 yield await self._open(name or self._settings.cosmos_container)
         except CosmosHttpResponseError as error:
-            if error.status_code == HTTPStatus.NOT_FOUND and error.sub_status == OWNER_MISSING:
+            if _is_container_missing(error):
                 self._containers.pop(name or self._settings.cosmos_container, None)
                 log.warning("the database %s or its container does not exist", self._settings.cosmos_database)
                 raise ContainerMissing from error
-            if error.status_code in PART_OF_THE_CONVERSATION:
+            if error.status_code in PART_OF_THE_CONVERSATION and error.sub_status != SESSION_NOT_AVAILABLE:
                 raise
             log.warning("cosmos answered %s.%s", error.status_code, error.sub_status)
             raise StorageUnavailable from error
         except (AzureError, OSError) as error:  # TimeoutError is an OSError
             log.warning("cosmos did not answer: %s", type(error).__name__)
             raise StorageUnavailable from error
+
+    async def pause(self, tries: int) -> None:
+        """Wait before the next of several tries of one operation: exponential, with full jitter, but at once after the first.
+
+        `tries` is how many there were. Raises StorageUnavailable after TRIES of them.
+        """
+        if tries >= TRIES:
+            log.warning("cosmos: given up after %d tries over newer versions", tries)
+            raise StorageUnavailable
+        if tries > 1:
+            longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**tries)
+            await self._clock.sleep(self._random.uniform(0, longest))
+
+    def now(self) -> datetime:
+        """The database's time, as far as its answers have told it: what leases are written and compared with.
+
+        Two hosts whose own clocks differ by minutes agree on it.
+        """
+        return self._clock.now() + self._skew
+
+    def _note_date(self, header: str | None) -> None:
+        """Compare the clocks by the `Date` header of an answer."""
+        if header is None:
+            return
+        try:
+            theirs = parsedate_to_datetime(header)
+        except ValueError:
+            return
+        if theirs.tzinfo is None:
+            return
+        difference = theirs + timedelta(seconds=0.5) - self._clock.now()
+        self._skew = difference if abs(difference) >= timedelta(seconds=SKEW_SECONDS) else timedelta()
 
     async def _open(self, name: str) -> "ContainerProxy":
         if self._client is None:
@@ -126,8 +182,20 @@ class Cosmos:
         from azure.core.pipeline.transport import AioHttpTransport  # noqa: PLC0415 - see above
         from azure.cosmos.aio import CosmosClient  # noqa: PLC0415 - see above
 
+        clock, note_date = self._clock, self._note_date
+
+        class Transport(AioHttpTransport):  # type: ignore[misc] # the package loads it lazily, without its type
+            """Notes the time of each answer that came without delay."""
+
+            async def send(self, *arguments: Any, **options: Any) -> Any:
+                began = clock.monotonic()
+                response = await super().send(*arguments, **options)
+                if clock.monotonic() - began < SKEW_SECONDS / 2:
+                    note_date(response.headers.get("Date"))
+                return response
+
         bounds: dict[str, Any] = {"connection_timeout": 3, "read_timeout": 5, "retry_total": 3, "retry_backoff_max": 3}
-        bounds["transport"] = AioHttpTransport(use_env_settings=proxied(), **bounds)
+        bounds["transport"] = Transport(use_env_settings=proxied(), **bounds)
         if self._settings.cosmos_connection_string is not None:
             secret = self._settings.cosmos_connection_string.get_secret_value()
             try:
@@ -148,3 +216,16 @@ class Cosmos:
         credential, self._credential = self._credential, None
         if credential is not None:
             await credential.close()
+
+
+def _is_container_missing(error: CosmosHttpResponseError) -> bool:
+    """Whether a 404 is about the container or the database, and not about an item in it.
+
+    The SDK reads a container's properties before an item; the answer to that has no sub-status.
+    """
+    if error.status_code != HTTPStatus.NOT_FOUND:
+        return False
+    if error.sub_status == OWNER_MISSING:
+        return True
+    request = getattr(error.response, "request", None)
+    return request is not None and "/docs" not in urlsplit(request.url).path

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -88,19 +89,27 @@ class Records:
     def __init__(self, cosmos: Cosmos) -> None:
         self._cosmos = cosmos
 
+    def now(self) -> datetime:
+        """The database's time: what leases are written and compared with."""
+        return self._cosmos.now()
+
     async def create(self, record: Record) -> Record:
-        """Write a new record. Raises AlreadyThere where its id is taken by somebody else's."""
-        try:
-            async with self._cosmos.container() as container:
-                item = await container.create_item(record.to_item())
-        except CosmosResourceExistsError as error:
-            stored = await self.read(record.user, record.id)
-            if stored is None:  # deleted between the two calls
-                return await self.create(record)
-            if stored.blob_stem != record.blob_stem:
-                raise AlreadyThere(stored) from error
-            return stored
-        return replace(record, etag=item["_etag"])
+        """Write a new record. Raises AlreadyThere where its id is taken by another record."""
+        tries = 0
+        while True:
+            try:
+                async with self._cosmos.container() as container:
+                    item = await container.create_item(record.to_item())
+            except CosmosResourceExistsError as error:
+                stored = await self.read(record.user, record.id)
+                if stored is None:  # deleted between the two calls, or not readable here yet
+                    tries += 1
+                    await self._cosmos.pause(tries)
+                    continue
+                if stored.blob_stem != record.blob_stem:
+                    raise AlreadyThere(stored) from error
+                return stored
+            return replace(record, etag=item["_etag"])
 
     async def read(self, user: User, record_id: str) -> Record | None:
         """A point read: one request unit for each kilobyte."""
@@ -134,9 +143,10 @@ class Records:
         """Replace what is stored by `change` of it, again with each newer version, until it holds or `change` gives None.
 
         Returns the version in force afterwards: the changed one, or the stored one that `change` left alone; None where
-        the record is gone.
+        the record is gone. Raises StorageUnavailable where newer versions keep coming.
         """
         stored: Record | None = record
+        tries = 0
         while stored is not None:
             wanted = change(stored)
             if wanted is None:
@@ -145,6 +155,8 @@ class Records:
                 return await self.replace(wanted)
             except Changed as changed:
                 stored = changed.stored
+            tries += 1
+            await self._cosmos.pause(tries)
         return None
 
     async def page(self, user: User, limit: int, continuation: str | None) -> Page:

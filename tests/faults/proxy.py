@@ -6,7 +6,7 @@ It stands where the network stands: the SDKs' own retries, timeouts and connecti
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -20,12 +20,34 @@ Matches = Callable[[str, str], bool]
 HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service says in a state that its emulator does not have."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+def cosmos_not_found(sub_status: int) -> Answer:
+    """Cosmos DB's 404 with a sub-status: 1002 session not available, 1003 owner resource not found."""
+    headers = {"x-ms-substatus": str(sub_status), "Content-Type": "application/json"}
+    return Answer(404, headers, b'{"code":"NotFound","message":"Resource Not Found"}')
+
+
+def blob_error(status: int, code: str) -> Answer:
+    """An error of Blob Storage with its code, in the header and in the body."""
+    body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>none</Message></Error>'
+    return Answer(status, {"x-ms-error-code": code, "Content-Type": "application/xml"}, body.encode())
+
+
 @dataclass(slots=True)
 class Rule:
     """What happens to matching requests, `times` of them.
 
     `before` and `after` are awaited when the request has come in, and when the emulator has answered it. Without
-    `deliver` the connection then breaks and the caller never learns what became of its request.
+    `deliver` the connection then breaks and the caller never learns what became of its request. `answer` is sent in
+    place of the emulator's.
     """
 
     matches: Matches
@@ -34,6 +56,7 @@ class Rule:
     deliver: bool = True
     before: Callable[[], Awaitable[object]] | None = None
     after: Callable[[], Awaitable[object]] | None = None
+    answer: Answer | None = None
     hits: int = 0
     hit: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -91,6 +114,9 @@ class FaultyProxy:
         rule.hit.set()
         if rule.before is not None:
             await rule.before()
+        if rule.answer is not None:
+            body = b"" if request.method == "HEAD" else rule.answer.body
+            return web.Response(status=rule.answer.status, headers=rule.answer.headers, body=body)
         if not rule.forward:
             return self._break(request)
         answer = await self._forward(request, path, body)
