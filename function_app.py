@@ -1,6 +1,5 @@
 """All that Azure Functions sees: triggers, routes, bindings. What they do is in `image_core`."""
 
-import logging
 import os
 import typing
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ RECORDS = os.environ.get("AZURE_COSMOS_CONTAINER") or "generations"
 USAGE = os.environ.get("AZURE_COSMOS_USAGE_CONTAINER") or "usage"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 """All of them come to our own table of routes, so that a wrong one is a 405 of the contract."""
+PREFIX = "/api/"
 
 # The worker reads annotations and does not load a function whose output is a `list[str]`.
 Messages = typing.List[str]  # noqa: UP006 - see above
@@ -27,33 +27,31 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 product = App(os.environ)
 
 
-async def _answer(req: func.HttpRequest, queued: func.Out[str] | None = None) -> func.HttpResponse:
+def _below_prefix(url: str) -> str:
+    """The path of `url` below the route prefix, still percent-encoded. The host compares the prefix without case."""
+    path = urlsplit(url).path
+    return path[len(PREFIX) :] if path.lower().startswith(PREFIX) else ""
+
+
+# The host tries the routes in the order of the functions' names and has no precedence among them: a second HTTP function
+# would never be called, or would take requests from this one.
+@app.function_name("api")
+@app.route(route="{*path}", methods=METHODS)
+@app.queue_output(arg_name="queued", queue_name=QUEUE, connection=STORAGE)
+async def api(req: func.HttpRequest, queued: func.Out[str]) -> func.HttpResponse:
+    """Answer every route; put what is not to be waited for into the queue."""
     request = Request(
         method=req.method,
-        path=urlsplit(req.url).path.partition("/api/")[2],
+        path=_below_prefix(req.url),
         query=dict(req.params),
         headers={name.lower(): value for name, value in req.headers.items()},
         body=req.get_body(),
     )
     response = await product.handle(request)
-    if queued is not None and response.enqueue:
-        queued.set(response.enqueue[0])
+    if response.enqueue:
+        (message,) = response.enqueue  # the binding takes one message: more must fail, not be lost
+        queued.set(message)
     return func.HttpResponse(response.body, status_code=response.status, headers=dict(response.headers))
-
-
-@app.function_name("image")
-@app.route(route="image", methods=METHODS)
-@app.queue_output(arg_name="queued", queue_name=QUEUE, connection=STORAGE)
-async def image(req: func.HttpRequest, queued: func.Out[str]) -> func.HttpResponse:
-    """`/api/image`: by itself because what is not to be waited for goes into the queue."""
-    return await _answer(req, queued)
-
-
-@app.function_name("api")
-@app.route(route="{*path}", methods=METHODS)
-async def api(req: func.HttpRequest) -> func.HttpResponse:
-    """Every other route."""
-    return await _answer(req)
 
 
 @app.function_name("recovery")
@@ -94,6 +92,6 @@ async def ledger(changed: func.DocumentList, written: func.Out[func.DocumentList
 
 @app.function_name("poison")
 @app.queue_trigger(arg_name="message", queue_name=f"{QUEUE}-poison", connection=STORAGE)
-def poison(message: func.QueueMessage) -> None:
-    """A message that failed five times. The timer finds its generation again; a person should see why."""
-    logging.getLogger("image_core.recovery").error("poison message %s", message.id)
+async def poison(message: func.QueueMessage) -> None:
+    """Log a message that failed five times. The timer finds its generation again; an operator should see why."""
+    await product.poisoned(message.id or "")

@@ -1,5 +1,6 @@
 """The wire, and only the wire: what a request's JSON may say. What it means is decided elsewhere."""
 
+import codecs
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -24,6 +25,11 @@ def _blank(value: Any) -> Any:
 
 def _yes(value: Any) -> Any:
     return True if value is None else value
+
+
+def _chosen(value: Any) -> Any:
+    """A choice that a form left open: the original front end sends these words."""
+    return None if value in ("", "auto") else value
 
 
 def as_published(schema: dict[str, Any]) -> None:
@@ -60,8 +66,12 @@ class GenerateRequest(BaseModel):
         description="What to make of them; not blank.",
         json_schema_extra={"x-required": True, "minLength": 1, "pattern": r"\S"},
     )
-    aspect_ratio: AspectRatio | None = Field(None, description="The shape of the new image.")
-    image_size: ImageSize | None = Field(None, description="Its size.")
+    aspect_ratio: Annotated[AspectRatio | None, BeforeValidator(_chosen)] = Field(
+        None, description="The shape of the new image. An empty string and `auto` count as absent."
+    )
+    image_size: Annotated[ImageSize | None, BeforeValidator(_chosen)] = Field(
+        None, description="Its size. An empty string and `auto` count as absent."
+    )
     model: str | None = Field(None, max_length=200, description="One of the configured models, to be tried first.")
     include_base64: Annotated[bool, BeforeValidator(_yes, json_schema_input_type=bool | None)] = Field(
         default=True, description="`false` leaves `imageBase64` null: the address is enough."
@@ -78,7 +88,7 @@ class GenerateRequest(BaseModel):
         Raises InvalidJson, InvalidRequest with the field, NoImages, NoPrompt; what is missing is told before what is long.
         """
         try:
-            request = cls.model_validate_json(body)
+            request = cls.model_validate_json(body.removeprefix(codecs.BOM_UTF8))
         except ValidationError as error:
             raise _explained(error) from None
         if not request.images:

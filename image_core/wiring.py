@@ -64,6 +64,10 @@ class App:
         self._listen_for_stop()
         await self.machinery.recovery.resume(message)
 
+    async def poisoned(self, message_id: str) -> None:
+        """Log a message that the queue has given up."""
+        log.error("poison message %s", message_id)
+
     async def ledger(self, changed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """What the change feed's function writes into the ledger for records that changed; logs those that have ended."""
         from image_core.generation.log_line import log_ended  # noqa: PLC0415 - see the head of this file

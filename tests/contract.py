@@ -52,7 +52,7 @@ def operation(method: str, path: str) -> dict[str, Any] | None:
     """The operation of the document that `path` (below the prefix) belongs to."""
     for pattern, item in _closed()["paths"].items():
         expression = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(pattern))
-        if re.fullmatch(expression, f"/api/{path}") and method.lower() in item:
+        if re.fullmatch(expression, f"/api/{path}", re.IGNORECASE) and method.lower() in item:
             found: dict[str, Any] = item[method.lower()]
             return found
     return None

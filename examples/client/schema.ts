@@ -262,7 +262,7 @@ export interface components {
              * @description For programs.
              * @enum {string}
              */
-            code: "budget_exceeded" | "busy" | "cross_site" | "deadline_exceeded" | "gemini_key_missing" | "idempotency_mismatch" | "image_fetch_failed" | "image_too_large" | "internal" | "interrupted" | "invalid_image" | "invalid_json" | "invalid_request" | "method_not_allowed" | "misconfigured" | "model_auth_failed" | "model_error" | "model_unavailable" | "no_file" | "no_image" | "no_images" | "no_prompt" | "not_found" | "rate_limited" | "refused" | "request_too_large" | "session_unavailable" | "storage_unavailable" | "too_many_generations" | "unauthorized" | "unsupported_media_type" | "url_not_allowed";
+            code: "budget_exceeded" | "busy" | "cross_site" | "deadline_exceeded" | "gemini_key_missing" | "idempotency_mismatch" | "image_fetch_failed" | "image_too_large" | "internal" | "interrupted" | "invalid_image" | "invalid_json" | "invalid_request" | "length_required" | "method_not_allowed" | "misconfigured" | "model_auth_failed" | "model_error" | "model_unavailable" | "no_file" | "no_image" | "no_images" | "no_prompt" | "not_found" | "rate_limited" | "refused" | "request_too_large" | "session_unavailable" | "storage_unavailable" | "too_many_generations" | "unauthorized" | "unsupported_media_type" | "url_not_allowed";
             /** @description Whether the same request can succeed later. */
             retryable: boolean;
             /** @description More, for people. */
@@ -295,9 +295,9 @@ export interface components {
             images: string[];
             /** @description What to make of them; not blank. */
             prompt: string;
-            /** @description The shape of the new image. */
+            /** @description The shape of the new image. An empty string and `auto` count as absent. */
             aspectRatio?: ("1:1" | "2:3" | "3:2" | "3:4" | "4:3" | "4:5" | "5:4" | "9:16" | "16:9" | "21:9") | null;
-            /** @description Its size. */
+            /** @description Its size. An empty string and `auto` count as absent. */
             imageSize?: ("1K" | "2K" | "4K") | null;
             /** @description One of the configured models, to be tried first. */
             model?: ("gemini-3-pro-image-preview" | "gemini-3-pro-image" | "gemini-2.5-flash-image") | null;
@@ -658,6 +658,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The body was sent in chunks, without `Content-Length`. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request has more bytes than are taken. An input has more bytes or pixels than are taken; the limit is in `details`. */
             413: {
                 headers: {
@@ -667,7 +676,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The request is of another content type, or an input of a kind that the model does not take and that is not converted. */
+            /** @description The request is of another content type or packed (`Content-Encoding`), or an input of a kind that the model does not take and that is not converted. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -787,6 +796,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The body was sent in chunks, without `Content-Length`. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request has more bytes than are taken. An input has more bytes or pixels than are taken; the limit is in `details`. */
             413: {
                 headers: {
@@ -796,7 +814,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The request is of another content type, or an input of a kind that the model does not take and that is not converted. */
+            /** @description The request is of another content type or packed (`Content-Encoding`), or an input of a kind that the model does not take and that is not converted. */
             415: {
                 headers: {
                     [name: string]: unknown;

@@ -69,6 +69,5 @@ def _unless_known(request: Request, answer: Response) -> Response:
     """304 where the caller has it (RFC 9110)."""
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if answer.headers["ETag"] in known:
-        kept = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
-        return Response(304, b"", kept)
+        return Response(304, b"", answer.headers)
     return answer

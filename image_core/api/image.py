@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from image_core.api.answers import accepted, failed, succeeded
+from image_core.api.body import check_body, check_json_type
 from image_core.api.budget import ResponseBudget
 from image_core.api.http import Request, Response
 from image_core.api.prefer import Preference, preference
-from image_core.errors import RequestTooLarge, UnsupportedMediaType
 from image_core.generation.expected import Expected
 from image_core.generation.idempotency import checked_key
 from image_core.generation.outcome import Outcome
@@ -63,7 +63,8 @@ class ImageResource:
         return response
 
     async def _begin(self, request: Request, user: User) -> _Begun:
-        self._check_head(request)
+        check_body(request, self._settings.max_request_bytes)
+        check_json_type(request)
         async with self._inflight.entered(len(request.body)):
             parse = partial(GenerateRequest.parse, request.body, self._settings.max_images)
             wanted = await offloaded(len(request.body), parse)
@@ -78,15 +79,6 @@ class ImageResource:
                 trace_parent=trace_parent(request.headers.get("traceparent")),
             )
         return _Begun(submitted, prefer, wanted.include_base64)
-
-    def _check_head(self, request: Request) -> None:
-        media_type = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
-        if media_type != "application/json" and not (
-            media_type.startswith("application/") and media_type.endswith("+json")
-        ):
-            raise UnsupportedMediaType("Send the request as application/json")
-        if len(request.body) > self._settings.max_request_bytes:
-            raise RequestTooLarge(f"The limit is {self._settings.max_request_bytes} bytes")
 
     async def _answer(self, outcome: Outcome, headers: dict[str, str], *, base64: bool) -> Response:
         record = outcome.record

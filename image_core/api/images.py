@@ -80,10 +80,12 @@ class ImagesResource:
     async def _answer(self, request: Request, opened: Opened, safe: Mapping[str, str]) -> Response:
         blob = opened.blob
         etag = f'"{blob.etag.strip(chr(34))}"'
-        headers = {**safe, "ETag": etag}
+        # The host gives a 304 without a type `text/plain`, which a cache would keep as the image's.
+        headers = {**safe, "ETag": etag, "Content-Type": blob.content_type}
         if _matches(request.headers.get("if-none-match"), etag):
             return Response(304, b"", headers)
-        headers["Content-Type"] = blob.content_type
+        if request.method == "HEAD":
+            return Response(200, b"", headers)
         wanted = None
         if request.headers.get("if-range", etag) == etag:
             wanted = _range(request.headers.get("range"), blob.size)

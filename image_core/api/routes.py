@@ -104,8 +104,10 @@ class Api:
             response = error_response(error)
         except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets an answer of the contract
             log.error("unexpected %s", where(error))  # noqa: TRY400 - its message may hold what the caller sent
-            response = error_response(UploadFailed() if request.path == "upload" else Internal())
-        if request.path == LIVENESS and "origin" not in request.headers:
+            response = error_response(UploadFailed() if _literal(request.path) == "upload" else Internal())
+        if request.method == "HEAD":
+            response = replace(response, body=b"")
+        if _literal(request.path) == LIVENESS and "origin" not in request.headers:
             return response
         try:
             cors = self._resources.guard.cors_headers(request)
@@ -118,10 +120,10 @@ class Api:
         candidates = [(route, found) for route in ROUTES if (found := _match(route.path, segments)) is not None]
         if not candidates:
             raise NotFound
-        methods = tuple(route.method for route, _ in candidates)
+        methods = tuple(method for route, _ in candidates for method in _methods(route))
         if request.method == "OPTIONS":
             return self._resources.guard.preflight(request, methods)
-        chosen = next(((route, found) for route, found in candidates if route.method == request.method), None)
+        chosen = next(((route, found) for route, found in candidates if request.method in _methods(route)), None)
         if chosen is None:
             raise MethodNotAllowed(methods)
         route, found = chosen
@@ -130,6 +132,16 @@ class Api:
         self._resources.guard.check_cross_site(request)
         user = await self._resources.sessions.user(request.headers)
         return await route.handler(self._resources)(request, user, *found)
+
+
+def _methods(route: Route) -> tuple[str, ...]:
+    """Every GET answers HEAD too: the same status and headers, without the body (RFC 9110, 9.3.2)."""
+    return ("GET", "HEAD") if route.method == "GET" else (route.method,)
+
+
+def _literal(path: str) -> str:
+    """A path without parameters, in the form in which it is compared: the host compares literal parts without case."""
+    return path.strip("/").lower()
 
 
 def _segments(path: str) -> list[str]:
@@ -150,7 +162,7 @@ def _match(pattern: str, segments: list[str]) -> list[str] | None:
             if segment in {"", ".", ".."}:
                 return None
             found.append(segment)
-        elif part != segment:
+        elif part != segment.lower():
             return None
     return found
 

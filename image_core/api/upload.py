@@ -11,9 +11,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
+from image_core.api.body import check_body
 from image_core.api.http import Request, Response, json_response
 from image_core.clock import Clock, milliseconds
-from image_core.errors import NoFile, RequestTooLarge, UnsupportedMediaType
+from image_core.errors import NoFile, UnsupportedMediaType
 from image_core.inflight import InflightBytes
 from image_core.inputs.load import Loader
 from image_core.picture import Picture
@@ -43,8 +44,7 @@ class UploadResource:
 
     async def post(self, request: Request, user: User) -> Response:
         """Check the file as an input is checked, store it, and answer with its address."""
-        if len(request.body) > self._settings.max_request_bytes:
-            raise RequestTooLarge(f"The limit is {self._settings.max_request_bytes} bytes")
+        check_body(request, self._settings.max_request_bytes)
         async with self._inflight.entered(len(request.body)) as claim:
             name, data = await asyncio.to_thread(_file, request)
             picture = await self._loader.load_upload(data, claim)

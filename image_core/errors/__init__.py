@@ -11,6 +11,7 @@ ImageError
 │   ├── UrlNotAllowed           400
 │   ├── ImageTooLarge           413
 │   └── UnsupportedImage        415
+├── LengthRequired              411
 ├── RequestTooLarge             413
 ├── UnsupportedMediaType        415
 ├── Unauthorized                401  the reason is for the log alone
@@ -70,6 +71,7 @@ from image_core.errors.request import (
     IdempotencyMismatch,
     InvalidJson,
     InvalidRequest,
+    LengthRequired,
     MethodNotAllowed,
     NoFile,
     NoImages,
@@ -114,6 +116,7 @@ __all__ = [
     "InvalidImage",
     "InvalidJson",
     "InvalidRequest",
+    "LengthRequired",
     "MethodNotAllowed",
     "Misconfigured",
     "ModelAuthFailed",

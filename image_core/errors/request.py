@@ -40,6 +40,14 @@ class NoFile(InvalidRequest):
     message = "No file provided"
 
 
+class LengthRequired(ImageError):
+    """The body was sent in chunks, without `Content-Length`: the platform delivers such a body empty."""
+
+    status = 411
+    code = "length_required"
+    message = "Send the body with a Content-Length"
+
+
 class RequestTooLarge(ImageError):
     status = 413
     code = "request_too_large"

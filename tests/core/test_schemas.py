@@ -3,6 +3,7 @@
 import pytest
 
 from image_core.errors import ImageError, InvalidRequest
+from image_core.generated import Options
 from image_core.schemas import MAX_PROMPT_CHARACTERS, GenerateRequest
 
 DEEP = b"[" * 10_000 + b"]" * 10_000
@@ -12,7 +13,8 @@ REFUSED: list[tuple[str, bytes, str, str | None]] = [
     ("not JSON", b"images=1", "invalid_json", None),
     ("cut off", b'{"images":["a"],"prompt":"x"', "invalid_json", None),
     ("two values", b'{"images":["a"],"prompt":"x"} {}', "invalid_json", None),
-    ("a byte order mark", b'\xef\xbb\xbf{"images":["a"],"prompt":"x"}', "invalid_json", None),
+    ("two byte order marks", b'\xef\xbb\xbf\xef\xbb\xbf{"images":["a"],"prompt":"x"}', "invalid_json", None),
+    ("nothing but a byte order mark", b"\xef\xbb\xbf", "invalid_json", None),
     ("UTF-16", '{"images":["a"],"prompt":"x"}'.encode("utf-16"), "invalid_json", None),
     ("bytes that are no UTF-8", b'{"images":["a"],"prompt":"\xff"}', "invalid_json", None),
     ("10 000 levels", DEEP, "invalid_json", None),
@@ -79,3 +81,21 @@ def test_options_are_optional_and_unknown_fields_are_ignored() -> None:
     assert request.prompt == " x "
     assert request.options.to_dict() == {"imageSize": "2K"}
     assert request.include_base64 is True
+
+
+def test_a_leading_byte_order_mark_is_skipped() -> None:
+    assert GenerateRequest.parse(b'\xef\xbb\xbf{"images":["a"],"prompt":"x"}', 3).prompt == "x"
+
+
+@pytest.mark.parametrize("field", ["aspectRatio", "imageSize"])
+@pytest.mark.parametrize("value", [b'""', b'"auto"', b"null"])
+def test_a_choice_that_a_form_left_open_is_absent(field: str, value: bytes) -> None:
+    body = b'{"images":["a"],"prompt":"x","%s":%s}' % (field.encode(), value)
+    assert GenerateRequest.parse(body, 3).options == Options()
+
+
+@pytest.mark.parametrize("value", [b'"Auto"', b'" "', b"0", b"false", b"[]", b'"auto "'])
+def test_any_other_word_for_it_is_refused(value: bytes) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        GenerateRequest.parse(b'{"images":["a"],"prompt":"x","aspectRatio":%s}' % value, 3)
+    assert caught.value.field == "aspectRatio"

@@ -147,6 +147,29 @@ async def test_a_request_that_is_not_json_is_415(product: Harness) -> None:
     assert (answer.status, answer.json["code"]) == (415, "unsupported_media_type")
 
 
+@pytest.mark.parametrize("media_type", ["text/plain;charset=UTF-8", ""])
+async def test_a_string_that_fetch_sends_without_a_header_is_taken_as_json(product: Harness, media_type: str) -> None:
+    answer = await product.generate(headers={"Content-Type": media_type}, aspectRatio="auto", imageSize="")
+    assert answer.status == 200
+
+
+async def test_a_packed_body_is_415_and_named(product: Harness) -> None:
+    answer = await product.generate(headers={"Content-Encoding": "gzip"})
+    assert (answer.status, answer.json["code"]) == (415, "unsupported_media_type")
+    assert "gzip" in answer.json["details"]
+
+
+@pytest.mark.parametrize("path", ["/api/image", "/api/upload"])
+async def test_a_body_without_a_length_is_411(product: Harness, path: str) -> None:
+    answer = await product.call("POST", path, b"", {"Transfer-Encoding": "chunked"})
+    assert (answer.status, answer.json["code"]) == (411, "length_required")
+
+
+async def test_a_path_in_capitals_is_the_same_route(product: Harness) -> None:
+    body = {"images": [data_url(picture())], "prompt": "x"}
+    assert (await product.call("POST", "/api/IMAGE", body)).status == 200
+
+
 async def test_a_request_over_the_limit_is_413_and_says_the_limit(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
     async with harness(azurite_ports, cosmos_url, MAX_REQUEST_BYTES="1000") as product:
         answer = await product.generate()

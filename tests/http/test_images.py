@@ -3,6 +3,7 @@
 import pytest
 
 from local.emulators import AzuritePorts
+from tests.faults.proxy import Rule
 from tests.harness import Harness, harness, picture
 
 pytestmark = pytest.mark.emulators
@@ -19,6 +20,7 @@ async def test_a_picture_by_name_is_cached_ranged_and_never_a_page(product: Harn
     assert "immutable" in whole.headers["Cache-Control"]
     same = await product.call("GET", path, headers={"If-None-Match": whole.headers["ETag"]})
     assert (same.status, same.body) == (304, b"")
+    assert same.headers["Content-Type"] == "image/png"
     size = len(made.image)
     for asked, status, data in (
         ("bytes=0-99", 206, made.image[:100]),
@@ -34,6 +36,26 @@ async def test_a_picture_by_name_is_cached_ranged_and_never_a_page(product: Harn
         assert (part.status, part.body) == (status, data), asked
     stale = await product.call("GET", path, headers={"Range": "bytes=0-9", "If-Range": '"another"'})
     assert stale.status == 200
+
+
+async def test_head_of_an_image_has_the_headers_of_get_and_reads_no_blob(product: Harness) -> None:
+    made = await product.generate()
+    name = made.json["imageUrl"].rsplit("/", 1)[-1]
+    got = await product.call("GET", f"/api/images/{name}")
+    read = product.blobs.rule(Rule(lambda method, path: method == "GET" and name in path))
+    headed = await product.call("HEAD", f"/api/images/{name}", headers={"Range": "bytes=0-9"})
+    assert (headed.status, dict(headed.headers), headed.body) == (200, dict(got.headers), b"")
+    assert not read.hit.is_set()
+    known = await product.call("HEAD", f"/api/images/{name}", headers={"If-None-Match": got.headers["ETag"]})
+    assert (known.status, known.headers["Content-Type"]) == (304, "image/png")
+
+
+async def test_head_of_records_and_usage_has_the_headers_of_get(product: Harness) -> None:
+    made = await product.generate()
+    for path in ("/api/generations", f"/api/generations/{made.json['id']}", "/api/usage"):
+        got = await product.call("GET", path)
+        headed = await product.call("HEAD", path)
+        assert (headed.status, dict(headed.headers), headed.body) == (200, dict(got.headers), b"")
 
 
 def form(data: bytes, name: str = "photo.jpg", field: str = "file") -> tuple[bytes, dict[str, str]]:

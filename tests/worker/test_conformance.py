@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import azure_functions_runtime as worker
@@ -26,6 +28,7 @@ from local.functions.change_feed import Databases
 from local.functions.http import MAX_BODY_BYTES, HttpFront
 from local.functions.invocation import Invoker
 from local.provision import provision_cosmos, provision_storage
+from tests.contract import document
 from tests.harness import SECRET, data_url, picture
 from tests.worker.messages import protos
 
@@ -78,7 +81,7 @@ async def test_the_worker_finds_the_functions_and_bindings_that_our_host_finds(
         name: sorted((json.loads(raw) for raw in function.raw_bindings), key=lambda binding: binding["name"])
         for name, function in functions.items()
     }
-    assert set(theirs) == {"image", "api", "recovery", "resume", "ledger", "poison"}
+    assert set(theirs) == {"api", "recovery", "resume", "ledger", "poison"}
     for function in ours.functions:
         mine = [function.trigger, *function.outputs]
         for binding in theirs[function.name]:
@@ -101,10 +104,29 @@ def _lower(value: Any) -> Any:
     )
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [(method.upper(), path) for path, item in document()["paths"].items() for method in item],
+)
+async def test_the_hosts_choice_answers_every_route_of_the_document(
+    functions: dict[str, Any], method: str, path: str
+) -> None:
+    """Without a session: anything but 404 and 405 comes from the route itself."""
+    url = f"http://127.0.0.1{re.sub(r'{.+?}', 'x', path)}"
+    public = path in {"/api/health", "/api/openapi.json", "/api/docs"}
+    for spelled in (url, url.replace("/api/", "/API/"), url.title().replace("Http:", "http:")):
+        status, _, _, _ = await through_the_worker(functions, method, spelled, {}, b"")
+        assert status == (200 if public else 401), spelled
+
+
 REQUESTS: list[tuple[str, str, str, dict[str, str], bytes]] = [
     ("health", "GET", "/api/health", {}, b""),
     ("an unknown route", "GET", "/api/nothing/here", {}, b""),
     ("a wrong method", "DELETE", "/api/image", {}, b""),
+    ("another case", "GET", "/API/Health", {}, b""),
+    ("head", "HEAD", "/api/health", {}, b""),
+    ("head of a post", "HEAD", "/api/image", {}, b""),
+    ("a packed body", "POST", "/api/image", {"Content-Encoding": "gzip", "Cookie": "session"}, b"{}"),
     ("no session", "POST", "/api/image", {"Content-Type": "application/json"}, b"{}"),
     ("another site", "POST", "/api/image", {"Sec-Fetch-Site": "cross-site"}, b"{}"),
     ("a preflight", "OPTIONS", "/api/generations/x", {"Origin": "https://elsewhere.example"}, b""),
@@ -140,14 +162,43 @@ async def served(loaded: application.Application, sent: Sent) -> AsyncIterator[s
     await runner.cleanup()
 
 
+def chosen(functions: dict[str, Any], method: str, path: str) -> str:
+    """The function that Azure's host would choose.
+
+    It maps the routes in the order of the functions' names and takes the first that matches: there is no precedence.
+    """
+    for name in sorted(functions):
+        for raw in functions[name].raw_bindings:
+            binding = json.loads(raw)
+            if binding["type"] != "httpTrigger":
+                continue
+            methods = {each.upper() for each in binding.get("methods") or ()}
+            if (not methods or method in methods) and _matches(f"/api/{binding.get('route') or name}", path):
+                return name
+    raise AssertionError(f"no function answers {method} {path}")
+
+
+def _matches(template: str, path: str) -> bool:
+    parts, segments = template.strip("/").split("/"), path.strip("/").split("/")
+    for number, part in enumerate(parts):
+        if part.startswith("{*"):
+            return True
+        if number >= len(segments) or not (part.startswith("{") or part.lower() == segments[number].lower()):
+            return False
+    return len(parts) == len(segments)
+
+
 async def through_the_worker(
     functions: dict[str, Any], method: str, url: str, headers: Mapping[str, str], body: bytes
 ) -> tuple[int, dict[str, str], bytes, list[Any]]:
     """Status, headers, body and outputs of the real worker for the request, as the host would hand it over."""
-    path = url.split("/api/", 1)[1]
-    name = "image" if path == "image" else "api"
+    path = urlsplit(url).path
+    name = chosen(functions, method, path)
     http = MESSAGES.RpcHttp(
-        method=method, url=url, headers=dict(headers), params={} if name == "image" else {"path": path}
+        method=method,
+        url=url,
+        headers={name.lower(): value for name, value in headers.items()},
+        params={"path": path.split("/", 2)[2]},
     )
     if body:
         http.body.bytes = body
@@ -195,7 +246,7 @@ async def test_the_same_request_has_the_same_answer(
 
 
 @pytest.mark.emulators
-async def test_what_is_not_waited_for_goes_into_the_queue_in_both(
+async def test_a_request_that_is_not_waited_for_goes_into_the_queue_in_both(
     functions: dict[str, Any],
     ours: application.Application,
     azurite_connection_string: str,

@@ -41,7 +41,8 @@ The session cookie of NextAuth is the only key; calls from the front end's own o
 other sites' pages are refused.
 
 Every error has the same body: `error` is for people, `code` for programs, and `retryable` says whether the same request can \
-succeed later. A method that a route does not have is 405 with `Allow`; `OPTIONS` is answered for every route.\
+succeed later. A method that a route does not have is 405 with `Allow`; `OPTIONS` is answered for every route, and `HEAD` wherever `GET` is. \
+The case of letters in the fixed parts of a path does not matter.\
 """
 
 

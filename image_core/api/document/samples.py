@@ -50,6 +50,7 @@ _SAMPLES = (
     Sample(
         errors.MethodNotAllowed(("GET", "DELETE")), "The route has no such method; `Allow` lists those that it has."
     ),
+    Sample(errors.LengthRequired(), "The body was sent in chunks, without `Content-Length`."),
     Sample(errors.RequestTooLarge("The limit is 30000000 bytes"), "The request has more bytes than are taken."),
     Sample(
         errors.ImageTooLarge(0, "The limit is 20000000 bytes"),
@@ -57,7 +58,7 @@ _SAMPLES = (
     ),
     Sample(
         errors.UnsupportedMediaType("Send the request as application/json"),
-        "The request is of another content type, or an input of a kind that the model does not take and that is not converted.",
+        "The request is of another content type or packed (`Content-Encoding`), or an input of a kind that the model does not take and that is not converted.",
     ),
     Sample(errors.IdempotencyMismatch(), "The `Idempotency-Key` was used with a different request."),
     Sample(

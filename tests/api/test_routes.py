@@ -1,0 +1,95 @@
+"""The table of routes: literal parts without regard to case, HEAD wherever GET is, methods that a route does not have."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from image_core.api.http import Request, Response
+from image_core.api.routes import ROUTES
+from image_core.wiring import App
+from local import nextauth
+
+SECRET = "a secret of these tests"
+GETS = sorted({route.path for route in ROUTES if route.method == "GET"})
+
+
+@pytest.fixture
+async def app() -> AsyncIterator[App]:
+    product = App({"NEXTAUTH_SECRET": SECRET, "ALLOWED_ORIGINS": "https://studio.example.com"})
+    yield product
+    await product.close()
+
+
+async def call(app: App, method: str, path: str, **headers: str) -> Response:
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await app.handle(Request(method, path, headers=sent))
+
+
+def code(answer: Response) -> str:
+    return str(json.loads(answer.body)["code"])
+
+
+@pytest.mark.parametrize("path", ["health", "HEALTH", "Health", "OpenAPI.json", "DOCS", "docs/"])
+async def test_literal_parts_are_compared_without_case(app: App, path: str) -> None:
+    assert (await call(app, "GET", path)).status == 200
+
+
+async def test_a_parameter_keeps_its_case(app: App) -> None:
+    received: list[str] = []
+
+    class Images:
+        async def get(self, request: Request, user: object, name: str) -> Response:
+            received.append(name)
+            return Response(200)
+
+    app.__dict__["images"] = Images()
+    cookie = nextauth.cookie_header(nextauth.session_cookies(SECRET, nextauth.DEFAULT_USER, datetime.now(UTC)))
+    assert (await call(app, "GET", "IMAGES/Photo-A.PNG", cookie=cookie)).status == 200
+    assert received == ["Photo-A.PNG"]
+
+
+async def test_a_letter_that_only_resembles_one_is_another(app: App) -> None:
+    kelvin = "docs".replace("s", "\u017f")  # its upper case is S
+    assert (await call(app, "GET", kelvin)).status == 404
+
+
+@pytest.mark.parametrize("path", ["health", "openapi.json", "docs"])
+async def test_head_has_the_headers_of_get_and_no_body(app: App, path: str) -> None:
+    got = await call(app, "GET", path)
+    headed = await call(app, "HEAD", path)
+    assert (headed.status, dict(headed.headers), headed.body) == (got.status, dict(got.headers), b"")
+    assert got.body != b""
+
+
+@pytest.mark.parametrize("path", GETS)
+async def test_every_get_has_a_head(app: App, path: str) -> None:
+    """Without a session all but the public ones are refused as GET is."""
+    got = await call(app, "GET", path)
+    headed = await call(app, "HEAD", path)
+    assert (headed.status, dict(headed.headers), headed.body) == (got.status, dict(got.headers), b"")
+    assert headed.status in {200, 401}
+    assert "HEAD" in (await call(app, "OPTIONS", path)).headers["Allow"].split(", ")
+
+
+@pytest.mark.parametrize("path", ["image", "IMAGE", "upload"])
+async def test_head_of_a_post_is_405_without_a_body(app: App, path: str) -> None:
+    headed = await call(app, "HEAD", path)
+    assert (headed.status, headed.headers["Allow"], headed.body) == (405, "POST", b"")
+
+
+async def test_a_405_lists_head(app: App) -> None:
+    refused = await call(app, "PUT", "generations/x")
+    assert (refused.status, code(refused), refused.headers["Allow"]) == (405, "method_not_allowed", "GET, HEAD, DELETE")
+
+
+async def test_a_preflight_allows_the_methods_of_the_route_whatever_its_case(app: App) -> None:
+    answer = await call(app, "OPTIONS", "Generations/x", origin="https://studio.example.com")
+    assert answer.status == 204
+    assert answer.headers["Access-Control-Allow-Methods"] == "GET, HEAD, DELETE"
+
+
+async def test_an_unknown_path_is_404(app: App) -> None:
+    answer = await call(app, "GET", "images")
+    assert (answer.status, code(answer)) == (404, "not_found")
