@@ -22,6 +22,11 @@ def main(image: Path, prompt: str) -> int:
     print(f"Starting the local stack on free ports, to make “{prompt}” of {image.name} …", flush=True)
     try:
         with started(config.read(config.free_ports()), config.ROOT / ".local" / "demo-logs") as stack:
+            for note in (
+                *(f"uses {used.line}" for used in stack.used),
+                *(f"WARNING: {said}" for said in stack.warnings),
+            ):
+                print(note, flush=True)
             headers = {"Cookie": stack.cookie()}
             body = {"images": [data_url(image)], "prompt": prompt}
             answer = requests.post(f"{stack.front}/api/image", json=body, headers=headers, timeout=60)

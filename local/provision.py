@@ -1,34 +1,92 @@
 """What the product expects to be there: database, containers, queues. Safe to repeat; for emulators and the tests."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from azure.core.exceptions import ResourceExistsError
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import CosmosClient
-from azure.storage.blob import PublicAccess
+from azure.storage.blob import CorsRule, PublicAccess
 from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue.aio import QueueServiceClient
 
 QUEUES = ("generations", "generations-poison")
+MAX_CORS_RULES = 5
+"""What Blob Storage keeps of them."""
 
 
-async def provision_cosmos(connection_string: str, database: str = "catafract", container: str = "generations") -> None:
+@dataclass(frozen=True)
+class Names:
+    """What the settings call the database and the containers, and whose pages may read the images."""
+
+    database: str = "catafract"
+    records: str = "generations"
+    usage: str = "usage"
+    images: str = "catafract"
+    private: str = "catafract-private"
+    public: bool = True
+    origins: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "Names":
+        """Those of `environment`, with the product's defaults."""
+
+        def setting(name: str, default: str) -> str:
+            return environment.get(name) or default
+
+        front = urlsplit(environment.get("NEXTAUTH_URL", ""))
+        others = (origin.strip() for origin in environment.get("ALLOWED_ORIGINS", "").split(","))
+        return cls(
+            setting("AZURE_COSMOS_DATABASE", cls.database),
+            setting("AZURE_COSMOS_CONTAINER", cls.records),
+            setting("AZURE_COSMOS_USAGE_CONTAINER", cls.usage),
+            setting("AZURE_STORAGE_CONTAINER", cls.images),
+            setting("AZURE_STORAGE_PRIVATE_CONTAINER", cls.private),
+            setting("IMAGE_ACCESS", "public") == "public",
+            tuple(origin for origin in (f"{front.scheme}://{front.netloc}" if front.netloc else "", *others) if origin),
+        )
+
+
+DEFAULT = Names()
+
+
+async def provision_cosmos(connection_string: str, names: Names = DEFAULT) -> None:
     """The database, the records and the ledger, both partitioned by `/userId`, and the change feed's leases."""
     async with CosmosClient.from_connection_string(connection_string) as client:
-        created = await client.create_database_if_not_exists(database)
-        for name in (container, "usage"):
+        created = await client.create_database_if_not_exists(names.database)
+        for name in (names.records, names.usage):
             await created.create_container_if_not_exists(name, PartitionKey("/userId"))
         await created.create_container_if_not_exists("leases", PartitionKey("/id"))
 
 
-async def provision_storage(connection_string: str, *, public: bool) -> None:
-    """The container of pictures, readable by anybody where `public`, and the private one."""
+async def provision_storage(connection_string: str, *, public: bool, names: Names = DEFAULT) -> None:
+    """The container of images, readable by anybody where `public`, the private one, and the account's CORS rule."""
     async with BlobServiceClient.from_connection_string(connection_string) as client:
         with suppress(ResourceExistsError):
-            await client.create_container("catafract", public_access=PublicAccess.BLOB if public else None)
+            await client.create_container(names.images, public_access=PublicAccess.BLOB if public else None)
         with suppress(ResourceExistsError):
-            await client.create_container("catafract-private")
+            await client.create_container(names.private)
+        if names.origins:
+            await _allow(client, names.origins)
+
+
+async def _allow(client: BlobServiceClient, origins: tuple[str, ...]) -> None:
+    """The CORS rule of `infra/modules/pictures.bicep`, beside the rules that are there."""
+    rules: list[CorsRule] = list((await client.get_service_properties())["cors"] or [])
+    known = {origin for rule in rules for origin in rule.allowed_origins.split(",")}
+    if "*" in known or known >= set(origins) or len(rules) >= MAX_CORS_RULES:
+        return
+    ours = CorsRule(
+        list(origins),
+        ["GET", "HEAD"],
+        allowed_headers=["range", "if-none-match", "x-ms-*"],
+        exposed_headers=["content-length", "content-type", "etag"],
+        max_age_in_seconds=3600,
+    )
+    await client.set_service_properties(cors=[ours, *rules])
 
 
 async def provision_queues(connection_string: str) -> None:
@@ -38,14 +96,15 @@ async def provision_queues(connection_string: str) -> None:
                 await client.create_queue(name)
 
 
-def provision(cosmos: str | None, storage: str | None, *, public: bool = True) -> None:
-    """Everything, in the services whose connection strings are given."""
+def provision(cosmos: str | None, storage: str | None, queues: str | None = None, names: Names = DEFAULT) -> None:
+    """Everything, in the services whose connection strings are given; the queues in `storage` where `queues` is not given."""
 
     async def everything() -> None:
         if cosmos is not None:
-            await provision_cosmos(cosmos)
+            await provision_cosmos(cosmos, names)
         if storage is not None:
-            await provision_storage(storage, public=public)
-            await provision_queues(storage)
+            await provision_storage(storage, public=names.public, names=names)
+        if (account := queues or storage) is not None:
+            await provision_queues(account)
 
     asyncio.run(everything())

@@ -9,16 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import requests
+from azure.core.exceptions import AzureError
 
-from local import config, nextauth, static_web_apps
+from local import config, existing, nextauth, static_web_apps
 from local.emulators import DidNotStart, azurite, cosmosdb, running, taken, wait_for_port
 from local.node import NodeMissing, install_packages
-from local.provision import provision
+from local.provision import Names, provision
 from local.show import data_url
 
 START_SECONDS = 60.0
@@ -38,6 +40,9 @@ class Stack:
     configuration: config.Config
     processes: dict[str, subprocess.Popen[bytes]]
     logs: Path
+    used: tuple[existing.Used, ...] = ()
+    """The services that were not started: configured ones, and emulators that were running already."""
+    warnings: tuple[str, ...] = ()
 
     @property
     def front(self) -> str:
@@ -68,8 +73,17 @@ def tail(log: Path) -> str:
 
 @contextlib.contextmanager
 def started(configuration: config.Config, logs: Path) -> Iterator[Stack]:
-    """The stack, healthy. Raises CannotStart. What `configuration` does not emulate is not started."""
+    """The stack, healthy but for the model. Raises CannotStart.
+
+    What is configured is used, and so is an emulator that answers already at the address of one that would be started.
+    """
     _check_ports(configuration)
+    try:
+        running_already = tuple(existing.running_already(configuration))
+        used = (*existing.configured(configuration), *running_already)
+    except existing.Unusable as error:
+        raise CannotStart(str(error)) from error
+    to_start = {existing.STORAGE, existing.COSMOS, existing.GEMINI} - {each.name for each in running_already}
     logs.mkdir(parents=True, exist_ok=True)
     processes: dict[str, subprocess.Popen[bytes]] = {}
     listening: dict[str, int] = {}
@@ -88,42 +102,50 @@ def started(configuration: config.Config, logs: Path) -> Iterator[Stack]:
             if configuration.emulate_site:
                 install_packages(static_web_apps.PACKAGES)
             # What needs nothing else comes up while the emulators do.
-            if configuration.emulate_gemini:
+            if configuration.emulate_gemini and existing.GEMINI in to_start:
                 options = ["--port", str(ports["GEMINI_PORT"]), "--latency", str(configuration.latency)]
                 start("gemini", ports["GEMINI_PORT"], [sys.executable, "-m", "local.gemini", *options], environment)
             options = ["--port", str(configuration.page_port), "--api", f"http://127.0.0.1:{ports['PORT']}"]
             start("front", configuration.page_port, [sys.executable, "-m", "local.front", *options], environment)
-            if configuration.emulate_cosmos:
+            if configuration.emulate_cosmos and existing.COSMOS in to_start:
                 stack.enter_context(cosmosdb(ports["COSMOS_PORT"], log=logs / "cosmos.log"))
-            if configuration.emulate_storage:
+            if configuration.emulate_storage and existing.STORAGE in to_start:
                 stack.enter_context(azurite(configuration.azurite, log=logs / "azurite.log"))
             start("functions", ports["PORT"], _host(ports["PORT"]), environment)
-            provision(*_emulated(configuration), public=os.environ.get("IMAGE_ACCESS", "public") == "public")
+            _provision(configuration)
             wait()
             if configuration.emulate_site:
                 # It looks for the front and the host when it starts.
                 command = static_web_apps.command(ports["FRONT_PORT"], configuration.page_port, ports["PORT"])
                 start("swa", ports["FRONT_PORT"], command, static_web_apps.environment())
                 wait()
-            found = Stack(configuration, processes, logs)
-            _wait_until_healthy(found)
+            found = Stack(configuration, processes, logs, used)
+            found = replace(found, warnings=_wait_until_healthy(found))
         except (DidNotStart, NodeMissing) as error:
             logged = [logs / f"{name}.log" for name in processes]
             raise CannotStart(f"{error}\n{tail(logged[-1]) if logged else ''}".rstrip()) from error
         yield found
 
 
-def _emulated(configuration: config.Config) -> tuple[str | None, str | None]:
-    environment = configuration.environment
-    return (
-        environment.get("AZURE_COSMOS_CONNECTION_STRING") if configuration.emulate_cosmos else None,
-        environment.get("AZURE_STORAGE_CONNECTION_STRING") if configuration.emulate_storage else None,
-    )
+def _provision(configuration: config.Config) -> None:
+    """Create in emulators what is missing there, whoever started them. Nothing is created in a real account."""
+    wanted = (config.COSMOS, config.STORAGE, config.HOST_STORAGE)
+    values = (configuration.setting(name) for name in wanted)
+    cosmos, storage, queues = (value if existing.is_published(value) else None for value in values)
+    try:
+        provision(cosmos, storage, queues, Names.read({**os.environ, **configuration.environment}))
+    except AzureError as error:
+        raise CannotStart(
+            f"containers could not be created in the emulators: {str(error).splitlines()[0]}: does what runs there take "
+            "the emulators' published keys?"
+        ) from error
 
 
 def _check_ports(configuration: config.Config) -> None:
-    for name, port in configuration.used_ports.items():
-        if taken(port):
+    """The ports of the programs that no other program can stand for."""
+    for name in ("PORT", "FRONT_PORT", "PAGE_PORT"):
+        port = configuration.used_ports.get(name)
+        if port is not None and taken(port):
             raise CannotStart(f"port {port} is taken: set {name} to another, as in `make run {name}={port + 10}`")
 
 
@@ -135,7 +157,8 @@ def _host(port: int) -> list[str]:
     return [sys.executable, "-m", "local.functions_host", "--port", str(port), "--root", str(config.ROOT)]
 
 
-def _wait_until_healthy(stack: Stack) -> None:
+def _wait_until_healthy(stack: Stack) -> tuple[str, ...]:
+    """Until everything but the model is up; warnings about the model. Raises CannotStart."""
     until = time.monotonic() + START_SECONDS
     problem = "no answer"
     while time.monotonic() < until:
@@ -146,11 +169,30 @@ def _wait_until_healthy(stack: Stack) -> None:
         except requests.RequestException as error:
             problem = type(error).__name__
         else:
-            if answer.status_code == OK:
-                return
-            problem = f"{answer.status_code} {answer.text[:300]}"
+            states = _dependencies(answer)
+            down = {name for name, state in states.items() if state.get("status") == "down"}
+            if states and (answer.status_code == OK or (down == {"model"} and not stack.configuration.emulate_gemini)):
+                return _model_warnings(states.get("model", {}))
+            problem = f"{answer.status_code} {answer.text[:600]}"
         time.sleep(0.2)
     raise CannotStart(f"the stack is not healthy after {START_SECONDS:.0f} s: {problem}")
+
+
+def _dependencies(answer: requests.Response) -> dict[str, dict[str, Any]]:
+    try:
+        found: dict[str, dict[str, Any]] = answer.json()["dependencies"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return found
+
+
+def _model_warnings(state: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is to be said of models that do not answer to their names. Not every gateway serves that call, and outages pass."""
+    if state.get("status") == "ok":
+        return ()
+    models = {name: said for name, said in state.get("models", {}).items() if said != "ok"}
+    said = ", ".join(f"{name}: {reason}" for name, reason in models.items()) or str(state.get("code", "no answer"))
+    return (f"the model does not answer to GET models/NAME ({said}): generating may fail; make doctor says more",)
 
 
 def _greeting(stack: Stack) -> str:
@@ -158,15 +200,6 @@ def _greeting(stack: Stack) -> str:
     folder = config.ROOT / ".local"
     request = {"images": [data_url(SAMPLE)], "prompt": "a watercolor painting of it"}
     (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-    real = [
-        name
-        for name, emulated in (
-            ("Gemini", stack.configuration.emulate_gemini),
-            ("Blob Storage", stack.configuration.emulate_storage),
-            ("Cosmos DB", stack.configuration.emulate_cosmos),
-        )
-        if not emulated
-    ]
     return "\n".join(
         (
             "",
@@ -174,7 +207,13 @@ def _greeting(stack: Stack) -> str:
             f"  API    {stack.front}/api/image   (the Functions host itself: {stack.api})",
             f"  Docs   {stack.front}/api/docs",
             f"  Logs   {stack.logs.relative_to(config.ROOT)}/",
-            f"  Real   {', '.join(real)}" if real else "  All services are local; pictures by a painter, not a model",
+            *(f"  Uses   {used.line}" for used in stack.used),
+            *(
+                ["  Images are painted by a local program, not by a model"]
+                if stack.configuration.emulate_gemini
+                else []
+            ),
+            *(f"  WARNING: {warning}" for warning in stack.warnings),
             "",
             "  Make a picture of local/samples/coffee.jpg:",
             "",

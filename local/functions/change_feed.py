@@ -37,15 +37,20 @@ class Databases:
 
     def container(self, connection: str, database: str, container: str) -> Any:
         if connection not in self._clients:
-            value = os.environ.get(connection)
-            if not value:
-                raise CannotServe(f"the app setting {connection} is not set, which a Cosmos DB binding needs")
-            self._clients[connection] = CosmosClient.from_connection_string(
-                value, connection_timeout=3, read_timeout=10, retry_total=1
-            )
+            self._clients[connection] = self._connect(connection)
         return (
             self._clients[connection].get_database_client(resolved(database)).get_container_client(resolved(container))
         )
+
+    def _connect(self, connection: str) -> CosmosClient:
+        bounds: dict[str, Any] = {"connection_timeout": 3, "read_timeout": 10, "retry_total": 1}
+        if value := os.environ.get(connection):
+            return CosmosClient.from_connection_string(value, **bounds)
+        if endpoint := os.environ.get(f"{connection}__accountEndpoint"):
+            from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - only where there is no connection string
+
+            return CosmosClient(endpoint, DefaultAzureCredential(), **bounds)
+        raise CannotServe(f"the app setting {connection} is not set, which a Cosmos DB binding needs")
 
     async def upsert(self, connection: str, database: str, container: str, documents: Iterable[Any]) -> None:
         """Write documents, blindly, as the output binding does. Raises AzureError, OSError."""

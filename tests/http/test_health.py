@@ -8,7 +8,7 @@ from azure.cosmos.aio import CosmosClient
 import function_app
 from image_core.store.cosmos import LEASES
 from local.emulators import AzuritePorts, cosmos_connection_string
-from local.provision import provision_cosmos
+from local.provision import Names, provision_cosmos
 from tests.harness import Harness, harness
 
 pytestmark = pytest.mark.emulators
@@ -55,7 +55,7 @@ async def test_a_container_that_is_deleted_while_the_process_runs_is_noticed_and
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     direct = cosmos_connection_string(cosmos_url)
-    await provision_cosmos(direct, "short-lived")
+    await provision_cosmos(direct, Names(database="short-lived"))
     async with harness(azurite_ports, cosmos_url, AZURE_COSMOS_DATABASE="short-lived") as product:
         assert (await dependencies(product, 200))["database"]["status"] == "ok"
         async with CosmosClient.from_connection_string(direct) as client:
@@ -65,7 +65,7 @@ async def test_a_container_that_is_deleted_while_the_process_runs_is_noticed_and
             assert found["database"]["containers"]["short-lived/leases"] == "missing"
             # A process that has used the container before hears of it by the sub-status alone.
             assert (await product.app.machinery.cosmos.probe())["short-lived/leases"] == "missing"
-            await provision_cosmos(direct, "short-lived")
+            await provision_cosmos(direct, Names(database="short-lived"))
             assert set((await later.app.machinery.cosmos.probe()).values()) == {"ok"}
             assert set((await product.app.machinery.cosmos.probe()).values()) == {"ok"}
 

@@ -1,4 +1,4 @@
-"""A service that is configured stands in for its emulator; the tests themselves never meet a real one."""
+"""A service that is configured is used instead of its emulator; the tests themselves never meet a real one."""
 
 import json
 import os
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from local import config
+from local.emulators import COSMOS_KEY, AzuritePorts
 
 REAL = {
     "GEMINI_API_KEY": "a-real-key",
@@ -65,3 +66,85 @@ def test_a_broken_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("LOCAL_SETTINGS", str(file))
     with pytest.raises(config.WrongSetting):
         config.read(given={"x": "y"})
+
+
+HERE = AzuritePorts(10010, 10011, 10012).connection_string()
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        HERE,
+        AzuritePorts(10000, 10001, 10002).connection_string().replace("127.0.0.1", "localhost"),
+        "DefaultEndpointsProtocol=http;AccountName=other;AccountKey=eA==;BlobEndpoint=http://127.0.0.1:10000/other",
+    ],
+)
+def test_a_configured_storage_on_this_machine_is_not_replaced(storage: str) -> None:
+    found = config.read(given={config.STORAGE: storage})
+    assert not found.emulate_storage
+    assert found.environment[config.STORAGE] == storage
+    assert found.environment[config.HOST_STORAGE] == storage
+
+
+@pytest.mark.parametrize("cosmos", ["http://localhost:8082/", "https://localhost:8081/", "https://127.0.0.1:8081"])
+def test_a_configured_database_on_this_machine_is_not_replaced(cosmos: str) -> None:
+    value = f"AccountEndpoint={cosmos};AccountKey={COSMOS_KEY};"
+    found = config.read(given={config.COSMOS: value})
+    assert not found.emulate_cosmos
+    assert found.environment[config.COSMOS] == value
+    assert found.environment[config.HOST_COSMOS] == value
+
+
+@pytest.mark.parametrize("name", [config.STORAGE, config.HOST_STORAGE])
+def test_the_examples_value_means_an_emulator_at_whatever_ports(name: str) -> None:
+    values = json.loads(config.EXAMPLE.read_text(encoding="utf-8"))["Values"]
+    for value in (values[name], values[name] + ";", "UseDevelopmentStorage=true"):
+        found = config.read(given={name: value, "AZURITE_BLOB_PORT": "10020"})
+        assert found.emulate_storage
+        assert found.environment[name] == AzuritePorts(10020, 10001, 10002).connection_string()
+
+
+def test_the_hosts_own_storage_is_kept_beside_an_emulated_one() -> None:
+    found = config.read(given={config.HOST_STORAGE: HERE})
+    assert found.emulate_storage
+    assert found.environment[config.HOST_STORAGE] == HERE
+    assert found.environment[config.STORAGE] != HERE
+
+
+def test_services_by_managed_identity_hide_the_examples_connection_strings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = json.loads(config.EXAMPLE.read_text(encoding="utf-8"))["Values"]
+    values |= {
+        "AZURE_STORAGE_ACCOUNT_URL": "https://real.blob.core.windows.net",
+        "AZURE_COSMOS_ENDPOINT": "https://real.documents.azure.com:443/",
+    }
+    file = tmp_path / "local.settings.json"
+    file.write_text(json.dumps({"Values": values}))
+    monkeypatch.setenv("LOCAL_SETTINGS", str(file))
+    found = config.read(given={"PORT": "7001"})
+    assert (found.environment[config.STORAGE], found.environment[config.COSMOS]) == ("", "")
+    assert found.environment["COSMOS__accountEndpoint"] == values["AZURE_COSMOS_ENDPOINT"]
+    assert not found.emulate_cosmos
+    assert found.emulate_storage, "the Functions host needs a storage of its own"
+
+
+def test_what_the_file_sets_reaches_the_other_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The front reads where images are, and `make doctor` everything, from the environment alone."""
+    file = tmp_path / "local.settings.json"
+    file.write_text(json.dumps({"Values": {**REAL, "MAX_IMAGES": "3"}}))
+    monkeypatch.setenv("LOCAL_SETTINGS", str(file))
+    found = config.read(given={"MAX_IMAGES": "4"})
+    assert found.environment.items() >= {**REAL, "MAX_IMAGES": "4"}.items()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:4000"}, "GEMINI_API_KEY"),
+        ({config.HOST_COSMOS: REAL[config.COSMOS]}, config.COSMOS),
+    ],
+)
+def test_half_of_a_configuration_is_told(given: dict[str, str], said: str) -> None:
+    with pytest.raises(config.WrongSetting, match=said):
+        config.read(given=given)
