@@ -1,10 +1,31 @@
-"""Every environment variable, read once and validated. The README's table is checked against this file."""
+"""Every environment variable, read once and validated. The README's table is checked against this file.
+
+A value that cannot be used is an error that names its variable and never repeats the value.
+"""
 
 import json
+import logging
+import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+log = logging.getLogger("image_core.settings")
+
+WEB_SCHEMES = {"http", "https"}
+QUOTES = "\"'"
 
 
 def _words(value: Any) -> Any:
@@ -15,19 +36,151 @@ def _words(value: Any) -> Any:
 
 
 def _secrets(value: Any) -> Any:
-    """One secret as it is, or a JSON array of several: a secret may itself hold commas and blanks."""
-    if isinstance(value, str):
-        if value.startswith("["):
-            try:
-                return tuple(json.loads(value))
-            except ValueError:
-                return (value,)
-        return (value,)
+    """One secret, or a JSON array of several: a secret may itself hold commas and blanks."""
+    if not isinstance(value, str):
+        return value
+    secrets: Any = [value]
+    if _trimmed(value).startswith("["):
+        try:
+            secrets = json.loads(_trimmed(value))
+        except ValueError:
+            secrets = [value]
+    return tuple(form for secret in secrets for form in _forms(secret))
+
+
+def _forms(secret: Any) -> list[Any]:
+    """A session secret without the blanks around it, and as it was written: the front end's own copy may have them too."""
+    if not isinstance(secret, str) or secret == _trimmed(secret):
+        return [secret] if secret else []
+    _warn_of_blanks("NEXTAUTH_SECRET_PREVIOUS")
+    return [_trimmed(secret), secret] if _trimmed(secret) else []
+
+
+def _trimmed(value: str) -> str:
+    """Without the blanks and line breaks around it, and without a byte order mark."""
+    return value.strip().removeprefix("\ufeff").strip()
+
+
+def _warn_of_blanks(name: str) -> None:
+    log.warning("%s: blanks or line breaks around the value were removed", name)
+
+
+def _api_key(value: SecretStr) -> SecretStr:
+    """A key that an HTTP header can carry."""
+    if not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+        raise ValueError("the key has a blank, a line break or another character that no key has")
     return value
 
 
+def _address(value: str) -> SplitResult:
+    """The parts of an absolute address. Raises ValueError."""
+    if re.search(r"[\s\"'\\<>]", value):
+        raise ValueError("quotes, blanks and backslashes do not belong into an address")
+    try:
+        parts = urlsplit(value)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "://" not in value:
+        raise ValueError("an address begins with its scheme and host, as in https://host.example")
+    if parts.username is not None:
+        raise ValueError("a user or password does not belong into this address")
+    return parts
+
+
+def _service(value: str) -> str:
+    """An http(s) address."""
+    if _address(value).scheme.lower() not in WEB_SCHEMES:
+        raise ValueError("an address begins with https:// (or http://)")
+    return value
+
+
+def _site(value: str) -> str:
+    """An http(s) address of pages: without a query and a fragment, which nothing can be appended to."""
+    if "?" in _service(value) or "#" in value:
+        raise ValueError("a query or fragment does not belong into this address")
+    return value
+
+
+def _origin(value: str) -> str:
+    """An origin, as browsers send it; a slash at its end is accepted."""
+    if "*" in value:
+        raise ValueError("a wildcard is not supported: name every origin")
+    parts = _address(value)
+    if parts.path not in {"", "/"} or "?" in value or "#" in value:
+        raise ValueError("an origin is a scheme, a host and a port, without a path")
+    if not value.isascii():
+        raise ValueError("browsers send a host in its ASCII form (xn--…): write it so")
+    return value
+
+
+def _host_or_range(value: str) -> str:
+    """A host name, an IP address or a range of addresses."""
+    try:
+        ip_network(value.strip("[]"), strict=False)
+    except ValueError:
+        if not re.fullmatch(r"[^\s\"'/:*@,\[\]]+", value):
+            raise ValueError(
+                "each is a host name, an IP address or a range in CIDR form, without scheme and port"
+            ) from None
+    return value
+
+
+def _connection_string(*needed: str) -> AfterValidator:
+    """A validator for `Name=value;…`, which must have one of `needed` (names in lower case, joined by `+` where all are needed)."""
+
+    def check(value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if any(quote in text for quote in QUOTES):
+            raise ValueError("a part of the value is in quotes: write it without them")
+        pairs = [pair.partition("=") for pair in text.rstrip(";").split(";")]
+        names = {name.strip().lower() for name, _, content in pairs if content}
+        if not all(separator for _, separator, _ in pairs) or not any(set(each.split("+")) <= names for each in needed):
+            raise ValueError("it is not a connection string: copy the whole of it from the Azure portal")
+        return value
+
+    return AfterValidator(check)
+
+
+def _matching(pattern: str, message: str) -> AfterValidator:
+    """A validator for text that matches all of `pattern`."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+ServiceAddress = Annotated[str, AfterValidator(_service)]
+SiteAddress = Annotated[str, AfterValidator(_site)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_words)]
+Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host_or_range)], ...], BeforeValidator(_words)]
+Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], BeforeValidator(_words)]
 Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_secrets)]
+ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
+StorageConnection = Annotated[SecretStr, _connection_string("blobendpoint", "accountname", "usedevelopmentstorage")]
+CosmosConnection = Annotated[SecretStr, _connection_string("accountendpoint+accountkey")]
+ModelNames = Annotated[
+    tuple[Annotated[str, _matching(r"[\w.:/@-]+", "a model's name has no quotes and no blanks")], ...],
+    BeforeValidator(_words),
+]
+CookieName = Annotated[
+    str,
+    _matching(
+        r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", "a cookie's name has no blanks, quotes, commas, semicolons and equals signs"
+    ),
+]
+BlobContainer = Annotated[
+    str,
+    _matching(
+        r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*",
+        "a container's name is 3 to 63 of a-z, 0-9 and single hyphens between them",
+    ),
+]
+CosmosName = Annotated[str, _matching(r"[^/\\#?\"']{1,255}", "the name has none of / \\ # ? and no quotes")]
 
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -36,6 +189,14 @@ MEGABYTE = 1_000_000
 UNRESOLVED = "@Microsoft.KeyVault("
 """A reference to the vault that the platform could not resolve stays in the setting as it is written: a text that
 anybody can guess, who knows the vault's name. It must never become a secret."""
+
+MAY_BE_QUOTED = {"NEXTAUTH_SECRET", "NEXTAUTH_SECRET_PREVIOUS", "NEXTAUTH_SALT"}
+"""Texts that the front end chose: quotes may be part of them."""
+SECRETS = (
+    *("GEMINI_API_KEY", "NEXTAUTH_SECRET"),
+    *("AZURE_STORAGE_CONNECTION_STRING", "AZURE_COSMOS_CONNECTION_STRING"),
+)
+"""Variables of one secret: blanks around it are removed with a warning, because they are easily pasted along."""
 
 
 class SettingsError(ValueError):
@@ -48,11 +209,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     # --- the model
-    gemini_api_key: SecretStr | None = Field(None, alias="GEMINI_API_KEY", description="The key of the Gemini API.")
-    gemini_base_url: str | None = Field(
+    gemini_api_key: ApiKey | None = Field(None, alias="GEMINI_API_KEY", description="The key of the Gemini API.")
+    gemini_base_url: ServiceAddress | None = Field(
         None, alias="GOOGLE_GEMINI_BASE_URL", description="Another address of the Gemini API: a proxy, a stand-in."
     )
-    gemini_models: Words = Field(
+    gemini_models: ModelNames = Field(
         ("gemini-3-pro-image-preview", "gemini-3-pro-image", "gemini-2.5-flash-image"),
         alias="GEMINI_MODELS",
         min_length=1,
@@ -68,7 +229,7 @@ class Settings(BaseModel):
         alias="NEXTAUTH_SECRET_PREVIOUS",
         description="An older secret that still verifies, or a JSON array of them.",
     )
-    nextauth_cookie_name: str | None = Field(
+    nextauth_cookie_name: CookieName | None = Field(
         None, alias="NEXTAUTH_COOKIE_NAME", description="The session cookie's name, where the front end chose its own."
     )
     nextauth_salt: str | None = Field(
@@ -85,24 +246,24 @@ class Settings(BaseModel):
     nextauth_public_key: str | None = Field(
         None, alias="NEXTAUTH_PUBLIC_KEY", description="For `signed` with RS256 or ES256: the public key, PEM."
     )
-    nextauth_url: str | None = Field(
+    nextauth_url: SiteAddress | None = Field(
         None, alias="NEXTAUTH_URL", description="The front end's address: its origin may write, `introspect` asks it."
     )
-    allowed_origins: Words = Field(
+    allowed_origins: Origins = Field(
         (), alias="ALLOWED_ORIGINS", description="Other origins whose pages may call with the cookie (CORS)."
     )
 
     # --- storage
-    storage_connection_string: SecretStr | None = Field(
+    storage_connection_string: StorageConnection | None = Field(
         None, alias="AZURE_STORAGE_CONNECTION_STRING", description="Blob Storage, by connection string."
     )
-    storage_account_url: str | None = Field(
+    storage_account_url: ServiceAddress | None = Field(
         None, alias="AZURE_STORAGE_ACCOUNT_URL", description="Blob Storage, by address and managed identity."
     )
-    storage_container: str = Field(
+    storage_container: BlobContainer = Field(
         "catafract", alias="AZURE_STORAGE_CONTAINER", description="The container of pictures and uploads."
     )
-    storage_private_container: str = Field(
+    storage_private_container: BlobContainer = Field(
         "catafract-private",
         alias="AZURE_STORAGE_PRIVATE_CONTAINER",
         description="The container of input copies and the outbox: never public.",
@@ -112,29 +273,29 @@ class Settings(BaseModel):
         alias="IMAGE_ACCESS",
         description="`public`: pictures have the blob's own address. `private`: they are read through `/api/images`.",
     )
-    cosmos_connection_string: SecretStr | None = Field(
+    cosmos_connection_string: CosmosConnection | None = Field(
         None, alias="AZURE_COSMOS_CONNECTION_STRING", description="Cosmos DB, by connection string."
     )
-    cosmos_endpoint: str | None = Field(
+    cosmos_endpoint: ServiceAddress | None = Field(
         None, alias="AZURE_COSMOS_ENDPOINT", description="Cosmos DB, by address and managed identity."
     )
-    cosmos_database: str = Field("catafract", alias="AZURE_COSMOS_DATABASE", description="The database.")
-    cosmos_container: str = Field(
+    cosmos_database: CosmosName = Field("catafract", alias="AZURE_COSMOS_DATABASE", description="The database.")
+    cosmos_container: CosmosName = Field(
         "generations", alias="AZURE_COSMOS_CONTAINER", description="The container of records, partitioned by `/userId`."
     )
-    cosmos_usage_container: str = Field(
+    cosmos_usage_container: CosmosName = Field(
         "usage",
         alias="AZURE_COSMOS_USAGE_CONTAINER",
         description="The container of the ledger, partitioned by `/userId`.",
     )
 
     # --- inputs
-    fetch_allow_hosts: Words = Field(
+    fetch_allow_hosts: Hosts = Field(
         (),
         alias="FETCH_ALLOW_HOSTS",
         description="Names, addresses or CIDR ranges that may be fetched from although private, on any port.",
     )
-    fetch_allow_ports: Annotated[tuple[int, ...], BeforeValidator(_words)] = Field(
+    fetch_allow_ports: Ports = Field(
         (80, 443), alias="FETCH_ALLOW_PORTS", description="Ports that any other host may be fetched from."
     )
     fetch_timeout_seconds: float = Field(
@@ -200,6 +361,15 @@ class Settings(BaseModel):
             raise ValueError("LEASE_SECONDS must be more than GENERATION_DEADLINE_SECONDS")
         return self
 
+    @model_validator(mode="after")
+    def _containers_differ(self) -> Self:
+        if self.storage_container == self.storage_private_container:
+            # The first may be public, and the second holds what must not be.
+            raise ValueError("AZURE_STORAGE_PRIVATE_CONTAINER must be another than AZURE_STORAGE_CONTAINER")
+        if self.cosmos_container == self.cosmos_usage_container:
+            raise ValueError("AZURE_COSMOS_USAGE_CONTAINER must be another than AZURE_COSMOS_CONTAINER")
+        return self
+
     @property
     def lease(self) -> float:
         """Seconds that a claim holds: the margin of 60 s covers clocks and the last writes."""
@@ -208,13 +378,40 @@ class Settings(BaseModel):
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Settings":
         """The settings in `environment`. Raises SettingsError that names each variable in error."""
-        present = {name: value for name, value in environment.items() if value.strip()}
-        ours = {field.alias for field in cls.model_fields.values()}
-        unresolved = sorted(name for name, value in present.items() if name in ours and value.startswith(UNRESOLVED))
+        fields = {str(field.alias): field for field in cls.model_fields.values()}
+        written = {name: environment[name] for name in fields if _trimmed(environment.get(name, ""))}
+        # Of several secrets each has its own blanks, which are removed where they are told apart.
+        present = {
+            name: value if name == "NEXTAUTH_SECRET_PREVIOUS" else _trimmed(value) for name, value in written.items()
+        }
+        unresolved = sorted(name for name, value in present.items() if _trimmed(value).startswith(UNRESOLVED))
         if unresolved:
             raise SettingsError(f"{', '.join(unresolved)}: the reference to the Key Vault was not resolved")
+        quoted = [name for name, value in present.items() if name not in MAY_BE_QUOTED and _is_quoted(value)]
+        if quoted:
+            raise SettingsError(f"{', '.join(quoted)}: the value is in quotes: write it without them")
         try:
-            return cls.model_validate(present)
+            settings = cls.model_validate(present)
         except ValidationError as error:
-            faults = (f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors())
-            raise SettingsError("; ".join(faults)) from None
+            raise SettingsError("; ".join(_faults(error))) from None
+        for name in SECRETS:
+            if name in present and present[name] != written[name]:
+                _warn_of_blanks(name)
+        secret = written.get("NEXTAUTH_SECRET", "")
+        if secret == _trimmed(secret):
+            return settings
+        previous = (*settings.nextauth_secret_previous, SecretStr(secret))
+        return settings.model_copy(update={"nextauth_secret_previous": previous})
+
+
+def _is_quoted(value: str) -> bool:
+    return value[0] in QUOTES or value[-1] in QUOTES
+
+
+def _faults(error: ValidationError) -> list[str]:
+    """The first error of each variable, with its name and without its value."""
+    faults: dict[str, str] = {}
+    for fault in error.errors(include_input=False):
+        name = next((str(part) for part in fault["loc"]), "settings")
+        faults.setdefault(name, f"{name}: {fault['msg'].removeprefix('Value error, ')}")
+    return list(faults.values())
