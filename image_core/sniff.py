@@ -1,37 +1,30 @@
 """What bytes are: the kind of image, its size and how it is made, read from the header. Nothing is decoded.
 
-Declared types, names and extensions decide nothing.
+Declared types, names and extensions decide nothing. Only PNG, JPEG and WebP are read further than their first bytes: all other
+kinds have to be converted, and the sandbox reads their headers.
 """
 
-import io
 import struct
-import warnings
 from dataclasses import dataclass
 
-from PIL import Image, ImageFile, UnidentifiedImageError
-
-# Our own limits are checked against the header, before any pixel: Pillow's would only warn, or refuse what we take.
-Image.MAX_IMAGE_PIXELS = None
-ImageFile.LOAD_TRUNCATED_IMAGES = False
-
-ORIENTATION = 0x0112
-DEEP = 16
-"""Bits of a channel that models do not take."""
-
-MIME_TYPES = {
-    "PNG": "image/png",
-    "JPEG": "image/jpeg",
-    "MPO": "image/jpeg",  # a JPEG with further pictures behind it, as phones write
-    "WEBP": "image/webp",
-    "GIF": "image/gif",
-    "BMP": "image/bmp",
-    "TIFF": "image/tiff",
-    "AVIF": "image/avif",
-    "HEIF": "image/heif",
-}
-FORMATS = tuple(name for name in MIME_TYPES if name != "MPO")
+from image_core import exif
+from image_core.structure import APP1, DHT, DQT, EXIF_HEAD, FRAMES, SOS, Broken, jpeg_segments, png_chunks, webp_chunks
 
 HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+AVIF_BRANDS = {b"avif", b"avis"}
+GENERIC_BRANDS = {b"mif1", b"msf1"}
+
+# PNG (W3C, third edition), table 12: the bit depths that each colour type may have.
+PNG_DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
+PNG_PALETTE = 3
+MAX_PNG_SIDE = 2**31 - 1
+EIGHT = 8
+"""Bits of a channel that models take."""
+
+# JPEG (ITU-T T.81, table B.1): the frames that decoders commonly take are baseline, extended and progressive with Huffman codes.
+COMMON_FRAMES = {0xC0, 0xC1, 0xC2}
+ARITHMETIC_FRAMES = {0xC9, 0xCA}
+"""libjpeg-turbo decodes them: they are converted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +34,13 @@ class Header:
     mime_type: str
     width: int
     height: int
-    mode: str
-    """Pillow's name of the pixel format: RGB, CMYK, P, …"""
-    orientation: int = 1
-    """EXIF's: 1 is upright."""
+    orientation: int = exif.UPRIGHT
+    """EXIF's."""
     animated: bool = False
-    deep: bool = False
-    """More than 8 bits a channel."""
+    plain: bool = True
+    """Every decoder takes it as it is: 8 bits a channel, gray, RGB, a palette or with transparency, all tables there."""
+    unsupported: str | None = None
+    """The name of a variant that cannot be decoded."""
 
 
 def kind(data: bytes) -> str | None:
@@ -63,7 +56,7 @@ def kind(data: bytes) -> str | None:
         return "GIF"
     if head.startswith(b"BM"):
         return "BMP"
-    if head.startswith((b"II*\0", b"MM\0*")):
+    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return "TIFF"
     if head[4:8] == b"ftyp":
         return _brand(data)
@@ -75,69 +68,82 @@ def _brand(data: bytes) -> str | None:
     length = min(struct.unpack(">I", data[:4])[0], 256)
     brands = [data[8:12], *(data[at : at + 4] for at in range(16, length, 4))]
     for brand in brands:
-        if brand in {b"avif", b"avis"}:
+        if brand in AVIF_BRANDS:
             return "AVIF"
-        if brand in HEIF_BRANDS and not (brand in {b"mif1", b"msf1"} and {b"avif", b"avis"} & set(brands)):
+        if brand in HEIF_BRANDS and not (brand in GENERIC_BRANDS and AVIF_BRANDS & set(brands)):
             return "HEIF"
     return None
 
 
-NEEDS_DECODER = {"HEIF", "AVIF"}
-"""Kinds whose header only their decoder can read. Broken files have crashed it, process and all."""
+def sniff(data: bytes) -> Header | None:
+    """The header of a PNG, JPEG or WebP; None of any other kind, and of one whose header cannot be read.
 
-
-def sniff(data: bytes, *, isolated: bool = False) -> Header | None:
-    """What `data` is, None where that is no image that can be read. Takes under a millisecond; in a thread for strangers'.
-
-    Of the kinds in NEEDS_DECODER nothing is said unless `isolated`: where a crash ends nobody else's work.
+    Linear in the number of parts before the pixels (of a PNG and WebP: of all), of which `structure` bounds the number.
     """
     format_name = kind(data)
-    if format_name is None or (format_name in NEEDS_DECODER and not isolated):
-        return None
-    if format_name == "WEBP":
-        return _webp(data)
-    if format_name == "HEIF":
-        _know_heif()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata, which is cut out anyway
-            with Image.open(io.BytesIO(data), formats=[format_name]) as image:
-                return _header(image, data)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, KeyError, struct.error, EOFError, IndexError):
+        if format_name == "PNG":
+            return _png(data)
+        if format_name == "JPEG":
+            return _jpeg(data)
+        if format_name == "WEBP":
+            return _webp(data)
+    except (Broken, IndexError, struct.error):
         return None
-    except (TypeError, AttributeError, OverflowError, MemoryError, RuntimeError):
-        return None  # what Pillow's header parsers raise for some files that were made to break them
+    return None
 
 
-def _know_heif() -> None:
-    import pi_heif  # noqa: PLC0415 - a megabyte of decoder that most processes never need
-
-    if "HEIF" not in Image.OPEN:
-        pi_heif.register_heif_opener(thumbnails=False)
-
-
-def _header(image: Image.Image, data: bytes) -> Header | None:
-    if image.width < 1 or image.height < 1:
+def _png(data: bytes) -> Header | None:
+    if data[12:16] != b"IHDR":
         return None
-    orientation = 1
-    if raw := image.info.get("exif"):  # asking Pillow itself would decode a PNG that has none
-        exif = Image.Exif()
-        try:
-            exif.load(raw)
-            orientation = int(exif.get(ORIENTATION, 1))
-        except (ValueError, SyntaxError, struct.error, TypeError, KeyError, OSError, OverflowError):
-            orientation = 1
-    deep = image.mode.startswith(("I", "F")) or (image.format == "PNG" and data[24] == DEEP)
-    return Header(
-        MIME_TYPES[image.format or ""],
-        image.width,
-        image.height,
-        image.mode,
-        orientation,
-        # The second picture of an MPO is another view of the first, not a next frame.
-        image.format != "MPO" and bool(getattr(image, "is_animated", False)),
-        deep,
-    )
+    width, height, depth, colour, compression, filtering, interlace = struct.unpack_from(">IIBBBBB", data, 16)
+    if not (1 <= width <= MAX_PNG_SIDE and 1 <= height <= MAX_PNG_SIDE) or depth not in PNG_DEPTHS.get(colour, ()):
+        return None
+    if compression or filtering or interlace > 1:
+        return None
+    orientation, palette = exif.UPRIGHT, colour != PNG_PALETTE
+    for part in png_chunks(data):
+        if part.name == b"eXIf":
+            orientation = exif.orientation(memoryview(data)[part.body : part.end])
+        palette = palette or part.name == b"PLTE"
+    return Header("image/png", width, height, orientation, plain=depth <= EIGHT and palette)
+
+
+def _jpeg(data: bytes) -> Header | None:
+    frame, orientation, found_exif, tables = None, exif.UPRIGHT, False, set()
+    for part in jpeg_segments(data):
+        marker = part.name[0]
+        if marker == APP1 and not found_exif and data.startswith(EXIF_HEAD, part.body, part.end):
+            found_exif = True
+            orientation = exif.orientation(memoryview(data)[part.body : part.end])
+        elif marker in FRAMES:
+            if frame is not None:
+                return None
+            frame = (marker, *struct.unpack_from(">BHHB", data, part.body))
+        elif marker == SOS:
+            break
+        tables.add(marker)
+    if frame is None:
+        return None
+    process, precision, height, width, channels = frame
+    if width == 0:
+        return None
+    plain = process in COMMON_FRAMES and channels in {1, 3} and {DQT, DHT} <= tables
+    unsupported = _unsupported_jpeg(process, precision, height)
+    return Header("image/jpeg", width, height, orientation, plain=plain, unsupported=unsupported)
+
+
+def _unsupported_jpeg(process: int, precision: int, height: int) -> str | None:
+    """The name of a variant that decoders do not take."""
+    if process == 0xF7:  # noqa: PLR2004 - SOF55
+        return "JPEG-LS"
+    if process in {0xC3, 0xCB}:
+        return "a lossless JPEG"
+    if process not in COMMON_FRAMES | ARITHMETIC_FRAMES:
+        return "a hierarchical JPEG"
+    if precision != EIGHT:
+        return f"a JPEG with {precision} bits per sample"
+    return "a JPEG whose height is not in its header" if height == 0 else None
 
 
 def _webp(data: bytes) -> Header | None:
@@ -149,28 +155,18 @@ def _webp(data: bytes) -> Header | None:
         flags = body[0]
         width = 1 + int.from_bytes(body[4:7], "little")
         height = 1 + int.from_bytes(body[7:10], "little")
-        alpha, animated, exif = bool(flags & 0x10), bool(flags & 0x02), bool(flags & 0x08)
-        orientation = _webp_orientation(data) if exif else 1
-        return Header("image/webp", width, height, "RGBA" if alpha else "RGB", orientation, animated)
+        return Header("image/webp", width, height, _webp_orientation(data), animated=bool(flags & 0x02))
     if chunk == b"VP8L" and body[0] == 0x2F:  # noqa: PLR2004 - its signature
         bits = int.from_bytes(body[1:5], "little")
-        return Header("image/webp", 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), "RGBA" if bits >> 28 & 1 else "RGB")
+        return Header("image/webp", 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
     if chunk == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
-        width, height = struct.unpack("<HH", body[6:10])
-        return Header("image/webp", width & 0x3FFF, height & 0x3FFF, "RGB") if width & height & 0x3FFF else None
+        width, height = (side & 0x3FFF for side in struct.unpack("<HH", body[6:10]))
+        return Header("image/webp", width, height) if width and height else None
     return None
 
 
 def _webp_orientation(data: bytes) -> int:
-    at = 12
-    while at + 8 <= len(data):
-        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
-        if name == b"EXIF":
-            exif = Image.Exif()
-            try:
-                exif.load(data[at + 8 : at + 8 + size])
-                return int(exif.get(ORIENTATION, 1))
-            except (ValueError, SyntaxError, struct.error, TypeError, KeyError, OSError, OverflowError):
-                return 1
-        at += 8 + size + size % 2
-    return 1
+    for part in webp_chunks(data):
+        if part.name == b"EXIF":
+            return exif.orientation(memoryview(data)[part.body : part.end])
+    return exif.UPRIGHT

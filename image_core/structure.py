@@ -1,150 +1,388 @@
-"""The parts that a PNG, JPEG or WebP file is made of: whether they are all there, and which of them are somebody's business.
+"""The parts that a PNG, JPEG or WebP file is made of: whether they are all there, and which of them the pixels need.
 
 Metadata is cut out of the file as it lies, without decoding or compressing anything: the pixel data stays byte for byte.
+
+Every function reads each part once and keeps ranges, not parts: time is linear in the file's size, and a file of more than
+MAX_PARTS parts is refused. No function reads what a part holds beyond a few bytes of its head and its checksum.
 """
 
 import re
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+MAX_PARTS = 50_000
+"""Chunks or segments of one file. An encoder that writes 20 MB in chunks of 1 KB, which is unusually small, makes 20 000."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 # PNG (W3C, third edition), 11: what pixels need to look right. Text, times, EXIF and the unknown are not among it.
-PNG_KEPT = {
-    *(b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB"),
-    *(b"iCCP", b"cICP", b"sBIT", b"bKGD", b"pHYs", b"mDCV", b"cLLI"),
-}
-# WebP (RFC 9649): the picture and its colour profile.
-WEBP_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"ANIM", b"ANMF"}
+PNG_PIXELS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"}
+PNG_COLOURS = {b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"sBIT", b"bKGD", b"pHYs", b"mDCV", b"cLLI"}
+# WebP (RFC 9649): the image and its colour profile.
+WEBP_PIXELS = {b"VP8 ", b"VP8L", b"ALPH", b"ANMF"}
+WEBP_KEPT = WEBP_PIXELS | {b"VP8X", b"ICCP", b"ANIM"}
 WEBP_EXIF_AND_XMP = 0x0C
 
 # JPEG (ITU-T T.81): marker codes.
-SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
-APP0, APP2, APP14, APP15, COM = 0xE0, 0xE2, 0xEE, 0xEF, 0xFE
+SOI, EOI, SOS, DQT, DHT = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4
+APP0, APP1, APP2, APP14, APP15, COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
+FRAMES = {*range(0xC0, 0xD0), 0xF7} - {DHT, 0xC8, 0xCC}
+"""Start of frame, one code for each process; F7 is JPEG-LS's."""
 STANDALONE = {0x01, *range(0xD0, 0xD8)}
-NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+KNOWN = {*FRAMES, DHT, 0xCC, SOS, DQT, *range(0xDC, 0xE0), *range(APP0, APP15 + 1), COM}
+"""Markers of segments. Decoders end with an error at any other."""
+NEXT_MARKER = re.compile(rb"\xff[^\x00\xff]")
+NEXT_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """Behind the data of a scan. It begins with one certain byte, which is searched for seventeen times as fast as with `\\xff+`."""
+EXIF_HEAD = b"Exif\0\0"
 
 
 class Broken(ValueError):
     """The file is cut off, or is not made as its kind is made. The message can be shown."""
 
 
-def cleaned(data: bytes, mime_type: str) -> bytes:
-    """The whole file without EXIF, XMP, IPTC, text and whatever lies behind its end; the colour profile stays.
+class NoEnd(Broken):
+    """The pixels have begun and the end mark is missing: whether they are all there is known only after decoding them."""
 
-    Returns `data` itself where there is nothing to cut. Raises Broken.
+
+@dataclass(slots=True)
+class Ranges:
+    """What is taken from a file: ranges of it, adjacent ones merged, and bytes that replace others."""
+
+    data: bytes
+    parts: list[tuple[int, int] | bytes] = field(default_factory=list)
+
+    def keep(self, start: int, end: int) -> None:
+        last = self.parts[-1] if self.parts else None
+        if isinstance(last, tuple) and last[1] == start:
+            self.parts[-1] = (last[0], end)
+        else:
+            self.parts.append((start, end))
+
+    def put(self, replacement: bytes) -> None:
+        self.parts.append(replacement)
+
+    def size(self) -> int:
+        return sum(len(part) if isinstance(part, bytes) else part[1] - part[0] for part in self.parts)
+
+    def joined(self) -> bytes:
+        """The parts as one; `data` itself where they are all of it."""
+        if self.parts == [(0, len(self.data))]:
+            return self.data
+        view = memoryview(self.data)
+        return b"".join(part if isinstance(part, bytes) else view[part[0] : part[1]] for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A chunk or segment: `body` is where its contents begin, `end` where the next part may begin, both in bytes."""
+
+    name: bytes
+    start: int
+    body: int
+    end: int
+    cut: bool = False
+    """The file ends before the part does; `end` is then the file's."""
+
+
+def cleaned(data: bytes, mime_type: str) -> bytes:
+    """The whole file without EXIF, XMP, IPTC, text and what lies behind its end; the colour profile stays.
+
+    Bytes between segments and metadata with a wrong checksum are cut out too. Returns `data` itself where there is nothing
+    to cut. Raises NoEnd where only the end mark is missing, Broken for any other fault.
     """
-    try:
-        parts = _WALKS[mime_type](data)
-    except (IndexError, struct.error) as error:
-        raise Broken("is cut off") from error
-    size = sum(map(len, parts))
-    return data if size == len(data) else b"".join(parts)
+    ranges, ended = _walked(data, mime_type)
+    if not ended:
+        raise NoEnd("is cut off")
+    return ranges.joined()
 
 
 def whole(data: bytes, mime_type: str) -> bool:
     """Whether the file is complete."""
     try:
-        cleaned(data, mime_type)
+        return _walked(data, mime_type)[1]
     except Broken:
         return False
-    return True
 
 
-def _png(data: bytes) -> list[memoryview | bytes]:
-    view = memoryview(data)
-    parts: list[memoryview | bytes] = [view[:8]]
-    at, seen_pixels = 8, False
-    while True:
+def with_end(data: bytes, mime_type: str) -> bytes:
+    """As `cleaned`, and with an end mark where there is none. Whether all pixels are there is for the caller to check."""
+    ranges, ended = _walked(data, mime_type)
+    if not ended:
+        ranges.put(PNG_END if mime_type == "image/png" else b"\xff\xd9")
+    return ranges.joined()
+
+
+def repaired(data: bytes, mime_type: str) -> bytes | None:
+    """A file that decoders open, made of an image that a model returned: it was paid for, so what is there of it is kept.
+
+    `data` itself where it is whole. Otherwise a missing end mark is added, a PNG's checksums are made right, its last chunk
+    is cut to what is there, and a WebP's length is that of its chunks. Metadata stays. None where no pixels are there.
+    """
+    try:
+        if mime_type == "image/png":
+            return _repaired_png(data)
+        if mime_type == "image/jpeg":
+            return _repaired_jpeg(data)
+        return _repaired_webp(data)
+    except (Broken, IndexError, struct.error):
+        return None
+
+
+def _walked(data: bytes, mime_type: str) -> tuple[Ranges, bool]:
+    """What to take of the file, and whether its end was found. Raises Broken."""
+    try:
+        if mime_type == "image/png":
+            return _png(data)
+        if mime_type == "image/jpeg":
+            return _jpeg(data)
+        return _webp(data), True
+    except (IndexError, struct.error) as error:
+        raise Broken("is cut off") from error
+
+
+def png_chunks(data: bytes) -> Iterator[Part]:
+    """The chunks up to IEND or the end of the file. Raises Broken for more than MAX_PARTS."""
+    at = 8
+    for _ in range(MAX_PARTS):
+        if at + 8 > len(data):
+            return
         size, name = struct.unpack_from(">I4s", data, at)
         end = at + 12 + size
-        if end > len(data):
-            raise Broken("is cut off")
-        (checksum,) = struct.unpack_from(">I", data, end - 4)
-        if zlib.crc32(view[at + 4 : end - 4]) != checksum:
-            raise Broken("is damaged")
-        seen_pixels = seen_pixels or name == b"IDAT"
-        if name in PNG_KEPT:
-            parts.append(view[at:end])
+        yield Part(name, at, at + 8, min(end, len(data)), cut=end > len(data))
+        if end > len(data) or name == b"IEND":
+            return
         at = end
-        if name == b"IEND":
+    raise Broken(f"has more than {MAX_PARTS:,} parts")
+
+
+def _right_checksum(data: bytes, part: Part) -> bool:
+    (checksum,) = struct.unpack_from(">I", data, part.end - 4)
+    return bool(zlib.crc32(memoryview(data)[part.start + 4 : part.end - 4]) == checksum)
+
+
+def _png(data: bytes) -> tuple[Ranges, bool]:
+    ranges = Ranges(data)
+    ranges.keep(0, 8)
+    seen_pixels = False
+    for part in png_chunks(data):
+        if part.cut:
+            if part.name == b"IDAT" and part.end > part.body:
+                return _last_idat(ranges, part), False
+            break
+        if part.name in PNG_PIXELS:
+            if not _right_checksum(data, part):
+                raise Broken("is damaged: a checksum is wrong")
+            seen_pixels = seen_pixels or part.name == b"IDAT"
+            ranges.keep(part.start, part.end)
+        elif part.name in PNG_COLOURS and _right_checksum(data, part):  # decoders leave one with a wrong checksum out
+            ranges.keep(part.start, part.end)
+        if part.name == b"IEND":
             if not seen_pixels:
                 raise Broken("has no pixels")
-            return parts
+            return ranges, True
+    if not seen_pixels:
+        raise Broken("is cut off")
+    return ranges, False
 
 
-def _jpeg(data: bytes) -> list[memoryview | bytes]:
-    view = memoryview(data)
-    parts: list[memoryview | bytes] = [view[:2]]
-    at, seen_pixels = 2, False
-    while True:
-        if data[at] != 0xFF:  # noqa: PLR2004 - the byte before every marker
-            raise Broken("is damaged")
-        while data[at + 1] == 0xFF:  # noqa: PLR2004 - markers may be padded with it
-            at += 1
+def _last_idat(ranges: Ranges, part: Part) -> Ranges:
+    """The last chunk of pixels as far as it is there: its checksum may be all that is missing."""
+    (size,) = struct.unpack_from(">I", ranges.data, part.start)
+    ranges.put(png_chunk(b"IDAT", ranges.data[part.body : min(part.end, part.body + size)]))
+    return ranges
+
+
+def png_chunk(name: bytes, body: bytes) -> bytes:
+    """A chunk with its length and checksum."""
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def _repaired_png(data: bytes) -> bytes | None:
+    ranges = Ranges(data)
+    ranges.keep(0, 8)
+    pixels, ended, right = 0, False, True
+    for part in png_chunks(data):
+        if part.cut:
+            if part.name == b"IDAT" and part.end > part.body:
+                pixels += part.end - part.body
+                _last_idat(ranges, part)
+            break
+        if part.name == b"IDAT":
+            pixels += part.end - part.body - 4
+        if _right_checksum(data, part):
+            ranges.keep(part.start, part.end)
+        else:
+            right = False
+            if part.name in PNG_PIXELS:
+                ranges.put(png_chunk(part.name, data[part.body : part.end - 4]))
+        ended = ended or part.name == b"IEND"
+    if pixels <= 0:
+        return None
+    if ended and right:
+        return data
+    if not ended:
+        ranges.put(PNG_END)
+    return ranges.joined()
+
+
+def jpeg_segments(data: bytes) -> Iterator[Part]:
+    """The segments from SOI to EOI, each named by its marker's code; the data of a scan belongs to its SOS segment.
+
+    What lies between two segments is passed over, as decoders do. A second SOI behind pixels ends the file as its end does.
+    Raises Broken for what no decoder takes and for more than MAX_PARTS.
+    """
+    at, in_pixels = 2, False
+    for _ in range(MAX_PARTS):
+        found = NEXT_MARKER.search(data, at)
+        if found is None:
+            return
+        at = found.start()
         marker = data[at + 1]
+        if marker == EOI or (marker == SOI and in_pixels):
+            yield Part(bytes((EOI,)), at, at + 2, at + 2, cut=marker != EOI)
+            return
+        if marker in STANDALONE or marker == SOI:
+            at += 2
+            continue
+        if marker not in KNOWN:
+            raise Broken("is damaged")
+        if at + 4 > len(data):
+            yield Part(bytes((marker,)), at, len(data), len(data), cut=True)
+            return
+        (size,) = struct.unpack_from(">H", data, at + 2)
+        end = at + 2 + size
+        if size < 2:  # noqa: PLR2004 - a size counts its own two bytes
+            raise Broken("is damaged")
+        if end > len(data):
+            yield Part(bytes((marker,)), at, at + 4, len(data), cut=True)
+            return
+        if marker == SOS:
+            in_pixels = True
+            following = NEXT_IN_SCAN.search(data, end)
+            end = len(data) if following is None else following.start()
+        yield Part(bytes((marker,)), at, at + 4, end)
+        at = end
+    raise Broken(f"has more than {MAX_PARTS:,} parts")
+
+
+def _jpeg(data: bytes) -> tuple[Ranges, bool]:
+    ranges = Ranges(data)
+    ranges.keep(0, 2)
+    seen_pixels = False
+    for part in jpeg_segments(data):
+        marker = part.name[0]
         if marker == EOI:
             if not seen_pixels:
                 raise Broken("has no pixels")
-            parts.append(view[at : at + 2])
-            return parts
-        if marker in STANDALONE:
-            parts.append(view[at : at + 2])
-            at += 2
-            continue
-        (size,) = struct.unpack_from(">H", data, at + 2)
-        end = at + 2 + size
-        if size < 2 or end > len(data):  # noqa: PLR2004 - a size counts its own two bytes
-            raise Broken("is cut off")
-        if marker == SOS:
-            seen_pixels = True
-            following = NEXT_MARKER.search(data, end)
-            if following is None:
-                raise Broken("is cut off")
-            end = following.start()
-        if _jpeg_kept(marker, view[at + 4 : end]):
-            parts.append(view[at:end])
-        at = end
+            if part.cut:  # another image begins
+                return ranges, False
+            ranges.keep(part.start, part.end)
+            return ranges, True
+        if part.cut:
+            break
+        seen_pixels = seen_pixels or marker == SOS
+        if _jpeg_kept(data, part):
+            end = part.end
+            if end == len(data):  # without the first half of an end mark, and without padding
+                end = max(part.body, len(data.rstrip(b"\xff")))
+            ranges.keep(part.start, end)
+    if not seen_pixels:
+        raise Broken("is cut off")
+    return ranges, False
 
 
-def _jpeg_kept(marker: int, body: memoryview) -> bool:
+def _jpeg_kept(data: bytes, part: Part) -> bool:
+    marker = part.name[0]
     if marker == APP2:
-        return bytes(body[:12]) == b"ICC_PROFILE\0"
+        return data.startswith(b"ICC_PROFILE\0", part.body, part.end)
     if marker in {APP0, APP14}:  # JFIF's density, Adobe's colour transform
         return True
     return not (APP0 <= marker <= APP15 or marker == COM)
 
 
-def _webp(data: bytes) -> list[memoryview | bytes]:
-    view = memoryview(data)
+def _repaired_jpeg(data: bytes) -> bytes | None:
+    end = None
+    for part in jpeg_segments(data):
+        if part.name[0] == EOI and not part.cut:
+            return data if end is not None else None
+        if part.cut:
+            break
+        if part.name[0] == SOS:
+            end = part.end
+    return None if end is None else data[:end].rstrip(b"\xff") + b"\xff\xd9"
+
+
+def webp_chunks(data: bytes) -> Iterator[Part]:
+    """The chunks up to the length that the file's head gives, or the end of the file. Raises Broken for more than MAX_PARTS."""
     (size,) = struct.unpack_from("<I", data, 4)
-    end = 8 + size
-    if end > len(data):
-        raise Broken("is cut off")
-    kept: list[memoryview | bytes] = []
-    at, seen_pixels = 12, False
-    while at + 8 <= end:
-        name = data[at : at + 4]
-        (length,) = struct.unpack_from("<I", data, at + 4)
-        following = at + 8 + length + length % 2
-        if at + 8 + length > end:
-            raise Broken("is cut off")
-        seen_pixels = seen_pixels or name in {b"VP8 ", b"VP8L", b"ANMF"}
-        if name == b"VP8X" and data[at + 8] & WEBP_EXIF_AND_XMP:
-            flags = bytes([data[at + 8] & ~WEBP_EXIF_AND_XMP & 0xFF])
-            kept += [view[at : at + 8], flags, view[at + 9 : following]]
-        elif name in WEBP_KEPT:
-            kept.append(view[at:following])
-        at = following
+    stop = min(8 + size, len(data))
+    at = 12
+    for _ in range(MAX_PARTS):
+        if at + 8 > stop:
+            return
+        name, length = struct.unpack_from("<4sI", data, at)
+        end = at + 8 + length + length % 2
+        # Some writers leave out the last byte of padding.
+        cut = at + 8 + length > stop
+        yield Part(name, at, at + 8, min(end, stop), cut=cut)
+        if cut:
+            return
+        at = end
+    raise Broken(f"has more than {MAX_PARTS:,} parts")
+
+
+def _webp(data: bytes) -> Ranges:
+    kept = Ranges(data)
+    seen_pixels = False
+    for part in webp_chunks(data):
+        if part.cut:
+            if part.name in WEBP_PIXELS or not seen_pixels:
+                raise Broken("is cut off")
+            break
+        seen_pixels = seen_pixels or part.name in WEBP_PIXELS - {b"ALPH"}
+        if part.name == b"VP8X" and data[part.body] & WEBP_EXIF_AND_XMP:
+            kept.keep(part.start, part.body)
+            kept.put(bytes([data[part.body] & ~WEBP_EXIF_AND_XMP & 0xFF]))
+            kept.keep(part.body + 1, part.end)
+        elif part.name in WEBP_KEPT:
+            kept.keep(part.start, part.end)
     if not seen_pixels:
         raise Broken("has no pixels")
-    total = 4 + sum(map(len, kept))
-    return [b"RIFF" + struct.pack("<I", total) + b"WEBP", *kept]
+    return _riff(kept)
 
 
-_WALKS: dict[str, Callable[[bytes], list[memoryview | bytes]]] = {
-    "image/png": _png,
-    "image/jpeg": _jpeg,
-    "image/webp": _webp,
-}
+def _riff(kept: Ranges) -> Ranges:
+    """The chunks with a head of the right length before them, and padded to an even one."""
+    if kept.size() % 2:
+        kept.put(b"\0")
+    total = struct.pack("<I", 4 + kept.size())
+    whole = Ranges(kept.data)
+    if kept.data[4:8] == total:
+        whole.keep(0, 12)
+    else:
+        whole.put(b"RIFF" + total + b"WEBP")
+    for part in kept.parts:
+        if isinstance(part, bytes):
+            whole.put(part)
+        else:
+            whole.keep(*part)
+    return whole
+
+
+def _repaired_webp(data: bytes) -> bytes | None:
+    kept = Ranges(data)
+    seen_pixels = False
+    for part in webp_chunks(data):
+        if part.cut:
+            if part.name in WEBP_PIXELS:
+                return None
+            break
+        seen_pixels = seen_pixels or part.name in WEBP_PIXELS - {b"ALPH"}
+        kept.keep(part.start, part.end)
+    if not seen_pixels:
+        return None
+    fixed = _riff(kept)
+    return data if data[: fixed.size()] == fixed.joined() else fixed.joined()

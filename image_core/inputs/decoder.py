@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from image_core.inputs.convert import converted
+from image_core.inputs.decode import converted
 from image_core.inputs.fault import Fault
 
 MAX_MEMORY_BYTES = 2_000_000_000

@@ -9,7 +9,7 @@ AWKWARD: dict[str, str] = {
     "cmyk.jpg": "image",
     "empty.png": "invalid_image",
     "jpeg-named.png": "image",
-    "page.html.png": "invalid_image",
+    "page.html.png": "unsupported_media_type",
     "palette.png": "image",
     "photo.avif": "image",
     "photo.bmp": "image",

@@ -24,7 +24,8 @@ SEEDS = [
 
 FUZZ = """
 import random, sys
-from image_core.inputs.convert import as_it_is, converted
+from image_core.inputs.convert import as_it_is
+from image_core.inputs.decode import converted
 from image_core.inputs.fault import Fault
 data = open(sys.argv[1], "rb").read()
 for number in range(int(sys.argv[2]), 80):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 from aiohttp import web
 
-from image_core.errors import ImageError, ImageFetchFailed, ImageTooLarge, InvalidImage, UrlNotAllowed
+from image_core.errors import ImageError, ImageFetchFailed, ImageTooLarge, InvalidImage, UnsupportedImage, UrlNotAllowed
 from image_core.inflight import InflightBytes
 from image_core.inputs.load import Loader
 from image_core.user import User
@@ -97,7 +97,7 @@ BAD: list[tuple[str, Handler, type[ImageError]]] = [
     ("redirects with a user name", redirect("http://a:b@localhost:PORT/end"), UrlNotAllowed),
     ("redirects to another port", redirect("http://example.com:8080/"), UrlNotAllowed),
     ("redirects nowhere", redirect("http://"), ImageFetchFailed),
-    ("HTML with 200", body(HTML, headers={"Content-Type": "image/png"}), InvalidImage),
+    ("HTML with 200", body(HTML, headers={"Content-Type": "image/png"}), UnsupportedImage),
     ("404", body(HTML, 404), ImageFetchFailed),
     ("500", body(HTML, 500), ImageFetchFailed),
     ("204", body(b"", 204), ImageFetchFailed),

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from image_core.inputs.apart import converted_apart
-from image_core.inputs.convert import MAX_SIDE, as_it_is, converted
+from image_core.inputs.convert import MAX_SIDE, as_it_is
+from image_core.inputs.decode import converted
 from image_core.inputs.fault import Fault
 from image_core.picture import Picture
 from tests.harness import IMAGES, picture

@@ -1,0 +1,336 @@
+"""Decode what strangers sent, and write it again in a kind that models take. Runs in the sandbox (`decoder`).
+
+Nothing is decoded before its number of pixels is known and allowed. Metadata never reaches a decoder: the orientation is read
+from it (`exif`, `isobmff`), and it is cut out before.
+"""
+
+import hashlib
+import io
+import random
+import struct
+import warnings
+import zlib
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageCms, ImageFile
+
+from image_core import exif, structure
+from image_core.errors import ImageTooLarge, InvalidImage
+from image_core.inputs import isobmff, tiff
+from image_core.inputs.convert import CGBI, MAX_SIDE, PASSED_THROUGH, can_stay, check_pixels, checked
+from image_core.inputs.fault import Fault
+from image_core.inputs.kinds import not_an_image, unsupported
+from image_core.inputs.tiff import Frame
+from image_core.picture import Picture
+from image_core.sniff import Header, kind
+from image_core.structure import FRAMES, PNG_END, SOS, jpeg_segments, png_chunk, png_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Our own limits are checked against the header, before any pixel: Pillow's would only warn, or refuse what we take.
+Image.MAX_IMAGE_PIXELS = None
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+JPEG_QUALITY = 95
+LOSSLESS = {"PNG", "GIF", "BMP", "TIFF", "WEBP"}
+MAX_LOSSLESS_BYTES = 10_000_000
+"""Of an image without transparency: a larger one is sent as JPEG, where the difference cannot be seen."""
+MOST_SHRUNK = 7 / 8
+"""Of MAX_SIDE: as small as a JPEG may come out of its decoder, which halves images at a fraction of the time and memory."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def converted(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Picture:
+    """The first frame or primary image, upright, in 8 bits, in sRGB, small enough, in a kind that models take. Raises Fault."""
+    name = kind(data)
+    if name is None or data[12:16] == CGBI:
+        raise not_an_image(data)
+    limits = (max_pixels, max_decoded_pixels)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, none of which is kept
+            if name in PASSED_THROUGH:
+                return _whole(data, name, limits)
+            frame = _READERS[name](data, limits)
+            return _written(_finished(frame), name)
+    except MemoryError:
+        raise Fault(ImageTooLarge, "decoding it takes more memory than one image may use") from None
+    except (OSError, ValueError, SyntaxError, EOFError, LookupError, struct.error, zlib.error) as error:
+        raise Fault(InvalidImage, "the file is cut off or damaged") from error
+    except (TypeError, AttributeError, OverflowError, RuntimeError, ZeroDivisionError) as error:
+        raise Fault(InvalidImage, "the file is damaged") from error  # what decoders raise for files made to break them
+
+
+Limits = tuple[int, int]
+"""Pixels that an image may have, and that it may have where it is decoded."""
+
+
+def _check(size: tuple[int, int], limits: Limits, shrunk: int = 1) -> None:
+    """Raise Fault where an image of `size` is too large; its decoder makes it smaller by `shrunk` on each side."""
+    pixels = size[0] * size[1]
+    check_pixels(pixels, limits[0])
+    if pixels // shrunk**2 > limits[1]:
+        limit = f"the limit for an image that must be converted is {limits[1]:,}"
+        raise Fault(ImageTooLarge, f"it has {pixels:,} pixels; {limit}")
+
+
+def _whole(data: bytes, name: str, limits: Limits) -> Picture:
+    """A PNG, JPEG or WebP: as it is where only its end was missing, else converted."""
+    header = checked(data, limits[0])
+    shrunk = _shrunk(header)
+    _check((header.width, header.height), limits, shrunk)
+    try:
+        clean = structure.cleaned(data, header.mime_type)
+    except structure.NoEnd:
+        clean = _with_all_pixels(structure.with_end(data, header.mime_type), header, shrunk)
+        if can_stay(header):
+            return Picture(clean, header.mime_type, header.width, header.height)
+    except structure.Broken as error:
+        raise Fault(InvalidImage, f"the file {error}") from error
+    image = _opened(clean, name)
+    if shrunk > 1:
+        image.draft(None, (header.width // shrunk, header.height // shrunk))
+    image.load()
+    return _written(_finished(Frame(image, image.info.get("icc_profile"), header.orientation)), name)
+
+
+def _opened(data: bytes, name: str) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=[name])
+
+
+def _shrunk(header: Header) -> int:
+    """By how much the decoder of a JPEG makes it smaller."""
+    if header.mime_type != "image/jpeg":
+        return 1
+    side = max(header.width, header.height)
+    return max(factor for factor in (1, 2, 4, 8) if factor == 1 or side / factor >= MAX_SIDE * MOST_SHRUNK)
+
+
+# --- completeness of files without an end mark
+
+
+def _with_all_pixels(data: bytes, header: Header, shrunk: int) -> bytes:
+    """`data` where all of its pixels are there; a PNG's checksum is added where it is missing. Raises Fault."""
+    if header.mime_type == "image/png":
+        return _with_all_rows(data, header)
+    if not _has_all_scans(data) or len({_pixels(data, header, shrunk, fill) for fill in _fills()}) > 1:
+        raise Fault(InvalidImage, "the file is cut off")
+    return data
+
+
+def _fills() -> tuple[bytes, ...]:
+    """What is put behind a scan in turn: nothing, codes, and codes between restart markers."""
+    dice = random.Random(0)  # noqa: S311 - the same bytes each time
+    codes = bytes(dice.randrange(255) for _ in range(2048))
+    return b"", codes, b"".join(bytes((0xFF, 0xD0 + number)) + codes[number : number + 256] for number in range(8)) * 2
+
+
+def _pixels(data: bytes, header: Header, shrunk: int, fill: bytes) -> bytes:
+    """A digest of the pixels with `fill` behind the last scan: where all pixels are there, no decoder comes to it."""
+    image = _opened(data[:-2] + fill + data[-2:], "JPEG")
+    if shrunk > 1:
+        image.draft(None, (header.width // shrunk, header.height // shrunk))
+    image.load()
+    return hashlib.sha256(image.tobytes()).digest()
+
+
+def _has_all_scans(data: bytes) -> bool:
+    """Whether every coefficient of every channel has been in a scan, in its last bit (ITU-T T.81, G.1)."""
+    missing: dict[int, set[int]] = {}
+    progressive = False
+    for part in jpeg_segments(data):
+        marker = part.name[0]
+        if marker in FRAMES:
+            progressive = marker in {0xC2, 0xCA}
+            channels = data[part.body + 5]
+            missing = {data[part.body + 6 + 3 * number]: set(range(64)) for number in range(channels)}
+        elif marker == SOS:
+            number = data[part.body]
+            start, end, approximation = data[part.body + 1 + 2 * number : part.body + 4 + 2 * number]
+            for channel in range(number):
+                left = missing.get(data[part.body + 1 + 2 * channel], set())
+                if not progressive:
+                    left.clear()
+                elif approximation & 15 == 0:
+                    left.difference_update(range(start, end + 1))
+    return not any(missing.values())
+
+
+def _with_all_rows(data: bytes, header: Header) -> bytes:
+    """Raise Fault where the compressed data of a PNG ends before its last row."""
+    inflater = zlib.decompressobj(-15)  # without zlib's head of two bytes and its checksum, which may be missing
+    skipped, size, checksum, behind = 2, 0, 1, b""
+    for part in png_chunks(data):
+        if part.name != b"IDAT":
+            continue
+        packed = data[part.body : part.end - 4]
+        skipped, packed = max(0, skipped - len(packed)), packed[skipped:]
+        while packed and not inflater.eof:
+            rows = inflater.decompress(packed, 1 << 20)
+            size, checksum = size + len(rows), zlib.adler32(rows, checksum)
+            packed = inflater.unconsumed_tail
+        behind = (behind + (inflater.unused_data if inflater.eof and not behind else packed))[:4]
+    if not inflater.eof or size < _row_bytes(data, header):
+        raise Fault(InvalidImage, "the file is cut off")
+    right = checksum.to_bytes(4, "big")
+    if not right.startswith(behind):
+        raise Fault(InvalidImage, "the file is damaged: a checksum is wrong")
+    if len(behind) == len(right):
+        return data
+    return data.removesuffix(PNG_END) + png_chunk(b"IDAT", right[len(behind) :]) + PNG_END
+
+
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""The seven passes of an interlaced PNG: the first column and row, and the steps between columns and rows."""
+
+
+def _row_bytes(data: bytes, header: Header) -> int:
+    """How many bytes the rows of a PNG have, a filter's number before each."""
+    bits = data[24] * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[data[25]]
+    passes = _ADAM7 if data[28] else ((0, 0, 1, 1),)
+    total = 0
+    for left, top, across, down in passes:
+        columns, rows = -(-(header.width - left) // across), -(-(header.height - top) // down)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + (columns * bits + 7) // 8)
+    return total
+
+
+# --- kinds that are always converted
+
+
+def _gif(data: bytes, limits: Limits) -> Frame:
+    image = _opened(data, "GIF")
+    _check(image.size, limits)
+    image.load()
+    return Frame(image, None, exif.UPRIGHT)
+
+
+_BMP_EMBEDDED = {4: "JPEG", 5: "PNG"}
+
+
+def _bmp(data: bytes, limits: Limits) -> Frame:
+    (head,) = struct.unpack_from("<I", data, 14)
+    if head >= 40 and (embedded := _BMP_EMBEDDED.get(data[30])):  # noqa: PLR2004 - BITMAPINFOHEADER and its successors
+        raise unsupported(f"a BMP that holds a {embedded}")
+    image = _opened(data, "BMP")
+    _check(image.size, limits)
+    image.load()
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        image = image.convert("RGB")  # a mask for alpha and none in use: opaque, as browsers show it
+    return Frame(image, None, exif.UPRIGHT)
+
+
+def _tiff(data: bytes, limits: Limits) -> Frame:
+    directory = tiff.full_size(data)
+    _check((directory.integer(tiff.WIDTH, 0), directory.integer(tiff.LENGTH, 0)), limits)
+    return tiff.decoded(directory)
+
+
+def _heif(data: bytes, limits: Limits) -> Frame:
+    import pi_heif  # noqa: PLC0415 - a megabyte of decoder that most images do not need
+
+    turning = isobmff.turning(data)
+    pi_heif.options.THUMBNAILS = False
+    file = pi_heif.HeifFile(data, convert_hdr_to_8bit=True, hdr_to_16bit=True, remove_stride=False)
+    primary = file[file.primary_index]
+    _check(primary.size, limits)
+    image = primary.to_pillow()  # libheif has applied the container's rotation and mirroring
+    profile = primary.info.get("icc_profile")
+    return Frame(image, profile, exif.UPRIGHT if turning.turned else turning.orientation)
+
+
+def _avif(data: bytes, limits: Limits) -> Frame:
+    turning = isobmff.turning(data)
+    hidden = bytearray(data)
+    for at in turning.exif_types:  # Pillow would parse it, and let the container's rotation replace its orientation
+        hidden[at : at + 4] = b"free"
+    image = _opened(bytes(hidden), "AVIF")
+    _check(image.size, limits)
+    image.load()
+    # Pillow applies neither, and tells the container's rotation and mirroring as an orientation of EXIF.
+    told = exif.orientation(image.info.get("exif", b""))
+    return Frame(image, image.info.get("icc_profile"), told if turning.turned else turning.orientation)
+
+
+_READERS: "dict[str, Callable[[bytes, Limits], Frame]]" = {
+    "GIF": _gif,
+    "BMP": _bmp,
+    "TIFF": _tiff,
+    "HEIF": _heif,
+    "AVIF": _avif,
+}
+
+
+# --- from pixels to a file
+
+
+def _finished(frame: Frame) -> Image.Image:
+    """Small enough, upright, in 8 bits of gray, RGB or RGBA, in sRGB."""
+    image = _eight_bits(frame.image)
+    if image.mode in {"P", "PA", "LA", "La", "RGBa", "1"} or "transparency" in image.info:
+        opaque = "L" if image.mode == "1" else "RGB"
+        image = image.convert("RGBA" if image.has_transparency_data else opaque)
+    elif image.mode not in {"L", "RGB", "RGBA", "CMYK"}:
+        image = image.convert("RGB")
+    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    if frame.orientation in _TURNS:
+        image = image.transpose(_TURNS[frame.orientation])
+    image = _in_srgb(image, frame.profile)
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
+        image = image.convert("RGB")
+    return image
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # Integers of 16 bits: Pillow's own conversion would cut them off at 255.
+        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    return image
+
+
+_SPACES = {"L": "GRAY", "RGB": "RGB ", "RGBA": "RGB ", "CMYK": "CMYK"}
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """The colours that the profile means; without one, or with one that cannot be used, by the usual arithmetic."""
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if source.profile.xcolor_space == _SPACES[image.mode]:
+                made = ImageCms.profileToProfile(
+                    image,
+                    source,
+                    ImageCms.createProfile("sRGB"),
+                    ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                    outputMode="RGBA" if image.mode == "RGBA" else "RGB",
+                    flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+                )
+                if made is not None:
+                    return made
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            return image.convert("RGB") if image.mode == "CMYK" else image
+    return image.convert("RGB") if image.mode == "CMYK" else image
+
+
+def _written(image: Image.Image, name: str) -> Picture:
+    image.info = {}
+    save: Callable[..., None] = image.save
+    if image.mode == "RGBA" or name in LOSSLESS:
+        out = io.BytesIO()
+        save(out, "PNG", compress_level=3)
+        if image.mode == "RGBA" or out.tell() <= MAX_LOSSLESS_BYTES:
+            return Picture(structure.cleaned(out.getvalue(), "image/png"), "image/png", *image.size)
+    out = io.BytesIO()
+    save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return Picture(structure.cleaned(out.getvalue(), "image/jpeg"), "image/jpeg", *image.size)
