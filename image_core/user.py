@@ -1,7 +1,7 @@
 """Who a request is made for."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,6 +9,13 @@ class User:
     """A signed-in person. `id` is the session's email in lower case, else `sub:` and its subject."""
 
     id: str
+    written: str | None = field(default=None, compare=False)
+    """The email as the session has it, where that differs: the original product stored records under it."""
+
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        """The partition keys under which this user's records are: ours, and the original product's where it differs."""
+        return (self.id,) if self.written in {None, self.id} else (self.id, str(self.written))
 
     @property
     def folder(self) -> str:

@@ -152,7 +152,8 @@ class App:
     def generations(self) -> "GenerationsResource":
         from image_core.api.generations import GenerationsResource  # noqa: PLC0415 - see the head of this file
 
-        return GenerationsResource(self.machinery.history, self.machinery.running, self.budget)
+        parts = self.machinery
+        return GenerationsResource(parts.history, parts.reading, parts.running, self.budget)
 
     @cached_property
     def images(self) -> "ImagesResource":

@@ -6,6 +6,7 @@ from image_core.api.http import Request, Response, json_response
 from image_core.api.prefer import preference
 from image_core.errors import InvalidRequest
 from image_core.generation.history import History
+from image_core.generation.reading import Reading
 from image_core.generation.running import Running
 from image_core.store.record import Record
 from image_core.user import User
@@ -16,8 +17,9 @@ MAX_LIMIT = 100
 
 
 class GenerationsResource:
-    def __init__(self, history: History, running: Running, budget: ResponseBudget) -> None:
+    def __init__(self, history: History, reading: Reading, running: Running, budget: ResponseBudget) -> None:
         self._history = history
+        self._reading = reading
         self._running = running
         self._budget = budget
 
@@ -30,7 +32,7 @@ class GenerationsResource:
             raise InvalidRequest(f"A number from 1 to {MAX_LIMIT}", field="limit")
         page = await self._history.page(user, int(limit), request.query.get("continuation") or None)
         # Through the record, so that those of the original product have every field too.
-        items = [listed(Record.from_item(item)) for item in page.items]
+        items = [listed(self._reading.shown(Record.from_item(item))) for item in page.items]
         return json_response(200, {"items": items, "continuation": page.continuation})
 
     async def get(self, request: Request, user: User, record_id: str) -> Response:
@@ -44,7 +46,7 @@ class GenerationsResource:
             headers["Preference-Applied"] = f"wait={seconds}"
         if record.status == "running":
             headers["Retry-After"] = str(POLL_SECONDS)
-        return json_response(200, detailed(record), headers)
+        return json_response(200, detailed(self._reading.shown(record)), headers)
 
     async def delete(self, request: Request, user: User, record_id: str) -> Response:  # noqa: ARG002 - as every handler
         """The picture and the record are gone."""

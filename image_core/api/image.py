@@ -87,4 +87,4 @@ class ImageResource:
         if record.status != "succeeded":
             return accepted(record, self._expected.seconds(record.options), headers)
         picture = await self._reading.picture(outcome) if base64 else None
-        return await succeeded(record, picture, headers)
+        return await succeeded(self._reading.shown(record), picture, headers)

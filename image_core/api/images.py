@@ -11,6 +11,8 @@ from image_core.errors import Busy, InvalidRequest
 from image_core.generation.history import History
 from image_core.generation.reading import Opened, Reading
 from image_core.generation.running import Running
+from image_core.picture import EXTENSIONS
+from image_core.store.blobs import Blob
 from image_core.user import User
 
 GENERATION_PREFIX = "gen-"
@@ -27,6 +29,8 @@ UNBUDGETED_WAIT_SECONDS = 20.0
 
 FOREVER = "private, max-age=31536000, immutable"
 """A name of a stored image is used for one image only."""
+
+CONTENT_TYPES = {**{extension: kind for kind, extension in EXTENSIONS.items()}, "jpeg": "image/jpeg"}
 
 _COUNT = re.compile(r"[0-9]{1,3}")
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -81,7 +85,7 @@ class ImagesResource:
         blob = opened.blob
         etag = f'"{blob.etag.strip(chr(34))}"'
         # The host gives a 304 without a type `text/plain`, which a cache would keep as the image's.
-        headers = {**safe, "ETag": etag, "Content-Type": blob.content_type}
+        headers = {**safe, "ETag": etag, "Content-Type": _content_type(blob)}
         if _matches(request.headers.get("if-none-match"), etag):
             return Response(304, b"", headers)
         if request.method == "HEAD":
@@ -96,6 +100,13 @@ class ImagesResource:
             return Response(416, b"", {**headers, "Content-Range": f"bytes */{blob.size}"})
         data = await self._reading.read(opened, first, last - first + 1)
         return Response(206, data, {**headers, "Content-Range": f"bytes {first}-{last}/{blob.size}"})
+
+
+def _content_type(blob: Blob) -> str:
+    """The blob's own, or that of its name: the original product did not always store one."""
+    if blob.content_type.startswith("image/"):
+        return blob.content_type
+    return CONTENT_TYPES.get(blob.name.rsplit(".", 1)[-1].lower(), blob.content_type)
 
 
 def _redirects(request: Request) -> int:

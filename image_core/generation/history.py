@@ -1,7 +1,6 @@
 """A user's generations: reading, listing, deleting. Another user's are not there."""
 
 from datetime import timedelta
-from urllib.parse import unquote
 
 from image_core.clock import Clock, iso
 from image_core.errors import NotFound
@@ -39,7 +38,7 @@ class History:
 
     async def read(self, user: User, record_id: str) -> Record:
         """Raises NotFound where there is none, or it is another user's, or it is being deleted."""
-        record = await self._records.read(user, record_id)
+        record = await self._records.find(user, record_id)
         if record is None or record.status == "deleting":
             raise NotFound
         return record
@@ -77,7 +76,7 @@ class History:
         if record.blob_stem:
             await self._pictures.delete_all(record.user, record.blob_stem)
         elif record.output_image_url:  # of the original product, which wrote no stem
-            await self._pictures.delete(record.user, unquote(record.output_image_url.rsplit("/", 1)[-1]))
+            await self._pictures.delete_at(record.output_image_url)
         await self._outbox.delete(record.id)
         # The change feed shows what is there: a record that goes before it was read would take its bill along.
         await self._ledger.write(record)

@@ -1,13 +1,15 @@
 """Pictures and input copies, read back: for an answer, and for their owner by name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import unquote, urlsplit
 
-from image_core.errors import BlobMissing, NotFound, StorageUnavailable
+from image_core.errors import BlobMissing, InvalidImage, NotFound, StorageUnavailable
 from image_core.generation.outcome import Outcome
-from image_core.inputs.own import OwnAddresses, resolve
+from image_core.inputs.fault import Fault
+from image_core.inputs.own import OwnAddresses, OwnBlob, OwnResult, missing, places
 from image_core.picture import Picture
 from image_core.store.blobs import Blob, Blobs
-from image_core.store.pictures import Pictures, proof
+from image_core.store.pictures import Pictures, belongs_to
 from image_core.store.record import Record
 from image_core.store.records import Records
 from image_core.user import User
@@ -39,29 +41,64 @@ class Reading:
             return outcome.picture
         record = outcome.record
         try:
-            data = await self._pictures.read(record.user, _name(record), MAX_OUTPUT_BYTES)
+            data = await self._pictures.read(record.user, stored_name(record), MAX_OUTPUT_BYTES)
         except BlobMissing as error:
             raise StorageUnavailable("The picture is not there; its record remains") from error
         return Picture(data, record.mime_type or "image/png", record.width or 0, record.height or 0)
 
     async def open(self, user: User, name: str) -> Opened:
         """What lies under `/api/images/<name>` for `user`. Raises NotFound where that is nothing, or another user's."""
-        place = resolve(name, user, self._own)
-        if place is None:
-            raise NotFound
-        container, path = place
-        try:
-            blob = await self._blobs.describe(container, path)
-        except BlobMissing:
-            raise NotFound from None
-        in_own_folder = f"{user.folder}/" in path
-        if not in_own_folder and blob.metadata.get("proof") != proof(user, name):
-            raise NotFound
-        return Opened(container, blob)
+        for place in places(name, user, self._own):
+            try:
+                blob = await self._blobs.describe(place.container, place.path)
+            except BlobMissing:
+                continue
+            if place.in_folder or await self._owns(user, name, blob):
+                return Opened(place.container, blob)
+        raise NotFound
+
+    def shown(self, record: Record) -> Record:
+        """`record` with addresses that can be read now, whatever `IMAGE_ACCESS` was when they were written."""
+        url = record.output_image_url
+        return replace(
+            record,
+            output_image_url=None if url is None else self._pictures.current_url(url),
+            input_images=tuple(map(self._pictures.current_url, record.input_images)),
+        )
 
     async def open_result(self, record: Record) -> Opened:
         """The image of a generation that succeeded. Raises NotFound where its blob is gone."""
-        return await self.open(record.user, _name(record))
+        return await self.open(record.user, stored_name(record))
+
+    async def _owns(self, user: User, name: str, blob: Blob) -> bool:
+        """Whether an image outside of folders is `user`'s, by its metadata or by a record of the original product."""
+        told = belongs_to(user, name, blob)
+        return await self._records.names_image(user, name) if told is None else told
+
+    async def read_input(self, user: User, own: OwnBlob | OwnResult, max_bytes: int) -> bytes:
+        """One of our images as an input. Raises Fault where it is not there for `user`, BlobTooLarge."""
+        if isinstance(own, OwnResult):
+            own = await self._result(user, own.record_id)
+        for place in own.places:
+            try:
+                # Anybody may read a public image by its address; a private one only its owner.
+                if self._own.private and not place.in_folder:
+                    blob = await self._blobs.describe(place.container, place.path)
+                    if not await self._owns(user, own.name, blob):
+                        continue
+                return await self._blobs.read(place.container, place.path, max_bytes)
+            except BlobMissing:
+                continue
+        raise missing()
+
+    async def _result(self, user: User, record_id: str) -> OwnBlob:
+        record = await self._records.find(user, record_id)
+        if record is None or record.status == "deleting":
+            raise missing()
+        if record.status != "succeeded":
+            raise Fault(InvalidImage, "its generation has no image" + (" yet" if record.status == "running" else ""))
+        name = stored_name(record)
+        return OwnBlob(name, places(name, record.user, self._own))
 
     async def read(self, opened: Opened, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`. Raises NotFound where it was deleted meanwhile."""
@@ -71,5 +108,6 @@ class Reading:
             raise NotFound from None
 
 
-def _name(record: Record) -> str:
-    return f"{record.blob_stem}.{(record.output_image_url or '').rsplit('.', 1)[-1]}"
+def stored_name(record: Record) -> str:
+    """The name under which `/api/images` has the image of a generation that succeeded."""
+    return unquote(urlsplit(record.output_image_url or "").path.rsplit("/", 1)[-1])

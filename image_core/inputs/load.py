@@ -7,13 +7,13 @@ from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from image_core.errors import BlobMissing, BlobTooLarge, ImageTooLarge, InvalidImage
+from image_core.errors import BlobTooLarge, ImageTooLarge
 from image_core.inflight import Claim
 from image_core.inputs.apart import converted_apart
 from image_core.inputs.convert import as_it_is
 from image_core.inputs.fault import Fault
 from image_core.inputs.fetch import Fetcher
-from image_core.inputs.own import BlobReader, OwnAddresses, OwnBlob, own_blob
+from image_core.inputs.own import OwnAddresses, OwnBlob, OwnImages, OwnResult, own_image
 from image_core.inputs.parse import Inline, parse
 from image_core.offload import offloaded
 from image_core.picture import Picture
@@ -40,11 +40,11 @@ class Loader:
     """One for the process: it keeps the connections, and the bound on decoding."""
 
     def __init__(
-        self, settings: Settings, own: OwnAddresses, blobs: BlobReader, fetcher: Fetcher | None = None
+        self, settings: Settings, own: OwnAddresses, images: OwnImages, fetcher: Fetcher | None = None
     ) -> None:
         self._settings = settings
         self._own = own
-        self._blobs = blobs
+        self._images = images
         self._fetcher = fetcher or Fetcher(settings)
         self._decoding = asyncio.Semaphore(DECODES_AT_ONCE)
 
@@ -88,19 +88,17 @@ class Loader:
             claim.add(expected)
             data = await offloaded(len(source.payload), source.decode)
             return LoadedInput(await self._prepare(data, claim, held=expected), None)
-        own = own_blob(source.url, user, self._own)
+        own = own_image(source.url, user, self._own)
         if own is not None:
-            data = await self._read_own(own)
+            data = await self._read_own(user, own)
             claim.add(len(data))
         else:
             data = await self._fetcher.fetch(source.url, claim)
         return LoadedInput(await self._prepare(data, claim, held=len(data)), shown(source.url))
 
-    async def _read_own(self, own: OwnBlob) -> bytes:
+    async def _read_own(self, user: User, own: OwnBlob | OwnResult) -> bytes:
         try:
-            return await self._blobs.read(own.container, own.name, self._settings.max_image_bytes)
-        except BlobMissing as error:
-            raise Fault(InvalidImage, "there is no such picture") from error
+            return await self._images.read_input(user, own, self._settings.max_image_bytes)
         except BlobTooLarge as error:
             raise self._too_large() from error
 

@@ -1,4 +1,4 @@
-"""Our own pictures: which addresses are ours, and whose they are.
+"""Our own images: which addresses are ours, and whose they are.
 
 An address is taken apart and compared part by part; what is read is then built anew from a name that fits a pattern, so
 that no query, snapshot, `..` or encoded slash of the caller's ever reaches the storage.
@@ -9,28 +9,26 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from image_core.errors import UrlNotAllowed
+from image_core.errors import InvalidImage, UrlNotAllowed
 from image_core.inputs.fault import Fault
 from image_core.inputs.parse import OWN_PATH
 from image_core.user import User
 
-# generated-<ms>-<random>.<ext> and <ms>-<random>-<file name> are ours; the shorter forms were the original product's.
-_PICTURE = re.compile(r"generated-\d{10,17}(-[0-9a-f]{32})?\.(png|jpg|jpeg|webp)")
-_UPLOAD = re.compile(r"\d{10,17}-[^/\\?#%\x00-\x1f\x7f]{1,300}")
+# generated-<ms>-<random>.<ext> and <ms>-<random>-<file name> are ours; the shorter forms were the original product's,
+# whose file names are those of its users: any character but a path separator. Azure takes no control characters.
+_GENERATED = re.compile(r"generated-\d{10,17}(-[0-9a-f]{32})?\.(png|jpg|jpeg|webp)")
+_UPLOAD = re.compile(r"\d{10,17}-[^/\\\x00-\x1f\x7f-\x9f]{1,970}")
 _INPUT = re.compile(r"input-([0-9a-f]{64}\.(?:png|jpg|webp))")
+_RESULT = re.compile(r"gen-[\x21-\x2e\x30-\x5b\x5d-\x7e]{1,250}")
+_FOLDER = re.compile(r"[0-9a-f]{32}")
+_SEPARATOR = re.compile(r"%(2f|5c)|\\", re.IGNORECASE)
 _OTHER_VERSIONS = re.compile(r"(^|&)(snapshot|versionid|restype|comp)=", re.IGNORECASE)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class BlobReader(Protocol):
-    """Reads with our own credentials (`store.blobs.Blobs`)."""
-
-    async def read(self, container: str, name: str, max_bytes: int) -> bytes: ...
-
-
 @dataclass(frozen=True, slots=True)
 class OwnAddresses:
-    """Where our pictures are. `private`: pictures lie under their users' folders. `site_origins`: where `/api` is ours."""
+    """Where our images are. `private`: images lie under their users' folders. `site_origins`: where `/api` is ours."""
 
     account_url: str
     container: str
@@ -40,24 +38,58 @@ class OwnAddresses:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnBlob:
+class Place:
+    """A blob in which an image may lie. `in_folder`: in its user's own folder, so that nobody else can name it."""
+
     container: str
+    path: str
+    in_folder: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OwnBlob:
+    """A stored image by its name, and the blobs in which it may lie, the likeliest first."""
+
     name: str
+    places: tuple[Place, ...]
 
 
-def resolve(name: str, user: User, own: OwnAddresses) -> tuple[str, str] | None:
-    """Container and blob of what `/api/images/<name>` is for `user`; None where it can be nothing of theirs."""
+@dataclass(frozen=True, slots=True)
+class OwnResult:
+    """The image of a generation, by the generation's id."""
+
+    record_id: str
+
+
+class OwnImages(Protocol):
+    """Reads our own images with our own credentials (`generation.reading.Reading`)."""
+
+    async def read_input(self, user: User, own: OwnBlob | OwnResult, max_bytes: int) -> bytes: ...
+
+
+def is_upload(name: str) -> bool:
+    """Whether a name is that of an uploaded file."""
+    return _UPLOAD.fullmatch(name) is not None
+
+
+def places(name: str, user: User, own: OwnAddresses) -> tuple[Place, ...]:
+    """The blobs in which what `/api/images/<name>` is for `user` may lie; none where it can be nothing of theirs.
+
+    `IMAGE_ACCESS` says where new images are stored; those that were made before it changed lie in the other place.
+    """
     if found := _INPUT.fullmatch(name):
-        return own.private_container, f"inputs/{user.folder}/{found[1]}"
-    if ".." in name or not (_PICTURE.fullmatch(name) or _UPLOAD.fullmatch(name)):
-        return None
-    return own.container, f"{user.folder}/{name}" if own.private else name
+        return (Place(own.private_container, f"inputs/{user.folder}/{found[1]}", in_folder=True),)
+    if not (_GENERATED.fullmatch(name) or _UPLOAD.fullmatch(name)):
+        return ()
+    in_folder = Place(own.container, f"{user.folder}/{name}", in_folder=True)
+    without = Place(own.container, name, in_folder=False)
+    return (in_folder, without) if own.private else (without, in_folder)
 
 
-def own_blob(url: str, user: User, own: OwnAddresses) -> OwnBlob | None:
-    """The blob of ours that `url` names for `user`; None where the address is not ours at all.
+def own_image(url: str, user: User, own: OwnAddresses) -> OwnBlob | OwnResult | None:
+    """The image of ours that `url` names for `user`; None where the address is not ours at all.
 
-    Raises Fault where it is ours and not theirs to read.
+    Raises Fault where it is ours and names no image, or one that is not theirs to read.
     """
     try:
         parts = urlsplit(url)
@@ -84,40 +116,48 @@ def _same_place(parts: SplitResult, port: int | None, origin: str) -> bool:
 
 
 def _refused() -> Fault:
-    return Fault(UrlNotAllowed, "it is not one of your pictures")
+    return Fault(UrlNotAllowed, "it is not one of your images")
 
 
-def _plain(path: str) -> str:
-    """One name, decoded. Raises Fault where it hides a slash, a backslash or another encoding."""
-    decoded = unquote(path, errors="strict") if "%" in path else path
-    if re.search(r"%(2f|5c|25|00)", path, re.IGNORECASE) or "/" in decoded or "\\" in decoded or ".." in decoded:
+def missing() -> Fault:
+    """Of an address that is ours and names nothing."""
+    return Fault(InvalidImage, "there is no such image")
+
+
+def _plain(segment: str) -> str:
+    """The name in one segment of a path, decoded once. Raises Fault where it has a separator, is `..`, or is no text."""
+    if _SEPARATOR.search(segment) or "/" in segment:
+        raise _refused()
+    try:
+        decoded = unquote(segment, errors="strict")
+    except UnicodeDecodeError:
+        raise missing() from None
+    if decoded in {".", ".."}:
         raise _refused()
     return decoded
 
 
-def _by_name(parts: SplitResult, user: User, own: OwnAddresses) -> OwnBlob:
-    try:
-        place = resolve(_plain(parts.path.removeprefix(OWN_PATH)), user, own)
-    except UnicodeDecodeError:
-        raise _refused() from None
-    if place is None:
-        raise _refused()
-    return OwnBlob(*place)
+def _by_name(parts: SplitResult, user: User, own: OwnAddresses) -> OwnBlob | OwnResult:
+    name = _plain(parts.path.removeprefix(OWN_PATH))
+    if _RESULT.fullmatch(name):
+        return OwnResult(name)
+    found = places(name, user, own)
+    if not found:
+        raise missing()
+    return OwnBlob(name, found)
 
 
 def _by_blob(parts: SplitResult, path: str, user: User, own: OwnAddresses) -> OwnBlob:
     container, _, rest = path.partition("/")
     if container != own.container or _OTHER_VERSIONS.search(parts.query) or parts.username is not None:
         raise _refused()
-    if own.private:
-        folder, _, rest = rest.partition("/")
+    folder, _, below = rest.partition("/")
+    if _FOLDER.fullmatch(folder) and below:
         if folder != user.folder:
             raise _refused()
-    try:
-        name = _plain(rest)
-    except UnicodeDecodeError:
-        raise _refused() from None
-    place = resolve(name, user, own)
-    if place is None or place[0] != own.container:
-        raise _refused()
-    return OwnBlob(*place)
+        rest = below
+    name = _plain(rest)
+    found = tuple(place for place in places(name, user, own) if place.container == own.container)
+    if not found:
+        raise missing()
+    return OwnBlob(name, found)

@@ -76,11 +76,12 @@ def user_named(email: Any, subject: Any) -> User:
     Without an address it is `sub:` and the subject. Raises Unauthorized.
     """
     if isinstance(email, str) and email.strip():
-        address = _checked(email).translate(_ASCII_LOWER)
+        written = _checked(email)
+        address = written.translate(_ASCII_LOWER)
         local_part, _, domain = address.partition("@")
         if not local_part or not domain or "@" in domain or address.startswith(SUBJECT_PREFIX):
             raise Unauthorized("bad_user")
-        return User(address)
+        return User(address, written)
     if isinstance(subject, int) and not isinstance(subject, bool):
         subject = str(subject)
     if isinstance(subject, str) and subject.strip():

@@ -2,15 +2,17 @@
 
 import hashlib
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
+from image_core.errors import BlobMissing
 from image_core.picture import Picture
 from image_core.settings import Settings
 from image_core.store.blobs import Blob, Blobs
 from image_core.user import User
 
-FOREVER = "public, max-age=31536000, immutable"
-"""A name is used for one picture only, so a cache may keep it."""
+REVALIDATE = "no-cache"
+"""A browser may keep an image and asks with its ETag. It must not reuse one without asking: what an `<img>` has loaded
+without CORS headers would then be the answer to a `fetch` from another origin, which fails without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,27 @@ class Pictures:
         """The blob's name in the container: under the user's folder where pictures are private."""
         return f"{user.folder}/{name}" if self._private else name
 
+    def _paths(self, user: User, name: str) -> tuple[str, str]:
+        """Where it is stored, and where it was stored while `IMAGE_ACCESS` was different."""
+        here, there = f"{user.folder}/{name}", name
+        return (here, there) if self._private else (there, here)
+
     def url(self, name: str) -> str:
         """The permanent address of the picture with this name (without a folder)."""
         if self._private:
             return f"/api/images/{quote(name)}"
         return f"{self._blobs.account_url}/{self._container}/{quote(name)}"
+
+    def path_of(self, url: str) -> str | None:
+        """The blob's name in the container that an address of ours leads to; None for any other address."""
+        parts, base = urlsplit(url), f"{self._blobs.account_url}/{self._container}/"
+        address = f"{parts.scheme}://{parts.netloc}{parts.path}"
+        return unquote(address.removeprefix(base)) if address.startswith(base) else None
+
+    def current_url(self, url: str) -> str:
+        """Where an image can be read now: while images are private, the address of a public blob leads nowhere."""
+        path = self.path_of(url) if self._private else None
+        return url if path is None else f"/api/images/{quote(path.rsplit('/', 1)[-1])}"
 
     async def put(self, user: User, stem: str, picture: Picture, owner: str) -> StoredPicture:
         """Store a picture under `stem`; where one with the same name is there already, that one counts.
@@ -53,7 +71,7 @@ class Pictures:
             picture.mime_type,
             overwrite=False,
             metadata={"proof": proof(user, name), "owner": owner},
-            cache_control=FOREVER,
+            cache_control=REVALIDATE,
         )
         if not written:
             there = await self._blobs.describe(self._container, self._path(user, name))
@@ -69,28 +87,50 @@ class Pictures:
             picture.mime_type,
             overwrite=True,  # the name is random: whatever is there is this very write
             metadata={"proof": proof(user, name)},
-            cache_control=FOREVER,
+            cache_control=REVALIDATE,
         )
         return self.url(name)
 
     async def find(self, user: User, stem: str) -> str | None:
         """The name of the picture with this stem, whoever stored it: of several the oldest, and the others are deleted."""
-        found = await self._blobs.find(self._container, self._path(user, f"{stem}."))
+        found = await self._find(user, stem)
         for late in found[1:]:
             await self._blobs.delete(self._container, late.name)
         return _name(found[0]) if found else None
 
+    async def _find(self, user: User, stem: str) -> list[Blob]:
+        found = [await self._blobs.find(self._container, path) for path in self._paths(user, f"{stem}.")]
+        return sorted((blob for blobs in found for blob in blobs), key=lambda blob: blob.created)
+
     async def read(self, user: User, name: str, max_bytes: int) -> bytes:
         """Its bytes. Raises BlobMissing, BlobTooLarge."""
-        return await self._blobs.read(self._container, self._path(user, name), max_bytes)
+        here, there = self._paths(user, name)
+        try:
+            return await self._blobs.read(self._container, here, max_bytes)
+        except BlobMissing:
+            return await self._blobs.read(self._container, there, max_bytes)
 
     async def delete(self, user: User, name: str) -> None:
-        await self._blobs.delete(self._container, self._path(user, name))
+        """Delete it wherever it lies: also where it was stored while `IMAGE_ACCESS` was different."""
+        for path in self._paths(user, name):
+            await self._blobs.delete(self._container, path)
+
+    async def delete_at(self, url: str) -> None:
+        """Delete what an address of ours leads to; another address is left alone."""
+        path = self.path_of(url)
+        if path is not None:
+            await self._blobs.delete(self._container, path)
 
     async def delete_all(self, user: User, stem: str) -> None:
         """Delete every picture with this stem."""
-        for blob in await self._blobs.find(self._container, self._path(user, f"{stem}.")):
+        for blob in await self._find(user, stem):
             await self._blobs.delete(self._container, blob.name)
+
+
+def belongs_to(user: User, name: str, blob: Blob) -> bool | None:
+    """Whether a blob outside of folders is `user`'s; None where it does not say: the original product wrote nothing."""
+    stored = blob.metadata.get("proof")
+    return None if stored is None else stored == proof(user, name)
 
 
 def proof(user: User, name: str) -> str:

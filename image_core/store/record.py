@@ -214,7 +214,7 @@ class Record:
             id=item["id"],
             user_id=item["userId"],
             prompt=item["prompt"],
-            input_images=tuple(item.get("inputImages") or ()),
+            input_images=tuple(addresses(item.get("inputImages"))),
             inputs=tuple(map(InputCopy.from_dict, item.get("inputs") or ())),
             options=Options.from_dict(item.get("options") or {}),
             created_at=item["createdAt"],
@@ -239,6 +239,14 @@ class Record:
             timings=item.get("timings"),
             etag=item.get("_etag", ""),
         )
+
+
+def addresses(input_images: Any) -> list[str]:
+    """The addresses among `inputImages`: the original product also kept the images that came with a request, as base64."""
+    found = input_images if isinstance(input_images, list) else []
+    return [
+        each for each in found if isinstance(each, str) and each.startswith(("http://", "https://", "/api/images/"))
+    ]
 
 
 def cut(text: str) -> str:

@@ -6,24 +6,24 @@ was lost on the way is told from a conflict by what is stored: my own random ste
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from azure.core import MatchConditions
 from azure.cosmos.exceptions import (
     CosmosAccessConditionFailedError,
-    CosmosHttpResponseError,
     CosmosResourceExistsError,
     CosmosResourceNotFoundError,
 )
 
 from image_core.errors import InvalidRequest
 from image_core.store.cosmos import Cosmos
-from image_core.store.record import Record
+from image_core.store.record import Record, addresses
 from image_core.user import User
 
 LIST_FIELDS = (
@@ -37,6 +37,16 @@ BILL_FIELDS = (
 )
 RUNNING = "c.leaseExpiresAt > @now AND (c.status = 'running' OR IS_STRING(c.leaseOwner))"
 """A deleted one runs on until its lease is over: its holder may still be waiting for a model that is to be paid."""
+
+
+PAGE_BYTES = 1_000_000
+"""The longest page of the history, as long as it has more than one record."""
+
+READ_BYTES = 4_000_000
+"""After so many bytes of records the reading of a page ends: records of the original product may hold whole images."""
+
+MARK_BYTES = 6
+MAX_CONTINUATION_CHARACTERS = 2000
 
 
 class AlreadyThere(Exception):
@@ -61,6 +71,22 @@ class Page:
 
     items: tuple[dict[str, Any], ...]
     continuation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The last record of a page: what is older, or of the same moment and with a greater id, comes behind it."""
+
+    created_at: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Records of one partition in their order. `complete`: there are no more behind them."""
+
+    items: list[dict[str, Any]]
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,30 +185,79 @@ class Records:
             await self._cosmos.pause(tries)
         return None
 
+    async def find(self, user: User, record_id: str) -> Record | None:
+        """The record with this id in any partition of `user`."""
+        for partition in user.partitions:
+            record = await self.read(User(partition), record_id)
+            if record is not None:
+                return record
+        return None
+
     async def page(self, user: User, limit: int, continuation: str | None) -> Page:
-        """One page of the history, newest first: one partition, without the long fields. `limit` is 1 to 100."""
-        token = None if continuation is None else _unseal(user, continuation)
+        """One page of the history, newest first, without the long fields; `limit` is 1 to 100.
+
+        The user's partitions are merged by time. A page has fewer records than `limit` where they are long (PAGE_BYTES).
+        Raises InvalidRequest where `continuation` is not one of ours.
+        """
+        after = None if continuation is None else _unseal(user, continuation)
+        runs = [await self._behind(partition, after, limit) for partition in user.partitions]
+        items = sorted((item for run in runs for item in run.items), key=lambda item: str(item["id"]))
+        items.sort(key=_time, reverse=True)  # stable: records of one moment stay in the order of their ids
+        # Nothing older than the end of a run that goes on: its next record may come before it.
+        horizon = max((_time(run.items[-1]) for run in runs if not run.complete), default="")
+        taken: list[dict[str, Any]] = []
+        size = 0
+        for item in items:
+            size += _bytes(item)
+            if len(taken) == limit or (taken and size > PAGE_BYTES) or _time(item) < horizon:
+                break
+            taken.append(item)
+        more = len(taken) < len(items) or not all(run.complete for run in runs)
+        return Page(tuple(taken), _seal(user, Position(_time(taken[-1]), taken[-1]["id"])) if more else None)
+
+    async def _behind(self, partition: str, after: "Position | None", limit: int) -> "_Run":
+        """The records of one partition behind `after`, newest first: more than `limit` or READ_BYTES, else all there are.
+
+        Those of one moment come together: the index knows no order among them.
+        """
         fields = ",".join(f"c.{name}" for name in LIST_FIELDS.split(","))
-        try:
+        # The original product wrote no status, and a comparison with what is not there is never true.
+        where = "c.userId = @user AND (NOT IS_DEFINED(c.status) OR c.status != 'deleting')"
+        values = {"@user": partition}
+        if after is not None:
+            where += " AND c.createdAt <= @time"
+            values["@time"] = after.created_at
+        items: list[dict[str, Any]] = []
+        size = 0
+        async with self._cosmos.container() as container:
+            found = container.query_items(
+                f"SELECT {fields} FROM c WHERE {where} ORDER BY c.createdAt DESC",  # noqa: S608 - the parts are ours
+                parameters=[{"name": name, "value": value} for name, value in values.items()],
+                partition_key=partition,
+                max_item_count=limit + 1,
+            )
+            async for item in found:
+                if after is not None and _time(item) == after.created_at and item["id"] <= after.id:
+                    continue
+                if (len(items) > limit or size > READ_BYTES) and _time(item) != _time(items[-1]):
+                    return _Run(items, complete=False)
+                size += _bytes(item)
+                items.append({**item, "inputImages": addresses(item.get("inputImages"))})
+        return _Run(items, complete=True)
+
+    async def names_image(self, user: User, name: str) -> bool:
+        """Whether a record of the original product says that the image with this name is `user`'s."""
+        for partition in user.partitions:
             async with self._cosmos.container() as container:
-                pages = container.query_items(
-                    # The original product wrote no status, and a comparison with what is not there is never true.
-                    f"SELECT {fields} FROM c WHERE c.userId = @user"  # noqa: S608 - the fields are ours
-                    " AND (NOT IS_DEFINED(c.status) OR c.status != 'deleting') ORDER BY c.createdAt DESC",
-                    parameters=[{"name": "@user", "value": user.id}],
-                    partition_key=user.id,
-                    max_item_count=limit,
-                ).by_page(token)
-                items: list[dict[str, Any]] = []
-                async for page in pages:
-                    items = [item async for item in page]
-                    break
-                following = pages.continuation_token  # type: ignore[attr-defined] # the pager has it, its type does not
-        except CosmosHttpResponseError as error:
-            if error.status_code != HTTPStatus.BAD_REQUEST:
-                raise
-            raise InvalidRequest("The continuation is not one of ours", field="continuation") from error
-        return Page(tuple(items), _seal(user, following) if following else None)
+                counts = container.query_items(
+                    "SELECT VALUE COUNT(1) FROM c WHERE c.userId = @user AND NOT IS_DEFINED(c.blobStem)"
+                    " AND ENDSWITH(c.outputImageUrl, @name)",
+                    parameters=[{"name": "@user", "value": partition}, {"name": "@name", "value": f"/{quote(name)}"}],
+                    partition_key=partition,
+                )
+                if sum([int(str(count)) async for count in counts]):
+                    return True
+        return False
 
     async def under_way(self, user: User, now: str, since: str) -> tuple[Record, ...]:
         """The generations of `user` that run at `now`, also those that were deleted meanwhile; and whatever began after `since`."""
@@ -206,20 +281,6 @@ class Records:
                 **options,
             )
             return tuple([Record.from_item({"prompt": "", **item}) async for item in found])
-
-    async def has_picture(self, user: User, stem: str) -> bool:
-        """Whether a picture with this stem is one of `user`'s."""
-        query = "SELECT VALUE COUNT(1) FROM c WHERE c.userId = @user AND c.blobStem = @value AND c.status != 'deleting'"
-        return await self._count(user, query, stem) > 0
-
-    async def _count(self, user: User, query: str, value: str) -> int:
-        async with self._cosmos.container() as container:
-            counts = container.query_items(
-                query,
-                parameters=[{"name": "@user", "value": user.id}, {"name": "@value", "value": value}],
-                partition_key=user.id,
-            )
-            return sum([int(str(count)) async for count in counts])
 
     async def unfinished(self, now: str, limit: int = 500) -> tuple[Unfinished, ...]:
         """Records that nobody works on any more at `now`, at most `limit`, from all partitions.
@@ -260,22 +321,34 @@ class Records:
 
 
 def _mark(user: User, token: bytes) -> bytes:
-    return hashlib.sha256(user.id.encode() + b"\0" + token).digest()[:6]
+    return hashlib.sha256(user.id.encode() + b"\0" + token).digest()[:MARK_BYTES]
 
 
-def _seal(user: User, token: str) -> str:
-    """Cosmos DB's token as one word for a URL, marked so that a broken or borrowed one is known before it is sent."""
-    raw = token.encode()
+def _time(item: Mapping[str, Any]) -> str:
+    return str(item["createdAt"])
+
+
+def _bytes(item: Mapping[str, Any]) -> int:
+    return len(json.dumps(item, ensure_ascii=False).encode())
+
+
+def _seal(user: User, position: Position) -> str:
+    """A position as one word for a URL, marked so that a broken or borrowed one is known."""
+    raw = json.dumps([position.created_at, position.id], ensure_ascii=False).encode()
     return base64.urlsafe_b64encode(_mark(user, raw) + raw).decode().rstrip("=")
 
 
-def _unseal(user: User, sealed: str) -> str:
+def _unseal(user: User, sealed: str) -> Position:
+    """The position of a continuation. Raises InvalidRequest."""
+    refused = InvalidRequest("The continuation is not one of ours", field="continuation")
+    if len(sealed) > MAX_CONTINUATION_CHARACTERS:
+        raise refused
     try:
         raw = base64.b64decode(sealed + "=" * (-len(sealed) % 4), altchars=b"-_", validate=True)
-        token = raw[6:].decode()
-    except ValueError:
-        token = ""
-        raw = b""
-    if not token or raw[:6] != _mark(user, raw[6:]):
-        raise InvalidRequest("The continuation is not one of ours", field="continuation")
-    return token
+        fields = json.loads(raw[MARK_BYTES:])
+    except (ValueError, RecursionError):
+        raise refused from None
+    match fields:
+        case [str(created_at), str(record_id)] if raw[:MARK_BYTES] == _mark(user, raw[MARK_BYTES:]):
+            return Position(created_at, record_id)
+    raise refused

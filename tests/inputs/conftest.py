@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 
-from image_core.errors import BlobMissing
 from image_core.inputs.fetch import Fetcher
 from image_core.inputs.load import Loader
-from image_core.inputs.own import OwnAddresses
+from image_core.inputs.own import OwnAddresses, OwnBlob, OwnResult, missing
 from image_core.settings import Settings
+from image_core.user import User
 
 ACCOUNT = "https://acct.blob.core.windows.net"
 OWN = OwnAddresses(ACCOUNT, "catafract", "catafract-private", private=False, site_origins=("https://app.example.com",))
@@ -22,18 +22,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Shelf:
-    """Blobs by container and name; what was asked for is written down."""
+    """Our own images: blobs by container and path. What was asked for is written down."""
 
     def __init__(self) -> None:
         self.blobs: dict[tuple[str, str], bytes] = {}
         self.asked: list[tuple[str, str]] = []
 
-    async def read(self, container: str, name: str, max_bytes: int) -> bytes:
-        self.asked.append((container, name))
-        try:
-            return self.blobs[container, name]
-        except KeyError:
-            raise BlobMissing from None
+    async def read_input(self, user: User, own: OwnBlob | OwnResult, max_bytes: int) -> bytes:
+        for place in own.places if isinstance(own, OwnBlob) else ():
+            self.asked.append((place.container, place.path))
+            if (place.container, place.path) in self.blobs:
+                return self.blobs[place.container, place.path]
+        raise missing()
 
 
 class Canary:

@@ -23,7 +23,7 @@ numbers = itertools.count()
 
 @pytest.fixture
 def user() -> User:
-    return User(f"user{next(numbers)}@example.com")
+    return User(f"store-user{next(numbers)}@example.com")
 
 
 @pytest.fixture
@@ -177,9 +177,3 @@ async def test_a_finished_record_has_no_lease_in_the_index(records: Records, use
     item = record.failed({"code": "no_image"}, (), (), "now").to_item()
     assert "leaseExpiresAt" not in item
     assert "leaseExpiresAt" in record.to_item()
-
-
-async def test_a_picture_is_its_users(records: Records, user: User) -> None:
-    record = await records.create(make(user))
-    assert await records.has_picture(user, record.blob_stem)
-    assert not await records.has_picture(User("other@example.com"), record.blob_stem)
