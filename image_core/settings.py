@@ -298,6 +298,13 @@ class Settings(BaseModel):
     fetch_allow_ports: Ports = Field(
         (80, 443), alias="FETCH_ALLOW_PORTS", description="Ports that any other host may be fetched from."
     )
+    fetch_contact: Annotated[str, _matching(r"[!-'*-~]+", "an address or e-mail address without blanks")] | None = (
+        Field(
+            None,
+            alias="FETCH_CONTACT",
+            description="Address or e-mail address in the `User-Agent` of fetches, for the servers' operators. Unset: `NEXTAUTH_URL`.",
+        )
+    )
     fetch_timeout_seconds: float = Field(
         10, alias="FETCH_TIMEOUT_SECONDS", gt=0, le=60, description="The longest that fetching one image may take."
     )

@@ -6,10 +6,9 @@ redirects all meet it.
 
 import asyncio
 import logging
-import re
 import socket
 import zlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from contextvars import ContextVar
 
 import aiohttp
@@ -21,16 +20,21 @@ from image_core.errors import ImageFetchFailed, ImageTooLarge, UrlNotAllowed
 from image_core.inflight import Claim
 from image_core.inputs.addresses import AllowedHosts, refused
 from image_core.inputs.fault import Fault
+from image_core.inputs.unpack import Unpacker
+from image_core.inputs.urls import parsed
 from image_core.settings import Settings
+from image_core.sniff import kind
 
 log = logging.getLogger("image_core.inputs")
 
-MAX_REDIRECTS = 3
+MAX_REDIRECTS = 10
 MAX_CONNECTIONS = 64
 MAX_CONNECTIONS_PER_HOST = 8
 CHUNK_BYTES = 65536
 ROOM_SECONDS = 2.0
 """How long a picture waits for room: no longer, because its request holds some itself, and all the others may do the same."""
+MAX_HEADER_LINE_BYTES = 65_536
+"""Content security policies of some sites take 9 KB. aiohttp bounds the number of lines, too (128)."""
 READ_BUFFER_BYTES = 32768
 """Of a picture that waits for room: the rest of it waits in the network, and on its connection."""
 REDIRECTS = {301, 302, 303, 307, 308}
@@ -38,8 +42,6 @@ OK = 200
 
 # Of the fetch that is under way: the addresses that it was refused. aiohttp tells of a refusal as of any lost connection.
 _refusals: ContextVar[list[str]] = ContextVar("refusals")
-
-_NEVER_IN_URLS = re.compile(r"[\x00-\x1f\x7f<>\"\\^`{|}]")
 
 
 class AddressRefused(OSError):
@@ -55,6 +57,7 @@ class Fetcher:
         self._seconds = settings.fetch_timeout_seconds
         self._max_bytes = settings.max_image_bytes
         self._resolver = resolver
+        self._user_agent = _user_agent(settings)
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def fetch(self, url: str, claim: Claim) -> bytes:
@@ -83,39 +86,38 @@ class Fetcher:
 
     def _checked(self, url: str, base: URL | None = None) -> URL:
         """The address, as far as it can be judged before it is connected to. Raises Fault."""
-        url = url.strip().replace(" ", "%20")  # as browsers send what people paste
-        if _NEVER_IN_URLS.search(url):
-            raise Fault(UrlNotAllowed, "it is not a valid address")
         try:
-            parsed = URL(url)
-            parsed = base.join(parsed) if base is not None else parsed
-            host, port = parsed.host, parsed.port
+            at = parsed(url, base)
+            host, port = at.host, at.port
         except ValueError:
             raise Fault(UrlNotAllowed, "it is not a valid address") from None
-        if parsed.scheme not in {"http", "https"}:
+        if at.scheme not in {"http", "https"}:
             raise Fault(UrlNotAllowed, "only http and https addresses are fetched")
         if not host or host.strip(".") == "":
             raise Fault(UrlNotAllowed, "it names no host")
-        if parsed.user is not None or parsed.password is not None:
+        if at.user is not None or at.password is not None:
             raise Fault(UrlNotAllowed, "an address with a user name is not fetched")
         known = self._allowed.by_name(host) or self._allowed.by_address(host)
         if not known and port not in self._ports:
             raise Fault(UrlNotAllowed, f"port {port} is not fetched from")
         if not known and _is_literal(host) and refused(host):
             raise Fault(UrlNotAllowed, "it leads to an address that is never fetched from")
-        return parsed.with_fragment(None)
+        return at
 
     async def _read(self, answer: aiohttp.ClientResponse, claim: Claim, limit: asyncio.Timeout) -> bytes:
         if answer.status != OK:
             raise Fault(ImageFetchFailed, f"the server answered {answer.status}")
         if (answer.content_length or 0) > self._max_bytes:
             raise self._too_large()
-        decode = _decoder(answer.headers.get("Content-Encoding", ""))
+        unpacker = _unpacker(answer)
         parts: list[bytes] = []
-        size, held = 0, answer.content_length or 0
+        received, size, held = 0, 0, answer.content_length or 0
         await _without_counting(claim.enter(held, ROOM_SECONDS), limit)
         async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
-            for part in decode(chunk, self._max_bytes + 1 - size):
+            received += len(chunk)
+            if received > self._max_bytes:  # packed, and nothing comes out of it
+                raise self._too_large()
+            for part in _unpacked(unpacker, chunk):
                 size += len(part)
                 if size > self._max_bytes:
                     raise self._too_large()
@@ -123,7 +125,10 @@ class Fetcher:
                 held = max(held, size)
                 parts.append(part)
         claim.give_back(held - size)
-        return b"".join(parts)
+        data = b"".join(parts)
+        if unpacker.foreign and kind(data) is None:
+            raise Fault(ImageFetchFailed, "the server sent it in an encoding that was not asked for")
+        return data
 
     def _too_large(self) -> Fault:
         return Fault(ImageTooLarge, f"it has more than {self._max_bytes:,} bytes, which is the limit")
@@ -143,8 +148,10 @@ class Fetcher:
                 trust_env=False,
                 auto_decompress=False,
                 read_bufsize=READ_BUFFER_BYTES,
+                max_line_size=MAX_HEADER_LINE_BYTES,
+                max_field_size=MAX_HEADER_LINE_BYTES,
                 headers={
-                    "User-Agent": f"catafract-image-api/{__version__}",
+                    "User-Agent": self._user_agent,
                     "Accept": "image/*",
                     "Accept-Encoding": "identity",
                 },
@@ -179,18 +186,21 @@ def _is_literal(host: str) -> bool:
     return ":" in host or host.replace(".", "").isdigit()
 
 
-def _decoder(encoding: str) -> Callable[[bytes, int], Iterable[bytes]]:
-    name = encoding.strip().lower()
-    if name in {"", "identity"}:
-        return lambda chunk, _: (chunk,)
-    if name not in {"gzip", "x-gzip", "deflate"}:
-        raise Fault(ImageFetchFailed, "the server sent it in an encoding that was not asked for")
-    inflater = zlib.decompressobj(wbits=47)
+def _unpacker(answer: aiohttp.ClientResponse) -> Unpacker:
+    try:
+        return Unpacker(",".join(answer.headers.getall("Content-Encoding", ())))
+    except ValueError:
+        raise Fault(ImageFetchFailed, "the server packed it too many times") from None
 
-    def decode(chunk: bytes, room: int) -> Iterable[bytes]:
-        try:
-            yield inflater.decompress(chunk, room)  # no more than there is room for, however much was packed
-        except zlib.error:
-            raise Fault(ImageFetchFailed, "the server sent broken compressed data") from None
 
-    return decode
+def _unpacked(unpacker: Unpacker, chunk: bytes) -> Iterable[bytes]:
+    try:
+        yield from unpacker.feed(chunk)
+    except zlib.error:
+        raise Fault(ImageFetchFailed, "the server sent broken compressed data") from None
+
+
+def _user_agent(settings: Settings) -> str:
+    """The product, its version and whom to write to: Wikimedia and others refuse clients that do not say (RFC 9110, 10.1.5)."""
+    contact = settings.fetch_contact or (settings.nextauth_url and str(URL(settings.nextauth_url)))
+    return f"catafract-image-api/{__version__}" + (f" (+{contact})" if contact else "")
