@@ -5,7 +5,8 @@ What a health check does not need is not imported for it: the SDKs cost a second
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from image_core.clock import Clock
 from image_core.errors import Misconfigured, StorageUnavailable
 from image_core.preload import preload
 from image_core.stop import on_stop_signal
-from image_core.telemetry import quiet_libraries
+from image_core.telemetry import invocation, log_outside_invocations, quiet_libraries
 
 if TYPE_CHECKING:
     from image_core.api.budget import ResponseBudget
@@ -47,39 +48,47 @@ class App:
         self._listening = False
         self._preloading = False
         quiet_libraries()
+        log_outside_invocations()
 
     async def handle(self, request: Request) -> Response:
         """Answer one HTTP request. Raises nothing."""
-        self._listen_for_stop()
-        response = await self._api.handle(request)
+        with self._invocation():
+            response = await self._api.handle(request)
         self._preload_soon()
         return response
 
     async def find_unfinished(self) -> list[str]:
         """What the recovery's timer puts into the queue."""
-        return await self.machinery.recovery.find()
+        with self._invocation():
+            return await self.machinery.recovery.find()
 
     async def resume(self, message: bytes) -> None:
-        """What the queue has for us. Raises where the queue should give it again."""
-        self._listen_for_stop()
-        await self.machinery.recovery.resume(message)
+        """Run the generation of a queue message. Raises where the queue should give the message again."""
+        with self._invocation():
+            await self.machinery.recovery.resume(message)
 
     async def poisoned(self, message_id: str) -> None:
         """Log a message that the queue has given up."""
-        log.error("poison message %s", message_id)
+        with self._invocation():
+            log.error("poison message %s", message_id)
 
     async def ledger(self, changed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """What the change feed's function writes into the ledger for records that changed; logs those that have ended."""
         from image_core.generation.log_line import log_ended  # noqa: PLC0415 - see the head of this file
 
-        documents = await self.machinery.ledger.documents(changed)
-        log_ended(changed, prompts=self.settings.log_prompts)
-        return documents
+        with self._invocation():
+            documents = await self.machinery.ledger.documents(changed)
+            log_ended(changed, prompts=self.settings.log_prompts)
+            return documents
 
-    def _listen_for_stop(self) -> None:
+    @contextmanager
+    def _invocation(self) -> Iterator[None]:
+        """A call by the host. The first one that runs on the event loop listens for the stop signal."""
         if not self._listening:
             self._listening = True
             on_stop_signal(self._release, asyncio.get_running_loop())
+        with invocation():
+            yield
 
     def _preload_soon(self) -> None:
         """Behind the first answer, which a platform that starts processes is waiting for: after it people come."""

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
 
 from image_core.errors import ImageError
 from image_core.session import Sessions
@@ -27,6 +28,8 @@ from local.lifetime import until_told_to_stop
 API_SECONDS = 45
 """After which Static Web Apps gives a call to /api up."""
 MAX_BODY_BYTES = 30 * 1000 * 1000
+MAX_HEADER_BYTES = 32_768
+"""Of one header: as much as the Functions host takes of all. A session in several cookies is longer than aiohttp's 8190."""
 PLAYGROUND = Path(__file__).parent.parent / "playground"
 HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "content-length"}
 NOT_SERVED = {"staticwebapp.config.json"}
@@ -97,7 +100,8 @@ class Front:
         """One call of the API: the browser's own address in a header, no cookie from behind, 45 seconds."""
         if self._http is None:
             self._http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in {*HOP_HEADERS, "host"}}
+        dropped = {*HOP_HEADERS, "host"}
+        headers = CIMultiDict((name, value) for name, value in request.headers.items() if name.lower() not in dropped)
         headers["x-ms-original-url"] = str(request.url)
         try:
             body = await request.read()
@@ -108,6 +112,7 @@ class Front:
                     self._api + request.raw_path,
                     headers=headers,
                     data=body or None,
+                    skip_auto_headers=("Content-Type", "Accept", "Accept-Encoding", "User-Agent"),
                     allow_redirects=False,
                 ) as answer,
             ):
@@ -140,12 +145,20 @@ def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in dropped}
 
 
-async def main(port: int, api: str) -> None:
-    runner = web.AppRunner(
-        Front(api, os.environ["NEXTAUTH_SECRET"], storage_origin(os.environ)).application(),
+def server(front: Front) -> web.AppRunner:
+    """The server of the front, with the limits of what stands in front in Azure."""
+    return web.AppRunner(
+        front.application(),
         access_log=None,
         shutdown_timeout=0.5,
+        auto_decompress=False,
+        max_field_size=MAX_HEADER_BYTES,
+        max_line_size=MAX_HEADER_BYTES,
     )
+
+
+async def main(port: int, api: str) -> None:
+    runner = server(Front(api, os.environ["NEXTAUTH_SECRET"], storage_origin(os.environ)))
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()

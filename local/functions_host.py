@@ -1,6 +1,10 @@
 """A small Functions host: `python -m local.functions_host --port 7071`.
 
-It loads `function_app.py` unchanged and does for it what `func start` does, where Core Tools are not installed.
+It loads `function_app.py` unchanged and does for it what `func start` does, where Core Tools are not installed. What it
+does as Azure's host does it, and what not: `local/functions/README.md`.
+
+SIGINT, and the end of the process that started it, stop it. SIGTERM is left to the app, as in Azure's worker: without a
+handler of the app the process ends by the signal.
 """
 
 import argparse
@@ -16,17 +20,15 @@ from aiohttp import web
 
 from local.functions.application import Application, CannotServe, load
 from local.functions.change_feed import Databases
-from local.functions.http import MAX_BODY_BYTES, HttpFront
+from local.functions.http import HttpFront
+from local.functions.http import runner as http_runner
 from local.functions.invocation import Invoker
+from local.functions.logs import HostFilter, Levels, console
 from local.functions.queues import Queues, QueueSettings
 from local.functions.timers import run_timer
 from local.lifetime import watch_parent
 
 log = logging.getLogger("local.functions")
-
-GRACE_SECONDS = "FUNCTIONS_HOST_GRACE_SECONDS"
-"""How long running invocations may go on after a stop signal; the real host gives a worker about as much."""
-
 
 CLOSE_SECONDS = 1.0
 
@@ -37,9 +39,7 @@ async def serve(application: Application, port: int) -> None:
     databases = Databases()
     invoker = Invoker(queues, databases)
     front = HttpFront(application, invoker)
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app.router.add_route("*", "/{path:.*}", front.handle)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=0.5)
+    runner = http_runner(front.handle)
     await runner.setup()
     try:
         await web.TCPSite(runner, os.environ.get("FUNCTIONS_HOST_ADDRESS", "127.0.0.1"), port).start()
@@ -53,7 +53,7 @@ async def serve(application: Application, port: int) -> None:
             listeners.append(asyncio.create_task(queues.listen(function, invoker)))
         elif function.trigger["type"] == "cosmosDBTrigger":
             listeners.append(asyncio.create_task(databases.listen(function, invoker)))
-    print(_described(application, front, port), flush=True)
+    print(_described(application, front, port), file=sys.__stdout__, flush=True)
     stop = _stop_event()
     watch_parent(stop.set)
     stopping = asyncio.create_task(stop.wait())
@@ -62,7 +62,7 @@ async def serve(application: Application, port: int) -> None:
         listener.cancel()
     ended = await asyncio.gather(*listeners, return_exceptions=True)
     await runner.cleanup()
-    await invoker.drain(float(os.environ.get(GRACE_SECONDS, "3")))
+    invoker.close()
     await queues.close()
     await databases.close()
     if application.product is not None:
@@ -74,11 +74,10 @@ async def serve(application: Application, port: int) -> None:
 
 
 def _stop_event() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT. The app may put its own handler before this one, and is called first then."""
+    """Set by SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(stop.set))
     return stop
 
 
@@ -92,6 +91,14 @@ def _described(application: Application, front: HttpFront, port: int) -> str:
     return "\n".join(lines)
 
 
+def _as_in_azure(application: Application) -> None:
+    """Drop the app's log records that Azure's host drops, and take the app's standard output as log records."""
+    levels = Levels(application.host)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(HostFilter(levels))
+    sys.stdout = console(levels)
+
+
 def main() -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(description="Serve a function app.")
@@ -101,7 +108,9 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("azure").setLevel(logging.WARNING)
     try:
-        asyncio.run(serve(load(arguments.root.resolve()), arguments.port))
+        application = load(arguments.root.resolve())
+        _as_in_azure(application)
+        asyncio.run(serve(application, arguments.port))
     except CannotServe as error:
         print(f"functions host: {error}", file=sys.stderr)
         return 1

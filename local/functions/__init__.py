@@ -1,1 +1,1 @@
-"""A small Functions host: what Azure's own does with a `function_app.py`, as far as this project uses it."""
+"""A small Functions host. README.md lists what it does as Azure's host does it, and what not."""

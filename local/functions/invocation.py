@@ -1,6 +1,7 @@
 """One run of a function: its arguments, its outputs, and what becomes of an error."""
 
 import asyncio
+import contextvars
 import inspect
 import logging
 import threading
@@ -12,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import azure.functions as func
 
+from local.functions import logs
 from local.functions.application import Function
 
 log = logging.getLogger("local.functions")
@@ -102,11 +104,13 @@ class Invoker:
         arguments |= {name: out for name, out in outs.items() if name != "$return"}
         if "context" in function.arguments:
             arguments["context"] = Context(function)
-        try:
-            result = await self._run(function, arguments)
-        except Exception as error:
-            log.error("%s failed: %s", function.name, traceback.format_exc())  # noqa: TRY400 - a developer's terminal
-            raise InvocationFailed(function.name) from error
+        is_async = inspect.iscoroutinefunction(function.call)
+        with logs.invocation(function.name, in_thread=not is_async):
+            try:
+                result = await self._run(function, arguments)
+            except Exception as error:
+                log.error("%s failed: %s", function.name, traceback.format_exc())  # noqa: TRY400 - a developer's terminal
+                raise InvocationFailed(function.name) from error
         if "$return" in outs:
             outs["$return"].set(result)
         await self._write(function, outs)
@@ -115,8 +119,8 @@ class Invoker:
     async def _run(self, function: Function, arguments: Mapping[str, Any]) -> Any:
         if inspect.iscoroutinefunction(function.call):
             return await function.call(**arguments)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: function.call(**arguments))
+        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+        return await loop.run_in_executor(self._threads, lambda: context.run(function.call, **arguments))
 
     async def _write(self, function: Function, outs: Mapping[str, Out[Any]]) -> None:
         """A failed output fails the invocation, and the function never learns of it: as in the real host."""
@@ -138,10 +142,8 @@ class Invoker:
         documents = [value] if isinstance(value, func.Document) else value
         await self._documents.upsert(connection, binding["databaseName"], binding["containerName"], documents)
 
-    async def drain(self, seconds: float) -> None:
-        """Let what runs go on for at most `seconds`."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=seconds)
+    def close(self) -> None:
+        """Start nothing more. What runs is left to itself: Azure's host gives a Python worker no time to end it."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 

@@ -7,6 +7,7 @@ that was killed shows again when the ten minutes are over that it was taken for.
 
 import asyncio
 import base64
+import json
 import logging
 import os
 import re
@@ -124,14 +125,14 @@ class Queues:
 
     async def _run(self, function: Function, invoker: Invoker, client: QueueClient, name: str, message: Any) -> None:
         try:
+            body = self._decoded(message.content)
+            metadata = {"id": message.id, "dequeue_count": message.dequeue_count, "pop_receipt": message.pop_receipt}
             argument = QueueMessage(  # type: ignore[no-untyped-call] # the library has no types there
-                id=message.id,
-                body=self._decoded(message.content),
-                dequeue_count=message.dequeue_count,
+                body=body,
                 insertion_time=message.inserted_on,
                 expiration_time=message.expires_on,
                 time_next_visible=message.next_visible_on,
-                pop_receipt=message.pop_receipt,
+                **{**metadata, **_overridden(body)},
             )
             await invoker.invoke(function, argument)
         except (InvocationFailed, ValueError):
@@ -159,6 +160,26 @@ class Queues:
     async def close(self) -> None:
         for client in self._clients.values():
             await client.close()
+
+
+def _overridden(body: bytes) -> dict[str, Any]:
+    """The metadata that a message's own JSON replaces: the host puts both into one table, whose names have no case."""
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return {}
+    if not isinstance(parsed, dict):
+        return {}
+    values = {name.lower(): value for name, value in parsed.items() if isinstance(value, str | int | float)}
+    found: dict[str, Any] = {}
+    for argument, name, convert in (
+        ("id", "id", str),
+        ("dequeue_count", "dequeuecount", int),
+        ("pop_receipt", "popreceipt", str),
+    ):
+        if name in values:
+            found[argument] = convert(values[name])  # the worker fails the invocation where it is no number
+    return found
 
 
 async def _kindly(call: Any) -> None:

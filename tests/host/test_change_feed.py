@@ -13,10 +13,9 @@ from azure.cosmos.aio import CosmosClient
 from local.emulators import cosmos_connection_string
 from local.functions.application import CannotServe
 from local.functions.change_feed import ChangeFeed, Retry
-from tests.host.test_host import host, provision_sample
+from tests.host.conftest import provision_sample
 
 pytestmark = pytest.mark.emulators
-__all__ = ["host"]
 
 
 @pytest.fixture

@@ -1,59 +1,29 @@
 """Our small Functions host does with an app what Azure's own does: routes, triggers, queues, poison, failures."""
 
-import asyncio
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import requests
-from azure.cosmos import PartitionKey
-from azure.cosmos.aio import CosmosClient
 
 from local.emulators import AzuritePorts, cosmos_connection_string, end, free_port, running, wait_for_port
 from local.functions.application import CannotServe
 from local.functions.timers import Schedule
-
-SAMPLE = Path(__file__).parent / "sample_app"
-ROOT = Path(__file__).parent.parent.parent
-
-
-async def provision_sample(connection_string: str) -> None:
-    async with CosmosClient.from_connection_string(connection_string) as client:
-        database = await client.create_database_if_not_exists("sample")
-        for name in ("things", "copies", "leases"):
-            await database.create_container_if_not_exists(name, PartitionKey("/id"))
-
-
-@pytest.fixture(scope="module")
-def host(azurite_ports: AzuritePorts, cosmos_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    cosmos = cosmos_connection_string(cosmos_url)
-    asyncio.run(provision_sample(cosmos))
-    command = [sys.executable, "-m", "local.functions_host", "--port", str(port), "--root", str(SAMPLE)]
-    environment = {
-        "AzureWebJobsStorage": azurite_ports.connection_string(),
-        "COSMOS": cosmos,
-        "PYTHONPATH": str(ROOT),
-    }
-    log = tmp_path_factory.mktemp("host") / "log"
-    with running(command, log=log, environment=environment) as process:
-        wait_for_port(port, process, "the host", log)
-        yield f"http://127.0.0.1:{port}"
-
+from tests.host.conftest import ROOT, SAMPLE
 
 ROUTES = [
     ("GET", "/v1/items/7", 200, "number 7"),
     ("GET", "/v1/items/seven", 201, "GET name seven by_name"),
     ("DELETE", "/v1/items/7", 201, "DELETE name 7 by_name"),
-    ("GET", "/v1/items/special", 200, "special"),
-    ("GET", "/v1/ITEMS/Special", 200, "special"),
+    ("GET", "/v1/items/special", 201, "GET name special by_name"),
+    ("GET", "/V1/ITEMS/Special", 201, "GET name Special by_name"),
+    ("GET", "/v1/first", 200, "text"),
     ("GET", "/v1/items/a%20b", 201, "GET name a b by_name"),
     ("GET", "/v1/items/a%2Fb", 201, "GET name a%2Fb by_name"),
     ("GET", "/v1/other/path?x=1&y=%20", 200, "GET other/path {'x': '1', 'y': ' '} 0 None"),
@@ -95,7 +65,7 @@ def until(host: str, line: str) -> list[str]:
 
 @pytest.mark.emulators
 def test_a_message_that_fails_goes_to_poison_and_does_not_hold_the_others(host: str) -> None:
-    assert requests.post(f"{host}/v1/enqueue", data="bad one,good one,good two", timeout=10).text == "sent"
+    assert requests.post(f"{host}/v1/enqueue", data="bad one|good one|good two", timeout=10).text == "sent"
     lines = until(host, "poison bad one|1")
     assert {"good one|1", "good two|1"} <= set(lines)
     assert [line for line in lines if line.startswith("bad")] == ["bad one|1", "bad one|2", "bad one|3"]

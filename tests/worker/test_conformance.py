@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import logging
 import os
 import re
 import sys
 import uuid
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -22,11 +24,14 @@ from aiohttp import web
 from yarl import URL
 
 from image_core.user import User
+from image_core.wiring import App
 from local import nextauth
 from local.functions import application
 from local.functions.change_feed import Databases
-from local.functions.http import MAX_BODY_BYTES, HttpFront
+from local.functions.http import HttpFront
+from local.functions.http import runner as http_runner
 from local.functions.invocation import Invoker
+from local.gemini.server import Standin
 from local.provision import provision_cosmos, provision_storage
 from tests.contract import document
 from tests.harness import SECRET, data_url, picture
@@ -153,9 +158,7 @@ def ours(functions: dict[str, Any]) -> application.Application:
 
 @asynccontextmanager
 async def served(loaded: application.Application, sent: Sent) -> AsyncIterator[str]:
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app.router.add_route("*", "/{path:.*}", HttpFront(loaded, Invoker(sent, Databases())).handle)
-    runner = web.AppRunner(app, handler_cancellation=False)
+    runner = http_runner(HttpFront(loaded, Invoker(sent, Databases())).handle)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
@@ -307,3 +310,122 @@ async def test_changes_of_records_become_the_ledgers_documents_in_the_real_worke
     await product.close()
     for name in ("settings", "machinery"):
         product.__dict__.pop(name, None)
+
+
+class HostLog(logging.Handler):
+    """The records that Azure's host would keep.
+
+    As in the worker, a task belongs to the invocation of the task that began it. The host drops a record whose
+    invocation is not running, and one that was written outside of any task.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running: set[str] = set()
+        self.kept: list[str] = []
+        self._invocations: weakref.WeakKeyDictionary[asyncio.Task[Any], str] = weakref.WeakKeyDictionary()
+
+    def task(self, loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
+        """A task factory (`loop.set_task_factory`)."""
+        made: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
+        current = asyncio.current_task(loop)
+        if current is not None and current in self._invocations:
+            self._invocations[made] = self._invocations[current]
+        return made
+
+    async def invoke(self, asked: Any) -> Any:
+        async def invocation() -> Any:
+            task = asyncio.current_task()
+            assert task is not None
+            self._invocations[task] = asked.invocation_id
+            return await worker.invocation_request(wrapped("invocation_request", asked))
+
+        self.running.add(asked.invocation_id)
+        try:
+            return await asyncio.create_task(invocation())
+        finally:
+            self.running.discard(asked.invocation_id)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            return
+        if task is not None and self._invocations.get(task) in self.running:
+            self.kept.append(record.getMessage())
+
+
+@pytest.fixture
+async def host_log() -> AsyncIterator[HostLog]:
+    log, loop, root = HostLog(), asyncio.get_running_loop(), logging.getLogger()
+    level = root.level
+    root.addHandler(log)
+    root.setLevel(logging.INFO)
+    loop.set_task_factory(log.task)
+    yield log
+    loop.set_task_factory(None)
+    root.removeHandler(log)
+    root.setLevel(level)
+
+
+@pytest.mark.emulators
+async def test_a_generation_that_ends_after_its_answer_has_a_line_that_the_host_keeps(
+    functions: dict[str, Any],
+    host_log: HostLog,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    azurite_connection_string: str,
+    cosmos_connection_string: str,
+) -> None:
+    await provision_cosmos(cosmos_connection_string)
+    await provision_storage(azurite_connection_string, public=True)
+    standin = Standin()
+    for name, value in {
+        "AZURE_STORAGE_CONNECTION_STRING": azurite_connection_string,
+        "AZURE_COSMOS_CONNECTION_STRING": cosmos_connection_string,
+        "GEMINI_API_KEY": "key",
+        "GOOGLE_GEMINI_BASE_URL": await standin.start(),
+    }.items():
+        monkeypatch.setenv(name, value)
+    module = sys.modules["function_app"]
+    product = App(os.environ)
+    monkeypatch.setattr(module, "product", product)
+    standin.latency = 2
+    body = json.dumps({"images": [data_url(picture(), "image/jpeg")], "prompt": "x"}).encode()
+    http = MESSAGES.RpcHttp(
+        method="POST",
+        url="http://127.0.0.1/api/image",
+        headers={"content-type": "application/json", "cookie": session_cookie(), "prefer": "wait=1"},
+        params={"path": "image"},
+    )
+    http.body.bytes = body
+    answer = await host_log.invoke(
+        MESSAGES.InvocationRequest(
+            invocation_id="the request",
+            function_id=functions["api"].function_id,
+            input_data=[MESSAGES.ParameterBinding(name="req", data=MESSAGES.TypedData(http=http))],
+        )
+    )
+    assert answer.return_value.http.status_code == "202"
+    record_id = json.loads(answer.return_value.http.body.bytes)["id"]
+    kept_before = list(host_log.kept)
+    await product.machinery.running.drain()
+    assert host_log.kept == kept_before, "what is logged after the answer is dropped"
+    user = User(nextauth.DEFAULT_USER["email"])
+    record = await product.machinery.records.read(user, record_id)
+    assert record is not None
+    assert record.status == "succeeded"
+    changed = MESSAGES.TypedData(json=json.dumps([record.to_item()]))
+    await host_log.invoke(
+        MESSAGES.InvocationRequest(
+            invocation_id="the change",
+            function_id=functions["ledger"].function_id,
+            input_data=[MESSAGES.ParameterBinding(name="changed", data=changed)],
+        )
+    )
+    lines = [message for message in host_log.kept if message.startswith("generation ")]
+    assert [json.loads(line.removeprefix("generation "))["id"] for line in lines] == [record_id]
+    logging.getLogger("image_core.generation").warning("outside")
+    assert "WARNING image_core.generation: outside" in capsys.readouterr().out.splitlines()
+    await product.close()
+    await standin.stop()

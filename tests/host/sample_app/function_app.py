@@ -1,5 +1,6 @@
 """An app with one of everything that the host knows, to try the host on."""
 
+import asyncio
 import logging
 import typing
 
@@ -7,11 +8,14 @@ import azure.functions as func
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 seen: list[tuple[str, int]] = []
+background: set[asyncio.Task[None]] = set()
+go_on = asyncio.Event()
 Many = typing.List[str]  # noqa: UP006 - as the worker wants it
 
 
+# The host tries routes in the order of the functions' names, and the names here are chosen for that.
 @app.route(route="items/{id:int}", methods=["GET"])
-async def by_number(req: func.HttpRequest) -> func.HttpResponse:
+async def a_number(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(f"number {req.route_params['id']}")
 
 
@@ -22,14 +26,63 @@ def by_name(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
 
 @app.route(route="items/special", methods=["GET"])
 async def special(req: func.HttpRequest) -> str:
-    return "special"
+    return "never called: by_name comes first"
 
 
-@app.route(route="{*rest}", methods=["GET", "POST"])
-async def everything(req: func.HttpRequest) -> func.HttpResponse:
+@app.route(route="first", methods=["GET"])
+async def a_text(req: func.HttpRequest) -> str:
+    return "text"
+
+
+@app.route(route="{*rest}", methods=["GET", "POST", "HEAD", "OPTIONS"])
+async def z_everything(req: func.HttpRequest) -> func.HttpResponse:
     body = req.get_body()
     text = f"{req.method} {req.route_params.get('rest', '')} {dict(req.params)} {len(body)} {req.headers.get('x-a')}"
-    return func.HttpResponse(text, headers={"X-B": "b"}, mimetype="text/plain")
+    headers = {"X-B": "b", "X-Url": req.url, "X-Body": body[:20].hex()}
+    return func.HttpResponse(text, headers=headers, mimetype="text/plain")
+
+
+@app.route(route="status/{code:int}", methods=["GET", "HEAD"])
+async def status(req: func.HttpRequest) -> func.HttpResponse:
+    headers = {"Content-Type": "image/png"} if req.params.get("typed") else {}
+    return func.HttpResponse(b"", status_code=int(req.route_params["code"]), headers=headers)
+
+
+@app.route(route="logs", methods=["POST"])
+async def logs(req: func.HttpRequest) -> func.HttpResponse:
+    """Logs in every place in which a record is kept, or is dropped."""
+    log = logging.getLogger("sample")
+    mark = req.get_body().decode()
+
+    async def later(before: asyncio.Event) -> None:
+        log.warning("%s in a task of the invocation", mark)
+        before.set()
+        await go_on.wait()
+        log.warning("%s in a task that outlived it", mark)
+        print(f"{mark} printed by a task that outlived it")  # noqa: T201 - what is printed is forwarded
+        seen.append((f"{mark} logged", 0))
+
+    begun = asyncio.Event()
+    background.add(asyncio.create_task(later(begun)))
+    await begun.wait()
+    log.warning("%s in the invocation", mark)
+    log.info("%s a detail", mark)
+    asyncio.get_running_loop().call_soon(log.warning, "%s in a callback", mark)
+    await asyncio.to_thread(log.warning, "%s in another thread", mark)
+    return func.HttpResponse("logged")
+
+
+@app.route(route="logs", methods=["DELETE"])
+async def logs_go_on(req: func.HttpRequest) -> func.HttpResponse:
+    """Lets the task go on that outlived the invocation of `logs`."""
+    go_on.set()
+    return func.HttpResponse("goes on")
+
+
+@app.route(route="logs", methods=["PUT"])
+def logs_in_a_thread(req: func.HttpRequest) -> func.HttpResponse:
+    logging.getLogger("sample").warning("%s in a function without async", req.get_body().decode())
+    return func.HttpResponse("logged")
 
 
 @app.route(route="fails")
@@ -40,7 +93,7 @@ async def fails(req: func.HttpRequest) -> func.HttpResponse:
 @app.route(route="enqueue", methods=["POST"])
 @app.queue_output(arg_name="out", queue_name="work", connection="AzureWebJobsStorage")
 async def enqueue(req: func.HttpRequest, out: func.Out[Many]) -> func.HttpResponse:
-    out.set(req.get_body().decode().split(","))
+    out.set(req.get_body().decode().split("|"))
     return func.HttpResponse("sent")
 
 
@@ -48,6 +101,8 @@ async def enqueue(req: func.HttpRequest, out: func.Out[Many]) -> func.HttpRespon
 async def work(message: func.QueueMessage) -> None:
     text = message.get_body().decode()
     seen.append((text, message.dequeue_count or 0))
+    if text.startswith("{"):
+        seen.append((f"id {message.id}", message.dequeue_count or 0))
     if text.startswith("bad"):
         raise ValueError("on purpose")
 
