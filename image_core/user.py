@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A signed-in person. `id` is the session's email in lower case, else `sub:` and its subject."""
+    """A signed-in person. `id` is the session's e-mail address with A to Z in lower case, else `sub:` and its subject."""
 
     id: str
     written: str | None = field(default=None, compare=False)
@@ -19,9 +19,13 @@ class User:
 
     @property
     def folder(self) -> str:
-        """The name of this user's folders in storage: 32 hexadecimal digits that do not show the address."""
+        """The name of this user's folders in private containers and of ledger items: 32 hexadecimal digits.
+
+        It has no key, so that stored data stays where it is. It does not go where others may read: see
+        `store.pseudonyms`.
+        """
         return hashlib.sha256(self.id.encode()).hexdigest()[:32]
 
     def __repr__(self) -> str:
-        # An address in a traceback would be an address in the logs.
-        return f"User({self.folder})"
+        # An address in a traceback would be an address in the logs, and so would a digest of it that anybody can make.
+        return "User(…)"

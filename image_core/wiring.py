@@ -78,7 +78,7 @@ class App:
 
         with self._invocation():
             documents = await self.machinery.ledger.documents(changed)
-            log_ended(changed, prompts=self.settings.log_prompts)
+            await log_ended(changed, self.machinery.pseudonyms, prompts=self.settings.log_prompts)
             return documents
 
     @contextmanager

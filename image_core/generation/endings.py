@@ -20,6 +20,7 @@ from image_core.picture import Picture
 from image_core.store.ledger import Ledger
 from image_core.store.outbox import Outbox
 from image_core.store.pictures import Pictures, StoredPicture
+from image_core.store.pseudonyms import Pseudonyms
 from image_core.store.record import WARNING_PENDING, Record
 from image_core.store.records import Changed, Records
 
@@ -35,11 +36,20 @@ Ending = Callable[[Record], Record]
 class Endings:
     """Writes the end of a generation. No method returns before the end is kept somewhere."""
 
-    def __init__(self, records: Records, pictures: Pictures, outbox: Outbox, ledger: Ledger, clock: Clock) -> None:
+    def __init__(
+        self,
+        records: Records,
+        pictures: Pictures,
+        outbox: Outbox,
+        ledger: Ledger,
+        pseudonyms: Pseudonyms,
+        clock: Clock,
+    ) -> None:
         self._records = records
         self._pictures = pictures
         self._outbox = outbox
         self._ledger = ledger
+        self._pseudonyms = pseudonyms
         self._clock = clock
 
     def _now(self) -> str:
@@ -134,7 +144,8 @@ class Endings:
         base = mine or record
         ended = replace(base, attempts=merged(base.attempts, record.attempts), timings=record.timings)
         await self._ledger.write(ended)
-        log_generation(ended, self._now())
+        await self._pseudonyms.prepare_log()
+        log_generation(ended, self._now(), self._pseudonyms)
         if mine is not None:
             await self._records.delete(mine)
 

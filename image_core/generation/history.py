@@ -9,6 +9,7 @@ from image_core.settings import Settings
 from image_core.store.ledger import Ledger
 from image_core.store.outbox import Outbox
 from image_core.store.pictures import Pictures
+from image_core.store.pseudonyms import Pseudonyms
 from image_core.store.record import Record
 from image_core.store.records import Page, Records
 from image_core.user import User
@@ -26,6 +27,7 @@ class History:
         pictures: Pictures,
         outbox: Outbox,
         ledger: Ledger,
+        pseudonyms: Pseudonyms,
         settings: Settings,
         clock: Clock,
     ) -> None:
@@ -33,6 +35,7 @@ class History:
         self._pictures = pictures
         self._outbox = outbox
         self._ledger = ledger
+        self._pseudonyms = pseudonyms
         self._settings = settings
         self._clock = clock
 
@@ -80,5 +83,6 @@ class History:
         await self._outbox.delete(record.id)
         # The change feed shows what is there: a record that goes before it was read would take its bill along.
         await self._ledger.write(record)
-        log_generation(record, iso(self._clock.now()))
+        await self._pseudonyms.prepare_log()
+        log_generation(record, iso(self._clock.now()), self._pseudonyms)
         await self._records.delete(record)

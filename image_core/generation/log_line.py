@@ -4,7 +4,7 @@ The change feed's function writes it when it sees a record that has ended, and a
 The feed delivers at least once and a record can end more than once, so a line may come several times: queries take the
 newest line of each `id`, the time of the end from `endedAt`, and each ledger entry (`bills`) once.
 
-A line names its user by a hash, and holds no prompt (unless LOG_PROMPTS is set), image, token or e-mail address.
+A line names its user by a keyed digest (`store.pseudonyms`), and holds no prompt (unless LOG_PROMPTS is set), image, token or e-mail address.
 """
 
 import json
@@ -13,31 +13,33 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from image_core.store.ledger import entries
+from image_core.store.pseudonyms import Pseudonyms
 from image_core.store.record import Record, total
 
 log = logging.getLogger("image_core.generation.line")
 
 
-def log_ended(changed: Iterable[Mapping[str, Any]], *, prompts: bool) -> None:
+async def log_ended(changed: Iterable[Mapping[str, Any]], pseudonyms: Pseudonyms, *, prompts: bool) -> None:
     """Write the line of each of the documents of the change feed whose generation has ended.
 
     Documents that are not records, or are records of the original product, have no line.
     """
+    await pseudonyms.prepare_log()
     for document in changed:
         try:
             record = Record.from_item(dict(document))
         except (KeyError, TypeError, ValueError, AttributeError):
             continue  # the ledger has named it in the log
         if record.completed_at is not None:
-            log_generation(record, record.completed_at, prompts=prompts)
+            log_generation(record, record.completed_at, pseudonyms, prompts=prompts)
 
 
-def log_generation(record: Record, now: str, *, prompts: bool = False) -> None:
+def log_generation(record: Record, now: str, pseudonyms: Pseudonyms, *, prompts: bool = False) -> None:
     """Write the line of one generation. `now` (ISO 8601) is its end where the record has none: it was deleted while it ran."""
     usage = total(record.attempts)
     line = {
         "id": record.id,
-        "user": record.user.folder,
+        "user": pseudonyms.in_log(record.user),
         "outcome": _outcome(record),
         "createdAt": record.created_at,
         "endedAt": record.completed_at or now,

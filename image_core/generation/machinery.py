@@ -27,6 +27,7 @@ from image_core.store.inputs import InputCopies
 from image_core.store.ledger import Ledger
 from image_core.store.outbox import Outbox
 from image_core.store.pictures import Pictures
+from image_core.store.pseudonyms import Pseudonyms
 from image_core.store.records import Records
 
 PROBE_SECONDS = 4.0
@@ -40,7 +41,8 @@ class Machinery:
         self.cosmos = Cosmos(settings, clock)
         self.records = Records(self.cosmos)
         self.ledger = Ledger(self.cosmos, settings.cosmos_usage_container, clock)
-        self.pictures = Pictures(self.blobs, settings)
+        self.pseudonyms = Pseudonyms(self.blobs, settings)
+        self.pictures = Pictures(self.blobs, self.pseudonyms, settings)
         self.inflight = InflightBytes(settings.max_inflight_bytes)
         self.model = ModelChain(settings, clock)
         own = _own_addresses(settings, self.blobs.account_url)
@@ -50,11 +52,11 @@ class Machinery:
         self.loader = Loader(settings, own, self.reading)
         copies = InputCopies(self.blobs, settings)
         outbox = Outbox(self.blobs, settings)
-        endings = Endings(self.records, self.pictures, outbox, self.ledger, clock)
+        endings = Endings(self.records, self.pictures, outbox, self.ledger, self.pseudonyms, clock)
         self.runner = Runner(
             self.records, self.pictures, copies, endings, self.model, self.inflight, self.expected, settings, clock
         )
-        self.history = History(self.records, self.pictures, outbox, self.ledger, settings, clock)
+        self.history = History(self.records, self.pictures, outbox, self.ledger, self.pseudonyms, settings, clock)
         self.recovery = Recovery(self.records, endings, self.history, self.runner, clock)
         self.audit = Audit(self.records, self.blobs, outbox, endings, self.recovery, settings, clock)
         self.spending = Spending(self.records, self.ledger, settings, clock)

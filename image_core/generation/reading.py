@@ -9,7 +9,7 @@ from image_core.inputs.fault import Fault
 from image_core.inputs.own import OwnAddresses, OwnBlob, OwnResult, missing, places
 from image_core.picture import Picture
 from image_core.store.blobs import Blob, Blobs
-from image_core.store.pictures import Pictures, belongs_to
+from image_core.store.pictures import Pictures
 from image_core.store.record import Record
 from image_core.store.records import Records
 from image_core.user import User
@@ -72,7 +72,7 @@ class Reading:
 
     async def _owns(self, user: User, name: str, blob: Blob) -> bool:
         """Whether an image outside of folders is `user`'s, by its metadata or by a record of the original product."""
-        told = belongs_to(user, name, blob)
+        told = await self._pictures.belongs_to(user, name, blob)
         return await self._records.names_image(user, name) if told is None else told
 
     async def read_input(self, user: User, own: OwnBlob | OwnResult, max_bytes: int) -> bytes:

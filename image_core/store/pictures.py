@@ -1,6 +1,7 @@
 """The pictures that were made, and uploads: where they lie, under which address, and that no write replaces another's."""
 
 import hashlib
+import hmac
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
@@ -8,11 +9,15 @@ from image_core.errors import BlobMissing
 from image_core.picture import Picture
 from image_core.settings import Settings
 from image_core.store.blobs import Blob, Blobs
+from image_core.store.pseudonyms import Pseudonyms
 from image_core.user import User
 
 REVALIDATE = "no-cache"
 """A browser may keep an image and asks with its ETag. It must not reuse one without asking: what an `<img>` has loaded
 without CORS headers would then be the answer to a `fetch` from another origin, which fails without them."""
+
+OWNER, UNKEYED_OWNER = "user", "proof"
+"""Names of metadata: the digest of an image's owner, and the one without a key that older blobs have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +32,9 @@ class StoredPicture:
 class Pictures:
     """Raises StorageUnavailable from every method while Blob Storage does not answer."""
 
-    def __init__(self, blobs: Blobs, settings: Settings) -> None:
+    def __init__(self, blobs: Blobs, pseudonyms: Pseudonyms, settings: Settings) -> None:
         self._blobs = blobs
+        self._pseudonyms = pseudonyms
         self._container = settings.storage_container
         self._private = settings.image_access == "private"
 
@@ -70,7 +76,7 @@ class Pictures:
             picture.data,
             picture.mime_type,
             overwrite=False,
-            metadata={"proof": proof(user, name), "owner": owner},
+            metadata={**await self._ownership(user, name), "owner": owner},
             cache_control=REVALIDATE,
         )
         if not written:
@@ -86,10 +92,21 @@ class Pictures:
             picture.data,
             picture.mime_type,
             overwrite=True,  # the name is random: whatever is there is this very write
-            metadata={"proof": proof(user, name)},
+            metadata=await self._ownership(user, name),
             cache_control=REVALIDATE,
         )
         return self.url(name)
+
+    async def _ownership(self, user: User, name: str) -> dict[str, str]:
+        """The metadata that says whose image it is. Anybody may read that of a public one, so it names nobody."""
+        return {OWNER: await self._pseudonyms.of_owner(user, name)}
+
+    async def belongs_to(self, user: User, name: str, blob: Blob) -> bool | None:
+        """Whether a blob outside of folders is `user`'s; None where it does not say: the original product wrote nothing."""
+        if (stored := blob.metadata.get(OWNER)) is not None:
+            return hmac.compare_digest(stored.encode(), (await self._pseudonyms.of_owner(user, name)).encode())
+        unkeyed = blob.metadata.get(UNKEYED_OWNER)
+        return None if unkeyed is None else unkeyed == unkeyed_proof(user, name)
 
     async def find(self, user: User, stem: str) -> str | None:
         """The name of the picture with this stem, whoever stored it: of several the oldest, and the others are deleted."""
@@ -127,14 +144,8 @@ class Pictures:
             await self._blobs.delete(self._container, blob.name)
 
 
-def belongs_to(user: User, name: str, blob: Blob) -> bool | None:
-    """Whether a blob outside of folders is `user`'s; None where it does not say: the original product wrote nothing."""
-    stored = blob.metadata.get("proof")
-    return None if stored is None else stored == proof(user, name)
-
-
-def proof(user: User, name: str) -> str:
-    """Whose picture it is, as its blob says it: anybody may read that of a public one, so it names nobody and links nothing."""
+def unkeyed_proof(user: User, name: str) -> str:
+    """Whose image it is, as blobs say it that were written before the digests had a key."""
     return hashlib.sha256(f"{user.id}\0{name}".encode()).hexdigest()[:32]
 
 
