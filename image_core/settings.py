@@ -186,6 +186,11 @@ Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 MEGABYTE = 1_000_000
 
+FUNCTION_TIMEOUT_SECONDS = 600
+"""`functionTimeout` of host.json. An invocation that takes longer restarts the worker, with the work of all others."""
+LONGEST_DEADLINE_SECONDS = FUNCTION_TIMEOUT_SECONDS - 60
+"""A generation's function also loads its inputs and stores its image."""
+
 UNRESOLVED = "@Microsoft.KeyVault("
 """A reference to the vault that the platform could not resolve stays in the setting as it is written: a text that
 anybody can guess, who knows the vault's name. It must never become a secret."""
@@ -328,7 +333,11 @@ class Settings(BaseModel):
         description="A response leaves within this time: 200 or 202. Unset: 40 behind Static Web Apps, 95 elsewhere.",
     )
     generation_deadline_seconds: float = Field(
-        170, alias="GENERATION_DEADLINE_SECONDS", gt=0, le=3600, description="The longest a generation may run."
+        170,
+        alias="GENERATION_DEADLINE_SECONDS",
+        gt=0,
+        le=LONGEST_DEADLINE_SECONDS,
+        description=f"The longest a generation may run; at most {LONGEST_DEADLINE_SECONDS}, within `functionTimeout`.",
     )
     lease_seconds: float | None = Field(
         None, alias="LEASE_SECONDS", gt=0, description="How long a process holds a generation: default deadline + 60."

@@ -1,10 +1,14 @@
 """Settings are read once, checked, and never shown."""
 
+import json
 import logging
+from pathlib import Path
 
 import pytest
 
-from image_core.settings import Settings, SettingsError
+from image_core.settings import FUNCTION_TIMEOUT_SECONDS, LONGEST_DEADLINE_SECONDS, Settings, SettingsError
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def test_without_a_variable_the_documented_defaults_hold() -> None:
@@ -237,3 +241,16 @@ def test_secrets_without_blanks_warn_of_nothing(caplog: pytest.LogCaptureFixture
         {"NEXTAUTH_SECRET": "a secret", "NEXTAUTH_SECRET_PREVIOUS": '["a", "b"]\n', "IMAGE_ACCESS": "public\n"}
     )
     assert caplog.records == []
+
+
+def test_a_deadline_beyond_the_function_timeout_is_an_error_that_names_the_setting() -> None:
+    host = json.loads((ROOT / "host.json").read_text())
+    hours, minutes, seconds = map(int, host["functionTimeout"].split(":"))
+    assert hours * 3600 + minutes * 60 + seconds == FUNCTION_TIMEOUT_SECONDS
+    longest = str(LONGEST_DEADLINE_SECONDS)
+    assert (
+        Settings.read({"GENERATION_DEADLINE_SECONDS": longest}).generation_deadline_seconds < FUNCTION_TIMEOUT_SECONDS
+    )
+    for beyond in (str(LONGEST_DEADLINE_SECONDS + 1), str(FUNCTION_TIMEOUT_SECONDS), "3600"):
+        with pytest.raises(SettingsError, match="GENERATION_DEADLINE_SECONDS"):
+            Settings.read({"GENERATION_DEADLINE_SECONDS": beyond})

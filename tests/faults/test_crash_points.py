@@ -62,6 +62,24 @@ async def test_ended_during_the_model_call_pays_twice_at_most(faults: Rig, how: 
     await faults.called()
     host.signal(how)
     await posting
+    assert await asyncio.to_thread(host.process.wait) == (0 if how == signal.SIGTERM else -signal.SIGKILL)
+    faults.product.standin.latency = 0
+    await faults.start_host()
+    await faults.finished()
+    await one_picture_and_the_client_gets_it(faults, calls=2)
+
+
+async def test_killed_after_a_202_another_goes_on_when_the_lease_is_over(faults: Rig) -> None:
+    """What Azure does at scale-in: an idle instance may be killed without notice, and a 202 leaves it idle."""
+    faults.product.standin.latency = 8
+    host = await faults.start_host()
+    status, body = await faults.post(host, Prefer="wait=1")
+    assert status == 202
+    await faults.called()
+    await host.kill()
+    record = await faults.product.record(body["id"])
+    assert record is not None
+    assert record["leaseOwner"] is not None
     faults.product.standin.latency = 0
     await faults.start_host()
     await faults.finished()
@@ -73,9 +91,9 @@ async def test_stopped_after_a_202_another_goes_on_at_once(faults: Rig) -> None:
     host = await faults.start_host()
     status, body = await faults.post(host, Prefer="wait=1")
     assert status == 202
-    await asyncio.sleep(1)
+    await faults.called()
     host.signal(signal.SIGTERM)
-    await asyncio.to_thread(host.process.wait)
+    assert await asyncio.to_thread(host.process.wait) == 0
     record = await faults.product.record(body["id"])
     assert record is not None
     assert record["leaseOwner"] is None  # given back: the recovery need not wait for it
