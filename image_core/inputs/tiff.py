@@ -48,11 +48,18 @@ PHOTOMETRIC_NAMES = {4: "a transparency mask", 8: "CIELab", 9: "ICCLab", 10: "IT
 COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
 
 UNSIGNED, SIGNED, FLOAT, VOID = 1, 2, 3, 4
-NONE, CCITT, JPEG, WEBP = 1, {2, 3, 4}, 7, 50001
-COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000, 50001}
-COMPRESSION_NAMES = {6: "old-style JPEG", 34712: "JPEG 2000", 34676: "SGI Log", 34892: "lossy JPEG", 34887: "LERC"}
-WHOLE_IMAGE_CODECS = {JPEG, WEBP}
-"""They compress all channels of a pixel together."""
+NONE, CCITT, JPEG = 1, {2, 3, 4}, 7
+COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000}
+"""Those that the libtiff of Pillow's wheels decodes."""
+COMPRESSION_NAMES = {
+    6: "old-style JPEG",
+    34712: "JPEG 2000",
+    34676: "SGI Log",
+    34892: "lossy JPEG",
+    34887: "LERC",
+    50001: "WebP",
+    50002: "JPEG XL",
+}
 
 # Types of tags: the letter of `struct`, and its size in bytes.
 TYPES = {
@@ -163,7 +170,9 @@ class Directory:
         """As the file has it; otherwise what readers assume by the number of channels."""
         if self.integer(COMPRESSION, 1) in CCITT:
             return self.integer(PHOTOMETRIC, WHITE_IS_ZERO)
-        return self.integer(PHOTOMETRIC, RGB if self.integer(SAMPLES, 1) >= COLOURS[RGB] else BLACK_IS_ZERO)
+        return self.integer(
+            PHOTOMETRIC, RGB if self.integer(SAMPLES, self.count(BITS)) >= COLOURS[RGB] else BLACK_IS_ZERO
+        )
 
 
 def full_size(data: bytes) -> Directory:
@@ -231,7 +240,7 @@ class Layout:
             raise unsupported(f"a TIFF in the colour space {name}")
         if self.photometric == CMYK and directory.integer(INK_SET, 1) != 1:
             raise unsupported("a TIFF with inks other than CMYK")
-        self.channels = directory.integer(SAMPLES, 1)
+        self.channels = directory.integer(SAMPLES, max(1, directory.count(BITS)))
         self.colours = COLOURS[self.photometric]
         if not self.colours <= self.channels <= MAX_CHANNELS:
             raise unsupported(f"a TIFF with {self.channels} channels")
@@ -260,6 +269,8 @@ class Layout:
         """Whether Pillow reads all channels at once, and right."""
         if self.format != UNSIGNED or self.planar:
             return False
+        if self.photometric == BLACK_IS_ZERO and self.bits == 8 and self.extra in {(1,), (2,)}:  # noqa: PLR2004
+            return True
         plain = not self.extra or (len(self.extra) == 1 and self.photometric == RGB)
         if self.photometric == YCBCR:
             return self.bits == 8 and not self.extra  # noqa: PLR2004
@@ -342,7 +353,7 @@ def _planes(layout: Layout, wanted: Sequence[int]) -> Iterator[Image.Image]:
             yield _smaller(_plane(layout, layout.width, parts, mode, raw), layout.width, layout.height)
         return
     # Samples of a pixel side by side: read as one gray image that is so many times as wide, then taken apart.
-    if layout.predictor != 1 or layout.compression in WHOLE_IMAGE_CODECS:
+    if layout.predictor != 1 or layout.compression == JPEG:
         raise unsupported(f"{layout.described}, compressed together,")
     wide = _plane(layout, layout.width * layout.channels, _parts(layout, 0, layout.channels), mode, raw)
     for channel in wanted:
@@ -361,7 +372,9 @@ def _smaller(plane: Image.Image, width: int, height: int) -> Image.Image:
 
 def _plane(layout: Layout, width: int, parts: "Parts", mode: str, raw: str) -> Image.Image:
     channels = width // layout.width
-    tags = _tags(layout, BLACK_IS_ZERO, 1, width, parts, tile_factor=channels)
+    # Pillow has no mode for unsigned integers of 32 bits in big-endian files; the samples are the same.
+    written = SIGNED if (layout.bits, layout.format) == (32, UNSIGNED) else layout.format
+    tags = _tags(layout, BLACK_IS_ZERO, 1, width, parts, tile_factor=channels, written=written)
     image = _opened(layout.directory, tags)
     image._mode = mode  # noqa: SLF001 - Pillow takes a big-endian file's samples for big-endian, and libtiff has turned them
     image.tile = [tile._replace(args=(raw, *tile.args[1:])) for tile in image.tile if isinstance(tile.args, tuple)]
@@ -407,7 +420,15 @@ Tag = tuple[int, int, Sequence[int] | bytes]
 """Its number, its type, and its values."""
 
 
-def _tags(layout: Layout, photometric: int, channels: int, width: int, parts: Parts, tile_factor: int = 1) -> list[Tag]:
+def _tags(
+    layout: Layout,
+    photometric: int,
+    channels: int,
+    width: int,
+    parts: Parts,
+    tile_factor: int = 1,
+    written: int = UNSIGNED,
+) -> list[Tag]:
     directory = layout.directory
     offsets, counts = parts
     tags: list[Tag] = [
@@ -418,7 +439,7 @@ def _tags(layout: Layout, photometric: int, channels: int, width: int, parts: Pa
         (PHOTOMETRIC, SHORT, (photometric,)),
         (SAMPLES, SHORT, (channels,)),
         (PLANAR, SHORT, (1,)),
-        (SAMPLE_FORMAT, SHORT, (UNSIGNED,) * channels if layout.bits <= 8 else (layout.format,) * channels),  # noqa: PLR2004
+        (SAMPLE_FORMAT, SHORT, (written,) * channels),
         (FILL_ORDER, SHORT, (directory.integer(FILL_ORDER, 1),)),
     ]
     if TILE_OFFSETS in directory:
