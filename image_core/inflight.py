@@ -1,111 +1,166 @@
-"""How many bytes of images this process holds, the limit that keeps it alive, and the measure at which it is at ease.
+"""The memory budget of one process: the bytes that its requests hold, divided fairly between users.
 
-A count of requests is no bound on memory: one request may carry 30 MB, another only an address. Of many that come at once
-those behind wait a moment for those before them, so that what all of them need together is not needed at the same time.
+Two accounts, because they are used differently:
+
+- *Bodies*: a request's body stays in the Functions worker from the request's first line until its answer leaves, also while
+  the request waits. Waiting for a turn would free nothing, so a body that does not fit is refused at once (503 `busy`).
+- *Working memory*: parsed requests, inputs, answers. It is acquired before it is used, in turn, and given back soon.
+
+A count of requests is no bound on memory: one request may carry 30 MB, another only an address.
 """
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Self
 
+from image_core.clock import Deadline
 from image_core.errors import Busy
+from image_core.runtime.fair_share import FairShare
+from image_core.user import User
 
-AT_EASE_BYTES = 48_000_000
-"""Enough to keep two cores busy: forty requests of a megabyte on their way to the model, or answers on their way to storage."""
+WORKER_COPIES = 2.5
+"""Bytes that the worker holds for each byte of a body: its protobuf message and the `bytes` copied from it, and a margin.
+Measured: 2.0 at 28 MB and 2.2 at 0.7 MB (`make bench ONLY=worker`)."""
 
-PATIENCE_SECONDS = 10.0
-"""Nobody waits longer for room: what holds it may be waiting itself, for a slow server or a storage that is down."""
+ANSWER_COPIES = 3
+"""Copies of an answer on its way out: ours, the worker's protobuf message, and its serialized form."""
+
+BODIES_SHARE = 0.6
+"""Of the limit, for bodies; the rest is working memory."""
+
+WAIT_SECONDS = 30.0
+"""The longest wait where there is no response budget: work from the queue, which is given back and tried again."""
+
+GROWTH_SECONDS = 2.0
+"""The longest wait of a request that needs more than it has. It must be short: several such requests could otherwise wait for
+one another, each keeping what the others need."""
+
+_NOBODY = ""
+"""The user of requests whose session is not verified yet: together they have the share of one."""
 
 
 class InflightBytes:
-    """The bytes that all requests of this process hold together: at most `limit`, and at most `at_ease` before others wait."""
+    """The memory budget. One for the process; `limit` in bytes (`MAX_INFLIGHT_BYTES`)."""
 
-    def __init__(self, limit: int, at_ease: int = AT_EASE_BYTES, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, limit: int) -> None:
+        bodies = int(limit * BODIES_SHARE)
         self.limit = limit
-        self.held = 0
-        self._at_ease = at_ease
-        self._patience = patience
-        self._waiting: deque[tuple[Claim, int, asyncio.Future[None]]] = deque()
+        self._bodies = FairShare(bodies)
+        # One request may need more than a small instance has for all: it then runs alone.
+        self._working = FairShare(max(1, limit - bodies), oversized=True)
 
-    def claim(self) -> "Claim":
-        """An empty claim, for one request: use it as a context manager, or `release` it."""
-        return Claim(self)
+    @property
+    def held(self) -> int:
+        """Bytes that are acquired now, of both accounts."""
+        return self._bodies.taken + self._working.taken
+
+    @property
+    def working(self) -> int:
+        """Bytes of working memory that are acquired now."""
+        return self._working.taken
+
+    @contextmanager
+    def body(self, length: int) -> Iterator["Body"]:
+        """Hold a body of `length` bytes as the worker keeps it, while the block runs. Raises Busy where it does not fit."""
+        body = Body(self._bodies, int(length * WORKER_COPIES))
+        try:
+            yield body
+        finally:
+            body.release()
+
+    def claim(self, user: User, deadline: Deadline | None = None) -> "Claim":
+        """An empty claim on working memory, which waits until `deadline` at most: a context manager, or `release` it."""
+        return Claim(self._working, user, deadline)
 
     @asynccontextmanager
-    async def entered(self, count: int) -> AsyncIterator["Claim"]:
-        """A claim of `count` bytes, in its turn. Raises Busy where that passes the process's limit."""
-        with self.claim() as claim:
+    async def entered(self, user: User, count: int, deadline: Deadline | None = None) -> AsyncIterator["Claim"]:
+        """A claim of `count` bytes, when it is the user's turn. Raises Busy where the turn does not come in time."""
+        with self.claim(user, deadline) as claim:
             await claim.enter(count)
             yield claim
 
-    def _has_room(self, count: int) -> bool:
-        return self.held == 0 or self.held + count <= self._at_ease
 
-    async def _turn(self, claim: "Claim", count: int, seconds: float) -> bool:
-        """Wait for room, in the order of arrival. True: `claim` holds the bytes; False: there was none in time."""
-        if not self._waiting and self._has_room(count):
-            claim.take(count)
-            return True
-        turn = asyncio.get_running_loop().create_future()
-        mine = (claim, count, turn)
-        self._waiting.append(mine)
-        try:
-            await asyncio.wait((turn,), timeout=min(seconds, self._patience))
-        finally:
-            if turn.cancel():  # it has not come
-                self._waiting.remove(mine)
-                self._next()
-        return not turn.cancelled()
+class Body:
+    """A request's body in the worker's memory."""
 
-    def _next(self) -> None:
-        """Let those in that have room now."""
-        while self._waiting and self._has_room(self._waiting[0][1]):
-            claim, count, turn = self._waiting.popleft()
-            claim.take(count)
-            turn.set_result(None)
+    def __init__(self, account: FairShare, count: int) -> None:
+        self._account = account
+        self._count = 0
+        self._user = _NOBODY
+        self._acquire(_NOBODY, count)
+
+    def assign(self, user: User) -> None:
+        """Count it for `user`, whose session is verified now. Raises Busy where the user's share is used up."""
+        count = self._count
+        self.release()
+        self._acquire(user.id, count)
+
+    def release(self) -> None:
+        count, self._count = self._count, 0
+        self._account.release(self._user, count)
+
+    def _acquire(self, user: str, count: int) -> None:
+        if count and not self._account.try_acquire(user, count):
+            raise Busy("Too many large requests are being processed", retry_after=5)
+        self._user, self._count = user, count
 
 
 class Claim:
-    """What one request holds."""
+    """The working memory of one request or one generation."""
 
-    def __init__(self, inflight: InflightBytes) -> None:
-        self._inflight = inflight
+    def __init__(self, account: FairShare, user: User, deadline: Deadline | None) -> None:
+        self.user = user
+        self._account = account
+        self._deadline = deadline
         self._bytes = 0
 
-    async def enter(self, count: int, seconds: float = PATIENCE_SECONDS) -> None:
-        """Hold `count` bytes more once there is room; after `seconds` without room, too. Raises Busy as `add` does."""
-        if not await self._inflight._turn(self, count, seconds):  # noqa: SLF001 - two halves of one thing
-            self.add(count)
+    def wait_seconds(self) -> float:
+        """How long this request may still wait for its turn, for memory or for anything else."""
+        return WAIT_SECONDS if self._deadline is None else self._deadline.remaining()
+
+    async def enter(self, count: int) -> None:
+        """Acquire `count` bytes in turn, before work begins. Raises Busy where the turn does not come in time."""
+        await self._acquire(count, self.wait_seconds())
+
+    async def grow(self, count: int) -> None:
+        """Acquire `count` bytes more, after a short wait at most. Raises Busy."""
+        if not self.try_add(count):
+            await self._acquire(count, min(GROWTH_SECONDS, self.wait_seconds()))
+
+    def try_add(self, count: int) -> bool:
+        """Acquire `count` bytes more if they are within the user's share now."""
+        if not self._account.try_acquire(self.user.id, count):
+            return False
+        self._bytes += count
+        return True
 
     async def receive(self, count: int, seconds: float) -> None:
-        """As `enter`, for what is paid for: it waits at most `seconds`, and is never refused."""
-        if not await self._inflight._turn(self, count, seconds):  # noqa: SLF001 - two halves of one thing
+        """Acquire `count` bytes for what is paid for: before what the user waits for otherwise, and after `seconds` anyway."""
+        if await self._account.acquire(self.user.id, count, seconds, first=True):
+            self._bytes += count
+        else:
             self.take(count)
 
-    def add(self, count: int) -> None:
-        """Hold `count` bytes more. Raises Busy, and holds nothing more, where that passes the process's limit."""
-        if self._inflight.held + count > self._inflight.limit:
-            raise Busy(retry_after=2)
-        self.take(count)
-
     def take(self, count: int) -> None:
-        """Hold `count` bytes more, whatever the limit."""
-        self._inflight.held += count
+        """Acquire `count` bytes whatever the limit: for what is in memory already."""
+        self._account.take(self.user.id, count)
         self._bytes += count
 
     def give_back(self, count: int) -> None:
-        """Hold `count` bytes fewer, at most all that are held."""
+        """Give `count` bytes back, at most all."""
         count = min(count, self._bytes)
-        self._inflight.held -= count
         self._bytes -= count
-        self._inflight._next()  # noqa: SLF001 - two halves of one thing
+        self._account.release(self.user.id, count)
 
     def release(self) -> None:
-        """Hold nothing any more; safe to repeat."""
+        """Give everything back; safe to repeat."""
         self.give_back(self._bytes)
+
+    async def _acquire(self, count: int, seconds: float) -> None:
+        if not await self._account.acquire(self.user.id, count, seconds):
+            raise Busy("There is no memory for this request now", retry_after=5)
+        self._bytes += count
 
     def __enter__(self) -> Self:
         return self

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -13,4 +13,29 @@ under load; so much may be done between two turns of the event loop."""
 
 async def offloaded(size: int, call: Callable[[], T]) -> T:
     """`call()`, which goes over `size` bytes once or twice."""
-    return call() if size <= SHORT_BYTES else await asyncio.to_thread(call)
+    return call() if size <= SHORT_BYTES else await in_thread(call)
+
+
+async def in_thread(call: Callable[[], T]) -> T:
+    """`call()` in a thread. A cancellation waits for its end: until then the thread has what it works on."""
+    work = asyncio.ensure_future(asyncio.to_thread(call))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await ended(work)
+        raise
+
+
+async def ended(*work: "asyncio.Future[Any]") -> None:
+    """Wait until all of `work` is done, whatever became of it and however often the waiting task is cancelled."""
+    cancelled = False
+    while not all(each.done() for each in work):
+        try:
+            await asyncio.wait(work)
+        except asyncio.CancelledError:
+            cancelled = True
+    for each in work:
+        if not each.cancelled():
+            each.exception()  # it has been seen
+    if cancelled:
+        raise asyncio.CancelledError

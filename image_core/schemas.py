@@ -3,11 +3,12 @@
 import codecs
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from image_core.errors import InvalidJson, InvalidRequest, NoImages, NoPrompt
 from image_core.generated import Options
+from image_core.json_limits import NotJson, TooComplex, measure
 
 MAX_PROMPT_CHARACTERS = 32_000
 
@@ -55,7 +56,7 @@ class GenerateRequest(BaseModel):
     )
 
     # These two have defaults because what is missing has an error of its own.
-    images: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_absent)] = Field(
+    images: Annotated[tuple[str, ...], Field(strict=False), FailFast(), BeforeValidator(_absent)] = Field(
         (),
         description="Data URLs, bare base64, addresses of our own pictures, or any other http(s) address; in order.",
         json_schema_extra={"x-required": True, "minItems": 1},
@@ -88,7 +89,13 @@ class GenerateRequest(BaseModel):
         Raises InvalidJson, InvalidRequest with the field, NoImages, NoPrompt; what is missing is told before what is long.
         """
         try:
-            request = cls.model_validate_json(body.removeprefix(codecs.BOM_UTF8))
+            text = body.removeprefix(codecs.BOM_UTF8)
+            measure(text)
+            request = cls.model_validate_json(text)
+        except TooComplex as error:
+            raise InvalidRequest(f"The body is too complex: {error}") from None
+        except NotJson:
+            raise InvalidJson("The body must be one JSON object in UTF-8") from None
         except ValidationError as error:
             raise _explained(error) from None
         if not request.images:

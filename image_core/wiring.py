@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from image_core.api.upload import UploadResource
     from image_core.api.usage import UsageResource
     from image_core.generation.machinery import Machinery
+    from image_core.inflight import InflightBytes
     from image_core.session import Sessions
     from image_core.settings import Settings
 
@@ -118,6 +119,14 @@ class App:
             raise Misconfigured(str(error)) from error
 
     @cached_property
+    def inflight(self) -> "InflightBytes":
+        from image_core.inflight import InflightBytes  # noqa: PLC0415 - see the head of this file
+        from image_core.runtime.allocator import return_large_blocks  # noqa: PLC0415 - the same
+
+        return_large_blocks()
+        return InflightBytes(self.settings.max_inflight_bytes)
+
+    @cached_property
     def guard(self) -> "Guard":
         from image_core.api.guard import Guard  # noqa: PLC0415 - see the head of this file
 
@@ -139,7 +148,7 @@ class App:
     def machinery(self) -> "Machinery":
         from image_core.generation.machinery import Machinery  # noqa: PLC0415 - see the head of this file
 
-        return Machinery(self.settings, self.clock)
+        return Machinery(self.settings, self.clock, self.inflight)
 
     @cached_property
     def image(self) -> "ImageResource":
@@ -155,21 +164,21 @@ class App:
         from image_core.api.upload import UploadResource  # noqa: PLC0415 - see the head of this file
 
         parts = self.machinery
-        return UploadResource(parts.loader, parts.pictures, parts.inflight, self.settings, self.clock)
+        return UploadResource(parts.loader, parts.pictures, self.inflight, self.settings, self.budget, self.clock)
 
     @cached_property
     def generations(self) -> "GenerationsResource":
         from image_core.api.generations import GenerationsResource  # noqa: PLC0415 - see the head of this file
 
         parts = self.machinery
-        return GenerationsResource(parts.history, parts.reading, parts.running, self.budget)
+        return GenerationsResource(parts.history, parts.reading, parts.running, self.inflight, self.budget)
 
     @cached_property
     def images(self) -> "ImagesResource":
         from image_core.api.images import ImagesResource  # noqa: PLC0415 - see the head of this file
 
         parts = self.machinery
-        return ImagesResource(parts.reading, parts.history, parts.running, self.budget)
+        return ImagesResource(parts.reading, parts.history, parts.running, self.inflight, self.budget)
 
     @cached_property
     def usage(self) -> "UsageResource":

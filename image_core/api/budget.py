@@ -1,7 +1,7 @@
 """The response budget: how long a request may wait before its answer has to leave."""
 
 from image_core.api.http import Request
-from image_core.clock import Clock
+from image_core.clock import Clock, Deadline
 from image_core.settings import Settings
 
 STATIC_WEB_APPS_HEADER = "x-ms-original-url"
@@ -12,6 +12,9 @@ STATIC_WEB_APPS_SECONDS = 40.0
 
 DEFAULT_SECONDS = 95.0
 """Cloudflare ends a request after 100 s, Vercel's rewrites after 120 s, Azure's load balancer after 230 s."""
+
+LEAST_SECONDS = 5.0
+"""For resources: a request that never waits for its generation (budget 0) still has to be read."""
 
 
 class ResponseBudget:
@@ -27,6 +30,10 @@ class ResponseBudget:
         if budget is None:
             budget = STATIC_WEB_APPS_SECONDS if request.headers.get(STATIC_WEB_APPS_HEADER) else DEFAULT_SECONDS
         return budget if preferred is None else min(budget, preferred)
+
+    def for_resources(self, request: Request) -> Deadline:
+        """Until when the request may wait for memory or a free slot; a short while also where the budget is 0."""
+        return self._clock.deadline(max(self.left(request), LEAST_SECONDS))
 
     def left(self, request: Request, preferred: float | None = None) -> float:
         """Seconds that are left of it, never below 0."""

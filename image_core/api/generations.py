@@ -8,6 +8,7 @@ from image_core.errors import InvalidRequest
 from image_core.generation.history import History
 from image_core.generation.reading import Reading
 from image_core.generation.running import Running
+from image_core.inflight import InflightBytes
 from image_core.store.record import Record
 from image_core.user import User
 
@@ -15,12 +16,24 @@ LONGEST_WAIT_SECONDS = 40
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 
+MAX_LISTED_BYTES = 130_000
+"""Of one record in a list: its prompt has at most 32 000 characters."""
+MAX_RECORD_BYTES = 2_000_000
+"""The database's limit for one."""
+MAX_PAGE_BYTES = 4_000_000
+"""The database's limit for one page of a query."""
+LIST_COPIES = 4
+"""The database's answer, what is parsed from it, our answer, and the worker's copy of that."""
+
 
 class GenerationsResource:
-    def __init__(self, history: History, reading: Reading, running: Running, budget: ResponseBudget) -> None:
+    def __init__(
+        self, history: History, reading: Reading, running: Running, inflight: InflightBytes, budget: ResponseBudget
+    ) -> None:
         self._history = history
         self._reading = reading
         self._running = running
+        self._inflight = inflight
         self._budget = budget
 
     async def list(self, request: Request, user: User) -> Response:
@@ -30,14 +43,17 @@ class GenerationsResource:
             limit.isascii() and limit.isdigit() and len(limit) <= len(str(MAX_LIMIT)) and 1 <= int(limit) <= MAX_LIMIT
         ):
             raise InvalidRequest(f"A number from 1 to {MAX_LIMIT}", field="limit")
-        page = await self._history.page(user, int(limit), request.query.get("continuation") or None)
-        # Through the record, so that those of the original product have every field too.
-        items = [listed(self._reading.shown(Record.from_item(item))) for item in page.items]
-        return json_response(200, {"items": items, "continuation": page.continuation})
+        size = LIST_COPIES * min(int(limit) * MAX_LISTED_BYTES, MAX_PAGE_BYTES)
+        async with self._inflight.entered(user, size, self._budget.for_resources(request)):
+            page = await self._history.page(user, int(limit), request.query.get("continuation") or None)
+            # Through the record, so that those of the original product have every field too.
+            items = [listed(self._reading.shown(Record.from_item(item))) for item in page.items]
+            return json_response(200, {"items": items, "continuation": page.continuation})
 
     async def get(self, request: Request, user: User, record_id: str) -> Response:
         """One of them, whatever its state; with `Prefer: wait=N` as soon as it is finished, after N seconds at the latest."""
-        record = await self._history.read(user, record_id)
+        async with self._inflight.entered(user, LIST_COPIES * MAX_RECORD_BYTES, self._budget.for_resources(request)):
+            record = await self._history.read(user, record_id)
         headers = {}
         prefer = preference(request.headers.get("prefer"))
         if record.status == "running" and prefer.wait:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from image_core.api.answers import accepted, failed, succeeded
+from image_core.api.answers import accepted, encoded_length, failed, succeeded
 from image_core.api.body import check_body, check_json_type
 from image_core.api.budget import ResponseBudget
 from image_core.api.http import Request, Response
@@ -14,12 +14,16 @@ from image_core.generation.outcome import Outcome
 from image_core.generation.reading import Reading
 from image_core.generation.recovery import message
 from image_core.generation.submit import Submission, Submitted
-from image_core.inflight import InflightBytes
+from image_core.inflight import ANSWER_COPIES, GROWTH_SECONDS, Claim, InflightBytes
 from image_core.offload import offloaded
 from image_core.schemas import GenerateRequest
 from image_core.settings import Settings
 from image_core.trace import trace_parent
 from image_core.user import User
+
+PARSED_COPIES = 3
+"""Bytes that are used for each byte of a body until its generation has begun: the strings, their bytes, and the images decoded
+from them (three quarters)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +54,27 @@ class ImageResource:
 
     async def post(self, request: Request, user: User) -> Response:
         """Make one image. Answers within the response budget: finished, or with a place to look."""
-        begun = await self._begin(request, user)
+        with self._inflight.claim(user, self._budget.for_resources(request)) as claim:
+            return await self._post(request, user, claim)
+
+    async def _post(self, request: Request, user: User, claim: Claim) -> Response:
+        begun = await self._begin(request, user, claim)
         prefer = begun.prefer
         submitted = await self._submission.ended(begun.submitted, self._budget.left(request, prefer.wait))
         headers = {} if prefer.applied is None else {"Preference-Applied": prefer.applied}
         if submitted.replayed:
             headers["Idempotency-Replayed"] = "true"
-        response = await self._answer(submitted.outcome, headers, base64=begun.base64)
+        response = await self._answer(submitted.outcome, headers, claim, base64=begun.base64)
         if submitted.queued:
             record = submitted.outcome.record
             return Response(response.status, response.body, response.headers, (message(record.id, record.user_id),))
         return response
 
-    async def _begin(self, request: Request, user: User) -> _Begun:
+    async def _begin(self, request: Request, user: User, claim: Claim) -> _Begun:
         check_body(request, self._settings.max_request_bytes)
         check_json_type(request)
-        async with self._inflight.entered(len(request.body)):
+        await claim.enter(len(request.body) * PARSED_COPIES)
+        try:
             parse = partial(GenerateRequest.parse, request.body, self._settings.max_images)
             wanted = await offloaded(len(request.body), parse)
             key = checked_key(request.headers.get("idempotency-key"))
@@ -77,14 +86,21 @@ class ImageResource:
                 key,
                 queued=prefer.at_once,
                 trace_parent=trace_parent(request.headers.get("traceparent")),
+                deadline=self._budget.for_resources(request),
             )
+        finally:
+            claim.release()
         return _Begun(submitted, prefer, wanted.include_base64)
 
-    async def _answer(self, outcome: Outcome, headers: dict[str, str], *, base64: bool) -> Response:
+    async def _answer(self, outcome: Outcome, headers: dict[str, str], claim: Claim, *, base64: bool) -> Response:
         record = outcome.record
         if record.status == "failed":
             return failed(record)
         if record.status != "succeeded":
             return accepted(record, self._expected.seconds(record.options), headers)
-        picture = await self._reading.picture(outcome) if base64 else None
+        if not base64:
+            return await succeeded(self._reading.shown(record), None, headers)
+        picture = await self._reading.picture(outcome, claim)
+        # What is answered is paid for: it is counted, and never refused.
+        await claim.receive(ANSWER_COPIES * encoded_length(len(picture.data)), GROWTH_SECONDS)
         return await succeeded(self._reading.shown(record), picture, headers)

@@ -11,6 +11,7 @@ from image_core.errors import Busy, InvalidRequest
 from image_core.generation.history import History
 from image_core.generation.reading import Opened, Reading
 from image_core.generation.running import Running
+from image_core.inflight import ANSWER_COPIES, InflightBytes
 from image_core.picture import EXTENSIONS
 from image_core.store.blobs import Blob
 from image_core.user import User
@@ -44,10 +45,18 @@ SAFE_HEADERS = {
 
 
 class ImagesResource:
-    def __init__(self, reading: Reading, history: History, running: Running, budget: ResponseBudget) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        history: History,
+        running: Running,
+        inflight: InflightBytes,
+        budget: ResponseBudget,
+    ) -> None:
         self._reading = reading
         self._history = history
         self._running = running
+        self._inflight = inflight
         self._budget = budget
 
     async def get(self, request: Request, user: User, name: str) -> Response:
@@ -58,7 +67,7 @@ class ImagesResource:
         if name.startswith(GENERATION_PREFIX):
             return await self._result(request, user, name)
         opened = await self._reading.open(user, name)
-        return await self._answer(request, opened, {**SAFE_HEADERS, "Cache-Control": FOREVER})
+        return await self._answer(request, user, opened, {**SAFE_HEADERS, "Cache-Control": FOREVER})
 
     async def _result(self, request: Request, user: User, record_id: str) -> Response:
         """The image of a generation, once it has one; its error, where it failed.
@@ -79,9 +88,9 @@ class ImagesResource:
         if record.status != "succeeded":
             return failed(record)
         opened = await self._reading.open_result(record)
-        return await self._answer(request, opened, {**SAFE_HEADERS, "Cache-Control": "no-store"})
+        return await self._answer(request, user, opened, {**SAFE_HEADERS, "Cache-Control": "no-store"})
 
-    async def _answer(self, request: Request, opened: Opened, safe: Mapping[str, str]) -> Response:
+    async def _answer(self, request: Request, user: User, opened: Opened, safe: Mapping[str, str]) -> Response:
         blob = opened.blob
         etag = f'"{blob.etag.strip(chr(34))}"'
         # The host gives a 304 without a type `text/plain`, which a cache would keep as the image's.
@@ -94,12 +103,18 @@ class ImagesResource:
         if request.headers.get("if-range", etag) == etag:
             wanted = _range(request.headers.get("range"), blob.size)
         if wanted is None:
-            return Response(200, await self._reading.read(opened, 0, blob.size), headers)
+            return Response(200, await self._read(request, user, opened, 0, blob.size), headers)
         first, last = wanted
         if first > last:
             return Response(416, b"", {**headers, "Content-Range": f"bytes */{blob.size}"})
-        data = await self._reading.read(opened, first, last - first + 1)
+        data = await self._read(request, user, opened, first, last - first + 1)
         return Response(206, data, {**headers, "Content-Range": f"bytes {first}-{last}/{blob.size}"})
+
+    async def _read(self, request: Request, user: User, opened: Opened, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`, in the user's turn. Raises Busy, NotFound."""
+        deadline = self._budget.for_resources(request)
+        async with self._inflight.entered(user, ANSWER_COPIES * length, deadline):
+            return await self._reading.read(opened, offset, length)
 
 
 def _content_type(blob: Blob) -> str:

@@ -23,6 +23,8 @@ from image_core.user import User
 
 if TYPE_CHECKING:
     from image_core.api.guard import Guard
+    from image_core.inflight import InflightBytes
+    from image_core.settings import Settings
 
 log = logging.getLogger("image_core.api")
 
@@ -42,6 +44,10 @@ class SessionCheck(Protocol):
 class Resources(Protocol):
     """What the routes lead to; each is built when it is first asked for (`wiring.App`)."""
 
+    @property
+    def settings(self) -> "Settings": ...
+    @property
+    def inflight(self) -> "InflightBytes": ...
     @property
     def guard(self) -> "Guard": ...
     @property
@@ -130,8 +136,15 @@ class Api:
         if route.public:
             return await route.handler(self._resources)(request)
         self._resources.guard.check_cross_site(request)
-        user = await self._resources.sessions.user(request.headers)
-        return await route.handler(self._resources)(request, user, *found)
+        if not request.body:
+            user = await self._resources.sessions.user(request.headers)
+            return await route.handler(self._resources)(request, user, *found)
+        # What is longer than any route takes is refused by each route as soon as it has its turn.
+        length = min(len(request.body), self._resources.settings.max_request_bytes)
+        with self._resources.inflight.body(length) as body:
+            user = await self._resources.sessions.user(request.headers)
+            body.assign(user)
+            return await route.handler(self._resources)(request, user, *found)
 
 
 def _methods(route: Route) -> tuple[str, ...]:

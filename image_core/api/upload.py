@@ -12,6 +12,7 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
 from image_core.api.body import check_body
+from image_core.api.budget import ResponseBudget
 from image_core.api.http import Request, Response, json_response
 from image_core.clock import Clock, milliseconds
 from image_core.errors import NoFile, UnsupportedMediaType
@@ -23,6 +24,8 @@ from image_core.store.pictures import Pictures
 from image_core.user import User
 
 MAX_STEM_CHARACTERS = 60
+FORM_COPIES = 2
+"""Of the file, beside the form that it came in: its bytes, and the image without metadata."""
 
 
 class UploadResource:
@@ -32,6 +35,7 @@ class UploadResource:
         pictures: Pictures,
         inflight: InflightBytes,
         settings: Settings,
+        budget: ResponseBudget,
         clock: Clock,
         token: Callable[[int], str] = secrets.token_hex,
     ) -> None:
@@ -39,13 +43,15 @@ class UploadResource:
         self._pictures = pictures
         self._inflight = inflight
         self._settings = settings
+        self._budget = budget
         self._clock = clock
         self._token = token
 
     async def post(self, request: Request, user: User) -> Response:
         """Check the file as an input is checked, store it, and answer with its address."""
         check_body(request, self._settings.max_request_bytes)
-        async with self._inflight.entered(len(request.body)) as claim:
+        deadline = self._budget.for_resources(request)
+        async with self._inflight.entered(user, FORM_COPIES * len(request.body), deadline) as claim:
             name, data = await asyncio.to_thread(_file, request)
             picture = await self._loader.load_upload(data, claim)
             stored = f"{milliseconds(self._clock.now())}-{self._token(16)}-{safe_name(name, picture)}"

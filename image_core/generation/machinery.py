@@ -36,14 +36,14 @@ PROBE_SECONDS = 4.0
 class Machinery:
     """Raises Misconfigured where a setting is missing that any of it needs."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, inflight: InflightBytes | None = None) -> None:
         self.blobs = Blobs(settings)
         self.cosmos = Cosmos(settings, clock)
         self.records = Records(self.cosmos)
         self.ledger = Ledger(self.cosmos, settings.cosmos_usage_container, clock)
         self.pseudonyms = Pseudonyms(self.blobs, settings)
         self.pictures = Pictures(self.blobs, self.pseudonyms, settings)
-        self.inflight = InflightBytes(settings.max_inflight_bytes)
+        self.inflight = inflight or InflightBytes(settings.max_inflight_bytes)
         self.model = ModelChain(settings, clock)
         own = _own_addresses(settings, self.blobs.account_url)
         self.expected = Expected(settings.gemini_models[0])

@@ -5,10 +5,11 @@ from urllib.parse import unquote, urlsplit
 
 from image_core.errors import BlobMissing, InvalidImage, NotFound, StorageUnavailable
 from image_core.generation.outcome import Outcome
+from image_core.inflight import Claim
 from image_core.inputs.fault import Fault
 from image_core.inputs.own import OwnAddresses, OwnBlob, OwnResult, missing, places
 from image_core.picture import Picture
-from image_core.store.blobs import Blob, Blobs
+from image_core.store.blobs import Blob, Blobs, Reserve
 from image_core.store.pictures import Pictures
 from image_core.store.record import Record
 from image_core.store.records import Records
@@ -35,13 +36,13 @@ class Reading:
         self._records = records
         self._own = own
 
-    async def picture(self, outcome: Outcome) -> Picture:
-        """The picture of a generation that succeeded: from memory, else from its blob."""
+    async def picture(self, outcome: Outcome, claim: Claim) -> Picture:
+        """The image of a generation that succeeded: from memory, else from its blob, and then `claim` holds it. Raises Busy."""
         if outcome.picture is not None:
             return outcome.picture
         record = outcome.record
         try:
-            data = await self._pictures.read(record.user, stored_name(record), MAX_OUTPUT_BYTES)
+            data = await self._pictures.read(record.user, stored_name(record), MAX_OUTPUT_BYTES, claim.enter)
         except BlobMissing as error:
             raise StorageUnavailable("The picture is not there; its record remains") from error
         return Picture(data, record.mime_type or "image/png", record.width or 0, record.height or 0)
@@ -75,8 +76,13 @@ class Reading:
         told = await self._pictures.belongs_to(user, name, blob)
         return await self._records.names_image(user, name) if told is None else told
 
-    async def read_input(self, user: User, own: OwnBlob | OwnResult, max_bytes: int) -> bytes:
-        """One of our images as an input. Raises Fault where it is not there for `user`, BlobTooLarge."""
+    async def read_input(
+        self, user: User, own: OwnBlob | OwnResult, max_bytes: int, reserve: Reserve | None = None
+    ) -> bytes:
+        """One of our images as an input, read after `reserve` has found memory for it.
+
+        Raises Fault where it is not there for `user`, BlobTooLarge.
+        """
         if isinstance(own, OwnResult):
             own = await self._result(user, own.record_id)
         for place in own.places:
@@ -86,7 +92,7 @@ class Reading:
                     blob = await self._blobs.describe(place.container, place.path)
                     if not await self._owns(user, own.name, blob):
                         continue
-                return await self._blobs.read(place.container, place.path, max_bytes)
+                return await self._blobs.read(place.container, place.path, max_bytes, reserve)
             except BlobMissing:
                 continue
         raise missing()

@@ -127,7 +127,7 @@ class Runner:
             return recovered
         if record.attempt_count > 1 + self._settings.max_recoveries:
             return Outcome(await self._endings.fail(record, Interrupted(), self._last_writes()))
-        claim, trace = self._inflight.claim(), Trace(self._clock, record.trace_parent)
+        claim, trace = self._inflight.claim(record.user), Trace(self._clock, record.trace_parent)
         size = sum(copy.size for copy in record.inputs)
         held = Held(claim, trace, size, partial(self._copies.read_all, record.user, record.inputs))
         try:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from image_core.clock import Clock, iso
+from image_core.clock import Clock, Deadline, iso
 from image_core.errors import (
     Busy,
     GeminiKeyMissing,
@@ -89,8 +89,11 @@ class Submission:
         *,
         queued: bool,
         trace_parent: str | None = None,
+        deadline: Deadline | None = None,
     ) -> Submitted:
         """Repeat the request's generation, or begin one; neither is waited for.
+
+        Until `deadline` the inputs may wait for memory, and for their turn to be fetched and converted.
 
         Raises IdempotencyMismatch, TooManyGenerations, BudgetExceeded, Busy, InputError, StorageUnavailable; Gone where it
         was deleted.
@@ -105,7 +108,7 @@ class Submission:
                 if repeated is not None:
                     return repeated
         async with self._limits.admitted(user, request.options, order_id) as place:
-            submitted = await self._begin(user, request, order_id, request_hash, trace_parent, queued=queued)
+            submitted = await self._begin(user, request, order_id, request_hash, trace_parent, deadline, queued=queued)
             place.record_id = submitted.outcome.record.id
         return submitted
 
@@ -127,10 +130,11 @@ class Submission:
         order_id: str | None,
         request_hash: str,
         trace_parent: str | None,
+        deadline: Deadline | None,
         *,
         queued: bool,
     ) -> Submitted:
-        claim, trace = self._inflight.claim(), Trace(self._clock, trace_parent)
+        claim, trace = self._inflight.claim(user, deadline), Trace(self._clock, trace_parent)
         try:
             with trace.step("inputs"):
                 inputs = await self._loader.load_all(request.images, user, claim)

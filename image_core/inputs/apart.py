@@ -1,32 +1,66 @@
-"""Decoding what strangers sent, in a process of its own: a file that crashes its decoder crashes nobody else's work.
+"""Converts untrusted images in a process of their own (the sandbox): a file that crashes its decoder crashes nothing else.
 
-It costs a fraction of a second beside a generation's half minute, and the memory goes back when it is done.
+It costs a fraction of a second beside a generation's half minute, and its memory goes back when it ends.
 """
 
 import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 
 from image_core.errors import Busy, InputError, InvalidImage
 from image_core.inputs.fault import Fault
+from image_core.offload import ended
 from image_core.picture import Picture
 
-SECONDS = 15.0
-"""A conversion takes one or two; a file that was made to take longer is given up."""
+CPU_SECONDS = 15
+"""Of processor time for one file. A large photograph takes one to three; a file that was made to take longer is refused."""
+
+WALL_SECONDS = 45.0
+"""Until a conversion is given up that does not get the processor: that is no fault of the file."""
+
 PROGRAM = "from image_core.inputs.decoder import main; main()"
 
 
-async def converted_apart(data: bytes, max_pixels: int, max_decoded_pixels: int, program: str = PROGRAM) -> Picture:
-    """`convert.converted` in another process. Raises Fault; Busy where no process can be had."""
+async def converted_apart(
+    data: bytes,
+    max_pixels: int,
+    max_decoded_pixels: int,
+    program: str = PROGRAM,
+    *,
+    cpu_seconds: int = CPU_SECONDS,
+    wall_seconds: float = WALL_SECONDS,
+) -> Picture:
+    """`convert.converted` in another process. Raises Fault; Busy where the process cannot be had, or gets no processor time.
+
+    When this returns or raises, cancelled or not, the process has ended.
+    """
+    work = asyncio.ensure_future(
+        _run([str(max_pixels), str(max_decoded_pixels)], data, program, cpu_seconds, wall_seconds)
+    )
+    try:
+        output, code = await asyncio.shield(work)
+    except asyncio.CancelledError:
+        work.cancel()
+        await ended(work)
+        raise
+    if code == -signal.SIGXCPU:
+        raise Fault(InvalidImage, f"it takes more than {cpu_seconds} seconds of processor time to read, the limit")
+    return _read(output, code)
+
+
+async def _run(
+    arguments: list[str], data: bytes, program: str, cpu_seconds: int, wall_seconds: float
+) -> tuple[bytes, int]:
+    """Standard output and exit code of the sandbox. Ends the process in any case."""
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
             program,
-            str(max_pixels),
-            str(max_decoded_pixels),
+            *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -34,27 +68,39 @@ async def converted_apart(data: bytes, max_pixels: int, max_decoded_pixels: int,
             env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PATH": os.environ.get("PATH", "")},
         )
     except OSError as error:
-        raise Busy(retry_after=5) from error
+        raise Busy("No process could be started to convert an image", retry_after=5) from error
     try:
-        async with asyncio.timeout(SECONDS):
+        _limit_processor_time(process.pid, cpu_seconds)
+        async with asyncio.timeout(wall_seconds):
             output, _ = await process.communicate(data)
     except TimeoutError:
-        raise Fault(InvalidImage, "it takes too long to read") from None
+        raise Busy("An image could not be converted in time", retry_after=5) from None
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-    return _read(output, process.returncode)
+    return output, process.returncode or 0
 
 
-def _read(output: bytes, code: int | None) -> Picture:
-    """What the other process answered: a line of JSON, and the bytes of a picture behind it."""
+def _limit_processor_time(pid: int, seconds: int) -> None:
+    """End the process by SIGXCPU after `seconds` of processor time. Linux only; elsewhere the wall time alone is limited."""
+    if sys.platform != "linux":
+        return
+    import resource  # noqa: PLC0415 - Windows has no such module
+
+    # It has ended already; or the platform does not allow it, and the wall time alone is limited.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds + 1))
+
+
+def _read(output: bytes, code: int) -> Picture:
+    """What the other process answered: a line of JSON, and the bytes of an image behind it."""
     head, found, data = output.partition(b"\n")
     if code != 0 or not found:
         raise Fault(InvalidImage, "the file is damaged")
-    told = json.loads(head)
-    if "fault" in told:
-        kind = next(kind for kind in InputError.__subclasses__() if kind.__name__ == told["fault"])
-        raise Fault(kind, told["details"])
-    return Picture(data, told["mimeType"], told["width"], told["height"])
+    answer = json.loads(head)
+    if "fault" in answer:
+        kind = next(kind for kind in InputError.__subclasses__() if kind.__name__ == answer["fault"])
+        raise Fault(kind, answer["details"])
+    return Picture(data, answer["mimeType"], answer["width"], answer["height"])

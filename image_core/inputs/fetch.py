@@ -20,23 +20,23 @@ from image_core.errors import ImageFetchFailed, ImageTooLarge, UrlNotAllowed
 from image_core.inflight import Claim
 from image_core.inputs.addresses import AllowedHosts, refused
 from image_core.inputs.fault import Fault
+from image_core.inputs.resolver import BoundedResolver, lookup_user
 from image_core.inputs.unpack import Unpacker
 from image_core.inputs.urls import parsed
+from image_core.runtime.fair_share import FairShare
 from image_core.settings import Settings
 from image_core.sniff import kind
 
 log = logging.getLogger("image_core.inputs")
 
 MAX_REDIRECTS = 10
-MAX_CONNECTIONS = 64
-MAX_CONNECTIONS_PER_HOST = 8
+MAX_CONNECTIONS = 32
+"""At the same time, of all users; a fair share of them for each."""
 CHUNK_BYTES = 65536
-ROOM_SECONDS = 2.0
-"""How long a picture waits for room: no longer, because its request holds some itself, and all the others may do the same."""
 MAX_HEADER_LINE_BYTES = 65_536
 """Content security policies of some sites take 9 KB. aiohttp bounds the number of lines, too (128)."""
 READ_BUFFER_BYTES = 32768
-"""Of a picture that waits for room: the rest of it waits in the network, and on its connection."""
+"""Of an image that waits for memory: the rest of it waits in the network."""
 REDIRECTS = {301, 302, 303, 307, 308}
 OK = 200
 
@@ -56,12 +56,18 @@ class Fetcher:
         self._ports = frozenset(settings.fetch_allow_ports)
         self._seconds = settings.fetch_timeout_seconds
         self._max_bytes = settings.max_image_bytes
-        self._resolver = resolver
+        self._resolver = resolver or BoundedResolver()
+        self._connections = FairShare(MAX_CONNECTIONS)
         self._user_agent = _user_agent(settings)
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def fetch(self, url: str, claim: Claim) -> bytes:
         """The bytes behind an address; `claim` holds them. Raises Fault, Busy."""
+        lookup_user.set(claim.user.id)
+        async with self._connections.slot(claim.user.id, claim.wait_seconds()):
+            return await self._fetch(url, claim)
+
+    async def _fetch(self, url: str, claim: Claim) -> bytes:
         _refusals.set([])
         try:
             async with asyncio.timeout(self._seconds) as limit:
@@ -111,8 +117,7 @@ class Fetcher:
             raise self._too_large()
         unpacker = _unpacker(answer)
         parts: list[bytes] = []
-        received, size, held = 0, 0, answer.content_length or 0
-        await _without_counting(claim.enter(held, ROOM_SECONDS), limit)
+        received = size = 0
         async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
             received += len(chunk)
             if received > self._max_bytes:  # packed, and nothing comes out of it
@@ -121,10 +126,10 @@ class Fetcher:
                 size += len(part)
                 if size > self._max_bytes:
                     raise self._too_large()
-                claim.add(max(0, size - held))
-                held = max(held, size)
+                # What has arrived counts, not what was announced: a slow server holds no memory that it does not fill.
+                if not claim.try_add(len(part)):
+                    await _without_counting(claim.grow(len(part)), limit)
                 parts.append(part)
-        claim.give_back(held - size)
         data = b"".join(parts)
         if unpacker.foreign and kind(data) is None:
             raise Fault(ImageFetchFailed, "the server sent it in an encoding that was not asked for")
@@ -136,8 +141,7 @@ class Fetcher:
     def _session(self, *, trusted: bool) -> aiohttp.ClientSession:
         if trusted not in self._sessions:
             connector = aiohttp.TCPConnector(
-                limit=MAX_CONNECTIONS,
-                limit_per_host=MAX_CONNECTIONS_PER_HOST,
+                limit=0,  # the slots are the limit, and are shared fairly
                 resolver=self._resolver,
                 use_dns_cache=False,  # the address that is checked is the one that is connected to, whatever DNS says next
                 socket_factory=None if trusted else self._guarded_socket,
@@ -155,7 +159,8 @@ class Fetcher:
                     "Accept": "image/*",
                     "Accept-Encoding": "identity",
                 },
-                timeout=aiohttp.ClientTimeout(total=None, connect=self._seconds, sock_read=self._seconds),
+                # The whole fetch has a limit, which stands still while it waits for memory; a limit on each read would not.
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._seconds),
             )
         return self._sessions[trusted]
 
@@ -171,10 +176,11 @@ class Fetcher:
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
+        await self._resolver.close()
 
 
 async def _without_counting(waiting: Awaitable[None], limit: asyncio.Timeout) -> None:
-    """Wait for room in this process, which is no fault of the server's: its time stands still meanwhile."""
+    """Wait for memory in this process, which is not the server's fault: its time limit stands still meanwhile."""
     loop, until = asyncio.get_running_loop(), limit.when()
     began = loop.time()
     limit.reschedule(None)

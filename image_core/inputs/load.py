@@ -15,17 +15,19 @@ from image_core.inputs.fault import Fault
 from image_core.inputs.fetch import Fetcher
 from image_core.inputs.own import OwnAddresses, OwnBlob, OwnImages, OwnResult, own_image
 from image_core.inputs.parse import Inline, parse
-from image_core.offload import offloaded
+from image_core.offload import ended, in_thread, offloaded
 from image_core.picture import Picture
+from image_core.runtime.fair_share import FairShare
 from image_core.settings import Settings
 from image_core.user import User
 
-DECODES_AT_ONCE = 2
-"""A decoded image takes four bytes a pixel and more: two of them are what a small instance can hold."""
+CONVERSIONS_AT_ONCE = 3
+"""Sandboxes of one process. One user has one of them, so that two users who convert leave one for a third."""
+
+CHECKS_AT_ONCE = 4
+"""Threads that read the structure of untrusted files. The event loop's own pool has five at least: one is always left."""
 
 T = TypeVar("T")
-
-BASE64_PER_BYTE = 4 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class LoadedInput:
 
 
 class Loader:
-    """One for the process: it keeps the connections, and the bound on decoding."""
+    """One for the process: it keeps the connections, and the bounds on checking and converting."""
 
     def __init__(
         self, settings: Settings, own: OwnAddresses, images: OwnImages, fetcher: Fetcher | None = None
@@ -46,7 +48,8 @@ class Loader:
         self._own = own
         self._images = images
         self._fetcher = fetcher or Fetcher(settings)
-        self._decoding = asyncio.Semaphore(DECODES_AT_ONCE)
+        self._conversions = FairShare(CONVERSIONS_AT_ONCE)
+        self._checks = FairShare(CHECKS_AT_ONCE)
 
     async def load_all(self, images: Sequence[str], user: User, claim: Claim) -> tuple[LoadedInput, ...]:
         """Every input, in order; `claim` holds their bytes. The same string twice is loaded once.
@@ -65,7 +68,8 @@ class Loader:
         finally:
             for task in tasks.values():
                 task.cancel()
-        await asyncio.gather(*tasks.values(), return_exceptions=True)
+            # The caller gives their memory back next: no thread and no sandbox may still be using it.
+            await ended(*tasks.values())
         for task in tasks.values():  # in the order of their places
             if task in done and (error := task.exception()) is not None:
                 raise error
@@ -84,21 +88,18 @@ class Loader:
     async def _load(self, text: str, user: User, claim: Claim) -> LoadedInput:
         source = parse(text)
         if isinstance(source, Inline):
-            expected = int(len(source.payload) / BASE64_PER_BYTE) if source.base64 else len(source.payload)
-            claim.add(expected)
-            data = await offloaded(len(source.payload), source.decode)
-            return LoadedInput(await self._prepare(data, claim, held=expected), None)
+            # The request's own claim covers what is decoded from its body.
+            async with self._checks.slot(claim.user.id, claim.wait_seconds()):
+                data = await offloaded(len(source.text), source.decode)
+            return LoadedInput(await self._prepare(data, claim), None)
         own = own_image(source.url, user, self._own)
-        if own is not None:
-            data = await self._read_own(user, own)
-            claim.add(len(data))
-        else:
-            data = await self._fetcher.fetch(source.url, claim)
+        data = await (self._fetcher.fetch(source.url, claim) if own is None else self._read_own(user, own, claim))
         return LoadedInput(await self._prepare(data, claim, held=len(data)), shown(source.url))
 
-    async def _read_own(self, user: User, own: OwnBlob | OwnResult) -> bytes:
+    async def _read_own(self, user: User, own: OwnBlob | OwnResult, claim: Claim) -> bytes:
+        """The bytes of one of our own images; `claim` holds them. Raises Fault, Busy."""
         try:
-            return await self._images.read_input(user, own, self._settings.max_image_bytes)
+            return await self._images.read_input(user, own, self._settings.max_image_bytes, claim.grow)
         except BlobTooLarge as error:
             raise self._too_large() from error
 
@@ -106,18 +107,21 @@ class Loader:
         return Fault(ImageTooLarge, f"it has more than {self._settings.max_image_bytes:,} bytes, which is the limit")
 
     async def _prepare(self, data: bytes, claim: Claim, held: int = 0) -> Picture:
-        """Off the event loop, two at a time. Afterwards `claim` holds the picture instead of the bytes it was made from."""
+        """Check the file and convert it where it must be. Raises Fault, Busy.
+
+        Afterwards `claim` holds the image instead of the `held` bytes that it was made from.
+        """
         if len(data) > self._settings.max_image_bytes:
             raise self._too_large()
-        async with self._decoding:
-            # In a thread whatever its size: it goes through a stranger's file part by part, and a file may have many.
-            picture = await asyncio.to_thread(as_it_is, data, self._settings.max_image_pixels)
-            if picture is None:
-                picture = await converted_apart(
-                    data, self._settings.max_image_pixels, self._settings.max_decoded_pixels
-                )
+        user, max_pixels = claim.user.id, self._settings.max_image_pixels
+        async with self._checks.slot(user, claim.wait_seconds()):
+            # In a thread whatever its size: a small file may have many parts.
+            picture = await in_thread(partial(as_it_is, data, max_pixels))
+        if picture is None:
+            async with self._conversions.slot(user, claim.wait_seconds()):
+                picture = await converted_apart(data, max_pixels, self._settings.max_decoded_pixels)
         claim.give_back(held)
-        claim.add(len(picture.data))
+        claim.take(len(picture.data))
         return picture
 
     async def close(self) -> None:

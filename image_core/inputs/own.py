@@ -5,6 +5,7 @@ that no query, snapshot, `..` or encoded slash of the caller's ever reaches the 
 """
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -64,7 +65,9 @@ class OwnResult:
 class OwnImages(Protocol):
     """Reads our own images with our own credentials (`generation.reading.Reading`)."""
 
-    async def read_input(self, user: User, own: OwnBlob | OwnResult, max_bytes: int) -> bytes: ...
+    async def read_input(
+        self, user: User, own: OwnBlob | OwnResult, max_bytes: int, reserve: Callable[[int], Awaitable[None]]
+    ) -> bytes: ...
 
 
 def is_upload(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,6 +36,9 @@ BOUNDS: dict[str, Any] = {
     "connection_timeout": 5,
     "read_timeout": 20,
 }
+
+Reserve = Callable[[int], Awaitable[None]]
+"""Waits until there is memory for so many bytes, as `inflight.Claim` does. Raises Busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +115,13 @@ class Blobs:
                 return False
         return True
 
-    async def read(self, container: str, name: str, max_bytes: int) -> bytes:
-        """All bytes of a blob. Raises BlobMissing, BlobTooLarge."""
+    async def read(self, container: str, name: str, max_bytes: int, reserve: Reserve | None = None) -> bytes:
+        """All bytes of a blob, read after `reserve` has found memory for them. Raises BlobMissing, BlobTooLarge."""
+        if reserve is not None:
+            size = (await self.describe(container, name)).size
+            if size > max_bytes:
+                raise BlobTooLarge
+            await reserve(size)
         async with _translated():
             download = await self._blob(container, name).download_blob(offset=0, length=max_bytes + 1)
             data: bytes = await download.readall()

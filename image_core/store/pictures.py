@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote, urlsplit
 from image_core.errors import BlobMissing
 from image_core.picture import Picture
 from image_core.settings import Settings
-from image_core.store.blobs import Blob, Blobs
+from image_core.store.blobs import Blob, Blobs, Reserve
 from image_core.store.pseudonyms import Pseudonyms
 from image_core.user import User
 
@@ -119,13 +119,13 @@ class Pictures:
         found = [await self._blobs.find(self._container, path) for path in self._paths(user, f"{stem}.")]
         return sorted((blob for blobs in found for blob in blobs), key=lambda blob: blob.created)
 
-    async def read(self, user: User, name: str, max_bytes: int) -> bytes:
-        """Its bytes. Raises BlobMissing, BlobTooLarge."""
+    async def read(self, user: User, name: str, max_bytes: int, reserve: Reserve | None = None) -> bytes:
+        """Its bytes, read after `reserve` has found memory for them. Raises BlobMissing, BlobTooLarge."""
         here, there = self._paths(user, name)
         try:
-            return await self._blobs.read(self._container, here, max_bytes)
+            return await self._blobs.read(self._container, here, max_bytes, reserve)
         except BlobMissing:
-            return await self._blobs.read(self._container, there, max_bytes)
+            return await self._blobs.read(self._container, there, max_bytes, reserve)
 
     async def delete(self, user: User, name: str) -> None:
         """Delete it wherever it lies: also where it was stored while `IMAGE_ACCESS` was different."""

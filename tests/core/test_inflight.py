@@ -1,127 +1,146 @@
-"""The bytes of a process: whoever comes while much is held waits for a turn, and what is paid for is never refused."""
+"""The memory budget: bodies are refused at once or held, working memory is acquired in turn, paid images are never refused."""
 
 import asyncio
 
 import pytest
 
+from image_core.clock import Clock, Deadline
 from image_core.errors import Busy
-from image_core.inflight import InflightBytes
+from image_core.inflight import WORKER_COPIES, InflightBytes
+from image_core.user import User
 
+ADA, BOB, EVE = User("ada@example.com"), User("bob@example.com"), User("eve@example.com")
 LONG_TIME = 60.0
 
 
-def inflight(limit: int = 1000, at_ease: int = 100, patience: float = LONG_TIME) -> InflightBytes:
-    return InflightBytes(limit, at_ease, patience)
+def budget() -> InflightBytes:
+    """600 bytes for bodies, 400 of working memory."""
+    return InflightBytes(1000)
+
+
+def soon() -> Deadline:
+    return Clock().deadline(0.01)
 
 
 async def turns(count: int = 5) -> None:
-    """Let whoever can go on do so."""
+    """Let every task that can go on do so."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
-async def test_what_fits_enters_at_once() -> None:
-    bytes_ = inflight()
-    async with bytes_.entered(60), bytes_.entered(40):
-        assert bytes_.held == 100
-    assert bytes_.held == 0
+def test_a_body_counts_as_often_as_the_worker_keeps_it() -> None:
+    memory = budget()
+    with memory.body(100) as body:
+        assert memory.held == 100 * WORKER_COPIES
+        body.assign(ADA)
+        assert memory.held == 100 * WORKER_COPIES
+    assert memory.held == 0
 
 
-async def test_one_that_is_larger_than_all_ease_enters_alone() -> None:
-    bytes_ = inflight()
-    async with bytes_.entered(900):
-        assert bytes_.held == 900
+def test_a_body_that_does_not_fit_is_refused_at_once_and_holds_nothing() -> None:
+    memory = budget()
+    with memory.body(120) as first:
+        first.assign(ADA)
+        with memory.body(100) as second:
+            second.assign(BOB)
+            with pytest.raises(Busy), memory.body(100):
+                raise AssertionError("it was let in")
+        assert memory.held == 120 * WORKER_COPIES
+    assert memory.held == 0
 
 
-async def test_those_who_wait_enter_in_the_order_of_their_coming() -> None:
-    bytes_, entered = inflight(), list[int]()
-    first = bytes_.claim()
-    await first.enter(100)
+def test_bodies_of_one_user_leave_as_much_for_others_as_they_have() -> None:
+    memory = budget()
+    with memory.body(100) as first:
+        first.assign(ADA)
+        with pytest.raises(Busy), memory.body(100) as second:
+            second.assign(ADA)
+        with memory.body(100) as others:
+            others.assign(BOB)
+    assert memory.held == 0
 
-    async def one(number: int, count: int) -> None:
-        async with bytes_.entered(count):
-            entered.append(number)
-            await asyncio.sleep(0.01)
 
-    tasks = [asyncio.create_task(one(number, count)) for number, count in enumerate((60, 60, 10, 10))]
+def test_bodies_without_a_verified_session_have_the_share_of_one_user() -> None:
+    memory = budget()
+    with memory.body(100), pytest.raises(Busy), memory.body(100):
+        raise AssertionError("it was let in")
+    with memory.body(100) as first:
+        first.assign(ADA)
+        with memory.body(100):
+            assert memory.held == 200 * WORKER_COPIES
+
+
+async def test_bodies_take_nothing_from_working_memory() -> None:
+    memory = budget()
+    with memory.body(240):
+        async with memory.entered(ADA, 400):
+            assert memory.held == 1000
+
+
+async def test_one_request_that_needs_more_than_there_is_runs_alone() -> None:
+    memory = budget()
+    async with memory.entered(ADA, 900):
+        with pytest.raises(Busy):
+            await memory.claim(BOB, soon()).enter(1)
+    assert memory.held == 0
+
+
+async def test_a_request_waits_for_its_turn_and_is_refused_after_its_deadline() -> None:
+    memory = budget()
+    first = memory.claim(ADA)
+    await first.enter(400)
+    waiting = asyncio.create_task(memory.claim(BOB).enter(100))
     await turns()
-    assert entered == []
+    assert not waiting.done()
+    with pytest.raises(Busy) as refused:
+        await memory.claim(EVE, soon()).enter(100)
+    assert refused.value.retry_after
+    first.release()
+    await waiting
+    assert memory.held == 100
+
+
+async def test_growth_within_the_share_is_immediate_and_beyond_it_refused() -> None:
+    memory = budget()
+    with memory.claim(ADA, soon()) as claim:
+        await claim.grow(100)
+        await claim.grow(100)
+        with pytest.raises(Busy):
+            await claim.grow(100)
+        assert memory.held == 200
+    assert memory.held == 0
+
+
+async def test_what_is_paid_for_is_never_refused() -> None:
+    memory = budget()
+    first = memory.claim(ADA)
+    await first.enter(400)
+    paid = memory.claim(ADA)
+    await paid.receive(300, 0.01)
+    assert memory.held == 700
+    paid.release()
+    assert memory.held == 400
+
+
+async def test_what_is_paid_for_goes_before_what_the_same_user_waits_for() -> None:
+    memory = budget()
+    first = memory.claim(ADA)
+    await first.enter(400)
+    waiting = asyncio.create_task(memory.claim(ADA).enter(300))
+    await turns()
+    paid = asyncio.create_task(memory.claim(ADA).receive(300, LONG_TIME))
+    await turns()
     first.release()
     await turns()
-    assert entered == [0]  # the third would have room beside it, and does not overtake the second
-    await asyncio.gather(*tasks)
-    assert entered == [0, 1, 2, 3]
-    assert bytes_.held == 0
+    assert (paid.done(), waiting.done()) == (True, False)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
 
 
-async def test_patience_ends_and_the_limit_decides() -> None:
-    bytes_ = inflight(limit=150, patience=0.01)
-    held = bytes_.claim()
-    await held.enter(100)
-    late = bytes_.claim()
-    await late.enter(50)
-    assert bytes_.held == 150
-    with pytest.raises(Busy):
-        await bytes_.claim().enter(1)
-    assert bytes_.held == 150
-
-
-async def test_what_is_paid_for_waits_no_longer_than_it_may_and_is_never_refused() -> None:
-    bytes_ = inflight(limit=100)
-    held = bytes_.claim()
-    await held.enter(100)
-    paid = bytes_.claim()
-    await paid.receive(70, 0.01)
-    assert bytes_.held == 170
-    paid.release()
-    assert bytes_.held == 100
-
-
-async def test_one_who_gives_up_stands_in_nobodys_way() -> None:
-    bytes_ = inflight()
-    held = bytes_.claim()
-    await held.enter(100)
-    gone = asyncio.create_task(bytes_.claim().enter(80))
-    await turns()
-    behind = bytes_.claim()
-    waiting = asyncio.create_task(behind.enter(80))
-    await turns()
-    gone.cancel()
-    await asyncio.gather(gone, return_exceptions=True)
-    held.release()
-    await waiting
-    assert bytes_.held == 80
-    behind.release()
-    assert bytes_.held == 0
-
-
-async def test_those_behind_one_who_gives_up_enter_at_once_where_they_have_room() -> None:
-    bytes_ = inflight()
-    held = bytes_.claim()
-    await held.enter(60)
-    gone = asyncio.create_task(bytes_.claim().enter(80))
-    await turns()
-    behind = asyncio.create_task(bytes_.claim().enter(30))
-    await turns()
-    assert not behind.done()
-    gone.cancel()
-    async with asyncio.timeout(LONG_TIME / 10):
-        await behind
-    assert bytes_.held == 90
-
-
-async def test_one_who_gives_up_as_the_turn_comes_holds_what_its_claim_releases() -> None:
-    bytes_ = inflight()
-    held = bytes_.claim()
-    await held.enter(100)
-
-    async def request() -> None:
-        async with bytes_.entered(80):
-            raise AssertionError("it was cancelled before")
-
-    gone = asyncio.create_task(request())
-    await turns()
-    held.release()
-    gone.cancel()
-    await asyncio.gather(gone, return_exceptions=True)
-    assert bytes_.held == 0
+async def test_a_claim_gives_back_no_more_than_it_has() -> None:
+    memory = budget()
+    with memory.claim(ADA) as claim:
+        claim.take(70)
+        claim.give_back(1000)
+        assert memory.held == 0
+    assert memory.held == 0

@@ -18,7 +18,7 @@ REFUSED: list[tuple[str, bytes, str, str | None]] = [
     ("UTF-16", '{"images":["a"],"prompt":"x"}'.encode("utf-16"), "invalid_json", None),
     ("bytes that are no UTF-8", b'{"images":["a"],"prompt":"\xff"}', "invalid_json", None),
     ("10 000 levels", DEEP, "invalid_json", None),
-    ("10 000 levels in an unknown field", b'{"images":["a"],"prompt":"x","z":' + DEEP + b"}", "invalid_json", None),
+    ("10 000 levels in an unknown field", b'{"images":["a"],"prompt":"x","z":' + DEEP + b"}", "invalid_request", None),
     ("a lone surrogate", b'{"images":["a"],"prompt":"\\ud800"}', "invalid_json", None),
     ("an array", b"[]", "invalid_request", None),
     ("null", b"null", "invalid_request", None),

@@ -10,6 +10,7 @@ from image_core.inputs.fetch import Fetcher
 from image_core.inputs.load import Loader
 from image_core.inputs.own import OwnAddresses, OwnBlob, OwnResult, missing
 from image_core.settings import Settings
+from image_core.store.blobs import Reserve
 from image_core.user import User
 
 ACCOUNT = "https://acct.blob.core.windows.net"
@@ -28,11 +29,13 @@ class Shelf:
         self.blobs: dict[tuple[str, str], bytes] = {}
         self.asked: list[tuple[str, str]] = []
 
-    async def read_input(self, user: User, own: OwnBlob | OwnResult, max_bytes: int) -> bytes:
+    async def read_input(self, user: User, own: OwnBlob | OwnResult, max_bytes: int, reserve: Reserve) -> bytes:
         for place in own.places if isinstance(own, OwnBlob) else ():
             self.asked.append((place.container, place.path))
             if (place.container, place.path) in self.blobs:
-                return self.blobs[place.container, place.path]
+                data = self.blobs[place.container, place.path]
+                await reserve(len(data))
+                return data
         raise missing()
 
 

@@ -11,7 +11,16 @@ from aiohttp import web
 from yarl import URL
 
 from image_core import __version__
-from image_core.errors import ImageError, ImageFetchFailed, ImageTooLarge, InvalidImage, UnsupportedImage, UrlNotAllowed
+from image_core.clock import Clock
+from image_core.errors import (
+    Busy,
+    ImageError,
+    ImageFetchFailed,
+    ImageTooLarge,
+    InvalidImage,
+    UnsupportedImage,
+    UrlNotAllowed,
+)
 from image_core.inflight import InflightBytes
 from image_core.inputs.load import Loader
 from image_core.user import User
@@ -23,7 +32,7 @@ ALLOWED = {"FETCH_ALLOW_HOSTS": "localhost", "FETCH_TIMEOUT_SECONDS": "1.5", "MA
 
 
 async def load(loader: Loader, *images: str) -> list[bytes]:
-    claim = InflightBytes(10**9).claim()
+    claim = InflightBytes(10**9).claim(ADA)
     return [loaded.picture.data for loaded in await loader.load_all(images, ADA, claim)]
 
 
@@ -248,26 +257,30 @@ async def test_the_first_failure_ends_the_others(canary: Canary, make: Callable[
     assert time.monotonic() - began < 5
 
 
-async def test_requests_that_wait_for_each_others_room_go_on_all_the_same(
+async def test_a_request_that_cannot_grow_is_busy_and_the_others_go_on(
     canary: Canary, make: Callable[..., Loader]
 ) -> None:
+    """Requests of which each keeps what the other needs would wait for one another without end."""
     canary.handler = body(picture())
-    inflight = InflightBytes(10**9, at_ease=1)
-    with inflight.claim() as held_by_the_request, inflight.claim() as claim:
-        held_by_the_request.add(1)
-        async with asyncio.timeout(8):
-            loaded = await make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, claim)
+    inflight = InflightBytes(int(4 * len(picture()) / 0.4))
+    with inflight.claim(ADA) as first, inflight.claim(ADA, Clock().deadline(0.2)) as second:
+        first.take(3 * len(picture()))
+        with pytest.raises(Busy):
+            await make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, second)
+        second.release()
+        first.release()
+        loaded = await make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, first)
     assert [each.picture.data for each in loaded] == [picture()]
 
 
-async def test_the_time_in_which_a_picture_waits_for_room_is_not_the_servers(
+async def test_the_time_in_which_an_image_waits_for_memory_is_not_the_servers(
     canary: Canary, make: Callable[..., Loader]
 ) -> None:
     canary.handler = body(picture())
-    inflight = InflightBytes(10**9, at_ease=1)
+    inflight = InflightBytes(int(4 * len(picture()) / 0.4))
     loader = make(FETCH_ALLOW_HOSTS="localhost", FETCH_TIMEOUT_SECONDS="0.4")
-    with inflight.claim() as before, inflight.claim() as claim:
-        before.add(1)
+    with inflight.claim(ADA) as before, inflight.claim(ADA) as claim:
+        before.take(3 * len(picture()))
         loading = asyncio.create_task(loader.load_all([f"http://localhost:{canary.port}/"], ADA, claim))
         await asyncio.sleep(1)
         assert not loading.done()
@@ -362,3 +375,29 @@ async def test_a_fetch_says_whom_to_write_to(canary: Canary, make: Callable[...,
         await load(make(**ALLOWED, **settings), f"http://localhost:{canary.port}/")
     product = f"catafract-image-api/{__version__}"
     assert seen == [product, f"{product} (+https://studio.example.com/app)", f"{product} (+ops@example.com)"]
+
+
+async def test_a_server_that_announces_much_and_sends_little_holds_what_it_sent(
+    canary: Canary, make: Callable[..., Loader]
+) -> None:
+    sent, end = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "300000"})
+        await response.prepare(request)
+        await response.write(b"x" * 1000)
+        sent.set()
+        await end.wait()
+        return response
+
+    canary.handler = answer
+    inflight = InflightBytes(10**9)
+    with inflight.claim(ADA) as claim:
+        loading = asyncio.create_task(make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, claim))
+        await sent.wait()
+        while not inflight.held:  # noqa: ASYNC110 - the budget has no event
+            await asyncio.sleep(0.01)
+        assert inflight.held == 1000
+        end.set()
+        with pytest.raises(ImageFetchFailed):
+            await loading

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from image_core.clock import Clock
 from image_core.errors import Busy, ImageError, ImageTooLarge, InvalidImage, UrlNotAllowed
 from image_core.inflight import InflightBytes
 from image_core.inputs.fault import Fault
@@ -44,7 +45,7 @@ INLINE: list[tuple[str, str]] = [
 
 
 async def load(loader: Loader, *images: str, user: User = ADA) -> list[bytes]:
-    return [loaded.picture.data for loaded in await loader.load_all(images, user, InflightBytes(10**9).claim())]
+    return [loaded.picture.data for loaded in await loader.load_all(images, user, InflightBytes(10**9).claim(user))]
 
 
 @pytest.mark.parametrize("text", [row[1] for row in INLINE], ids=[row[0] for row in INLINE])
@@ -288,13 +289,14 @@ async def test_over_the_byte_limit_is_413_with_the_limit(make: Callable[..., Loa
     assert "5,000" in str(caught.value.details)
 
 
-async def test_over_the_process_limit_is_busy_and_holds_nothing(make: Callable[..., Loader]) -> None:
-    inflight = InflightBytes(len(DATA) + 10)
-    with inflight.claim() as claim:
-        await make().load_all([PLAIN], ADA, claim)
+async def test_over_the_memory_budget_is_busy_and_holds_nothing(make: Callable[..., Loader], shelf: Shelf) -> None:
+    shelf.blobs["catafract", f"{STEM}.png"] = DATA
+    inflight, soon = InflightBytes(3 * len(DATA)), Clock().deadline(0.01)
+    with inflight.claim(ADA) as claim:
+        await make().load_all([f"/api/images/{STEM}.png"], ADA, claim)
         assert inflight.held == len(DATA)
-        with pytest.raises(Busy), inflight.claim() as second:
-            await make().load_all([PLAIN], ADA, second)
+        with pytest.raises(Busy), inflight.claim(ADA, soon) as second:
+            await make().load_all([f"/api/images/{STEM}.png"], ADA, second)
         assert inflight.held == len(DATA)
     assert inflight.held == 0
 

@@ -1,0 +1,75 @@
+"""DNS look-ups of host names that callers sent, in threads of their own.
+
+`getaddrinfo` blocks a thread until it answers, and nothing can end it before: a name whose servers never answer takes half a
+minute. In the event loop's own pool a handful of such names would hold up everything that uses it.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from image_core.runtime.fair_share import FairShare
+
+LOOKUPS_AT_ONCE = 16
+SECONDS = 5.0
+"""For one look-up, the wait for a thread included. A thread that takes longer stays with its user until it really ends."""
+
+lookup_user: ContextVar[str] = ContextVar("lookup_user", default="")
+"""The user for whom the current task resolves names."""
+
+Lookup = Callable[..., list[tuple[Any, ...]]]
+
+
+class BoundedResolver(AbstractResolver):
+    """Resolves names for aiohttp. One user has a fair share of the threads."""
+
+    def __init__(
+        self, lookup: Lookup = socket.getaddrinfo, threads: int = LOOKUPS_AT_ONCE, seconds: float = SECONDS
+    ) -> None:
+        self._lookup = lookup
+        self._seconds = seconds
+        self._share = FairShare(threads)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="look-up")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses of `host`. Raises OSError where there are none, or none in time."""
+        user = lookup_user.get()
+        deadline = asyncio.get_running_loop().time() + self._seconds
+        if not await self._share.acquire(user, 1, self._seconds):
+            raise OSError(f"no thread for a look-up within {self._seconds:g} seconds")
+        call = partial(self._lookup, host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG)
+        work = asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+        def ended(done: "asyncio.Future[list[tuple[Any, ...]]]") -> None:
+            self._share.release(user, 1)
+            if not done.cancelled():
+                done.exception()  # the caller may have given up
+
+        work.add_done_callback(ended)
+        try:
+            async with asyncio.timeout_at(deadline):
+                found = await asyncio.shield(work)
+        except TimeoutError:
+            raise OSError(f"no answer from DNS within {self._seconds:g} seconds") from None
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address[0],
+                port=address[1],
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)

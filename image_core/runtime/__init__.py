@@ -1,0 +1,1 @@
+"""Memory, fair scheduling and threads: what all requests of one process share."""

@@ -1,0 +1,112 @@
+"""A body costs its parser a bounded amount, whatever it holds. Effort is counted in steps and sizes, not by the clock."""
+
+import json
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from image_core.errors import InvalidRequest
+from image_core.json_limits import MAX_QUOTES, MAX_VALUES, MAX_WIDE_BYTES, NotJson, TooComplex, measure
+from image_core.schemas import GenerateRequest
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=8), inner, max_size=8),
+    max_leaves=40,
+)
+MANY = 3_000_000
+
+
+def rest(text: bytes) -> bytes:
+    return b'{"images":["aGk="],"prompt":"x","z":' + text + b"}"
+
+
+EXPENSIVE: list[tuple[str, bytes]] = [
+    ("numbers in images", b'{"images":[' + b"1," * MANY + b'1],"prompt":"x"}'),
+    ("nulls in images", b'{"images":[' + b"null," * MANY + b'1],"prompt":"x"}'),
+    ("arrays in images", b'{"images":[' + b"[]," * MANY + b'1],"prompt":"x"}'),
+    ("empty strings in images", b'{"images":[' + b'"",' * MANY + b'""],"prompt":"x"}'),
+    ("objects in an unknown field", rest(b"[" + b"{}," * MANY + b"1]")),
+    ("objects with blanks", rest(b"[" + b" { } ,\n" * MANY + b"1]")),
+    ("a number of megabytes", rest(b"1" * MANY)),
+    ("a fraction of megabytes", rest(b"0." + b"1" * MANY)),
+    ("one key many times", b"{" + b'"images":["a"],' * (MANY // 5) + b'"prompt":"x"}'),
+    ("keys in an unknown field", rest(b"{" + b'"a":1,' * MANY + b'"b":1}')),
+    ("escaped quotation marks", rest(b'"' + b'\\"' * MANY + b'"')),
+    ("one wide character in a long text", rest('"{}\N{GRINNING FACE}"'.format("a" * MANY).encode())),
+    ("one escaped wide character in a long text", rest(b'"' + b"a" * MANY + b'\\ud83d\\ude00"')),
+]
+
+
+@pytest.mark.parametrize("body", [row[1] for row in EXPENSIVE], ids=[row[0] for row in EXPENSIVE])
+def test_an_expensive_body_is_refused_before_it_is_parsed(body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidRequest) as refused:
+            GenerateRequest.parse(body, max_images=3)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "too complex" in str(refused.value.details)
+    assert most < 2 * len(body) + 1_000_000
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b'{"a":' * 100_000, b"[" + b'"' * 200_001])
+def test_nesting_and_broken_strings_end_early(text: bytes) -> None:
+    with pytest.raises((TooComplex, NotJson)):
+        measure(text)
+
+
+@pytest.mark.parametrize(
+    "of", [lambda n: b'{"images":["%s"]}' % (b"A" * n), lambda n: b'["%s"]' % (b"\\\\" * n), lambda n: b" " * n + b"1"]
+)
+def test_long_texts_and_blanks_take_as_many_steps_as_short_ones(of: Callable[[int], bytes]) -> None:
+    assert measure(of(2_000_000)).steps == measure(of(20)).steps
+
+
+@given(JSON)
+def test_whatever_is_json_is_measured_in_steps_bounded_by_its_size(value: object) -> None:
+    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=2)):
+        raw = text.encode(errors="surrogatepass")
+        assert measure(raw).steps <= len(raw)
+
+
+@given(JSON)
+def test_values_and_keys_are_counted(value: object) -> None:
+    def count(part: object) -> int:
+        if isinstance(part, dict):
+            return 1 + len(part) + sum(map(count, part.values()))
+        return 1 + sum(map(count, part)) if isinstance(part, list) else 1
+
+    assert measure(json.dumps(value).encode()).values == count(value)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_measured_or_refused(raw: bytes) -> None:
+    try:
+        assert measure(raw).steps <= len(raw) + 1
+    except (NotJson, TooComplex):
+        return
+
+
+@given(st.text(max_size=50))
+def test_a_string_ends_where_json_says(text: str) -> None:
+    raw = json.dumps([text, 1]).encode()
+    assert measure(raw).values == 3
+
+
+def test_what_clients_send_is_within_the_limits() -> None:
+    prompt = '"' * 32_000
+    body = json.dumps({"images": ["A" * 5_000_000] * 14, "prompt": prompt, "nodes": list(range(MAX_VALUES - 100))})
+    assert GenerateRequest.parse(body.encode(), max_images=14).prompt == prompt
+    wide = json.dumps({"images": ["a"], "prompt": "\N{GRINNING FACE}" * 32_000}).encode()
+    assert len(wide) > MAX_WIDE_BYTES * 0.95
+    assert len(GenerateRequest.parse(wide, max_images=1).prompt) == 32_000
+    slashes = b'{"images":["' + b"AAAA\\/" * 500_000 + b'"],"prompt":"x"}'
+    assert len(GenerateRequest.parse(slashes, max_images=1).images[0]) == 2_500_000
+    plus = b'{"images":["' + b"AAAA\\u002B" * 500_000 + b'"],"prompt":"x"}'
+    assert len(GenerateRequest.parse(plus, max_images=1).images[0]) == 2_500_000
+    assert MAX_QUOTES > 3 * 32_000
