@@ -25,8 +25,8 @@ from image_core.settings import Settings
 from local import nextauth
 from local.lifetime import until_told_to_stop
 
-API_SECONDS = 45
-"""After which Static Web Apps gives a call to /api up."""
+API_SECONDS = 45.0
+"""Static Web Apps ends a call of /api after this time."""
 MAX_BODY_BYTES = 30 * 1000 * 1000
 MAX_HEADER_BYTES = 32_768
 """Of one header: as much as the Functions host takes of all. A session in several cookies is longer than aiohttp's 8190."""
@@ -37,12 +37,13 @@ _CHUNK = re.compile(r"\.\d+$")
 
 
 class Front:
-    def __init__(self, api: str, secret: str, storage: str) -> None:
-        """`storage` is the origin of public pictures; empty where there is none."""
+    def __init__(self, api: str, secret: str, storage: str, api_seconds: float = API_SECONDS) -> None:
+        """`storage` is the origin of public images, empty where there is none; `api_seconds` the longest call of /api."""
         self._api = api.rstrip("/")
         self._secret = secret
         self._sessions = Sessions(Settings.read({"NEXTAUTH_SECRET": secret}))
         self._headers = security(storage)
+        self._api_seconds = api_seconds
         self._http: aiohttp.ClientSession | None = None
 
     def application(self) -> web.Application:
@@ -106,7 +107,7 @@ class Front:
         try:
             body = await request.read()
             async with (
-                asyncio.timeout(API_SECONDS),
+                asyncio.timeout(self._api_seconds),
                 self._http.request(
                     request.method,
                     self._api + request.raw_path,
@@ -118,7 +119,7 @@ class Front:
             ):
                 data = await answer.read()
         except TimeoutError:
-            return web.Response(status=504, text="The API did not answer within 45 seconds")
+            return web.Response(status=504, text=f"The API did not answer within {self._api_seconds:g} seconds")
         except aiohttp.ClientError:
             return web.Response(status=502, text="The API cannot be reached")
         return web.Response(status=answer.status, body=data, headers=_passed_on(answer.headers))
@@ -157,8 +158,8 @@ def server(front: Front) -> web.AppRunner:
     )
 
 
-async def main(port: int, api: str) -> None:
-    runner = server(Front(api, os.environ["NEXTAUTH_SECRET"], storage_origin(os.environ)))
+async def main(port: int, api: str, api_seconds: float) -> None:
+    runner = server(Front(api, os.environ["NEXTAUTH_SECRET"], storage_origin(os.environ), api_seconds))
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -172,5 +173,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="The browser's origin of the local stack.")
     parser.add_argument("--port", type=int, default=4280)
     parser.add_argument("--api", default="http://127.0.0.1:7071")
+    parser.add_argument("--api-seconds", type=float, default=API_SECONDS, help="the longest call of /api")
     arguments = parser.parse_args()
-    asyncio.run(main(arguments.port, arguments.api))
+    asyncio.run(main(arguments.port, arguments.api, arguments.api_seconds))

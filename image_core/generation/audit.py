@@ -10,8 +10,9 @@ from image_core.generation.endings import Endings
 from image_core.generation.outcome import Gone
 from image_core.generation.recovery import Recovery, message
 from image_core.settings import Settings
-from image_core.store.blobs import Blobs
+from image_core.store.blobs import Blob, Blobs
 from image_core.store.outbox import Outbox
+from image_core.store.pictures import REVALIDATE
 from image_core.store.records import Records, Summary
 
 _OURS = re.compile(r"(?:.*/)?(generated-\d{10,17}-[0-9a-f]{32})\.[a-z]+")
@@ -22,7 +23,7 @@ class Finding:
     """One thing that is not as it should be. `mend` where there is one right answer; else a person has to look."""
 
     kind: str
-    """`picture_without_record`, `record_without_picture`, `past_its_lease`, `not_applied`."""
+    """`picture_without_record`, `record_without_picture`, `past_its_lease`, `not_applied`, `long_cache`."""
     name: str
     mend: Callable[[], Awaitable[object]] | None = None
 
@@ -73,7 +74,18 @@ class Audit:
             for record in records
             if record.lease_expires_at is not None and record.lease_expires_at <= iso(now)
         ]
+        found += [
+            Finding("long_cache", picture.name, self._revalidate(picture))
+            for picture in pictures
+            if self._settings.image_access == "public" and "immutable" in (picture.cache_control or "")
+        ]
         return found + [Finding("not_applied", record_id, self._apply(record_id)) for record_id in waiting]
+
+    def _revalidate(self, blob: Blob) -> Callable[[], Awaitable[object]]:
+        """What was stored before `no-cache`: browsers reuse it without the headers that a download needs."""
+        return lambda: self._blobs.set_headers(
+            self._settings.storage_container, blob.name, blob.content_type, REVALIDATE
+        )
 
     def _resume(self, record: Summary) -> Callable[[], Awaitable[object]]:
         return lambda: self._recovery.resume(message(record.id, record.user_id).encode())

@@ -51,6 +51,7 @@ class Blob:
     etag: str
     content_type: str
     metadata: dict[str, str] = field(default_factory=dict)
+    cache_control: str | None = None
 
 
 class Blobs:
@@ -156,6 +157,14 @@ class Blobs:
         except BlobMissing:
             return
 
+    async def set_headers(self, container: str, name: str, content_type: str, cache_control: str) -> None:
+        """Replace the headers that a blob is served with. Raises BlobMissing."""
+        from azure.storage.blob import ContentSettings  # noqa: PLC0415 - loaded with the client
+
+        settings = ContentSettings(content_type=content_type, cache_control=cache_control)
+        async with _translated():
+            await self._blob(container, name).set_http_headers(settings)
+
     async def probe(self) -> dict[str, str]:
         """Whether each container exists, by its name. Raises StorageUnavailable."""
         names = (self._settings.storage_container, self._settings.storage_private_container)
@@ -184,6 +193,7 @@ def _described(known: Any) -> Blob:
         known.etag,
         known.content_settings.content_type or "application/octet-stream",
         dict(known.metadata or {}),
+        known.content_settings.cache_control,
     )
 
 

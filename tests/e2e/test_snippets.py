@@ -6,8 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import requests
@@ -26,10 +28,10 @@ def snippet(language: str) -> str:
     return str(found[0])
 
 
-def pasted(stack: Stack, folder: Path, email: str, *command: str) -> str:
+def pasted(stack: Stack, folder: Path, email: str, *command: str, origin: str = "") -> str:
     """What the command prints, in a folder with a photograph."""
     shutil.copy(ROOT / "local" / "samples" / "coffee.jpg", folder / "photo.jpg")
-    environment = {**os.environ, "IMAGE_ORIGIN": stack.front, "IMAGE_COOKIE": stack.cookie(email)}
+    environment = {**os.environ, "IMAGE_ORIGIN": origin or stack.front, "IMAGE_COOKIE": stack.cookie(email)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=90)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -65,6 +67,52 @@ def test_the_python_snippet_tries_again_where_that_can_help_and_says_why_where_i
     script(stack, refusal)
     with pytest.raises(AssertionError, match="RuntimeError: refused: No image was generated"):
         pasted(stack, tmp_path, "never@example.com", sys.executable, "-c", snippet("python"))
+
+
+class Faulty(BaseHTTPRequestHandler):
+    """A proxy that answers each address with its own page the first time, and passes everything on after that."""
+
+    behind = ""
+    seen: ClassVar[list[str]] = []
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the standard library
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        first = f"{self.command} {self.path}" not in self.seen
+        self.seen.append(f"{self.command} {self.path}")
+        sent = {name: value for name, value in self.headers.items() if name not in {"Host", "Content-Length"}}
+        answer = requests.request(self.command, self.behind + self.path, headers=sent, data=body, timeout=30)
+        status, data = (502, b"<html>Bad gateway</html>") if first else (answer.status_code, answer.content)
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def test_the_python_snippet_survives_a_proxys_page_and_pays_once(stack: Stack, tmp_path: Path) -> None:
+    """The first answer is lost behind the proxy's page, so that only the key keeps the second call from paying again."""
+    standin = f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}/__calls"
+    before = len(requests.get(standin, timeout=10).json()["calls"])
+    Faulty.behind = stack.front
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Faulty)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        origin = f"http://127.0.0.1:{server.server_port}"
+        printed = pasted(stack, tmp_path, "proxy@example.com", sys.executable, "-c", snippet("python"), origin=origin)
+    finally:
+        server.shutdown()
+        server.server_close()
+    (made,) = history(stack, "proxy@example.com")
+    assert printed.split()[0] == made["imageUrl"]
+    assert len(requests.get(standin, timeout=10).json()["calls"]) == before + 1
 
 
 def test_the_curl_snippet_makes_a_picture_uploads_lists_and_deletes(stack: Stack, tmp_path: Path) -> None:

@@ -1,20 +1,31 @@
-"""The Next.js example, as a front-end team runs it: built, signed in through next-auth itself, generating through its rewrites."""
+"""The Next.js example, as a front-end team runs it: built, signed in through next-auth itself, generating through its rewrites.
+
+Its configuration is the README's, and the app still has the route files of the original front end.
+"""
 
 import base64
 import os
+import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import requests
+from azure.storage.blob import BlobServiceClient
 from playwright.sync_api import expect, sync_playwright
 
+from image_core.api.routes import ROUTES
+from image_core.store.pictures import proof
+from image_core.user import User
 from local import config
 from local.emulators import free_port, running, wait_for_port
 from local.node import find_node, install_packages
 from local.show import data_url
 from local.stack import Stack, started
+from tests.original_front_end import OriginalFrontEnd
 from tests.page.conftest import chromium
 
 pytestmark = [pytest.mark.next, pytest.mark.timeout(600)]
@@ -23,25 +34,66 @@ EXAMPLE = ROOT / "examples" / "next"
 COFFEE = ROOT / "local" / "samples" / "coffee.jpg"
 
 
+README = (ROOT / "README.md").read_text()
+OWN_ROUTE = 'export async function POST() { return Response.json({ error: "the old route" }, { status: 418 }); }\n'
+
+
+def readme_configuration() -> str:
+    """The `next.config.mjs` that the README tells people to paste."""
+    (found,) = re.findall(r"```js\n(const api = .*?)```", README, re.DOTALL)
+    return str(found)
+
+
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The app's address, with the local stack's Functions host behind it. Both know the same secret."""
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the example with the README's configuration, and with route files of the app's own under /api."""
     install_packages(EXAMPLE)
-    tools, logs, port = find_node(), tmp_path_factory.mktemp("next"), free_port()
-    origin = f"http://localhost:{port}"
-    given = {"GEMINI_LATENCY": "6", "NEXTAUTH_URL": origin}
-    with started(config.read(config.free_ports(), given), logs) as stack:
-        environment = settings(stack, origin)
-        next_js = [tools.node, str(EXAMPLE / "node_modules" / "next" / "dist" / "bin" / "next")]
-        everything = {**tools.environment(), **environment}
-        built = subprocess.run(
-            [*next_js, "build"], cwd=EXAMPLE, env=everything, capture_output=True, text=True, check=False
-        )
-        assert built.returncode == 0, built.stdout + built.stderr
-        command = [*next_js, "start", str(EXAMPLE), "--port", str(port), "--hostname", "localhost"]
-        with running(command, log=logs / "next.log", environment=environment) as process:
-            wait_for_port(port, process, "Next.js", logs / "next.log")
-            yield origin
+    copy = tmp_path_factory.mktemp("project") / "examples"
+    shutil.copytree(EXAMPLE.parent / "client", copy / "client", ignore=shutil.ignore_patterns("node_modules"))
+    shutil.copytree(
+        EXAMPLE, copy / "next", copy_function=_linked, symlinks=True, ignore=shutil.ignore_patterns(".next")
+    )
+    (copy / "next" / "image-api.config.mjs").unlink()
+    (copy / "next" / "image-api.config.mjs").write_text(readme_configuration())
+    for route in ("image", "upload"):
+        (copy / "next" / "app" / "api" / route).mkdir(parents=True)
+        (copy / "next" / "app" / "api" / route / "route.ts").write_text(OWN_ROUTE)
+    return copy / "next"
+
+
+def _linked(source: str, target: str) -> None:
+    """A hard link, and a copy where there can be none: node_modules has 300 MB."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The local stack, whose front end is the Next.js app."""
+    given = {"GEMINI_LATENCY": "6", "NEXTAUTH_URL": f"http://localhost:{free_port()}"}
+    with started(config.read(config.free_ports(), given), tmp_path_factory.mktemp("next")) as running_stack:
+        yield running_stack
+
+
+@pytest.fixture(scope="module")
+def app(project: Path, stack: Stack) -> Iterator[str]:
+    """The app's address, with the local stack's Functions host behind it. Both know the same secret."""
+    tools, log = find_node(), stack.logs / "next.log"
+    origin = stack.configuration.environment["NEXTAUTH_URL"]
+    environment = settings(stack, origin)
+    next_js = [tools.node, str(project / "node_modules" / "next" / "dist" / "bin" / "next")]
+    everything = {**tools.environment(), **environment}
+    built = subprocess.run(
+        [*next_js, "build"], cwd=project, env=everything, capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    port = int(origin.rsplit(":", 1)[-1])
+    command = [*next_js, "start", str(project), "--port", str(port), "--hostname", "localhost"]
+    with running(command, log=log, environment=environment) as process:
+        wait_for_port(port, process, "Next.js", log)
+        yield origin
 
 
 def settings(stack: Stack, origin: str) -> dict[str, str]:
@@ -66,6 +118,18 @@ def session(app: str) -> Iterator[requests.Session]:
         yield made
 
 
+def test_the_examples_configuration_is_the_readmes() -> None:
+    assert (EXAMPLE / "image-api.config.mjs").read_text() == readme_configuration()
+
+
+def test_every_route_of_the_api_is_rewritten() -> None:
+    (listed,) = re.findall(r"const routes = (\[.*?\]);", readme_configuration(), re.DOTALL)
+    sources = [re.escape(source).replace("/:path\\*", "(/.*)?") for source in re.findall(r'"(.*?)"', listed)]
+    for route in ROUTES:
+        assert any(re.fullmatch(source, route.path) for source in sources), route.path
+    assert not any(re.fullmatch(source, "auth/session") for source in sources)
+
+
 def test_without_a_session_nothing_is_generated(app: str) -> None:
     answer = requests.post(f"{app}/api/image", json={"images": [data_url(COFFEE)], "prompt": "x"}, timeout=30)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
@@ -87,6 +151,59 @@ def test_a_generation_through_the_rewrite(app: str, session: requests.Session) -
     assert session.get(f"{app}/api/usage", timeout=30).json()["today"]["images"] >= 1
     assert session.delete(f"{app}/api/generations/{made.json()['id']}", timeout=30).status_code == 204
     assert session.get(f"{app}/api/generations", timeout=30).json()["items"] == []
+
+
+def calls(stack: Stack, prompt: str) -> int:
+    """How often the model was called with this prompt."""
+    seen = requests.get(f"{gemini(stack)}/__calls", timeout=10).json()["calls"]
+    return sum(call["prompt"] == prompt for call in seen)
+
+
+def gemini(stack: Stack) -> str:
+    return f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}"
+
+
+def slow(stack: Stack, seconds: float) -> None:
+    assert requests.post(f"{gemini(stack)}/__script", json=[{"delay": seconds}], timeout=10).status_code == 200
+
+
+def test_a_model_that_takes_longer_than_next_js_waits_by_itself_is_shown_and_paid_once(
+    app: str, stack: Stack, session: requests.Session
+) -> None:
+    """In real time, because Next.js's own 30 s cannot be shortened: they end a rewrite where `proxyTimeout` is not set."""
+    page = OriginalFrontEnd(app, session)
+    slow(stack, 31)
+    assert page.shown(page.generate("after 31 seconds")).startswith(b"\x89PNG")
+    assert calls(stack, "after 31 seconds") == 1
+
+
+def test_the_image_address_of_a_202_works_through_the_rewrite(
+    app: str, stack: Stack, session: requests.Session
+) -> None:
+    begun = session.post(
+        f"{app}/api/image",
+        json={"images": [data_url(COFFEE)], "prompt": "later"},
+        headers={"Origin": app, "Prefer": "wait=1"},
+        timeout=30,
+    )
+    assert begun.status_code == 202
+    page = OriginalFrontEnd(app, session)
+    assert page.shown(begun.json()["imageUrl"]).startswith(b"\x89PNG")
+    assert calls(stack, "later") == 1
+
+
+def test_uploads_and_names_with_special_characters_pass_the_rewrite(
+    app: str, stack: Stack, session: requests.Session
+) -> None:
+    page = OriginalFrontEnd(app, session)
+    uploaded = page.upload()
+    assert page.shown(f"/api/images/{uploaded.rsplit('/', 1)[-1]}") == COFFEE.read_bytes()
+    connection = stack.configuration.environment["AZURE_STORAGE_CONNECTION_STRING"]
+    name = "1704067200000-100% a#b?c&d.jpg"
+    with BlobServiceClient.from_connection_string(connection) as storage:
+        proof_of = {"proof": proof(User("grace.example@example.com"), name)}
+        storage.get_blob_client("catafract", name).upload_blob(COFFEE.read_bytes(), metadata=proof_of)
+    assert page.shown(f"/api/images/{quote(name, safe='')}") == COFFEE.read_bytes()
 
 
 def test_a_large_request_passes_the_rewrite(app: str, session: requests.Session) -> None:

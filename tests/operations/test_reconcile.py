@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobServiceClient
 
 from image_core.clock import Clock
@@ -70,6 +71,23 @@ async def test_what_was_begun_and_never_ended_is_found_and_mended(
     assert found is not None
     assert found["status"] == "succeeded"
     assert queued["id"] not in await said(product, capsys)
+
+
+async def test_a_public_image_with_a_long_cache_header_gets_the_one_of_today(
+    product: Harness, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = (await product.generate()).json
+    name = made["imageUrl"].rsplit("/", 1)[-1]
+    async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
+        blob = client.get_blob_client("catafract", name)
+        old = ContentSettings(content_type="image/png", cache_control="public, max-age=31536000, immutable")
+        await blob.set_http_headers(old)
+        assert f"long_cache               {name}  can be mended" in await said(product, capsys)
+        await said(product, capsys, fix=True)
+        now = (await blob.get_blob_properties()).content_settings
+        assert (now.cache_control, now.content_type) == ("no-cache", "image/png")
+    assert name not in await said(product, capsys)
+    assert (await product.call("GET", f"/api/images/{name}")).body
 
 
 async def test_an_entry_of_the_outbox_is_applied(product: Harness, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,92 @@
+"""The original front end, unchanged: a slow model's image is shown and paid for once, directly and behind a proxy's limit.
+
+Behind Static Web Apps the times are shortened: the front gives up after 5 s instead of 45, the response budget is 2.5 s
+instead of 40, and the model takes 0.5, 2 and 6 s instead of 5, 35 and 60.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from local.config import ROOT
+from local.emulators import free_port, running, wait_for_port
+from local.stack import Stack
+from tests.original_front_end import PHOTOGRAPH, OriginalFrontEnd
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A front with a short limit, before a Functions host whose response budget is below it."""
+    host, front, logs = free_port(), free_port(), tmp_path_factory.mktemp("site")
+    environment = {**stack.configuration.environment, "RESPONSE_BUDGET_SECONDS": "2.5"}
+    commands = {
+        "host": ["-m", "local.functions_host", "--port", str(host), "--root", str(ROOT)],
+        "front": ["-m", "local.front", "--port", str(front), "--api", f"http://127.0.0.1:{host}", "--api-seconds", "5"],
+    }
+    with (
+        running([sys.executable, *commands["host"]], log=logs / "host.log", environment=environment) as functions,
+        running([sys.executable, *commands["front"]], log=logs / "front.log", environment=environment) as proxy,
+    ):
+        wait_for_port(host, functions, "the host", logs / "host.log")
+        wait_for_port(front, proxy, "the front", logs / "front.log")
+        yield f"http://localhost:{front}"
+
+
+def front_end(stack: Stack, origin: str, email: str) -> OriginalFrontEnd:
+    browser = requests.Session()
+    name, _, value = stack.cookie(email).partition("=")
+    browser.cookies.set(name, value)
+    return OriginalFrontEnd(origin, browser)
+
+
+def gemini(stack: Stack) -> str:
+    return f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}"
+
+
+def calls(stack: Stack, prompt: str) -> int:
+    """How often the model was called with this prompt."""
+    seen = requests.get(f"{gemini(stack)}/__calls", timeout=10).json()["calls"]
+    return sum(call["prompt"] == prompt for call in seen)
+
+
+def slow(stack: Stack, seconds: float) -> None:
+    reply = [{"delay": seconds}]
+    assert requests.post(f"{gemini(stack)}/__script", json=reply, timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize("way", ["directly", "behind Static Web Apps"])
+@pytest.mark.parametrize("seconds", [0.5, 2, 6])
+def test_a_client_that_reads_only_image_url_shows_the_image_and_pays_once(
+    stack: Stack, site: str, way: str, seconds: float
+) -> None:
+    origin = stack.api.removesuffix("/api") if way == "directly" else site
+    page = front_end(stack, origin, f"original.{way[:4]}.{seconds}@example.com")
+    slow(stack, seconds)
+    prompt = f"{way} in {seconds}"
+    url = page.generate(prompt)
+    if seconds == 6:  # directly the answer waits up to 95 s
+        assert ("/api/images/gen-" in url) == (way != "directly")
+    shown = page.shown(url)
+    assert shown.startswith(b"\x89PNG")
+    assert calls(stack, prompt) == 1
+    (record,) = page.browser.get(f"{origin}/api/generations", timeout=10).json()["items"]
+    assert record["status"] == "succeeded"
+    assert page.shown(record["imageUrl"]) == shown
+
+
+def test_its_uploads_are_inputs_and_its_images_can_be_edited_and_downloaded(stack: Stack, site: str) -> None:
+    page = front_end(stack, site, "original.upload@example.com")
+    uploaded = page.upload()
+    assert requests.get(uploaded, timeout=10).content == Path(PHOTOGRAPH).read_bytes()
+    slow(stack, 4)
+    first = page.generate("the first", uploaded)
+    page.shown(first)
+    edited = page.generate("the second", first)
+    downloaded = page.browser.get(edited, headers={"Origin": site}, timeout=10)
+    assert downloaded.content.startswith(b"\x89PNG")
+    assert downloaded.headers["Cache-Control"] == "no-cache"
