@@ -18,7 +18,7 @@ from azure.storage.blob import BlobServiceClient
 from playwright.sync_api import expect, sync_playwright
 
 from image_core.api.routes import ROUTES
-from image_core.store.pictures import proof
+from image_core.store.pictures import UNKEYED_OWNER, unkeyed_proof
 from image_core.user import User
 from local import config
 from local.emulators import free_port, running, wait_for_port
@@ -201,7 +201,7 @@ def test_uploads_and_names_with_special_characters_pass_the_rewrite(
     connection = stack.configuration.environment["AZURE_STORAGE_CONNECTION_STRING"]
     name = "1704067200000-100% a#b?c&d.jpg"
     with BlobServiceClient.from_connection_string(connection) as storage:
-        proof_of = {"proof": proof(User("grace.example@example.com"), name)}
+        proof_of = {UNKEYED_OWNER: unkeyed_proof(User("grace.example@example.com"), name)}
         storage.get_blob_client("catafract", name).upload_blob(COFFEE.read_bytes(), metadata=proof_of)
     assert page.shown(f"/api/images/{quote(name, safe='')}") == COFFEE.read_bytes()
 
