@@ -14,7 +14,6 @@ COSMOS = "COSMOS"
 QUEUE = "generations"
 DATABASE = os.environ.get("AZURE_COSMOS_DATABASE") or "catafract"
 RECORDS = os.environ.get("AZURE_COSMOS_CONTAINER") or "generations"
-USAGE = os.environ.get("AZURE_COSMOS_USAGE_CONTAINER") or "usage"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 """All of them come to our own table of routes, so that a wrong one is a 405 of the contract."""
 PREFIX = "/api/"
@@ -81,13 +80,10 @@ async def resume(message: func.QueueMessage) -> None:
     feed_poll_delay=1000,
     max_items_per_invocation=100,
 )
-@app.cosmos_db_output(arg_name="written", connection=COSMOS, database_name=DATABASE, container_name=USAGE)
 @app.retry(strategy="fixed_delay", max_retry_count="-1", delay_interval="00:00:10")
-async def ledger(changed: func.DocumentList, written: func.Out[func.DocumentList]) -> None:
-    """What was billed, into the ledger. Without the retry a batch that failed once would be passed over."""
-    documents = await product.ledger([document.to_dict() for document in changed])
-    if documents:
-        written.set(func.DocumentList([func.Document.from_dict(document) for document in documents]))
+async def ledger(changed: func.DocumentList) -> None:
+    """Enter into the ledger what was billed. Without the retry a batch that failed once would be passed over."""
+    await product.ledger([document.to_dict() for document in changed])
 
 
 @app.function_name("poison")

@@ -25,6 +25,7 @@ from image_core.clock import Clock, iso
 from image_core.generated import Attempt, Generated, Options, Usage
 from image_core.generation.machinery import Machinery
 from image_core.generation.order import Order
+from image_core.generation.spend import Budgets
 from image_core.picture import Picture
 from image_core.settings import Settings
 from image_core.store.cosmos import Cosmos
@@ -38,6 +39,7 @@ FINISHED = 100_000
 UNFINISHED = 7
 CALLS = 40
 PAGE = 20
+BUDGETS = Budgets(1000.0, 10_000.0)
 
 NEW, OLD = User("new@example.com"), User("old@example.com")
 COPY = InputCopy("input-" + "0" * 64 + ".png", "image/png", 400, 400, 500_000)
@@ -74,7 +76,7 @@ class Bench:
         self._begun: list[Record] = []
 
     async def begin(self, user: User) -> None:
-        order = Order(None, pictures.PROMPT, Options(), (None,), "0" * 64)
+        order = Order(None, pictures.PROMPT, Options(), (None,), "0" * 64, 0.2)
         self._begun.append(await self._machinery.runner.begin(user, order, (COPY,), queued=False))
 
     async def finish(self, user: User) -> None:
@@ -84,7 +86,7 @@ class Bench:
         await self._machinery.records.replace(replace(record, created_at=now).succeeded("x", MADE, "owner", now))
 
     async def budget(self, user: User) -> None:
-        await self._machinery.spending.of_user(user)
+        await self._machinery.spending.of_user(user, BUDGETS)
 
     async def page(self, user: User) -> None:
         found = await self._machinery.records.page(user, PAGE, None)
@@ -151,11 +153,11 @@ async def _recovery(bench: Bench, records: Records, documents: Documents) -> Asy
     await documents.create_all(
         {**finished(f"lost-{n}@example.com", n), "status": "running", "leaseExpiresAt": now} for n in range(UNFINISHED)
     )
-    await records.unfinished(now)  # the connection is made
-    _, before = await bench.measured(lambda: records.unfinished(now))
+    await records.unfinished()  # the connection is made
+    _, before = await bench.measured(records.unfinished)
     await documents.create_all(finished(f"user-{n % 500}@example.com", n) for n in range(FINISHED))
-    _, after = await bench.measured(lambda: records.unfinished(now))
-    lost = [each for each in await records.unfinished(now) if each.user_id.startswith("lost-")]
+    _, after = await bench.measured(records.unfinished)
+    lost = [each for each in await records.unfinished() if each.user_id.startswith("lost-")]
     yield Row(f"recovery among {FINISHED:,} finished: unfinished found", len(lost), "", UNFINISHED, least=True)
     yield Row(f"recovery among {FINISHED:,} finished / 10,000: bytes read", after / before, "x", 1.05)
 

@@ -62,7 +62,7 @@ class Usage:
 class Attempt:
     """One call of a model. `outcome` is `ok` or an error code; `usage` what the service billed for it, if it said.
 
-    `started_at` (ISO 8601) tells it from every other call of its generation.
+    `id` is that of its ledger entry: random, and never used for another call. None in records of older versions.
     """
 
     model: str
@@ -70,14 +70,24 @@ class Attempt:
     duration_ms: int
     usage: Usage | None = None
     started_at: str | None = None
+    """ISO 8601."""
+    id: str | None = None
+    estimated_usd: float | None = None
+    """What budgets count for a call that may have been billed, where the bill is not known."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_wire(self) -> dict[str, Any]:
+        """As callers see it."""
         wire: dict[str, Any] = {"model": self.model, "outcome": self.outcome, "durationMs": self.duration_ms}
         if self.usage is not None:
             wire["usage"] = self.usage.to_dict()
         if self.started_at is not None:
             wire["startedAt"] = self.started_at
         return wire
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it is stored."""
+        stored = {"id": self.id, "estimatedUsd": self.estimated_usd}
+        return {**self.to_wire(), **{name: value for name, value in stored.items() if value is not None}}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "Attempt":
@@ -88,12 +98,17 @@ class Attempt:
             stored["durationMs"],
             None if usage is None else Usage.from_dict(usage),
             stored.get("startedAt"),
+            stored.get("id"),
+            stored.get("estimatedUsd"),
         )
 
 
 def merged(there: tuple[Attempt, ...], made: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
     """The attempts that are there already, and those of `made` that are not: nothing is billed twice, and nothing lost."""
-    return there + tuple(attempt for attempt in made if attempt not in there)
+    known = {attempt.id for attempt in there if attempt.id is not None}
+    return there + tuple(
+        attempt for attempt in made if (attempt not in there if attempt.id is None else attempt.id not in known)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
@@ -21,6 +22,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.alias_generators import to_camel
 
 log = logging.getLogger("image_core.settings")
 
@@ -204,6 +206,65 @@ SECRETS = (
 """Variables of one secret: blanks around it are removed with a warning, because they are easily pasted along."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one user may do. Budgets are US dollars; None where there is no limit."""
+
+    max_concurrent: int
+    daily_budget_usd: float | None
+    monthly_budget_usd: float | None
+
+
+class UserLimits(BaseModel):
+    """The limits of one user, as far as they are not those of all users."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True)
+
+    daily_budget_usd: Dollars | None = None
+    monthly_budget_usd: Dollars | None = None
+    max_concurrent: int | None = Field(None, ge=1)
+
+
+def _user_limits(value: Any) -> Any:
+    """A JSON object of e-mail to limits. Errors name the place by its number: an e-mail address does not belong into a log."""
+    if not isinstance(value, str):
+        return value
+    try:
+        given = json.loads(value, object_pairs_hook=_once)
+    except ValueError as error:
+        reason = str(error) if isinstance(error, RepeatedName) else "it is not JSON"
+        raise ValueError(f'{reason}: write it as {{"a@example.com": {{"dailyBudgetUsd": 5}}}}') from None
+    if not isinstance(given, dict):
+        raise ValueError('a JSON object is needed: {"a@example.com": {"dailyBudgetUsd": 5}}')  # noqa: TRY004 - pydantic takes a ValueError
+    read: dict[str, UserLimits] = {}
+    for number, (email, limits) in enumerate(given.items(), 1):
+        name = email.strip().lower()
+        if not name or name in read:
+            raise ValueError(
+                f"entry {number}: {'the e-mail address is a second time there' if name else 'no e-mail address'}"
+            )
+        try:
+            read[name] = UserLimits.model_validate(limits)
+        except ValidationError as error:
+            fault = error.errors(include_input=False)[0]
+            where = ".".join(map(str, fault["loc"])) or "limits"
+            known = ", ".join(field.alias or "" for field in UserLimits.model_fields.values())
+            reason = f"no such limit: {known}" if fault["type"] == "extra_forbidden" else fault["msg"]
+            raise ValueError(f"entry {number}, {where}: {reason}") from None
+    return read
+
+
+class RepeatedName(ValueError):
+    """A JSON object has a name twice: the second would replace the first silently."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise RepeatedName("a name stands in it twice")
+    return dict(pairs)
+
+
 class SettingsError(ValueError):
     """The settings cannot be used; the message names each variable and never repeats a value."""
 
@@ -339,8 +400,13 @@ class Settings(BaseModel):
         le=LONGEST_DEADLINE_SECONDS,
         description=f"The longest a generation may run; at most {LONGEST_DEADLINE_SECONDS}, within `functionTimeout`.",
     )
-    lease_seconds: float | None = Field(
-        None, alias="LEASE_SECONDS", gt=0, description="How long a process holds a generation: default deadline + 60."
+    lease_seconds: float = Field(
+        60,
+        alias="LEASE_SECONDS",
+        ge=3,
+        le=600,
+        description="How long a lease lasts; its holder renews it three times in that time."
+        " After a process was killed its generations wait as long.",
     )
     max_recoveries: int = Field(
         1, alias="MAX_RECOVERIES", ge=0, le=10, description="How often a generation whose process died is run again."
@@ -371,11 +437,22 @@ class Settings(BaseModel):
         description="US dollars that all users together may spend in a day (UTC). 0: nothing. Unset: no limit.",
     )
 
-    @model_validator(mode="after")
-    def _a_lease_outlives_its_generation(self) -> Self:
-        if self.lease_seconds is not None and self.lease_seconds <= self.generation_deadline_seconds:
-            raise ValueError("LEASE_SECONDS must be more than GENERATION_DEADLINE_SECONDS")
-        return self
+    monthly_budget_usd_per_user: Dollars | None = Field(
+        None,
+        alias="MONTHLY_BUDGET_USD_PER_USER",
+        description="US dollars that one user may spend in a month (UTC). 0: nothing. Unset: no limit.",
+    )
+    monthly_budget_usd: Dollars | None = Field(
+        None,
+        alias="MONTHLY_BUDGET_USD",
+        description="US dollars that all users together may spend in a month (UTC). 0: nothing. Unset: no limit.",
+    )
+    user_limits: Annotated[Mapping[str, UserLimits], BeforeValidator(_user_limits)] = Field(
+        {},
+        alias="USER_LIMITS",
+        description="Limits of named users in place of the three above: a JSON object of e-mail to any of"
+        ' `dailyBudgetUsd`, `monthlyBudgetUsd` (null: no limit) and `maxConcurrent`, as in `{"a@example.com": {"dailyBudgetUsd": 5}}`.',
+    )
 
     @model_validator(mode="after")
     def _containers_differ(self) -> Self:
@@ -386,10 +463,17 @@ class Settings(BaseModel):
             raise ValueError("AZURE_COSMOS_USAGE_CONTAINER must be another than AZURE_COSMOS_CONTAINER")
         return self
 
-    @property
-    def lease(self) -> float:
-        """Seconds that a claim holds: the margin of 60 s covers clocks and the last writes."""
-        return self.lease_seconds if self.lease_seconds is not None else self.generation_deadline_seconds + 60
+    def limits_of(self, user_id: str) -> "Limits":
+        """What one user may do: the settings for all users, and what USER_LIMITS says otherwise."""
+        own = self.user_limits.get(user_id)
+        given = own.model_fields_set if own is not None else set()
+        return Limits(
+            own.max_concurrent if own is not None and own.max_concurrent is not None else self.max_concurrent_per_user,
+            own.daily_budget_usd if own is not None and "daily_budget_usd" in given else self.daily_budget_usd_per_user,
+            own.monthly_budget_usd
+            if own is not None and "monthly_budget_usd" in given
+            else self.monthly_budget_usd_per_user,
+        )
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Settings":

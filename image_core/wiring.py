@@ -73,14 +73,13 @@ class App:
         with self._invocation():
             log.error("poison message %s", message_id)
 
-    async def ledger(self, changed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """What the change feed's function writes into the ledger for records that changed; logs those that have ended."""
+    async def ledger(self, changed: Sequence[Mapping[str, Any]]) -> None:
+        """Enter what records that changed say was billed; log those that have ended. Raises where the feed should deliver again."""
         from image_core.generation.log_line import log_ended  # noqa: PLC0415 - see the head of this file
 
         with self._invocation():
-            documents = await self.machinery.ledger.documents(changed)
+            await self.machinery.ledger.apply(changed)
             await log_ended(changed, self.machinery.pseudonyms, prompts=self.settings.log_prompts)
-            return documents
 
     @contextmanager
     def _invocation(self) -> Iterator[None]:

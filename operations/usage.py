@@ -13,8 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TextIO
 
 from image_core.errors import ImageError, Misconfigured
-from image_core.generation.spend import Sum
-from image_core.store.ledger import Entry
+from image_core.store.ledger import Entry, Sum
 from image_core.wiring import App
 
 COLUMNS = ("day", "user", "model")

@@ -38,7 +38,7 @@ def summary(record: Record) -> dict[str, Any]:
         "width": record.width,
         "height": record.height,
         "usage": None if record.usage is None else record.usage.to_dict(),
-        "attempts": [attempt.to_dict() for attempt in record.attempts],
+        "attempts": [attempt.to_wire() for attempt in record.attempts],
         "warnings": list(record.warnings),
     }
 

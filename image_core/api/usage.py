@@ -3,7 +3,8 @@
 from typing import Any
 
 from image_core.api.http import Request, Response, json_response
-from image_core.generation.spend import Report, Spending, Sum
+from image_core.generation.spend import Report, Spending
+from image_core.store.ledger import Sum
 from image_core.user import User
 
 
@@ -24,19 +25,27 @@ def to_wire(report: Report) -> dict[str, Any]:
             "calls": summed.calls,
             "costUsd": summed.usd,
             "unpricedCalls": summed.unpriced,
+            "estimatedUsd": summed.estimated_usd,
         }
 
     def span(since: str, summed: Sum) -> dict[str, Any]:
         models = [{"model": model, **numbers(summed.models[model])} for model in sorted(summed.models)]
         return {"since": f"{since}T00:00:00.000Z", **numbers(summed), "byModel": models}
 
-    budget = None
-    if report.daily_usd is not None:
+    budget: dict[str, Any] | None = None
+    left = [each for each in (report.daily_left_usd, report.monthly_left_usd) if each is not None]
+    if left:
         budget = {
-            "dailyUsd": report.daily_usd,
+            "dailyUsd": report.budgets.daily_usd,
             "runningUsd": report.running_usd,
-            "remainingUsd": report.remaining_usd,
-            "resetsAt": report.resets_at,
+            "remainingUsd": min(left),
+            "resetsAt": report.day_ends,
+        }
+    if budget is not None and report.budgets.monthly_usd is not None:
+        budget |= {
+            "monthlyUsd": report.budgets.monthly_usd,
+            "monthlyRemainingUsd": report.monthly_left_usd,
+            "monthResetsAt": report.month_ends,
         }
     return {
         "currency": "USD",

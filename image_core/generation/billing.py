@@ -1,14 +1,17 @@
-"""What was paid for reaches the record at once: a process that dies after the model answered leaves the bill behind.
+"""What was paid for reaches the record and the ledger at once: a process that dies after the model answered leaves the bill behind.
 
-The write goes beside the picture's, which matters more; where the database does not answer, the end of the record has it all.
+The writes go beside the image's, which matters more. Where the database does not answer, the end of the record has it all, and the
+change feed's function enters it.
 """
 
 import asyncio
 import logging
 from contextlib import suppress
+from dataclasses import replace
 
 from image_core.errors import StorageUnavailable
 from image_core.generated import Attempt
+from image_core.store.ledger import Ledger
 from image_core.store.record import Record
 from image_core.store.records import Records
 
@@ -17,19 +20,25 @@ log = logging.getLogger("image_core.generation")
 SETTLE_SECONDS = 1.0
 """How long the end waits for the bill: its own write has it all, and the caller's answer waits behind both."""
 
+BILL_UNKNOWN = frozenset({"deadline_exceeded"})
+"""Outcomes of calls that we gave up: the service may bill them, and does not say so."""
+
 
 class Bill:
     """The attempts of one run. `record` is the newest version that this run has written."""
 
-    def __init__(self, records: Records, record: Record) -> None:
+    def __init__(self, records: Records, ledger: Ledger, record: Record) -> None:
         self._records = records
+        self._ledger = ledger
         self.record = record
         self.made: tuple[Attempt, ...] = ()
         self._writing: asyncio.Task[None] | None = None
 
     def note(self, attempt: Attempt) -> None:
         """One call has ended. It is written where the service billed it, with those before it that it did not bill."""
-        self.made = (*self.made, attempt)
+        estimated = self.record.expected_usd if attempt.usage is None and attempt.outcome in BILL_UNKNOWN else None
+        attempt_id = f"{self.record.run_id}-{len(self.made)}"
+        self.made = (*self.made, replace(attempt, id=attempt_id, estimated_usd=estimated))
         if attempt.usage is not None:
             self._writing = asyncio.create_task(self._write(self.made, self._writing))
 
@@ -39,19 +48,18 @@ class Bill:
 
         def billed(stored: Record) -> Record | None:
             # Another stem is another generation under the same key. One that is being deleted keeps its bill.
-            new = stored.blob_stem == self.record.blob_stem and not set(map(str, made)) <= set(
-                map(str, stored.attempts)
-            )
+            known = {attempt.id for attempt in stored.attempts}
+            new = stored.blob_stem == self.record.blob_stem and not {attempt.id for attempt in made} <= known
             return stored.billed(made) if new else None
 
         try:
             written = await self._records.change(self.record, billed)
+            # A version that is not running any more is nobody's to end: the end meets it, and does as the rules say.
+            if written is not None and written.status == "running" and written.lease_owner == self.record.lease_owner:
+                self.record = written
+            await self._ledger.write(replace(self.record, attempts=made, warnings=()))
         except StorageUnavailable:
             log.warning("the bill waits for the end", extra={"generation": self.record.id})
-            return
-        # A version that is not running any more is nobody's to end: the end meets it, and does as the rules say.
-        if written is not None and written.status == "running" and written.lease_owner == self.record.lease_owner:
-            self.record = written
 
     async def settled(self) -> Record:
         """The newest version, once the bill is written. One that takes too long is given up: the end meets it by its etag."""

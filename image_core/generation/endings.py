@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from image_core.clock import Clock, iso
 from image_core.errors import ImageError, ModelError, StorageUnavailable
-from image_core.generated import Generated, merged
+from image_core.generated import Attempt, Generated, merged
 from image_core.generation.log_line import log_generation
 from image_core.generation.outcome import Gone
 from image_core.picture import Picture
@@ -80,10 +80,11 @@ class Endings:
         now, url = self._now(), self._pictures.url(name)
         return await self._keep(record, lambda base: base.recovered(url, picture, now), name, seconds)
 
-    async def fail(self, record: Record, error: ImageError, seconds: float) -> Record:
-        """The end without a picture."""
+    async def fail(
+        self, record: Record, error: ImageError, seconds: float, attempts: tuple[Attempt, ...] = ()
+    ) -> Record:
+        """The end without a picture. `attempts` are those that the record may not have yet."""
         now = self._now()
-        attempts = error.attempts if isinstance(error, ModelError) else ()
         warnings = error.warnings if isinstance(error, ModelError) else ()
         body = error.body()
         if error.retry_after is not None:

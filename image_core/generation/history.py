@@ -55,7 +55,7 @@ class History:
         While another runs it the record stays, hidden, until the lease is over: its runner could still store a picture.
         """
         record = await self.read(user, record_id)
-        now = self._clock.now()
+        now = self._records.now()
         soon = iso(now + timedelta(seconds=DELETE_AGAIN_SECONDS))
         was_leased = record.leased(iso(now))
 

@@ -1,4 +1,4 @@
-"""Who may begin another generation: so many at once, and so much money in a day.
+"""Who may begin another generation: so many at once, and so much money in a day and in a month.
 
 Requests of one process see one another before their records exist, in the order in which they came; those of different
 processes do not. So a limit is passed by at most what the other processes let in within the same moment.
@@ -11,9 +11,9 @@ from datetime import datetime
 
 from image_core.clock import Clock, iso
 from image_core.errors import BudgetExceeded, TooManyGenerations
-from image_core.generated import Options
-from image_core.generation.spend import Spending, Spent
+from image_core.generation.spend import Budgets, Spending, Spent
 from image_core.settings import Settings
+from image_core.store.record import Record
 from image_core.user import User
 
 
@@ -36,14 +36,14 @@ class Limits:
         self._waiting: list[Place] = []
 
     @asynccontextmanager
-    async def admitted(self, user: User, options: Options, record_id: str | None) -> AsyncIterator[Place]:
-        """A place for one generation, held until its record exists: whoever makes it writes the record's id there.
+    async def admitted(self, user: User, usd: float, record_id: str | None) -> AsyncIterator[Place]:
+        """A place for one generation of `usd`, held until its record exists; then the record's id is to be set in it.
 
         Requests with one `record_id`, that of their key, are one generation: it does not stand in its own way.
 
         Raises TooManyGenerations, BudgetExceeded, StorageUnavailable.
         """
-        mine, before = Place(user.id, self._spending.expected(options), record_id), tuple(self._waiting)
+        mine, before = Place(user.id, usd, record_id), tuple(self._waiting)
         self._waiting.append(mine)
         try:
             await self._check(user, mine, before)
@@ -52,39 +52,81 @@ class Limits:
             self._waiting.remove(mine)
 
     async def _check(self, user: User, mine: Place, before: tuple[Place, ...]) -> None:
-        daily = self._settings.daily_budget_usd_per_user
-        spent = await (self._spending.running(user) if daily is None else self._spending.of_user(user))
+        spent, budgets = await self._spent(user)
         ahead = _ahead(spent, [place for place in before if place.user_id == user.id], mine)
-        if len(ahead) >= self._settings.max_concurrent_per_user:
-            raise TooManyGenerations(f"{len(ahead)} of yours are running; wait until one is finished", retry_after=10)
-        if daily is not None:
-            self._compare("Your", daily, spent, ahead, mine)
-        everybodys = self._settings.daily_budget_usd
-        if everybodys is not None:
-            all_spent = await self._spending.of_everybody()
-            self._compare("The service's", everybodys, all_spent, _ahead(all_spent, before, mine), mine)
+        self._compare_count(user, len(ahead))
+        self._compare("Your", budgets, spent, sum(ahead.values()), mine.usd)
+        budgets = self._spending.budgets_of_all_users
+        if budgets != NO_BUDGETS:
+            all_spent = await self._spending.of_all_users(budgets)
+            self._compare("The service's", budgets, all_spent, sum(_ahead(all_spent, before, mine).values()), mine.usd)
 
-    def _compare(self, whose: str, daily: float, spent: Spent, ahead: Mapping[str, float], mine: Place) -> None:
-        running = round(sum(ahead.values()), 6)
-        if round(spent.usd + running + mine.usd, 6) <= daily:
+    async def check_start(self, record: Record) -> None:
+        """Check a queued generation again when it is to start: limits and prices may have changed while it waited.
+
+        Those that have started count, and of those that have not the ones that came first: of several queued ones that do
+        not all fit, the first ones run.
+
+        Raises TooManyGenerations, BudgetExceeded, StorageUnavailable.
+        """
+        spent, budgets = await self._spent(record.user)
+        ahead = _before(spent, record)
+        self._compare_count(record.user, len(ahead))
+        usd = record.expected_usd or 0.0
+        self._compare("Your", budgets, spent, sum(ahead.values()), usd)
+        budgets = self._spending.budgets_of_all_users
+        if budgets != NO_BUDGETS:
+            all_spent = await self._spending.of_all_users(budgets)
+            self._compare("The service's", budgets, all_spent, sum(_before(all_spent, record).values()), usd)
+
+    async def _spent(self, user: User) -> tuple[Spent, Budgets]:
+        budgets = self._spending.budgets(user)
+        if budgets == NO_BUDGETS:
+            return await self._spending.running(user), budgets
+        return await self._spending.of_user(user, budgets), budgets
+
+    def _compare_count(self, user: User, running: int) -> None:
+        if running >= self._settings.limits_of(user.id).max_concurrent:
+            raise TooManyGenerations(f"{running} of yours are running; wait until one is finished", retry_after=10)
+
+    def _compare(self, whose: str, budgets: Budgets, spent: Spent, running: float, usd: float) -> None:
+        self._compare_one(whose, "day", budgets.daily_usd, spent.day_usd, running, usd, self._spending.midnight())
+        self._compare_one(
+            whose, "month", budgets.monthly_usd, spent.month_usd, running, usd, self._spending.next_month()
+        )
+
+    def _compare_one(
+        self, whose: str, period: str, budget: float | None, spent: float, running: float, usd: float, ends: datetime
+    ) -> None:
+        if budget is None or round(spent + running + usd, 6) <= budget:
             return
-        midnight = self._spending.midnight()
         raise BudgetExceeded(
-            f"{whose} budget of {daily:g} US dollars a day is used up; it begins anew at midnight UTC",
-            retry_after=self._seconds_until(midnight),
+            f"{whose} budget of {budget:g} US dollars a {period} is used up; it begins again at {iso(ends)}",
+            retry_after=max(1, round((ends - self._clock.now()).total_seconds())),
             numbers={
-                "dailyUsd": daily,
-                "spentUsd": spent.usd,
-                "runningUsd": running,
-                "resetsAt": iso(midnight),
+                "dailyUsd" if period == "day" else "monthlyUsd": budget,
+                "spentUsd": spent,
+                "runningUsd": round(running, 6),
+                "resetsAt": iso(ends),
             },
         )
 
-    def _seconds_until(self, moment: datetime) -> int:
-        return max(1, round((moment - self._clock.now()).total_seconds()))
+
+NO_BUDGETS = Budgets(None, None)
 
 
-def _ahead(spent: Spent, before: Iterable[Place], mine: Place) -> dict[str, float]:
+def _ahead(spent: Spent, before: Iterable[Place], mine: Place) -> Mapping[str, float]:
     """What runs or is about to, by record, at its expected price: without `mine`, which another request may have begun."""
     waiting = {place.record_id or f"waiting {number}": place.usd for number, place in enumerate(before)}
-    return {name: usd for name, usd in {**waiting, **spent.running}.items() if name != mine.record_id}
+    running = {name: each.usd for name, each in spent.running.items()}
+    return {name: usd for name, usd in {**waiting, **running}.items() if name != mine.record_id}
+
+
+def _before(spent: Spent, record: Record) -> Mapping[str, float]:
+    """What runs beside `record`, as far as it has started or was begun before it."""
+    mine = (record.created_at, record.id)
+    return {
+        name: each.usd
+        for name, each in spent.running.items()
+        if name != record.id and (each.started or (each.created_at, each.id) < mine)
+    }

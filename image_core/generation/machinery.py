@@ -53,19 +53,31 @@ class Machinery:
         copies = InputCopies(self.blobs, settings)
         outbox = Outbox(self.blobs, settings)
         endings = Endings(self.records, self.pictures, outbox, self.ledger, self.pseudonyms, clock)
+        self.spending = Spending(self.records, self.ledger, settings, clock)
+        limits = Limits(self.spending, settings, clock)
         self.runner = Runner(
-            self.records, self.pictures, copies, endings, self.model, self.inflight, self.expected, settings, clock
+            self.records,
+            self.ledger,
+            self.pictures,
+            copies,
+            endings,
+            limits,
+            self.model,
+            self.inflight,
+            self.expected,
+            settings,
+            clock,
         )
         self.history = History(self.records, self.pictures, outbox, self.ledger, self.pseudonyms, settings, clock)
         self.recovery = Recovery(self.records, endings, self.history, self.runner, clock)
         self.audit = Audit(self.records, self.blobs, outbox, endings, self.recovery, settings, clock)
-        self.spending = Spending(self.records, self.ledger, settings, clock)
         self.submission = Submission(
             self.runner,
             self.running,
             self.records,
             self.history,
-            Limits(self.spending, settings, clock),
+            limits,
+            self.spending,
             self.loader,
             copies,
             self.model,

@@ -76,4 +76,5 @@ class Order:
     addresses: tuple[str | None, ...]
     """Of each input, as sent; None where it had none."""
     request_hash: str
+    expected_usd: float
     trace_parent: str | None = None

@@ -60,7 +60,7 @@ class Recovery:
         except ImageError as error:
             applied = 0
             log.warning("the outbox could not be emptied: %s", error.code)
-        lapsed = await self._records.unfinished(iso(self._clock.now()))
+        lapsed = await self._records.unfinished()
         if lapsed or applied:
             log.info("recovery: %d to resume, %d from the outbox", len(lapsed), applied)
         return [message(record.id, record.user_id) for record in lapsed]
@@ -88,5 +88,5 @@ class Recovery:
 
     async def _delete(self, record: Record) -> None:
         """Go on with a deletion, unless its runner may still be storing a picture."""
-        if record.lease_expires_at is None or record.lease_expires_at <= iso(self._clock.now()):
+        if record.lease_expires_at is None or record.lease_expires_at <= iso(self._records.now()):
             await self._history.finish_deleting(record)

@@ -14,10 +14,20 @@ from functools import partial
 
 from image_core import sniff
 from image_core.clock import Clock, iso, milliseconds
-from image_core.errors import BlobMissing, Busy, ImageError, Internal, Interrupted, StorageUnavailable
+from image_core.errors import (
+    BlobMissing,
+    BudgetExceeded,
+    Busy,
+    ImageError,
+    Internal,
+    Interrupted,
+    StorageUnavailable,
+    TooManyGenerations,
+)
 from image_core.generation.billing import Bill
 from image_core.generation.endings import Endings
 from image_core.generation.expected import Expected
+from image_core.generation.limits import Limits
 from image_core.generation.order import Held, Model, Order
 from image_core.generation.outcome import Gone, Leased, Outcome
 from image_core.generation.reading import MAX_OUTPUT_BYTES
@@ -25,6 +35,7 @@ from image_core.inflight import InflightBytes
 from image_core.picture import Picture
 from image_core.settings import Settings
 from image_core.store.inputs import InputCopies
+from image_core.store.ledger import Ledger
 from image_core.store.pictures import Pictures
 from image_core.store.record import InputCopy, Record
 from image_core.store.records import Changed, Records
@@ -47,9 +58,11 @@ class Runner:
     def __init__(
         self,
         records: Records,
+        ledger: Ledger,
         pictures: Pictures,
         copies: InputCopies,
         endings: Endings,
+        limits: Limits,
         model: Model,
         inflight: InflightBytes,
         expected: Expected,
@@ -58,9 +71,11 @@ class Runner:
         token: Callable[[int], str] = secrets.token_hex,
     ) -> None:
         self._records = records
+        self._ledger = ledger
         self._pictures = pictures
         self._copies = copies
         self._endings = endings
+        self._limits = limits
         self._model = model
         self._inflight = inflight
         self._expected = expected
@@ -69,8 +84,12 @@ class Runner:
         self._token = token
         self._held: dict[str, Record] = {}
 
+    def _now(self) -> str:
+        return iso(self._clock.now())
+
     def _in(self, seconds: float) -> str:
-        return iso(self._clock.now() + timedelta(seconds=seconds))
+        """A time of the database, for leases."""
+        return iso(self._records.now() + timedelta(seconds=seconds))
 
     def new_owner(self) -> str:
         """The name of one claim: whoever finds it in a record knows whose lease that is."""
@@ -95,17 +114,19 @@ class Runner:
             request_hash=order.request_hash,
             blob_stem=f"generated-{milliseconds(now)}-{self._token(16)}",
             trace_parent=order.trace_parent,
+            expected_usd=order.expected_usd,
         )
         if queued:
             record = replace(record, lease_expires_at=self._in(QUEUE_SECONDS))
         else:
-            record = record.claimed(self.new_owner(), self._in(self._settings.lease))
+            record = record.claimed(self.new_owner(), self._in(self._settings.lease_seconds))
+            record = record.started(self._token(16), iso(now))
         return await self._records.create(record)
 
-    async def reopen(self, record: Record, *, queued: bool) -> Record:
+    async def reopen(self, record: Record, expected_usd: float, *, queued: bool) -> Record:
         """Let a failed generation run again under its id. Raises Changed where somebody else did first."""
-        owner, seconds = (None, QUEUE_SECONDS) if queued else (self.new_owner(), self._settings.lease)
-        return await self._records.replace(record.reopened(owner, self._in(seconds)))
+        owner, seconds = (None, QUEUE_SECONDS) if queued else (self.new_owner(), self._settings.lease_seconds)
+        return await self._records.replace(record.reopened(owner, self._in(seconds), expected_usd))
 
     async def resume(self, record: Record) -> Outcome:
         """Bring a generation to its end, whoever began it. Safe to repeat.
@@ -125,23 +146,46 @@ class Runner:
         recovered = await self._picture_there(record)
         if recovered is not None:
             return recovered
-        if record.attempt_count > 1 + self._settings.max_recoveries:
-            return Outcome(await self._endings.fail(record, Interrupted(), self._last_writes()))
+        if record.attempt_count > self._settings.max_recoveries:
+            return Outcome(
+                await self._endings.fail(record, Interrupted(), self._last_writes(), record.lost(self._now()))
+            )
         claim, trace = self._inflight.claim(record.user), Trace(self._clock, record.trace_parent)
         size = sum(copy.size for copy in record.inputs)
         held = Held(claim, trace, size, partial(self._copies.read_all, record.user, record.inputs))
         try:
+            if record.attempt_count == 0:
+                await self._limits.check_start(record)
             with trace.step("inputs"):
                 await claim.enter(size)
                 await held.pictures()
+            record = await self._start(record)
         except (Busy, StorageUnavailable):
             held.release()
             await self.release(record)  # nothing was paid for: let whoever is next try at once
             raise
-        except Internal as error:
+        except (Internal, TooManyGenerations, BudgetExceeded) as error:
             held.release()
             return Outcome(await self._endings.fail(record, error, self._last_writes()))
+        except BaseException:
+            held.release()
+            raise
         return await self.run(record, held)
+
+    async def _start(self, record: Record) -> Record:
+        """Note in the record that a model is about to be called. Raises Leased, Gone, StorageUnavailable."""
+        run_id, now = self._token(16), self._now()
+
+        def started(stored: Record) -> Record | None:
+            mine = stored.status == "running" and stored.lease_owner == record.lease_owner
+            return stored.started(run_id, now) if mine and stored.run_id != run_id else None
+
+        stored = await self._records.change(record, started)
+        if stored is None or stored.status == "deleting":
+            raise Gone(record.id)
+        if stored.run_id != run_id:
+            raise Leased(stored)
+        return stored
 
     async def run(self, record: Record, held: Held) -> Outcome:
         """From the inputs to the end, under a lease that this process has just taken.
@@ -149,7 +193,7 @@ class Runner:
         An error of the model is written into the record, not raised. Raises Gone, StorageUnavailable.
         """
         self._held[record.id] = record
-        bill = Bill(self._records, record)
+        bill = Bill(self._records, self._ledger, record)
         try:
             outcome = await self._run(record, held, bill)
         except ImageError as error:
@@ -170,12 +214,13 @@ class Runner:
                 generated = await self._model.generate(held, record.prompt, record.options, deadline, bill.note)
         except ImageError as error:
             failing = replace(await bill.settled(), timings=trace.timings())
-            return Outcome(await self._endings.fail(failing, error, lease.remaining()))
+            return Outcome(await self._endings.fail(failing, error, lease.remaining(), bill.made))
         except Exception as error:  # noqa: BLE001 - the edge of a generation: a bug must not leave it running for ever
             log.error("generation %s broke: %s", record.id, where(error))  # noqa: TRY400 - its message may hold what was sent
             broken = Internal(type(error).__name__)
             failing = replace(await bill.settled(), timings=trace.timings())
-            return Outcome(await self._endings.fail(failing, broken, lease.remaining()))
+            return Outcome(await self._endings.fail(failing, broken, lease.remaining(), bill.made))
+        generated = replace(generated, attempts=bill.made)
         with trace.step("picture"):
             stored = await self._endings.store(record, generated.picture, lease.remaining())
         with trace.step("finish"):
@@ -186,7 +231,7 @@ class Runner:
         return Outcome(finished, generated.picture if mine else None)
 
     def _last_writes(self) -> float:
-        return max(1.0, self._settings.lease - LAST_WRITES_SECONDS)
+        return max(1.0, self._settings.lease_seconds - LAST_WRITES_SECONDS)
 
     async def _ended_already(self, record: Record) -> Outcome | None:
         if record.status == "deleting":
@@ -200,10 +245,10 @@ class Runner:
         """Take the lease. Returns a finished record as it is; raises Leased, Gone."""
         owner = self.new_owner()
         while record.status == "running":
-            if record.leased(iso(self._clock.now())):
+            if record.leased(iso(self._records.now())):
                 raise Leased(record)
             try:
-                return await self._records.replace(record.claimed(owner, self._in(self._settings.lease)))
+                return await self._records.replace(record.claimed(owner, self._in(self._settings.lease_seconds)))
             except Changed as changed:
                 if changed.stored is None:
                     raise Gone(record.id) from changed
@@ -230,7 +275,7 @@ class Runner:
 
     async def release(self, record: Record) -> None:
         """Give the lease back, where it is still this one, so that the recovery need not wait for it to end."""
-        now = iso(self._clock.now())
+        now = iso(self._records.now())
 
         def released(stored: Record) -> Record | None:
             mine = stored.status == "running" and stored.lease_owner == record.lease_owner

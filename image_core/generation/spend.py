@@ -1,72 +1,79 @@
-"""What has been spent: by a user or by everybody, today and this month, and what is left of a budget.
+"""What has been spent: by a user or by all users, today and this month, and what is left of a budget.
 
-The ledger is behind by the seconds that its function takes. What a record says was billed, and the ledger does not have yet,
-is added for a user, so that nobody's numbers wait for it.
+A call enters the ledger when it has ended. Where that did not succeed yet, the bill is in the record of a generation that still
+runs, and is added from there.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from image_core.clock import Clock, iso
 from image_core.generated import Options
-from image_core.prices import expected_usd
+from image_core.prices import expected_cost, expected_usd
 from image_core.settings import Settings
-from image_core.store.ledger import COUNTED_FOR, Entry, Ledger, entries
+from image_core.store.ledger import Entry, Ledger, Sum, entries
 from image_core.store.record import Record
 from image_core.store.records import Records
 from image_core.user import User
 
-LATE = timedelta(minutes=10)
-"""Before the ledger's newest sum: what began since may not be in it."""
-NEVER = "9999"
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A generation that has not ended: queued, running, or waiting to be run again. `usd` is what it is expected to cost."""
+
+    id: str
+    created_at: str
+    usd: float
+    started: bool
+    """Whether a model has been called for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """US dollars of one day, as budgets count them, and what runs: by record, what it is expected to cost."""
+    """US dollars as budgets count them, and what runs, by the record's id."""
 
-    usd: float
-    running: Mapping[str, float]
+    day_usd: float
+    month_usd: float
+    running: Mapping[str, Running]
 
     @property
     def running_usd(self) -> float:
-        return round(sum(self.running.values()), 6)
+        return round(sum(each.usd for each in self.running.values()), 6)
 
 
-@dataclass(slots=True)
-class Sum:
-    """Billed calls added up. `usd` is what is known; `unpriced` counts the calls whose price is not."""
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """US dollars of a day and of a month; None where there is no limit."""
 
-    images: int = 0
-    calls: int = 0
-    usd: float = 0.0
-    unpriced: int = 0
-    models: dict[str, "Sum"] = field(default_factory=dict)
-
-    def add(self, entry: Entry) -> None:
-        self.images += entry.outcome == "ok"
-        self.calls += 1
-        self.usd = round(self.usd + (entry.usd or 0.0), 6)
-        self.unpriced += entry.usd is None
-
-    def add_by_model(self, entry: Entry) -> None:
-        self.add(entry)
-        self.models.setdefault(entry.model, Sum()).add(entry)
+    daily_usd: float | None
+    monthly_usd: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A user's own numbers. Times are ISO 8601; `remaining_usd` is None where there is no budget."""
+    """A user's own numbers. `day` and `month` are the first days of the two sums."""
 
     day: str
     month: str
     today: Sum
     this_month: Sum
     running_usd: float
-    daily_usd: float | None
-    remaining_usd: float | None
-    resets_at: str
+    budgets: Budgets
+    day_ends: str
+    month_ends: str
+    """ISO 8601."""
+
+    @property
+    def daily_left_usd(self) -> float | None:
+        return self._left(self.budgets.daily_usd, self.today)
+
+    @property
+    def monthly_left_usd(self) -> float | None:
+        return self._left(self.budgets.monthly_usd, self.this_month)
+
+    def _left(self, budget: float | None, spent: Sum) -> float | None:
+        return None if budget is None else max(0.0, round(budget - spent.budget_usd - self.running_usd, 6))
 
 
 class Spending:
@@ -78,74 +85,100 @@ class Spending:
         self._settings = settings
         self._clock = clock
 
-    def expected(self, options: Options) -> float:
-        """US dollars that a generation with these options is likely to cost."""
-        return expected_usd(options.model or self._settings.gemini_models[0], options.image_size)
+    def expected(self, options: Options, inputs: int, prompt_characters: int) -> float:
+        """US dollars that a generation is expected to cost at most, with the dearest model that may be asked."""
+        today = self._clock.now().date()
+        return expected_cost(self._settings.gemini_models, options, inputs, today, prompt_characters)
+
+    def budgets(self, user: User) -> Budgets:
+        """What one user may spend."""
+        limits = self._settings.limits_of(user.id)
+        return Budgets(limits.daily_budget_usd, limits.monthly_budget_usd)
+
+    @property
+    def budgets_of_all_users(self) -> Budgets:
+        return Budgets(self._settings.daily_budget_usd, self._settings.monthly_budget_usd)
 
     def midnight(self) -> datetime:
-        """When the day's budgets begin anew: the next midnight, UTC."""
+        """When the day's budgets begin again: the next midnight, UTC."""
         return self._clock.now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+    def next_month(self) -> datetime:
+        """When the month's budgets begin again."""
+        first = self._clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return (first + timedelta(days=32)).replace(day=1)
 
     async def running(self, user: User) -> Spent:
         """What runs for a user, without the money that was spent: one query."""
-        found = await self._records.under_way(user, iso(self._clock.now()), NEVER)
-        return Spent(0.0, self._prices(found))
+        return Spent(0.0, 0.0, self._running(await self._records.under_way(user)))
 
-    async def of_user(self, user: User) -> Spent:
-        """One user's day: the ledger's sum (a point read), and what began since and is not in it (a query)."""
-        now = iso(self._clock.now())
-        day = now[:10]
-        known = await self._ledger.day_of(user, day)
-        since = day if known is None else max(day, self._before(known.updated_at, LATE))
-        found = await self._records.under_way(user, now, self._before(since, self._longest))
-        counted = frozenset[str]() if known is None else known.counted
-        oldest = day if known is None else max(day, self._before(known.updated_at, COUNTED_FOR))
-        late = [entry for entry in _billed(found) if entry.id not in counted and entry.time >= oldest]
-        usd = round((0.0 if known is None else known.usd) + sum(entry.budget_usd for entry in late), 6)
-        running = self._prices([record for record in found if self._runs(record, now)])
-        return Spent(usd, running)
+    async def of_user(self, user: User, budgets: Budgets) -> Spent:
+        """One user's day and month, as far as there is a budget: a query and two point reads."""
+        found = await self._records.under_way(user)
+        late = await self._not_entered(user, found)
+        day, month = self._periods()
+        day_usd = month_usd = 0.0
+        if budgets.daily_usd is not None:
+            day_usd = _with(await self._ledger.sum_of(user, day), late, day).budget_usd
+        if budgets.monthly_usd is not None:
+            month_usd = _with(await self._ledger.sum_of(user, month), late, month).budget_usd
+        return Spent(day_usd, month_usd, self._running(found))
 
-    async def of_everybody(self) -> Spent:
-        """Everybody's day: the ledger's sums (one partition), and what runs. What ended in the last seconds is not in it."""
-        now = iso(self._clock.now())
-        usd = await self._ledger.day_of_everybody(now[:10])
-        found = await self._records.under_way_of_everybody(now)
-        return Spent(usd, self._prices(found))
+    async def of_all_users(self, budgets: Budgets) -> Spent:
+        """The same of all users together. What ended in the last seconds may not be in it."""
+        found = await self._records.under_way_of_all_users()
+        day, month = self._periods()
+        day_usd = 0.0 if budgets.daily_usd is None else await self._ledger.of_all_users(day)
+        month_usd = 0.0 if budgets.monthly_usd is None else await self._ledger.of_all_users(month)
+        return Spent(day_usd, month_usd, self._running(found))
 
     async def report(self, user: User) -> Report:
-        """What `GET /api/usage` says: every entry of the month, and what is not in the ledger yet."""
-        midnight = self.midnight()
-        day = iso(midnight - timedelta(days=1))[:10]
-        month = f"{day[:7]}-01"
-        known = {entry.id: entry async for entry in self._ledger.of_user(user, month, iso(midnight))}
-        spent = await self.of_user(user)
-        recent = await self._records.under_way(user, iso(self._clock.now()), self._before(day, self._longest))
-        known |= {entry.id: entry for entry in _billed(recent) if entry.time >= month}
-        today, this_month = Sum(), Sum()
-        for entry in known.values():
-            this_month.add_by_model(entry)
-            if entry.time >= day:
-                today.add_by_model(entry)
-        daily = self._settings.daily_budget_usd_per_user
-        left = None if daily is None else max(0.0, round(daily - spent.usd - spent.running_usd, 6))
-        return Report(day, month, today, this_month, spent.running_usd, daily, left, iso(midnight))
+        """What `GET /api/usage` says: two sums, and what is not in them yet."""
+        found = await self._records.under_way(user)
+        late = await self._not_entered(user, found)
+        day, month = self._periods()
+        today = _with(await self._ledger.sum_of(user, day), late, day)
+        this_month = _with(await self._ledger.sum_of(user, month), late, month)
+        running = Spent(0.0, 0.0, self._running(found)).running_usd
+        return Report(
+            day,
+            f"{month}-01",
+            today,
+            this_month,
+            running,
+            self.budgets(user),
+            iso(self.midnight()),
+            iso(self.next_month()),
+        )
 
-    @property
-    def _longest(self) -> timedelta:
-        """How long before its last call a record may have been written."""
-        return timedelta(seconds=self._settings.lease)
+    def _periods(self) -> tuple[str, str]:
+        day = iso(self._clock.now())[: len("2026-11-25")]
+        return day, day[: len("2026-11")]
 
-    def _before(self, moment: str, span: timedelta) -> str:
-        began = datetime.fromisoformat(moment if "T" in moment else f"{moment}T00:00:00+00:00")
-        return iso(began - span)
+    async def _not_entered(self, user: User, found: Iterable[Record]) -> list[Entry]:
+        """What records of generations that run say was billed, and the ledger does not have yet."""
+        billed = [entry for record in found for entry in entries(record)]
+        there = await self._ledger.there(user, billed)
+        return [entry for entry in billed if entry.id not in there]
 
-    def _runs(self, record: Record, now: str) -> bool:
-        ends = record.lease_expires_at
-        return ends is not None and ends > now and (record.status == "running" or record.lease_owner is not None)
+    def _running(self, found: Iterable[Record]) -> dict[str, Running]:
+        return {
+            record.id: Running(record.id, record.created_at, self._left_to_pay(record), record.attempt_count > 0)
+            for record in found
+        }
 
-    def _prices(self, running: Iterable[Record]) -> dict[str, float]:
-        return {record.id: self.expected(record.options) for record in running}
+    def _left_to_pay(self, record: Record) -> float:
+        """What a generation that runs is still expected to cost: nothing once its image was billed."""
+        if any(attempt.outcome == "ok" for attempt in record.attempts_of_run()):
+            return 0.0
+        if record.expected_usd is not None:
+            return record.expected_usd
+        # Of an earlier version, which did not write it.
+        return expected_usd(record.options.model or self._settings.gemini_models[0], record.options.image_size)
 
 
-def _billed(found: Iterable[Record]) -> list[Entry]:
-    return [entry for record in found for entry in entries(record)]
+def _with(known: Sum, late: Iterable[Entry], period: str) -> Sum:
+    for entry in late:
+        if entry.time.startswith(period):
+            known.add_by_model(entry)
+    return known

@@ -19,6 +19,7 @@ from image_core.generation.order import Held, Order
 from image_core.generation.outcome import Outcome
 from image_core.generation.run import Runner
 from image_core.generation.running import Running
+from image_core.generation.spend import Spending
 from image_core.inflight import InflightBytes
 from image_core.inputs.load import Loader
 from image_core.offload import offloaded
@@ -56,6 +57,7 @@ class Submission:
         records: Records,
         history: History,
         limits: Limits,
+        spending: Spending,
         loader: Loader,
         copies: InputCopies,
         models: Models,
@@ -68,6 +70,7 @@ class Submission:
         self._records = records
         self._history = history
         self._limits = limits
+        self._spending = spending
         self._loader = loader
         self._copies = copies
         self._models = models
@@ -107,8 +110,11 @@ class Submission:
                 repeated = await self._repeat(stored, request_hash, queued=queued)
                 if repeated is not None:
                     return repeated
-        async with self._limits.admitted(user, request.options, order_id) as place:
-            submitted = await self._begin(user, request, order_id, request_hash, trace_parent, deadline, queued=queued)
+        usd = self._spending.expected(request.options, len(request.images), len(request.prompt))
+        async with self._limits.admitted(user, usd, order_id) as place:
+            submitted = await self._begin(
+                user, request, order_id, request_hash, usd, trace_parent, deadline, queued=queued
+            )
             place.record_id = submitted.outcome.record.id
         return submitted
 
@@ -129,6 +135,7 @@ class Submission:
         request: GenerateRequest,
         order_id: str | None,
         request_hash: str,
+        expected_usd: float,
         trace_parent: str | None,
         deadline: Deadline | None,
         *,
@@ -142,7 +149,9 @@ class Submission:
             with trace.step("copies"):
                 copies = await self._copies.put_all(user, pictures)
             addresses = tuple(loaded.address for loaded in inputs)
-            order = Order(order_id, request.prompt, request.options, addresses, request_hash, trace_parent)
+            order = Order(
+                order_id, request.prompt, request.options, addresses, request_hash, expected_usd, trace_parent
+            )
             while True:
                 try:
                     with trace.step("record"):
@@ -175,8 +184,9 @@ class Submission:
                 return Submitted(Outcome(stored), replayed=stored.status == "succeeded")
             try:
                 # It is paid for once more: the limits are for it, too.
-                async with self._limits.admitted(stored.user, stored.options, stored.id):
-                    record = await self._runner.reopen(stored, queued=queued)
+                usd = self._spending.expected(stored.options, len(stored.input_images), len(stored.prompt))
+                async with self._limits.admitted(stored.user, usd, stored.id):
+                    record = await self._runner.reopen(stored, usd, queued=queued)
             except Changed as changed:  # of several at once one runs it, the others wait
                 if changed.stored is None:
                     return None
@@ -185,7 +195,7 @@ class Submission:
             if not queued:
                 self._running.start(record, self._runner.again(record))
             return Submitted(Outcome(record), queued=queued)
-        if stored.leased(iso(self._clock.now())):
+        if stored.leased(iso(self._records.now())):
             # Its runner may still store a picture, which only this record leads to.
             raise Busy("The generation of this Idempotency-Key is being deleted", retry_after=10)
         await self._history.finish_deleting(stored)

@@ -74,6 +74,11 @@ class Record:
     lease_owner: str | None = None
     lease_expires_at: str | None = None
     attempt_count: int = 0
+    """How many runs have called a model, or were about to."""
+    run_id: str | None = None
+    """Random token of the newest of them, written before its first call: the ids of its ledger entries begin with it."""
+    expected_usd: float | None = None
+    """What it is expected to cost at most: what budgets count until it ends."""
     trace_parent: str | None = None
     """Of the request that began it (W3C Trace Context), for its log line."""
     timings: dict[str, int] | None = None
@@ -84,14 +89,36 @@ class Record:
     def user(self) -> User:
         return User(self.user_id)
 
+    def attempts_of_run(self) -> tuple[Attempt, ...]:
+        """The attempts of the newest run, as far as they are in the record."""
+        if self.run_id is None:
+            return ()
+        return tuple(attempt for attempt in self.attempts if (attempt.id or "").startswith(self.run_id))
+
     def leased(self, now: str) -> bool:
         """Whether a process holds it at `now` (ISO 8601)."""
         return self.lease_owner is not None and self.lease_expires_at is not None and self.lease_expires_at > now
 
     def claimed(self, owner: str, until: str) -> "Record":
-        return replace(self, lease_owner=owner, lease_expires_at=until, attempt_count=self.attempt_count + 1)
+        return replace(self, lease_owner=owner, lease_expires_at=until)
 
-    def reopened(self, owner: str | None, until: str) -> "Record":
+    def started(self, run_id: str, now: str) -> "Record":
+        """Written before the first call of a run, so that no call is without a trace in the record."""
+        return replace(
+            self, run_id=run_id, attempt_count=self.attempt_count + 1, attempts=self.attempts + self.lost(now)
+        )
+
+    def lost(self, now: str) -> tuple[Attempt, ...]:
+        """The call whose bill is not known because its process ended: an attempt at the expected price, where there was one."""
+        if self.run_id is None or any(attempt.outcome == "ok" for attempt in self.attempts_of_run()):
+            return ()
+        lost_id = f"{self.run_id}-lost"
+        if any(attempt.id == lost_id for attempt in self.attempts):
+            return ()
+        model = self.options.model or "unknown"
+        return (Attempt(model, "lost", 0, None, now, lost_id, self.expected_usd or 0.0),)
+
+    def reopened(self, owner: str | None, until: str, expected_usd: float) -> "Record":
         """To be run again by its caller's wish; what was attempted before stays on the bill."""
         return replace(
             self,
@@ -101,7 +128,9 @@ class Record:
             timings=None,
             lease_owner=owner,
             lease_expires_at=until,
-            attempt_count=0 if owner is None else 1,
+            attempt_count=0,
+            run_id=None,
+            expected_usd=expected_usd,
         )
 
     def released(self, now: str) -> "Record":
@@ -199,6 +228,8 @@ class Record:
             "blobStem": self.blob_stem,
             "leaseOwner": self.lease_owner,
             "attemptCount": self.attempt_count,
+            "runId": self.run_id,
+            "expectedUsd": self.expected_usd,
             "traceParent": self.trace_parent,
             "timings": self.timings,
         }
@@ -235,6 +266,8 @@ class Record:
             lease_owner=item.get("leaseOwner"),
             lease_expires_at=item.get("leaseExpiresAt"),
             attempt_count=item.get("attemptCount") or 0,
+            run_id=item.get("runId"),
+            expected_usd=item.get("expectedUsd"),
             trace_parent=item.get("traceParent"),
             timings=item.get("timings"),
             etag=item.get("_etag", ""),

@@ -21,6 +21,7 @@ from azure.cosmos.exceptions import (
     CosmosResourceNotFoundError,
 )
 
+from image_core.clock import iso
 from image_core.errors import InvalidRequest
 from image_core.store.cosmos import Cosmos
 from image_core.store.record import Record, addresses
@@ -32,11 +33,12 @@ LIST_FIELDS = (
 )
 """What a page of the history shows: everything but the long fields."""
 
-BILL_FIELDS = (
-    "c.id,c.userId,c.status,c.options,c.attempts,c.warnings,c.createdAt,c.completedAt,c.leaseExpiresAt,c.leaseOwner"
+BILL_FIELDS = "c.id,c.userId,c.status,c.options,c.attempts,c.warnings,c.createdAt,c.completedAt,c.leaseExpiresAt,c.leaseOwner,c.runId,c.attemptCount,c.expectedUsd"
+UNDER_WAY = (
+    "IS_DEFINED(c.leaseExpiresAt) AND (c.status = 'running' OR (IS_STRING(c.leaseOwner) AND c.leaseExpiresAt > @now))"
 )
-RUNNING = "c.leaseExpiresAt > @now AND (c.status = 'running' OR IS_STRING(c.leaseOwner))"
-"""A deleted one runs on until its lease is over: its holder may still be waiting for a model that is to be paid."""
+"""A running one counts until it ends, whether a process has its lease or the queue is to start it. A deleted one counts until its
+lease is over: its process may still be waiting for a model that is to be paid."""
 
 
 PAGE_BYTES = 1_000_000
@@ -259,17 +261,13 @@ class Records:
                     return True
         return False
 
-    async def under_way(self, user: User, now: str, since: str) -> tuple[Record, ...]:
-        """The generations of `user` that run at `now`, also those that were deleted meanwhile; and whatever began after `since`."""
-        return await self._bills(
-            f"c.userId = @user AND (c.createdAt >= @since OR {RUNNING})",
-            {"user": user.id, "now": now, "since": since},
-            user.id,
-        )
+    async def under_way(self, user: User) -> tuple[Record, ...]:
+        """The generations of `user` that have not ended, also those that were deleted while a process runs them."""
+        return await self._bills(f"c.userId = @user AND {UNDER_WAY}", {"user": user.id}, user.id)
 
-    async def under_way_of_everybody(self, now: str) -> tuple[Record, ...]:
-        """Everybody's generations that run at `now`: from all partitions, led there by the index of the leases."""
-        return await self._bills(RUNNING, {"now": now}, None)
+    async def under_way_of_all_users(self) -> tuple[Record, ...]:
+        """The same of all users: from all partitions, led there by the index of the leases."""
+        return await self._bills(UNDER_WAY, {}, None)
 
     async def _bills(self, where: str, values: dict[str, str], partition: str | None) -> tuple[Record, ...]:
         """Records with what a bill needs, and without their long fields."""
@@ -277,25 +275,29 @@ class Records:
             options: dict[str, Any] = {} if partition is None else {"partition_key": partition}
             found = container.query_items(
                 f"SELECT {BILL_FIELDS} FROM c WHERE {where}",  # noqa: S608 - the fields and conditions are ours
-                parameters=[{"name": f"@{name}", "value": value} for name, value in values.items()],
+                parameters=[
+                    {"name": f"@{name}", "value": value} for name, value in {**values, "now": iso(self.now())}.items()
+                ],
                 **options,
             )
             return tuple([Record.from_item({"prompt": "", **item}) async for item in found])
 
-    async def unfinished(self, now: str, limit: int = 500) -> tuple[Unfinished, ...]:
-        """Records that nobody works on any more at `now`, at most `limit`, from all partitions.
+    async def unfinished(self, limit: int = 500) -> tuple[Unfinished, ...]:
+        """Records that no process works on any more, at most `limit`, from all partitions.
 
         Only unfinished records have a `leaseExpiresAt`, so the index leads to them and to nothing else.
         """
         async with self._cosmos.container() as container:
             found = container.query_items(
-                "SELECT c.id, c.userId FROM c WHERE c.leaseExpiresAt <= @now",
-                parameters=[{"name": "@now", "value": now}],
+                "SELECT c.id, c.userId, c.leaseExpiresAt FROM c WHERE c.leaseExpiresAt <= @now",
+                parameters=[{"name": "@now", "value": iso(self.now())}],
                 max_item_count=100,
             )
             lapsed: list[Unfinished] = []
             async for item in found:
-                lapsed.append(Unfinished(item["id"], item["userId"]))
+                # Compared again: the first answer tells a process how far its clock is ahead of the database's.
+                if item["leaseExpiresAt"] <= iso(self.now()):
+                    lapsed.append(Unfinished(item["id"], item["userId"]))
                 if len(lapsed) == limit:
                     break
         return tuple(lapsed)

@@ -78,7 +78,7 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-04-15' = {
           indexingPolicy: {
             indexingMode: 'consistent'
             automatic: true
-            includedPaths: [{ path: '/userId/?' }, { path: '/time/?' }]
+            includedPaths: [{ path: '/userId/?' }, { path: '/time/?' }, { path: '/period/?' }]
             excludedPaths: [{ path: '/*' }]
           }
         }

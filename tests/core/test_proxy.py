@@ -48,7 +48,7 @@ async def passed_on(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[set[str]]:
 
     async def handle(request: web.BaseRequest) -> web.Response:
         hosts.add(urlsplit(request.raw_path).hostname or request.host)
-        return web.Response(status=404)
+        return web.Response(status=404, headers={"x-ms-error-code": "ContainerNotFound"})
 
     runner = web.ServerRunner(web.Server(handle))
     await runner.setup()

@@ -33,13 +33,12 @@ class Feed:
         """Through the documents of the binding, as the host hands them over."""
         changed = await self.changed() if documents is None else documents
         handed = [func.Document.from_dict(document) for document in changed]
-        for document in await self._product.app.ledger([each.to_dict() for each in handed]):
-            await self._usage.upsert_item(document)
+        await self._product.app.ledger([each.to_dict() for each in handed])
 
     async def entries(self) -> list[dict[str, Any]]:
         """What the ledger has of this user, in order, without the service's own fields."""
         found = self._usage.query_items(
-            "SELECT * FROM c WHERE c.userId = @user",
+            "SELECT * FROM c WHERE c.userId = @user AND IS_DEFINED(c.time)",
             parameters=[{"name": "@user", "value": self._product.email}],
             partition_key=self._product.email,
         )

@@ -10,6 +10,8 @@ import pytest
 from azure.cosmos.aio import CosmosClient
 
 from image_core.clock import Clock
+from image_core.generated import Options
+from image_core.prices import expected_cost
 from image_core.settings import Settings, SettingsError
 from image_core.wiring import App
 from local import nextauth
@@ -18,10 +20,9 @@ from tests.harness import SECRET, Answer, Harness, harness
 from tests.money.rig import feed
 
 pytestmark = pytest.mark.emulators
-PICTURE = 0.1344
-"""The expected price of a picture by the first model."""
-ROOM = 1.03
-"""What runs costs a little more than its picture: input tokens and words."""
+PROMPT = "a watercolor painting"
+EXPECTED = expected_cost(Settings.read({}).gemini_models, Options(), 1, datetime.now(UTC).date(), len(PROMPT))
+"""The expected price of an image of one input: that of the dearest model, with all the words that it may say."""
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ async def nothing_spent(product: Harness) -> None:
     """The sums of other tests' users go, and what they left running, so that everybody's day begins at nothing."""
     async with CosmosClient.from_connection_string(cosmos_connection_string(product.cosmos.target)) as client:
         database = client.get_database_client("catafract")
-        for name, which in (("usage", "c.userId = '*'"), ("generations", "IS_DEFINED(c.leaseExpiresAt)")):
+        for name, which in (("usage", "IS_DEFINED(c.period)"), ("generations", "IS_DEFINED(c.leaseExpiresAt)")):
             container = database.get_container_client(name)
             found = container.query_items(f"SELECT c.id, c.userId FROM c WHERE {which}")  # noqa: S608 - ours
             for each in [item async for item in found]:
@@ -62,11 +63,11 @@ async def test_a_budget_of_nothing_lets_nothing_through_and_says_why(product: Ha
 
 
 async def test_what_was_spent_and_what_is_left_is_told(product: Harness) -> None:
-    async with product.another(DAILY_BUDGET_USD_PER_USER="0.30") as limited:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.32") as limited:
         assert (await limited.generate()).status == 200
         budget = (await limited.call("GET", "/api/usage")).json["budget"]
-        assert budget["dailyUsd"] == 0.30
-        assert budget["remainingUsd"] == round(0.30 - product.standin.billed_usd, 6)
+        assert budget["dailyUsd"] == 0.32
+        assert budget["remainingUsd"] == round(0.32 - product.standin.billed_usd, 6)
         assert (await limited.generate()).status == 200
         refused = await limited.generate()
         assert refused.json["code"] == "budget_exceeded"
@@ -85,7 +86,7 @@ async def test_the_numbers_stay_the_same_when_the_ledger_has_caught_up(product: 
 
 
 async def test_deleting_gives_no_money_back(product: Harness) -> None:
-    async with product.another(DAILY_BUDGET_USD_PER_USER="0.15") as limited:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.18") as limited:
         made = await limited.generate()
         await limited.call("DELETE", f"/api/generations/{made.json['id']}")
         assert (await limited.generate()).json["code"] == "budget_exceeded"
@@ -93,17 +94,17 @@ async def test_deleting_gives_no_money_back(product: Harness) -> None:
 
 async def test_a_generation_that_runs_counts_and_so_does_one_that_was_deleted_while_it_runs(product: Harness) -> None:
     product.standin.latency = 3
-    async with product.another(DAILY_BUDGET_USD_PER_USER="0.15") as limited:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.18") as limited:
         running = await limited.generate(headers={"Prefer": "wait=1"})
         assert running.status == 202
-        assert (await limited.generate()).json["runningUsd"] == PICTURE
+        assert (await limited.generate()).json["runningUsd"] == EXPECTED
         await limited.call("DELETE", f"/api/generations/{running.json['id']}")
-        assert (await limited.generate()).json["runningUsd"] == PICTURE
+        assert (await limited.generate()).json["runningUsd"] == EXPECTED
         await limited.drained()
 
 
 async def test_a_replay_costs_nothing_and_is_answered(product: Harness) -> None:
-    async with product.another(DAILY_BUDGET_USD_PER_USER="0.15") as limited:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.18") as limited:
         first = await limited.generate(headers={"Idempotency-Key": "once"})
         again = await limited.generate(headers={"Idempotency-Key": "once"})
         assert (first.status, again.status) == (200, 200)
@@ -111,7 +112,7 @@ async def test_a_replay_costs_nothing_and_is_answered(product: Harness) -> None:
 
 
 async def test_another_users_money_is_not_touched(product: Harness) -> None:
-    async with product.another(DAILY_BUDGET_USD_PER_USER="0.15") as limited:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.18") as limited:
         await limited.generate()
         assert (await limited.generate()).status == 429
         async with limited.another(email=f"other-{limited.email}") as other:
@@ -119,25 +120,25 @@ async def test_another_users_money_is_not_touched(product: Harness) -> None:
 
 
 async def test_fifty_at_once_stop_at_the_budget(product: Harness) -> None:
-    """A budget for ten: one process lets in ten, and what they cost beyond it is their words and input tokens."""
+    """A budget for ten: one process lets in ten, and they cost no more than was expected."""
     product.standin.latency = 1
-    budget = round(10 * PICTURE, 6)
+    budget = round(10 * EXPECTED, 6)
     settings = {"DAILY_BUDGET_USD_PER_USER": str(budget), "MAX_CONCURRENT_PER_USER": "100"}
     async with product.another(**settings) as limited:
         answers = await asyncio.gather(*(limited.generate() for _ in range(50)))
         assert statuses(answers) == {200: 10, 429: 40}
-    assert product.standin.billed_usd <= budget * ROOM
+    assert product.standin.billed_usd <= budget
 
 
 async def test_two_processes_pass_a_budget_by_no_more_than_the_documented_overshoot(product: Harness) -> None:
     product.standin.latency = 1
-    concurrent, budget = 4, round(10 * PICTURE, 6)
+    concurrent, budget = 4, round(10 * EXPECTED, 6)
     settings = {"DAILY_BUDGET_USD_PER_USER": str(budget), "MAX_CONCURRENT_PER_USER": str(concurrent)}
     async with product.another(**settings) as one, product.another(**settings) as two:
         for _ in range(5):
             await asyncio.gather(*(each.generate() for each in (one, two) * 10))
-    assert product.standin.billed_usd <= (budget + concurrent * PICTURE) * ROOM
-    assert product.standin.billed_usd > budget - PICTURE
+    assert product.standin.billed_usd <= budget + concurrent * EXPECTED
+    assert product.standin.billed_usd > budget - 2 * EXPECTED
 
 
 async def test_so_many_at_once_and_no_more(product: Harness) -> None:
@@ -150,7 +151,7 @@ async def test_so_many_at_once_and_no_more(product: Harness) -> None:
 
 async def test_requests_with_one_key_are_one_generation_for_every_limit(product: Harness) -> None:
     product.standin.latency = 1
-    settings = {"MAX_CONCURRENT_PER_USER": "1", "DAILY_BUDGET_USD_PER_USER": "0.15", "DAILY_BUDGET_USD": "0.15"}
+    settings = {"MAX_CONCURRENT_PER_USER": "1", "DAILY_BUDGET_USD_PER_USER": "0.18", "DAILY_BUDGET_USD": "0.18"}
     async with product.another(**settings) as limited, product.another(**settings) as second:
         key = {"Idempotency-Key": "many"}
         answers = await asyncio.gather(*(each.generate(headers=key) for each in (limited, second) * 6))
@@ -160,7 +161,7 @@ async def test_requests_with_one_key_are_one_generation_for_every_limit(product:
 
 async def test_everybodys_budget_is_everybodys(product: Harness) -> None:
     async with (
-        product.another(DAILY_BUDGET_USD=str(2 * PICTURE * ROOM)) as one,
+        product.another(DAILY_BUDGET_USD="0.32") as one,
         feed(one) as mine,
         one.another(email=f"second-{one.email}") as two,
         feed(two) as others,
@@ -176,11 +177,11 @@ async def test_everybodys_budget_is_everybodys(product: Harness) -> None:
 
 async def test_everybodys_budget_counts_what_others_are_running(product: Harness) -> None:
     product.standin.latency = 2
-    async with product.another(DAILY_BUDGET_USD="0.15") as one, one.another(email=f"next-{one.email}") as two:
+    async with product.another(DAILY_BUDGET_USD="0.18") as one, one.another(email=f"next-{one.email}") as two:
         running = asyncio.create_task(one.generate())
         await product.called()
         refused = await two.generate()
-        assert (refused.status, refused.json["runningUsd"]) == (429, PICTURE)
+        assert (refused.status, refused.json["runningUsd"]) == (429, EXPECTED)
         assert (await running).status == 200
 
 
@@ -197,7 +198,7 @@ async def test_a_model_without_a_price_counts_as_the_dearest(product: Harness) -
 async def test_at_midnight_there_is_money_again(seconds: int, product: Harness) -> None:
     """What began yesterday is yesterday's, also while it is being added up on the other side of midnight."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    settings = {**product.environment, "DAILY_BUDGET_USD_PER_USER": "0.15"}
+    settings = {**product.environment, "DAILY_BUDGET_USD_PER_USER": "0.18"}
     async with at(product, settings, lambda: midnight - timedelta(seconds=1)) as before, feed(before) as ledger:
         assert (await before.generate()).status == 200
         refused = await before.generate()
@@ -206,7 +207,7 @@ async def test_at_midnight_there_is_money_again(seconds: int, product: Harness) 
     async with at(product, settings, lambda: midnight + timedelta(seconds=seconds)) as after:
         said = (await after.call("GET", "/api/usage")).json
         assert (said["today"]["calls"], said["today"]["since"]) == (0, midnight.strftime("%Y-%m-%dT00:00:00.000Z"))
-        assert said["budget"]["remainingUsd"] == 0.15
+        assert said["budget"]["remainingUsd"] == 0.18
         assert (await after.generate()).status == 200
 
 

@@ -101,8 +101,8 @@ def calls(records: Records, record: Record) -> dict[str, Callable[[], Awaitable[
         "replace": lambda: records.replace(record),
         "delete": lambda: records.delete(record),
         "page": lambda: records.page(USER, 10, None),
-        "under way": lambda: records.under_way(USER, "2026", "2026"),
-        "unfinished": lambda: records.unfinished("2027"),
+        "under way": lambda: records.under_way(USER),
+        "unfinished": records.unfinished,
     }
 
 

@@ -125,7 +125,7 @@ async def test_a_replace_whose_acknowledgement_was_lost_is_my_success(
     second = await records.replace(wanted)
     assert lost.hits == 1
     assert (await records.read(user, first.id)) == second
-    assert second.attempt_count == 1
+    assert second.lease_owner == "me again"
 
 
 async def test_pages_are_newest_first_and_one_users_own(records: Records, user: User) -> None:
@@ -162,14 +162,26 @@ async def test_another_users_continuation_is_refused(records: Records, user: Use
 
 
 async def test_only_what_is_left_over_is_unfinished(records: Records, user: User) -> None:
-    now = "2026-01-01T00:30:00.000Z"
-    await records.create(make(user, 1, lease_expires_at="2026-01-01T00:10:00.000Z"))
-    await records.create(make(user, 2))
+    past, later = "2026-01-01T00:10:00.000Z", "2999-01-01T00:00:00.000Z"
+    await records.create(make(user, 1, lease_expires_at=past))
+    await records.create(make(user, 2, lease_expires_at=later))
     await records.create(make(user, 3, status="succeeded", lease_expires_at=None))
-    await records.create(make(user, 4, status="deleting", lease_expires_at="2026-01-01T00:10:00.000Z"))
-    found = {record.id for record in await records.unfinished(now) if record.user_id == user.id}
+    await records.create(make(user, 4, status="deleting", lease_expires_at=past))
+    await records.create(make(user, 5, status="deleting", lease_expires_at=later))
+    found = {record.id for record in await records.unfinished() if record.user_id == user.id}
     assert found == {"gen-1", "gen-4"}
-    assert len(await records.under_way(user, now, "9999")) == 1
+
+
+async def test_under_way_is_what_has_not_ended_and_what_may_still_be_paid_for(records: Records, user: User) -> None:
+    past, later = "2026-01-01T00:10:00.000Z", "2999-01-01T00:00:00.000Z"
+    await records.create(make(user, 1, lease_owner=None, lease_expires_at=past))  # queued, and the queue is late
+    await records.create(make(user, 2, lease_expires_at=later))
+    await records.create(make(user, 3, status="succeeded", lease_expires_at=None))
+    await records.create(make(user, 4, status="deleting", lease_expires_at=past))
+    await records.create(make(user, 5, status="deleting", lease_expires_at=later))
+    await records.create(make(user, 6, status="deleting", lease_owner=None, lease_expires_at=later))
+    assert {record.id for record in await records.under_way(user)} == {"gen-1", "gen-2", "gen-5"}
+    assert {"gen-1", "gen-2", "gen-5"} <= {record.id for record in await records.under_way_of_all_users()}
 
 
 async def test_a_finished_record_has_no_lease_in_the_index(records: Records, user: User) -> None:

@@ -86,9 +86,12 @@ class ErrorBody(Wire):
     text: str | None = Field(None, description="What the model said instead of making a picture.")
     finish_reason: str | None = Field(None, description="Why it stopped, in the service's word.")
     daily_usd: float | Absent = Field(None, description="The budget of a day, in US dollars.")
+    monthly_usd: float | Absent = Field(
+        None, description="The budget of a month, in US dollars, where that is used up."
+    )
     spent_usd: float | Absent = Field(None, description="What was spent of it.")
     running_usd: float | Absent = Field(None, description="What is running now is expected to cost.")
-    resets_at: str | Absent = Field(None, description="When the next day begins.")
+    resets_at: str | Absent = Field(None, description="When the next day or month begins.")
 
 
 class Options(Wire):
@@ -160,6 +163,7 @@ class ModelSpending(Wire):
     calls: int
     cost_usd: float
     unpriced_calls: int
+    estimated_usd: float
 
 
 class Spending(Wire):
@@ -169,17 +173,25 @@ class Spending(Wire):
     images: int = Field(description="Images that were made.")
     calls: int = Field(description="Calls of a model, those without a picture too.")
     cost_usd: float
-    unpriced_calls: int = Field(description="Calls of models whose price is not known; not in `costUsd`.")
+    unpriced_calls: int = Field(
+        description="Calls whose bill is not known (of a model without a price, given up, or lost with their process); not in `costUsd`."
+    )
+    estimated_usd: float = Field(description="What budgets count for those calls.")
     by_model: list[ModelSpending]
 
 
 class Budget(Wire):
-    """What may be spent in a day."""
+    """What may be spent."""
 
-    daily_usd: float
+    daily_usd: float | None = Field(description="In a day; null where only the month has a budget.")
     running_usd: float = Field(description="What is running now is expected to cost.")
-    remaining_usd: float
-    resets_at: str = Field(json_schema_extra={"format": "date-time"})
+    remaining_usd: float = Field(description="What is left: of the day or of the month, whichever is less.")
+    resets_at: str = Field(json_schema_extra={"format": "date-time"}, description="When the next day begins.")
+    monthly_usd: float | Absent = Field(None, description="In a month.")
+    monthly_remaining_usd: float | Absent = Field(None, description="What is left of the month's.")
+    month_resets_at: str | Absent = Field(
+        None, json_schema_extra={"format": "date-time"}, description="When the next month begins."
+    )
 
 
 class UsageReport(Wire):

@@ -169,7 +169,8 @@ _SPENDING: Part = {
     "calls": 4,
     "costUsd": 0.402,
     "unpricedCalls": 0,
-    "byModel": [{"model": MODEL, "images": 3, "calls": 4, "costUsd": 0.402, "unpricedCalls": 0}],
+    "estimatedUsd": 0.0,
+    "byModel": [{"model": MODEL, "images": 3, "calls": 4, "costUsd": 0.402, "unpricedCalls": 0, "estimatedUsd": 0.0}],
 }
 
 USAGE_REPORT = Operation(
