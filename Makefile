@@ -56,6 +56,7 @@ check: setup ## Lint, format, types, layers.
 	@$(BIN)/python -m mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python checks/settings_table.py --check
+	@$(BIN)/python checks/retirements.py
 	@$(MAKE) --no-print-directory check-infra
 
 check-infra: setup ## The templates and scripts of infra/: compiled, linted, and looked at by checkov.

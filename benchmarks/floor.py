@@ -20,7 +20,7 @@ from aiohttp import web
 from benchmarks.cosmos import Documents
 from local.lifetime import until_told_to_stop
 
-MODEL = "gemini-3-pro-image-preview"
+MODEL = "gemini-3-pro-image"
 USER = "floor@example.com"
 
 

@@ -45,8 +45,8 @@ NEW, OLD = User("new@example.com"), User("old@example.com")
 COPY = InputCopy("input-" + "0" * 64 + ".png", "image/png", 400, 400, 500_000)
 USAGE = Usage(566, 1120, 0.135532, {"TEXT": 6, "IMAGE": 560}, {"IMAGE": 1120})
 MADE = Generated(
-    Picture(b"", "image/png", 1024, 1024), None, "gemini-3-pro-image-preview", USAGE,
-    (Attempt("gemini-3-pro-image-preview", "ok", 30_000, USAGE, "2026-01-01T00:00:00.000Z"),),
+    Picture(b"", "image/png", 1024, 1024), None, "gemini-3-pro-image", USAGE,
+    (Attempt("gemini-3-pro-image", "ok", 30_000, USAGE, "2026-01-01T00:00:00.000Z"),),
 )  # fmt: skip
 
 

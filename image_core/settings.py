@@ -24,6 +24,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from image_core.catalog import DEFAULT_CHAIN
+
 log = logging.getLogger("image_core.settings")
 
 WEB_SCHEMES = {"http", "https"}
@@ -280,10 +282,10 @@ class Settings(BaseModel):
         None, alias="GOOGLE_GEMINI_BASE_URL", description="Another address of the Gemini API: a proxy, a stand-in."
     )
     gemini_models: ModelNames = Field(
-        ("gemini-3-pro-image-preview", "gemini-3-pro-image", "gemini-2.5-flash-image"),
+        DEFAULT_CHAIN,
         alias="GEMINI_MODELS",
         min_length=1,
-        description="The chain of models, best first, separated by commas.",
+        description="The chain of models, best first, separated by commas. A retired name means its successor.",
     )
 
     # --- sessions

@@ -231,8 +231,11 @@ export interface components {
          * @description How one dependency stands.
          */
         Dependency: {
-            /** @enum {string} */
-            status: "ok" | "down";
+            /**
+             * @description `degraded`: it works, but not at its best. `unknown`: it cannot be told without a generation.
+             * @enum {string}
+             */
+            status: "ok" | "degraded" | "unknown" | "down";
             latencyMs: number;
             /** @description Why it is down. */
             code?: string;
@@ -248,6 +251,10 @@ export interface components {
             };
             /** @description Models that are gone, and since when. */
             retired?: {
+                [key: string]: string;
+            };
+            /** @description Configured names that are shut down, or will be within 30 days, and when. */
+            retiring?: {
                 [key: string]: string;
             };
         };
@@ -300,7 +307,7 @@ export interface components {
             /** @description Its size. An empty string and `auto` count as absent. */
             imageSize?: ("1K" | "2K" | "4K") | null;
             /** @description One of the configured models, to be tried first. */
-            model?: ("gemini-3-pro-image-preview" | "gemini-3-pro-image" | "gemini-2.5-flash-image") | null;
+            model?: ("gemini-3-pro-image" | "gemini-nano-banana-2.1" | "gemini-3.1-flash-lite-image") | null;
             /**
              * @description `false` leaves `imageBase64` null: the address is enough.
              * @default true
@@ -381,7 +388,7 @@ export interface components {
          */
         Health: {
             /** @enum {string} */
-            status: "ok" | "down";
+            status: "ok" | "degraded" | "down";
             version: string;
             /** @description With `deep=1`. */
             dependencies?: {
@@ -570,7 +577,7 @@ export interface operations {
                      *       "text": "Here is your photograph as a watercolor.",
                      *       "id": "gen-1767225600000-4f1c2a9be07d3358",
                      *       "status": "succeeded",
-                     *       "model": "gemini-3-pro-image-preview",
+                     *       "model": "gemini-3-pro-image",
                      *       "mimeType": "image/png",
                      *       "width": 1024,
                      *       "height": 1024,
@@ -581,7 +588,7 @@ export interface operations {
                      *       },
                      *       "attempts": [
                      *         {
-                     *           "model": "gemini-3-pro-image-preview",
+                     *           "model": "gemini-3-pro-image",
                      *           "outcome": "ok",
                      *           "durationMs": 21042,
                      *           "usage": {
@@ -872,7 +879,7 @@ export interface operations {
                      *           "id": "gen-1767225600000-4f1c2a9be07d3358",
                      *           "status": "succeeded",
                      *           "imageUrl": "https://account.blob.core.windows.net/catafract/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png",
-                     *           "model": "gemini-3-pro-image-preview",
+                     *           "model": "gemini-3-pro-image",
                      *           "mimeType": "image/png",
                      *           "width": 1024,
                      *           "height": 1024,
@@ -975,7 +982,7 @@ export interface operations {
                      *       "id": "gen-1767225600000-4f1c2a9be07d3358",
                      *       "status": "succeeded",
                      *       "imageUrl": "https://account.blob.core.windows.net/catafract/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png",
-                     *       "model": "gemini-3-pro-image-preview",
+                     *       "model": "gemini-3-pro-image",
                      *       "mimeType": "image/png",
                      *       "width": 1024,
                      *       "height": 1024,
@@ -1000,7 +1007,7 @@ export interface operations {
                      *       "text": "Here is your photograph as a watercolor.",
                      *       "attempts": [
                      *         {
-                     *           "model": "gemini-3-pro-image-preview",
+                     *           "model": "gemini-3-pro-image",
                      *           "outcome": "ok",
                      *           "durationMs": 21042,
                      *           "usage": {
@@ -1321,7 +1328,7 @@ export interface operations {
                      *         "unpricedCalls": 0,
                      *         "byModel": [
                      *           {
-                     *             "model": "gemini-3-pro-image-preview",
+                     *             "model": "gemini-3-pro-image",
                      *             "images": 3,
                      *             "calls": 4,
                      *             "costUsd": 0.402,
@@ -1337,7 +1344,7 @@ export interface operations {
                      *         "unpricedCalls": 0,
                      *         "byModel": [
                      *           {
-                     *             "model": "gemini-3-pro-image-preview",
+                     *             "model": "gemini-3-pro-image",
                      *             "images": 3,
                      *             "calls": 4,
                      *             "costUsd": 0.402,

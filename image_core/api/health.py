@@ -38,9 +38,10 @@ class HealthResource:
             if self._seen is None or now - self._seen[0] >= CACHED_SECONDS:
                 self._seen = (now, await self._look())
             seen = self._seen[1]
-        down = any(state["status"] != "ok" for state in seen.values())
-        body = {"status": "down" if down else "ok", "version": __version__, "dependencies": seen}
-        return json_response(503 if down else 200, body)
+        states = {state["status"] for state in seen.values()}
+        status = next((worst for worst in ("down", "degraded") if worst in states), "ok")
+        body = {"status": status, "version": __version__, "dependencies": seen}
+        return json_response(503 if status == "down" else 200, body)
 
     async def _look(self) -> dict[str, Any]:
         probes = self._probes()

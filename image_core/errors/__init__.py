@@ -33,8 +33,9 @@ ImageError
     ├── NoImage                 500  what the model said, finish reason
     │   └── Refused             500
     ├── ModelFailed             500
+    │   ├── AccountRefused      500  the operator's account
     │   └── ModelAuthFailed     500
-    ├── RateLimited             429
+    ├── RateLimited             429  when there is quota again
     ├── ModelUnavailable        503
     ├── DeadlineExceeded        504
     └── Interrupted             500  its process died; a retry runs it again
@@ -55,6 +56,7 @@ from image_core.errors.inputs import (
     UrlNotAllowed,
 )
 from image_core.errors.model import (
+    AccountRefused,
     DeadlineExceeded,
     Interrupted,
     ModelAuthFailed,
@@ -98,6 +100,7 @@ from image_core.errors.service import (
 
 __all__ = [
     "STATUS_BY_CODE",
+    "AccountRefused",
     "BlobMissing",
     "BlobTooLarge",
     "BudgetExceeded",

@@ -56,7 +56,11 @@ class Refused(NoImage):
 
 
 class ModelFailed(ModelError):
-    """The service answered with an error that a retry of the same request does not mend."""
+    """The service answered with an error that repeating the same request does not change."""
+
+
+class AccountRefused(ModelFailed):
+    """The service answers nothing to the operator's account: its place, its billing, or a limit set on it."""
 
 
 class ModelAuthFailed(ModelFailed):
@@ -66,10 +70,27 @@ class ModelAuthFailed(ModelFailed):
 
 
 class RateLimited(ModelError):
+    """The quota of every model is used up. `resets_at` (ISO 8601): when the first has some again, where it is one of the day."""
+
     status = 429
     code = "rate_limited"
     retryable = True
     message = "The model's quota is used up for now"
+
+    def __init__(
+        self,
+        details: str | None = None,
+        *,
+        attempts: tuple[Attempt, ...] = (),
+        warnings: tuple[str, ...] = (),
+        retry_after: int | None = None,
+        resets_at: str | None = None,
+    ) -> None:
+        super().__init__(details, attempts=attempts, warnings=warnings, retry_after=retry_after)
+        self.resets_at = resets_at
+
+    def fields(self) -> dict[str, Any]:
+        return {} if self.resets_at is None else {"resetsAt": self.resets_at}
 
 
 class ModelUnavailable(ModelError):

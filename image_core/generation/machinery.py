@@ -20,6 +20,7 @@ from image_core.inflight import InflightBytes
 from image_core.inputs.load import Loader
 from image_core.inputs.own import OwnAddresses
 from image_core.model.chain import ModelChain
+from image_core.model.probe import state_of_chain
 from image_core.settings import Settings
 from image_core.store.blobs import Blobs
 from image_core.store.cosmos import Cosmos
@@ -87,12 +88,16 @@ class Machinery:
         )
 
     async def model_health(self) -> Mapping[str, Any]:
-        """Each model of the chain: up where the first that is not retired answers."""
+        """Each model of the chain: up while one of them answers, degraded where the first does not."""
         probed = await self.model.probe(PROBE_SECONDS)
-        retired = {name: iso(since) for name, since in self.model.retired().items()}
-        models = {name: "ok" if ok else reason for name, ok, reason in probed}
-        state = "ok" if any(ok for _, ok, _ in probed) else "down"
-        return {"status": state, "models": models, "retired": retired}
+        told: dict[str, Any] = {
+            "status": state_of_chain(probed).value,
+            "models": {each.model: each.words for each in probed},
+            "retired": {name: iso(since) for name, since in self.model.retired().items()},
+        }
+        if retiring := self.model.retiring():
+            told["retiring"] = {each.name: each.on.isoformat() for each in retiring}
+        return told
 
     async def close(self) -> None:
         await self.running.drain()

@@ -35,7 +35,9 @@ from image_core.user import User
 class Models(Protocol):
     """What a request may ask of the chain (`model.chain.ModelChain`)."""
 
-    def check_options(self, options: Options) -> None: ...
+    def check_options(self, options: Options, inputs: int) -> None: ...
+
+    def check_quota(self, options: Options, inputs: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class Submission:
 
     def check(self, request: GenerateRequest) -> None:
         """What can be said of a request without looking at anything. Raises InvalidRequest, GeminiKeyMissing."""
-        self._models.check_options(request.options)
+        self._models.check_options(request.options, len(request.images))
         if self._settings.gemini_api_key is None:
             raise GeminiKeyMissing
 
@@ -98,8 +100,8 @@ class Submission:
 
         Until `deadline` the inputs may wait for memory, and for their turn to be fetched and converted.
 
-        Raises IdempotencyMismatch, TooManyGenerations, BudgetExceeded, Busy, InputError, StorageUnavailable; Gone where it
-        was deleted.
+        Raises IdempotencyMismatch, TooManyGenerations, BudgetExceeded, RateLimited, Busy, InputError, StorageUnavailable;
+        Gone where it was deleted.
         """
         size = sum(map(len, request.images))
         request_hash = await offloaded(size, partial(fingerprint, request))
@@ -112,6 +114,7 @@ class Submission:
                     return repeated
         usd = self._spending.expected(request.options, len(request.images), len(request.prompt))
         async with self._limits.admitted(user, usd, order_id) as place:
+            self._models.check_quota(request.options, len(request.images))
             submitted = await self._begin(
                 user, request, order_id, request_hash, usd, trace_parent, deadline, queued=queued
             )

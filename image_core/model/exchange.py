@@ -11,7 +11,7 @@ import binascii
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any, Self
@@ -23,6 +23,8 @@ from aiohttp.abc import AbstractStreamWriter
 from image_core.model.hold import Hold
 from image_core.picture import Picture
 from image_core.proxy import proxied
+
+MARK_BYTES = 24
 
 CHUNK_BYTES = 3 * 128 * 1024
 """Of a picture at a time: a multiple of three, so that the pieces' base64 is that of the whole."""
@@ -41,12 +43,17 @@ MAY_WAIT = 0.5
 
 _BYTES = re.compile(rb'"(?:data|thoughtSignature)"\s*:\s*"')
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_BLANKS = b" \t\r\n"
 
 _exchange: ContextVar["Exchange | None"] = ContextVar("exchange", default=None)
 
 
 class MarkLost(RuntimeError):
-    """A mark does not stand where its picture should, or would be sent again: the SDK calls in another way than it did."""
+    """A mark is not where its image should be: the SDK calls in another way than it did. Nothing has been sent."""
+
+
+class SentTwice(ConnectionError):
+    """The SDK would send a request again that has left already, and may be paid for."""
 
 
 def _new_mark() -> bytes:
@@ -57,15 +64,23 @@ def _new_mark() -> bytes:
 class Exchange:
     """The pictures of one call: use it as a context manager around the SDK's call.
 
-    `until` is when the call is given up, in the event loop's time.
+    `until` is when the call is given up, in the event loop's time. `sdk_alone`: the SDK writes the request itself, images
+    and all, and only its answer is taken apart here.
     """
 
-    def __init__(self, hold: Hold, pictures: Sequence[Picture], until: float) -> None:
+    def __init__(self, hold: Hold, pictures: Sequence[Picture], until: float, *, sdk_alone: bool = False) -> None:
         self._hold = hold
         self._until = until
-        self._sending = {_new_mark(): picture for picture in pictures}
-        self._left = False
-        self._received: dict[bytes, memoryview] = {}
+        self._sdk_alone = sdk_alone
+        self._sending = [(picture.data if sdk_alone else _new_mark(), picture) for picture in pictures]
+        self.left = False
+        """Whether the request went out through this exchange."""
+        self._received: dict[str, memoryview] = {}
+        self.status: int | None = None
+        """Of the answer, once its headers are there."""
+        self.headers: Mapping[str, str] = {}
+        self.answer: str | None = None
+        """The body of an answer with the status 200: JSON with marks in place of long byte strings."""
 
     def __enter__(self) -> Self:
         self._token = _exchange.set(self)
@@ -78,23 +93,35 @@ class Exchange:
         self._received.clear()
 
     def marks(self) -> Iterator[tuple[bytes, str]]:
-        """What stands for each picture, in order, and its MIME type."""
-        return ((mark, picture.mime_type) for mark, picture in self._sending.items())
+        """What the SDK is given for each picture, in order, and its MIME type."""
+        return ((mark, picture.mime_type) for mark, picture in self._sending)
 
-    def payload(self, body: bytes) -> "Carried":
-        """The body that goes out instead of the SDK's, once. Raises MarkLost."""
-        if self._left:
+    async def payload(self, body: object) -> "Carried | None":
+        """The body that goes out instead of the SDK's, once; None where the SDK's own goes. Raises MarkLost, SentTwice."""
+        if self.left:
+            raise SentTwice
+        if self._sdk_alone:
+            self.left = True
+            return None
+        if not isinstance(body, aiohttp.Payload):
             raise MarkLost
-        self._left = True
         parts: list[bytes | Picture] = []
-        rest = body
-        for mark, picture in self._sending.items():
+        rest = await body.as_bytes()
+        for mark, picture in self._sending:
             before, found, rest = rest.partition(base64.b64encode(mark))
             if not found:
                 raise MarkLost
             parts += [before, picture]
+        self.left = True
         self._sending.clear()
         return Carried([*parts, rest], self._hold.sent)
+
+    def answered(self, status: int, headers: Mapping[str, str]) -> None:
+        """The headers of the answer are there."""
+        self.status, self.headers = status, headers
+        if self._sdk_alone:
+            self._sending.clear()
+            self._hold.sent()
 
     @property
     def received_bytes(self) -> int:
@@ -116,27 +143,37 @@ class Exchange:
             if end - begin < LONG:
                 parts.append(view[at:end])
             else:
-                mark = _new_mark()
-                self._received[mark] = view[begin:end]
-                parts += [view[at:begin], base64.b64encode(mark)]
+                mark = base64.b64encode(_new_mark())
+                self._received[mark.decode()] = view[begin:end]
+                parts += [view[at:begin], mark]
             at = end
         return b"".join([*parts, view[at:]])
 
-    def data(self, mark: bytes) -> bytes:
-        """What stands behind the bytes that the SDK read: themselves, where they are no mark. Raises ValueError."""
-        encoded = self._received.get(mark)
-        return mark if encoded is None else _decoded(encoded)
+    def data(self, value: str | bytes) -> bytes:
+        """The bytes of a field of the answer: base64 or a mark where it was read from JSON, bytes where the SDK read it.
+
+        Raises ValueError.
+        """
+        if isinstance(value, bytes):
+            encoded = self._received.get(base64.b64encode(value).decode()) if len(value) == MARK_BYTES else None
+            return value if encoded is None else _decoded(encoded)
+        return _decoded(self._received.get(value) or memoryview(value.encode()))
 
 
 def _decoded(encoded: memoryview) -> bytes:
-    """Base64 of either alphabet, padded or not, as JSON holds it (ProtoJSON: a reader takes all of them)."""
+    """Base64 as JSON holds it: either alphabet, padded or not (ProtoJSON takes all of them), with line breaks or without.
+
+    A last character that stands for less than a byte is dropped: the image may still be whole. Raises ValueError.
+    """
     try:
         return pybase64.b64decode(encoded, validate=True)  # as nearly all of it comes
     except binascii.Error:
         raw = bytes(encoded)
     if b"\\" in raw:
-        raw = json.loads(b'"' + raw + b'"').encode()
-    raw = raw.translate(_FROM_URL_SAFE).rstrip(b"=")
+        raw = str(json.loads(b'"' + raw + b'"', strict=False)).encode()
+    raw = raw.translate(_FROM_URL_SAFE, _BLANKS).rstrip(b"=")
+    if len(raw) % 4 == 1:
+        raw = raw[:-1]
     return pybase64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
 
 
@@ -176,16 +213,23 @@ class _Answer(aiohttp.ClientResponse):
         if exchange is None or self.status != HTTPStatus.OK:
             return await super().text(encoding, errors)
         await exchange.receiving(self.content_length)
-        return exchange.taken(await self.read()).decode(encoding or self.get_encoding(), errors)
+        # What is no UTF-8 can only be words: a picture is not lost over them.
+        exchange.answer = exchange.taken(await self.read()).decode(encoding or self.get_encoding(), "replace")
+        return exchange.answer
 
 
 async def _carry(
     request: aiohttp.ClientRequest, handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
 ) -> aiohttp.ClientResponse:
     exchange = _exchange.get()
-    if exchange is not None and isinstance(request.body, aiohttp.Payload):
-        await request.update_body(exchange.payload(await request.body.as_bytes()))
-    return await handler(request)
+    if exchange is None:
+        return await handler(request)
+    carried = await exchange.payload(request.body)
+    if carried is not None:
+        await request.update_body(carried)
+    response = await handler(request)
+    exchange.answered(response.status, response.headers)
+    return response
 
 
 def new_session() -> aiohttp.ClientSession:

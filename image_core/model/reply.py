@@ -1,6 +1,7 @@
-"""What a model answered: the picture, its words, why there is none, and what the service counted.
+"""What a model answered: the image, its words, why there is none, and what the service counted.
 
-Unknown values are data: new finish reasons appear without notice.
+Read from the answer's JSON, leniently: unknown values are data (new finish reasons appear without notice), and a field of
+an unexpected type counts as absent. An image that was paid for is not lost because something beside it is odd.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,17 +28,29 @@ SENTENCES: Mapping[str, str] = {
     "IMAGE_RECITATION": "The picture would have repeated a protected work. Change the prompt or the image.",
     "LANGUAGE": "The model does not take the prompt's language. Change the prompt.",
     "OTHER": "The service blocked the request without saying why. Change the prompt or the image.",
-    "MAX_TOKENS": "The model ran out of room before the picture. Shorten the prompt.",
+    "ESCALATION": _CHANGE_PROMPT,
+    "MAX_TOKENS": "The model reached its output limit before the image was made. Shorten the prompt.",
     "NO_IMAGE": _TRY_AGAIN,
     "IMAGE_OTHER": _TRY_AGAIN,
     "STOP": _TRY_AGAIN,
 }
 """What a person can do about each reason (ai.google.dev/api/generate-content, FinishReason and BlockReason)."""
 
-_REFUSING = ("SAFETY", "PROHIBITED", "RECITATION", "BLOCKLIST", "SPII", "LANGUAGE", "JAILBREAK")
+_REFUSING = ("SAFETY", "PROHIBITED", "RECITATION", "BLOCKLIST", "SPII", "LANGUAGE", "JAILBREAK", "ESCALATION")
 """A reason with one of these in its name is a refusal, known or new: the same request would be refused again."""
 
+_OF_ACCOUNT = "PUP_LIMITED"
+"""A reason with this in its name is about the operator's account: it is limited."""
+
 LONGEST_NAME = 64
+LONGEST_NUMBER = 12
+"""Digits of a number of tokens."""
+LONGEST_MESSAGE = 2000
+"""Characters of `finishMessage` and `blockReasonMessage` that are shown."""
+LONGEST_TEXT = 16_000
+"""Characters of what a model said instead of making an image."""
+
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,77 +59,138 @@ class Reply:
 
     picture: Picture | None
     text: str | None
+    """What the model said beside the image, or instead of it."""
     finish_reason: str | None
     refused: bool
     usage: Usage | None
+    message: str | None = None
+    """What the service says to people about an answer without an image."""
+    account_limited: bool = False
+    """The service answers nothing to this account, whatever is asked."""
 
     @property
     def sentence(self) -> str:
-        """What a person can do, where there is no picture."""
+        """What a person can do, where there is no image."""
         known = SENTENCES.get(self.finish_reason or "")
         return known or (_CHANGE_PROMPT if self.refused else _TRY_AGAIN)
 
+    @property
+    def words(self) -> str | None:
+        """What to show a person where there is no image: the model's words and the service's, bounded."""
+        said = [part for part in ((self.text or "")[:LONGEST_TEXT], self.message) if part]
+        return "\n".join(said) or None
 
-def read(response: Any, model: str, data: Callable[[bytes], bytes]) -> Reply:
-    """The reply in a `GenerateContentResponse`; `data` gives the bytes for what stands in it (`Exchange.data`).
 
-    Looks at every byte of the picture: in a thread for a large one. Drafts are not looked at. Raises ValueError.
+def read(answer: Json, model: str, data: Callable[[str | bytes], bytes]) -> Reply:
+    """The reply in a `GenerateContentResponse`; `data` gives the bytes for what its JSON has (`Exchange.data`).
+
+    Checks every byte of the image: in a thread for a large one. Drafts are decoded only where there is nothing else.
     """
-    candidates = response.candidates or []
-    first = candidates[0] if candidates else None
-    parts = (first.content.parts or []) if first is not None and first.content is not None else []
-    shown = [part for part in parts if not part.thought]
-    text = _written("".join(part.text for part in shown if part.text)) or None
-    images = [part.inline_data.data for part in shown if part.inline_data is not None and part.inline_data.data]
-    picture = next(filter(None, (_picture(data(image)) for image in reversed(images))), None)
-    blocked = _name(getattr(response.prompt_feedback, "block_reason", None))
-    reason = blocked or _name(getattr(first, "finish_reason", None))
-    refused = blocked is not None or any(word in (reason or "") for word in _REFUSING)
-    usage = _usage(response.usage_metadata, model, made=bool(images))
-    return Reply(picture, text, reason, refused and picture is None, usage)
+    candidates = [each for each in _list(answer, "candidates") if isinstance(each, dict)]
+    # One is asked for. Of several, the first with an image is the answer.
+    chosen = next((each for each in candidates if _images(_parts(each))), candidates[0] if candidates else {})
+    parts = _parts(chosen)
+    shown = [part for part in parts if not _is_thought(part)]
+    text = _written("".join(part["text"] for part in shown if isinstance(part.get("text"), str))) or None
+    # Where every image is marked as a thought, the last of them is the one that was paid for.
+    images = _images(shown) or _images(parts)
+    picture = next(filter(None, (_picture(image, data) for image in reversed(images))), None)
+    feedback = _object(answer, "promptFeedback")
+    blocked = _name(feedback.get("blockReason"))
+    reason = blocked or _name(chosen.get("finishReason"))
+    limited = picture is None and _OF_ACCOUNT in (reason or "")
+    refused = (blocked is not None or any(word in (reason or "") for word in _REFUSING)) and not limited
+    return Reply(
+        picture,
+        text,
+        reason,
+        refused and picture is None,
+        _usage(_object(answer, "usageMetadata"), model, made=bool(images)),
+        _message(feedback.get("blockReasonMessage")) or _message(chosen.get("finishMessage")),
+        limited,
+    )
 
 
-def _picture(data: bytes) -> Picture | None:
-    """The last image is the answer; one that cannot be opened is none."""
-    header = sniff.sniff(data)
-    if header is None or header.mime_type not in EXTENSIONS or not structure.whole(data, header.mime_type):
+def _object(parent: Json, name: str) -> Json:
+    value = parent.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _list(parent: Json, name: str) -> list[Any]:
+    value = parent.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _parts(candidate: Json) -> list[Json]:
+    return [part for part in _list(_object(candidate, "content"), "parts") if isinstance(part, dict)]
+
+
+def _is_thought(part: Json) -> bool:
+    thought = part.get("thought")
+    return thought is True or thought == "true"
+
+
+def _images(parts: list[Json]) -> list[str | bytes]:
+    """The encoded images of parts, in order; gateways that are not Google's write `inline_data` too."""
+    found = (_object(part, "inlineData") or _object(part, "inline_data") for part in parts)
+    return [inline["data"] for inline in found if isinstance(inline.get("data"), str | bytes) and inline["data"]]
+
+
+def _picture(image: str | bytes, data: Callable[[str | bytes], bytes]) -> Picture | None:
+    """The image as its bytes are, whatever type was declared; None where it cannot be opened."""
+    try:
+        found = data(image)
+    except ValueError:
         return None
-    return Picture(data, header.mime_type, header.width, header.height)
+    header = sniff.sniff(found)
+    if header is None or header.mime_type not in EXTENSIONS or not structure.whole(found, header.mime_type):
+        return None
+    return Picture(found, header.mime_type, header.width, header.height)
+
+
+def _message(value: Any) -> str | None:
+    return _written(value)[:LONGEST_MESSAGE] or None if isinstance(value, str) else None
 
 
 def _name(value: Any) -> str | None:
-    """The name of an enum value, known to the SDK or not. `…_UNSPECIFIED` says nothing."""
-    if value is None:
+    """The name of an enum value, known or new. `…_UNSPECIFIED` says nothing."""
+    if not isinstance(value, str):
         return None
-    name = _written(str(getattr(value, "value", value)))[:LONGEST_NAME]
+    name = _written(value)[:LONGEST_NAME]
     return None if name.endswith("_UNSPECIFIED") else name or None
 
 
 def _written(text: str) -> str:
-    """`text` as UTF-8 can hold it. JSON can escape half a character, and a picture must not be lost over that."""
+    """`text` as UTF-8 can hold it. JSON can escape half a character, and an image must not be lost over that."""
     return text.encode(errors="replace").decode()
 
 
-def _usage(counted: Any, model: str, *, made: bool) -> Usage | None:
-    if counted is None:
-        return None
-    given = _by_modality(counted.prompt_tokens_details, counted.prompt_token_count, "TEXT")
+def _usage(counted: Json, model: str, *, made: bool) -> Usage | None:
+    given = _by_modality(_list(counted, "promptTokensDetails"), _count(counted, "promptTokenCount"), "TEXT")
     answered = _by_modality(
-        counted.candidates_tokens_details, counted.candidates_token_count, "IMAGE" if made else "TEXT"
+        _list(counted, "candidatesTokensDetails"), _count(counted, "candidatesTokenCount"), "IMAGE" if made else "TEXT"
     )
-    if thoughts := counted.thoughts_token_count or 0:
+    if thoughts := _count(counted, "thoughtsTokenCount"):
         answered["THOUGHTS"] = thoughts
     return priced(model, given, answered) if given or answered else None
 
 
-def _by_modality(details: Any, total: int | None, otherwise: str) -> dict[str, int]:
+def _count(counted: Json, name: str) -> int:
+    """A number of tokens; ProtoJSON may write one as a string. What is none counts nothing."""
+    value = counted.get(name)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < LONGEST_NUMBER:
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _by_modality(details: list[Any], total: int, otherwise: str) -> dict[str, int]:
     """Tokens by modality; what the details leave of the total counts as `otherwise`."""
     counts: dict[str, int] = {}
-    for detail in details or []:
-        if detail.token_count:
-            name = _name(detail.modality) or otherwise
-            counts[name] = counts.get(name, 0) + detail.token_count
-    left = (total or 0) - sum(counts.values())
+    for detail in details:
+        if isinstance(detail, dict) and (tokens := _count(detail, "tokenCount")):
+            name = _name(detail.get("modality")) or otherwise
+            counts[name] = counts.get(name, 0) + tokens
+    left = total - sum(counts.values())
     if left > 0:
         counts[otherwise] = counts.get(otherwise, 0) + left
     return counts

@@ -39,6 +39,7 @@ class Call:
     image_config: dict[str, Any] = field(default_factory=dict)
     bytes: int = 0
     """Of the request's body."""
+    max_output_tokens: int | None = None
 
 
 class Script:

@@ -5,17 +5,19 @@ import base64
 import json
 import time
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
+from image_core.catalog import DEAREST, ImageModel, retirement
 from image_core.catalog import MODELS as KNOWN
 from image_core.prices import cost_usd
-from local.gemini.paint import FACTORS, FLASH, PRO, painted
+from local.gemini.paint import FLASH, PIXELS, painted
 from local.gemini.script import Call, Script, Scripted, problem
 
-MODELS = (*KNOWN, "gemini-4-image")
-"""The last one is not in the catalog: a model that is newer than this code."""
+NEWER = "gemini-4-image"
+"""A model that is newer than the catalog. It makes whatever the dearest one does."""
 SAYS = "This picture was painted by the local stand-in, not by a Gemini model."
 LEAST_TIMEOUT_SECONDS = 10
 TAKEN = {"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"}
@@ -67,7 +69,7 @@ class Standin:
         model, _, method = request.match_info["call"].partition(":")
         raw = await request.read()
         asked = await asyncio.to_thread(_Asked.read, raw)
-        refusal = _refusal(request, model, method) or _invalid(asked)
+        refusal = _refusal(request, model, method) or _invalid(model, asked)
         reply = Scripted(*refusal) if refusal else self.script.next(model)
         body = reply.body
         if body is None and reply.status == 200:  # noqa: PLR2004 - the script says nothing else
@@ -85,13 +87,14 @@ class Standin:
                 request.headers.get("X-Server-Timeout"),
                 asked.image_config,
                 len(raw),
+                asked.max_output_tokens,
             )
         )
         await asyncio.sleep(reply.delay or self.latency)
         return await send(request, reply, body)
 
     async def _list(self, _: web.Request) -> web.Response:
-        return web.json_response({"models": [_model(name) for name in MODELS]})
+        return web.json_response({"models": [_model(name) for name in (*KNOWN, NEWER) if _is_served(name)]})
 
     async def _describe(self, request: web.Request) -> web.Response:
         name = request.match_info["model"]
@@ -126,6 +129,8 @@ class _Asked:
     """MIME type and base64 of each, in order."""
     prompt: str = ""
     image_config: dict[str, Any] = field(default_factory=dict)
+    max_output_tokens: int | None = None
+    wants_image: bool = True
     valid: bool = True
 
     @classmethod
@@ -138,9 +143,19 @@ class _Asked:
                 tuple((image.get("mimeType") or image["mime_type"], image["data"]) for image in inline),
                 " ".join(part["text"] for part in parts if "text" in part),
                 asked.get("generationConfig", {}).get("imageConfig") or {},
+                asked.get("generationConfig", {}).get("maxOutputTokens"),
+                "IMAGE" in asked.get("generationConfig", {}).get("responseModalities", ["IMAGE"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             return cls(valid=False)
+
+
+def _is_served(model: str) -> bool:
+    return model == NEWER or (model in KNOWN and retirement(model, datetime.now(UTC).date()) is None)
+
+
+def _line(model: str) -> ImageModel:
+    return KNOWN.get(model, DEAREST)
 
 
 def _model(name: str) -> dict[str, Any]:
@@ -156,7 +171,7 @@ def _refusal(request: web.Request, model: str, method: str) -> Problem | None:
         return 403, problem(403, "PERMISSION_DENIED", "Your API key was reported as leaked.")
     if key == "invalid":
         return _bad("API key not valid. Please pass a valid API key.", KEY_INVALID)
-    if model not in MODELS or method != "generateContent":
+    if not _is_served(model) or method != "generateContent":
         return 404, problem(404, "NOT_FOUND", f"models/{model} is not found for API version v1beta.")
     timeout = request.headers.get("X-Server-Timeout")
     if timeout is not None and float(timeout) < LEAST_TIMEOUT_SECONDS:
@@ -164,12 +179,13 @@ def _refusal(request: web.Request, model: str, method: str) -> Problem | None:
     return None
 
 
-def _invalid(asked: _Asked) -> Problem | None:
+def _invalid(model: str, asked: _Asked) -> Problem | None:
     """What in a body the service does not take."""
     if not asked.valid:
         return _bad("Invalid JSON payload received.")
+    line = _line(model)
     ratio, size = asked.image_config.get("aspectRatio", "1:1"), asked.image_config.get("imageSize", "1K")
-    if ratio not in PRO or size not in FACTORS:
+    if ratio not in line.aspect_ratios or size not in line.image_sizes or len(asked.images) > line.max_input_images:
         return _bad("Request contains an invalid argument.")
     strange = next((kind for kind, _ in asked.images if kind not in TAKEN), None)
     return None if strange is None else _bad(f"Unsupported MIME type: {strange}")
@@ -181,21 +197,25 @@ def _bad(message: str, *details: dict[str, Any]) -> Problem:
 
 def _painting(model: str, asked: _Asked) -> dict[str, Any]:
     """A reply of `model`, painted here; the body of a 400 where an input cannot be read. For a thread."""
-    pro = "pro" in model
-    ratio = asked.image_config.get("aspectRatio")
-    size = asked.image_config.get("imageSize") if pro else None  # 2.5 flash makes 1K, whatever is asked
+    line = _line(model)
+    ratio, size = asked.image_config.get("aspectRatio"), asked.image_config.get("imageSize")
+    bound = asked.max_output_tokens
+    if not asked.wants_image or (bound is not None and bound < line.tokens_of(size)):
+        return _cut_short(asked, line)
     try:
         inputs = [_decoded(data) for _, data in asked.images]
-        draft, picture = painted(inputs, asked.prompt, PRO if pro else FLASH, ratio, size)
+        pixels = PIXELS if line.thinks else FLASH
+        made: dict[str, tuple[int, int]] = {name: pixels[name] for name in line.aspect_ratios}
+        draft, picture = painted(inputs, asked.prompt, made, ratio, size)
     except (OSError, ValueError):
         return _bad("Unable to process input image.")[1]
     parts = [{"text": SAYS}, _image(picture)]
-    if pro:  # these think first, and show what they thought: words and drafts
+    if line.thinks:  # these think first, and show what they thought: words and drafts
         thoughts = [{"text": "Let me think about the composition."}, _image(draft)]
         parts = [*(thought | {"thought": True} for thought in thoughts), *parts]
     return {
         "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}],
-        "usageMetadata": _usage(asked, size, pro=pro),
+        "usageMetadata": _usage(asked, line, line.tokens_of(size), said=16, thoughts=48 if line.thinks else 0),
         "modelVersion": model,
         "responseId": "stand-in",
     }
@@ -210,20 +230,28 @@ def _image(data: bytes) -> dict[str, Any]:
     return {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(data).decode()}}
 
 
-def _usage(asked: _Asked, size: str | None, *, pro: bool) -> dict[str, Any]:
+def _cut_short(asked: _Asked, line: ImageModel) -> dict[str, Any]:
+    """The answer that has no image: none was asked for, or the bound on output was reached before. Words are billed."""
+    usage = _usage(asked, line, 0, said=min(16, asked.max_output_tokens or 16), thoughts=0)
+    return {"candidates": [{"finishReason": "MAX_TOKENS", "index": 0}], "usageMetadata": usage, "responseId": "fake"}
+
+
+def _usage(asked: _Asked, line: ImageModel, made: int, *, said: int, thoughts: int) -> dict[str, Any]:
     """Tokens as documented for an image (ai.google.dev/gemini-api/docs/pricing), and about as many as there are words."""
-    seen = len(asked.images) * (560 if pro else 258)
-    made = (2000 if size == "4K" else 1120) if pro else 1290
-    words, thoughts = max(1, len(asked.prompt) // 4), 48 if pro else 0
+    seen = len(asked.images) * (560 if line.thinks else 258)
+    words = max(1, len(asked.prompt) // 4)
     counted = {
         "promptTokenCount": words + seen,
-        "candidatesTokenCount": made + 16,
-        "totalTokenCount": words + seen + made + 16 + thoughts,
+        "candidatesTokenCount": made + said,
+        "totalTokenCount": words + seen + made + said + thoughts,
         "promptTokensDetails": [
             {"modality": "TEXT", "tokenCount": words},
             {"modality": "IMAGE", "tokenCount": seen},
         ],
-        "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": made}, {"modality": "TEXT", "tokenCount": 16}],
+        "candidatesTokensDetails": [
+            *([{"modality": "IMAGE", "tokenCount": made}] if made else []),
+            {"modality": "TEXT", "tokenCount": said},
+        ],
     }
     return counted | {"thoughtsTokenCount": thoughts} if thoughts else counted
 

@@ -65,7 +65,7 @@ def _dependencies(base: str) -> Findings:
         requests.get(urljoin(base, "api/health?deep=1"), timeout=SECONDS).json().get("dependencies", {})
     )
     for name, state in states.items():
-        ok = state["status"] == "ok"
+        ok = state["status"] in {"ok", "unknown"}
         said = f"{state['latencyMs']} ms" if ok else str(state.get("code") or state["status"])
         yield Finding(name, said, None if ok else f"look at {FIXES.get(name, 'docs/deploy.md')}")
         for container, state_of_it in state.get("containers", {}).items():
@@ -73,8 +73,12 @@ def _dependencies(base: str) -> Findings:
                 fix = "infra/deploy.sh creates it; otherwise correct the setting that names it"
                 yield Finding(f"container {container}", state_of_it, fix)
         for model, alive in state.get("models", {}).items():
-            if alive != "ok":
+            if alive != "ok" and not alive.startswith("unknown"):
                 yield Finding(f"model {model}", alive, "take it out of GEMINI_MODELS if it is gone (404)")
+        for model, day in state.get("retiring", {}).items():
+            yield Finding(
+                "GEMINI_MODELS", f"{model}: shut down on {day}", "put its successor in its place (docs/models.md)"
+            )
 
 
 def _closed(base: str) -> Finding:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from image_core.errors import StorageUnavailable
 from image_core.model.chain import ModelChain
+from image_core.model.probe import State
 from image_core.proxy import proxied
 from image_core.settings import Settings
 from image_core.store.blobs import Blobs
@@ -64,7 +65,7 @@ async def test_every_service_is_called_through_the_proxy(passed_on: set[str]) ->
     assert set((await blobs.probe()).values()) == {"missing"}
     with pytest.raises(StorageUnavailable):
         await records.read(User("ada@example.com"), "gen-1")
-    assert {ok for _, ok, _ in await chain.probe(10)} == {False}
+    assert {each.state for each in await chain.probe(10)} == {State.DOWN}
     for each in (blobs, records, chain):
         await each.close()
     assert passed_on == {"blobs.invalid", "cosmos.invalid", "gemini.invalid"}

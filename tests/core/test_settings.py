@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 def test_without_a_variable_the_documented_defaults_hold() -> None:
     settings = Settings.read({})
-    assert settings.gemini_models == ("gemini-3-pro-image-preview", "gemini-3-pro-image", "gemini-2.5-flash-image")
+    assert settings.gemini_models == ("gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image")
     assert (settings.storage_container, settings.cosmos_database, settings.cosmos_container) == (
         "catafract",
         "catafract",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from image_core.catalog import DEFAULT_CHAIN
 from image_core.clock import Clock
 from image_core.errors import ModelError
 from image_core.generated import Generated, Options
@@ -15,7 +16,7 @@ from image_core.settings import Settings
 from local.gemini.server import Standin
 from tests.harness import picture
 
-PRO, NEXT, FLASH = "gemini-3-pro-image-preview", "gemini-3-pro-image", "gemini-2.5-flash-image"
+PRO, NEXT, LITE = DEFAULT_CHAIN
 
 
 @dataclass(slots=True)

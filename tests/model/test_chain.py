@@ -22,7 +22,7 @@ from image_core.settings import Settings
 from local.gemini.script import Scripted, finished, overloaded, problem, rate_limited
 from local.gemini.server import Standin
 from tests.harness import picture
-from tests.model.conftest import FLASH, NEXT, PRO, Bench, InHand, make, outcomes
+from tests.model.conftest import LITE, NEXT, PRO, Bench, InHand, make, outcomes
 
 
 async def test_the_first_model_is_asked_once_and_its_picture_comes_back(bench: Bench) -> None:
@@ -59,7 +59,7 @@ AGAIN = [
     (Scripted(cut="body"), "connection_lost"),
     (Scripted(200, "<html>hello</html>"), "invalid_reply"),
     (Scripted(200, "[" * 100_000), "invalid_reply"),
-    (Scripted(200, {"candidates": [{"content": {"parts": {}}}]}), "invalid_reply"),
+    (Scripted(200, {"candidates": [{"content": {"parts": {}}}]}), "no_image"),
     (Scripted(301, ""), "invalid_reply"),
     (Scripted(200, {}), "no_image"),
     (finished("NO_IMAGE"), "no_image"),
@@ -87,7 +87,7 @@ async def test_a_broken_connection_is_not_resent_behind_our_back(bench: Bench) -
     with pytest.raises(ModelUnavailable) as caught:
         await bench.generate()
     assert len(bench.standin.calls) == 6
-    assert outcomes(caught.value) == [(model, "connection_lost") for model in (PRO, PRO, NEXT, NEXT, FLASH, FLASH)]
+    assert outcomes(caught.value) == [(model, "connection_lost") for model in (PRO, PRO, NEXT, NEXT, LITE, LITE)]
 
 
 async def test_when_the_attempts_are_used_up_the_next_model_is_asked_at_once(bench: Bench) -> None:
@@ -140,7 +140,11 @@ async def test_without_a_retry_info_there_is_still_a_time_to_come_back(bench: Be
 @pytest.mark.parametrize(
     ("reply", "kind", "outcome"),
     [
-        (Scripted(400, problem(400, "INVALID_ARGUMENT", "Unable to process input image.")), ModelFailed, "model_error"),
+        (
+            Scripted(400, problem(400, "INVALID_ARGUMENT", "Request contains an invalid argument.")),
+            ModelFailed,
+            "model_error",
+        ),
         (Scripted(401, problem(401, "UNAUTHENTICATED", "x")), ModelAuthFailed, "model_auth_failed"),
         (Scripted(403, problem(403, "PERMISSION_DENIED", "x")), ModelAuthFailed, "model_auth_failed"),
         (finished("SAFETY"), Refused, "refused"),

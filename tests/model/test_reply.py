@@ -35,6 +35,8 @@ FOUND: list[tuple[str, list[dict[str, Any]], bytes, str | None]] = [
     ("the last of ten", [*[part(BLUE)] * 9, part(RED)], RED, None),
     ("not the draft behind it", [part(RED), part(BLUE, thought=True)], RED, None),
     ("not what was thought", [{"text": "hm", "thought": True}, part(RED)], RED, None),
+    ("the last draft where there is nothing else", [part(BLUE, thought=True), part(RED, thought=True)], RED, None),
+    ("a draft that says so in a string", [part(BLUE), part(RED, thought="true")], BLUE, None),
     ("a broken last one is none", [part(RED), part(RED[:-20])], RED, None),
     ("JPEG that says PNG", [part(JPEG)], JPEG, None),
     ("an image that says it is text", [part(RED, "text/plain")], RED, None),
@@ -56,7 +58,7 @@ NONE: list[tuple[str, Scripted]] = [
     ("candidates null", Scripted(200, {"candidates": None})),
     ("no content", Scripted(200, {"candidates": [{"finishReason": "STOP"}]})),
     ("parts null", Scripted(200, {"candidates": [{"content": {"parts": None}, "finishReason": "STOP"}]})),
-    ("only thoughts", finished("STOP", part(RED, thought=True), {"text": "hm", "thought": True})),
+    ("only words that were thought", finished("STOP", {"text": "hm", "thought": True})),
     ("only words", finished("STOP", {"text": "a"})),
     ("a picture that cannot be opened", finished("STOP", part(b"not an image at all"))),
     ("a picture that is cut off", finished("STOP", part(RED[: len(RED) // 2]))),
@@ -77,7 +79,7 @@ async def test_what_has_no_picture_is_tried_again_and_then_told(bench: Bench, re
 
 REFUSALS = [
     "SAFETY", "IMAGE_SAFETY", "PROHIBITED_CONTENT", "IMAGE_PROHIBITED_CONTENT", "RECITATION", "IMAGE_RECITATION",
-    "BLOCKLIST", "SPII", "LANGUAGE", "IMAGE_SAFETY_OF_TOMORROW",
+    "BLOCKLIST", "SPII", "LANGUAGE", "ESCALATION", "IMAGE_SAFETY_OF_TOMORROW",
 ]  # fmt: skip
 
 
@@ -140,7 +142,7 @@ def test_every_known_reason_has_a_sentence_for_a_person() -> None:
     pictures = {reason for reason in known if not any(word in reason for word in about_calls_of_tools)}
     assert {reason for reason in pictures if reason not in SENTENCES} <= {
         *("JAILBREAK", "MODEL_ARMOR"),  # of Vertex AI; refusals by their being a block reason
-        *("ESCALATION", "CONTINUATION", "PUP_LIMITED_DISABLED"),  # not of pictures
+        *("CONTINUATION", "PUP_LIMITED_DISABLED"),  # not of images; the second is the operator's matter
     }
     assert all(sentence.endswith(".") for sentence in SENTENCES.values())
 

@@ -9,10 +9,11 @@ import aiohttp
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from image_core.catalog import DEFAULT_CHAIN
 from local.gemini.server import SAYS, Standin
 from tests.harness import picture
 
-PRO, FLASH = "gemini-3-pro-image", "gemini-2.5-flash-image"
+PRO, NANO, LITE = DEFAULT_CHAIN
 INVALID = (400, "INVALID_ARGUMENT")
 
 
@@ -71,8 +72,9 @@ SIZES = [
     (PRO, {"aspectRatio": "2:3", "imageSize": "2K"}, (1696, 2528), 1120),
     (PRO, {"aspectRatio": "1:1", "imageSize": "4K"}, (4096, 4096), 2000),
     (PRO, {}, (1264, 848), 1120),
-    (FLASH, {"aspectRatio": "21:9"}, (1536, 672), 1290),
-    (FLASH, {"aspectRatio": "1:1", "imageSize": "4K"}, (1024, 1024), 1290),
+    (NANO, {"aspectRatio": "8:1", "imageSize": "2K"}, (6144, 768), 1680),
+    (NANO, {"aspectRatio": "1:4"}, (512, 2048), 1120),
+    (LITE, {"aspectRatio": "21:9"}, (1584, 672), 1120),
 ]
 
 
@@ -117,6 +119,10 @@ REFUSED = [
     ("an unknown model", {}, asking(), "gemini-1", (404, "NOT_FOUND")),
     ("an unknown ratio", {}, asking(aspectRatio="5:1"), PRO, INVALID),
     ("an unknown size", {}, asking(imageSize="8K"), PRO, INVALID),
+    ("a size that this model does not make", {}, asking(imageSize="2K"), LITE, INVALID),
+    ("a ratio that this model does not make", {}, asking(aspectRatio="1:8"), PRO, INVALID),
+    ("more images than it takes", {}, asking(*[inline(picture())] * 15), PRO, INVALID),
+    ("a model that was shut down", {}, asking(), "gemini-2.5-flash-image", (404, "NOT_FOUND")),
     ("a kind it does not take", {}, asking(inline(b"GIF89a", "image/gif")), PRO, INVALID),
     ("no image", {}, asking(inline(b"not one")), PRO, INVALID),
     ("no base64", {}, asking({"inlineData": {"mimeType": "image/png", "data": "x"}}), PRO, INVALID),
@@ -157,17 +163,17 @@ async def test_models_can_be_asked_for_without_a_cost(standin: Standin, http: ai
 
 async def test_it_can_be_told_over_http_what_to_answer(http: aiohttp.ClientSession) -> None:
     script = [
-        {"status": 503, "body": {"error": {"code": 503}}, "model": FLASH, "times": 2, "headers": {"Retry-After": "3"}}
+        {"status": 503, "body": {"error": {"code": 503}}, "model": LITE, "times": 2, "headers": {"Retry-After": "3"}}
     ]
     async with http.post("/__script", json=script) as response:
         assert response.status == 200
     assert (await ask(http, asking(inline(picture()))))[0] == 200
-    async with http.post(f"/v1beta/models/{FLASH}:generateContent", json=asking()) as response:
+    async with http.post(f"/v1beta/models/{LITE}:generateContent", json=asking()) as response:
         assert (response.status, response.headers["Retry-After"]) == (503, "3")
-    assert (await ask(http, asking(), FLASH))[0] == 503
+    assert (await ask(http, asking(), LITE))[0] == 503
     async with http.get("/__calls") as response:
         seen = await response.json()
-    assert [(call["model"], call["status"]) for call in seen["calls"]] == [(PRO, 200), (FLASH, 503), (FLASH, 503)]
+    assert [(call["model"], call["status"]) for call in seen["calls"]] == [(PRO, 200), (LITE, 503), (LITE, 503)]
     assert seen["calls"][0]["bytes"] > len(picture())
     assert seen["billedUsd"] > 0.13
     await http.delete("/__script")

@@ -1,12 +1,15 @@
 """`make doctor`: everything is in order, or one line says what is not and what mends it."""
 
 import asyncio
+import json
+import re
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from azure.cosmos import PartitionKey
@@ -14,12 +17,18 @@ from azure.cosmos.aio import CosmosClient
 from azure.storage.blob import PublicAccess
 from azure.storage.blob.aio import BlobServiceClient
 
+from image_core.catalog import DEFAULT_CHAIN
+from image_core.clock import Clock
+from image_core.settings import Settings
 from local import nextauth
 from local.emulators import AzuritePorts, cosmos_connection_string
+from local.gemini.script import Scripted
+from operations.doctor import model
 from operations.doctor.__main__ import look, main
 from operations.doctor.finding import Finding
 from tests.harness import SECRET, Harness, harness
 
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "gemini"
 pytestmark = pytest.mark.emulators
 
 
@@ -108,6 +117,49 @@ async def test_a_wrong_partition_key(product: Harness) -> None:
 async def test_a_dead_model(product: Harness) -> None:
     fault = await only_fault(product, GEMINI_MODELS="gemini-3-pro-image,gemini-1-image")
     assert (fault.what, fault.state) == ("model gemini-1-image", "gone (404)")
+
+
+async def test_a_retired_name(product: Harness) -> None:
+    fault = await only_fault(product, GEMINI_MODELS="gemini-2.5-flash-image,gemini-3-pro-image")
+    assert (fault.what, fault.state) == ("GEMINI_MODELS", "gemini-2.5-flash-image was shut down on 2026-10-02")
+    assert fault.fix == "put gemini-3.1-flash-lite-image in its place"
+
+
+async def test_a_name_that_retires_within_the_month(product: Harness) -> None:
+    settings = Settings.read({**product.environment, "GEMINI_MODELS": "gemini-3-pro-image,gemini-3.1-flash-image"})
+    for day, states in ((28, []), (29, ["gemini-3.1-flash-image will be shut down on 2026-10-29"])):
+        clock = Clock(now=lambda day=day: datetime(2026, 9, day, tzinfo=UTC))  # type: ignore[misc] # bound for this turn
+        found = await model.look(settings, clock)
+        assert [each.state for each in found if each.what == "GEMINI_MODELS"] == states
+
+
+async def test_a_model_whose_quota_of_the_day_is_used_up(product: Harness) -> None:
+    script = json.loads((FIXTURES / "gemini-429-per-day.json").read_bytes())
+    product.standin.script.add(Scripted(**script))
+    fault = await only_fault(product)
+    assert fault.what == "model gemini-3-pro-image"
+    assert re.fullmatch(r"quota used up until \d{4}-\d\d-\d\dT0[78]:00:00.000Z", fault.state)
+
+
+async def test_an_account_that_is_not_served(product: Harness) -> None:
+    script = json.loads((FIXTURES / "gemini-400-location.json").read_bytes())
+    product.standin.script.add(Scripted(**script))
+    faults = [each for each in await findings(product) if each.fix is not None]
+    assert [each.what for each in faults] == [f"model {name}" for name in DEFAULT_CHAIN]
+    assert all("Google account" in str(each.fix) for each in faults)
+
+
+async def test_an_unknown_model_is_alive_and_its_price_is_not_known(product: Harness) -> None:
+    found = await findings(product, GEMINI_MODELS="gemini-4-image")
+    assert [each.line for each in found if each.what.startswith("model")] == [
+        "ok    model gemini-4-image: alive (not in the catalog: it counts as the dearest in budgets)"
+    ]
+
+
+async def test_looking_at_the_models_costs_less_than_a_hundredth_of_a_cent_each(product: Harness) -> None:
+    await findings(product)
+    assert [call.max_output_tokens for call in product.standin.calls] == [1, 1, 1]
+    assert product.standin.billed_usd < 3 * 0.0001
 
 
 async def test_a_missing_key(product: Harness) -> None:

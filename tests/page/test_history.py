@@ -192,7 +192,7 @@ def test_the_details_of_a_failure_say_what_to_do(page: Page, page_stack: Stack) 
     expect(problem).to_contain_text("The model declined this")
     expect(problem).to_contain_text("Change the words or the pictures")
     expect(problem.locator("pre")).not_to_be_visible()
-    expect(page.locator("#details")).to_contain_text(re.compile("gemini-3-pro-image-preview: refused"))
+    expect(page.locator("#details")).to_contain_text(re.compile("gemini-3-pro-image: refused"))
 
 
 def test_what_is_done_in_the_details_is_seen_and_heard_there(page: Page) -> None:

@@ -49,7 +49,7 @@ def test_from_the_first_look_to_the_second_picture(page: Page, width: int) -> No
     expect(page.locator(".card")).to_have_count(2)
     page.locator(".card button").first.click()
     expect(page.locator("#details")).to_contain_text("pixel art")
-    expect(page.locator("#details")).to_contain_text("gemini-3-pro-image-preview: ok")
+    expect(page.locator("#details")).to_contain_text("gemini-3-pro-image: ok")
     expect(page.locator("#details")).to_contain_text("$0.14")
     expect(page.locator("#details")).to_contain_text(re.compile(r"Time[0-9.]+ s, "))
 

@@ -206,7 +206,9 @@ class UsageReport(Wire):
 class Dependency(Wire):
     """How one dependency stands."""
 
-    status: Literal["ok", "down"]
+    status: Literal["ok", "degraded", "unknown", "down"] = Field(
+        description="`degraded`: it works, but not at its best. `unknown`: it cannot be told without a generation."
+    )
     latency_ms: int
     code: str | Absent = Field(None, description="Why it is down.")
     containers: dict[str, str] | Absent = Field(
@@ -215,11 +217,14 @@ class Dependency(Wire):
     mode: str | Absent = Field(None, description="Of the session: how it is verified.")
     models: dict[str, str] | Absent = Field(None, description="Of the model: each of the chain, `ok` or why not.")
     retired: dict[str, str] | Absent = Field(None, description="Models that are gone, and since when.")
+    retiring: dict[str, str] | Absent = Field(
+        None, description="Configured names that are shut down, or will be within 30 days, and when."
+    )
 
 
 class Health(Wire):
     """Whether the API works."""
 
-    status: Literal["ok", "down"]
+    status: Literal["ok", "degraded", "down"]
     version: str
     dependencies: dict[str, Dependency] | Absent = Field(None, description="With `deep=1`.")

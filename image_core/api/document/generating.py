@@ -16,10 +16,11 @@ from image_core.api.document.parts import (
     schema,
 )
 from image_core.api.document.samples import GENERATION
+from image_core.catalog import DEFAULT_CHAIN
 from image_core.schemas import GenerateRequest
 
 TAG = "Images"
-MODEL = "gemini-3-pro-image-preview"
+MODEL = DEFAULT_CHAIN[0]
 NAME = "generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png"
 ADDRESS = f"https://account.blob.core.windows.net/catafract/{NAME}"
 USAGE = {"inputTokens": 1300, "outputTokens": 1120, "costUsd": 0.134}
