@@ -48,7 +48,7 @@ def kind(data: bytes) -> str | None:
     head = data[:32]
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
-    if head.startswith(b"\xff\xd8\xff"):
+    if head.startswith(b"\xff\xd8"):
         return "JPEG"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"

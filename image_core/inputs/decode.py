@@ -36,6 +36,8 @@ JPEG_QUALITY = 95
 LOSSLESS = {"PNG", "GIF", "BMP", "TIFF", "WEBP"}
 MAX_LOSSLESS_BYTES = 10_000_000
 """Of an image without transparency: a larger one is sent as JPEG, where the difference cannot be seen."""
+PADDING_BYTES = 512
+"""So many zeros behind a scan are the rest of a file that was never written."""
 MOST_SHRUNK = 7 / 8
 """Of MAX_SIDE: as small as a JPEG may come out of its decoder, which halves images at a fraction of the time and memory."""
 
@@ -67,7 +69,7 @@ def converted(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Picture:
         raise Fault(ImageTooLarge, "decoding it takes more memory than one image may use") from None
     except (OSError, ValueError, SyntaxError, EOFError, LookupError, struct.error, zlib.error) as error:
         raise Fault(InvalidImage, "the file is cut off or damaged") from error
-    except (TypeError, AttributeError, OverflowError, RuntimeError, ZeroDivisionError) as error:
+    except (TypeError, AttributeError, OverflowError, RuntimeError, ZeroDivisionError, AssertionError) as error:
         raise Fault(InvalidImage, "the file is damaged") from error  # what decoders raise for files made to break them
 
 
@@ -123,21 +125,27 @@ def _with_all_pixels(data: bytes, header: Header, shrunk: int) -> bytes:
     """`data` where all of its pixels are there; a PNG's checksum is added where it is missing. Raises Fault."""
     if header.mime_type == "image/png":
         return _with_all_rows(data, header)
-    if not _has_all_scans(data) or len({_pixels(data, header, shrunk, fill) for fill in _fills()}) > 1:
+    scan = data[:-2].rstrip(b"\0")
+    if len(data) - 2 - len(scan) < PADDING_BYTES:
+        scan = data[:-2]
+    if not _has_all_scans(data) or len({_pixels(scan + fill, header, shrunk) for fill in _fills()}) > 1:
         raise Fault(InvalidImage, "the file is cut off")
     return data
 
 
 def _fills() -> tuple[bytes, ...]:
-    """What is put behind a scan in turn: nothing, codes, and codes between restart markers."""
+    """What is put behind a scan in turn: nothing, codes, and codes between restart markers.
+
+    Where all pixels are there, no decoder comes to it, and they are the same with each.
+    """
     dice = random.Random(0)  # noqa: S311 - the same bytes each time
     codes = bytes(dice.randrange(255) for _ in range(2048))
     return b"", codes, b"".join(bytes((0xFF, 0xD0 + number)) + codes[number : number + 256] for number in range(8)) * 2
 
 
-def _pixels(data: bytes, header: Header, shrunk: int, fill: bytes) -> bytes:
-    """A digest of the pixels with `fill` behind the last scan: where all pixels are there, no decoder comes to it."""
-    image = _opened(data[:-2] + fill + data[-2:], "JPEG")
+def _pixels(scans: bytes, header: Header, shrunk: int) -> bytes:
+    """A digest of the pixels."""
+    image = _opened(scans + b"\xff\xd9", "JPEG")
     if shrunk > 1:
         image.draft(None, (header.width // shrunk, header.height // shrunk))
     image.load()

@@ -242,7 +242,7 @@ def test_a_container_without_anything_is_upright() -> None:
 
 
 def test_the_primary_image_is_sent_and_not_the_first() -> None:
-    made = opened(prepared((IMAGES / "heif" / "primary-is-second.heic").read_bytes(), *LIMITS))
+    made = opened(prepared((IMAGES / "real" / "primary-is-second.heic").read_bytes(), *LIMITS))
     assert made.size == (240, 180)
     middle = made.convert("RGB").resize((1, 1)).getpixel((0, 0))
     assert isinstance(middle, tuple)
