@@ -1,23 +1,19 @@
 """`POST /api/upload`: one file into storage, to be used as an input later."""
 
-import asyncio
-import io
 import re
 import secrets
 import unicodedata
 from collections.abc import Callable
-
-from werkzeug.exceptions import HTTPException
-from werkzeug.formparser import FormDataParser
-from werkzeug.http import parse_options_header
+from functools import partial
 
 from image_core.api.body import check_body
 from image_core.api.budget import ResponseBudget
+from image_core.api.forms import uploaded_file
 from image_core.api.http import Request, Response, json_response
 from image_core.clock import Clock, milliseconds
-from image_core.errors import NoFile, UnsupportedMediaType
 from image_core.inflight import InflightBytes
 from image_core.inputs.load import Loader
+from image_core.offload import offloaded
 from image_core.picture import Picture
 from image_core.settings import Settings
 from image_core.store.pictures import Pictures
@@ -52,30 +48,11 @@ class UploadResource:
         check_body(request, self._settings.max_request_bytes)
         deadline = self._budget.for_resources(request)
         async with self._inflight.entered(user, FORM_COPIES * len(request.body), deadline) as claim:
-            name, data = await asyncio.to_thread(_file, request)
-            picture = await self._loader.load_upload(data, claim)
-            stored = f"{milliseconds(self._clock.now())}-{self._token(16)}-{safe_name(name, picture)}"
+            parse = partial(uploaded_file, request.headers.get("content-type", ""), request.body)
+            part = await offloaded(len(request.body), parse)
+            picture = await self._loader.load_upload(part.data, claim)
+            stored = f"{milliseconds(self._clock.now())}-{self._token(16)}-{safe_name(part.file_name or '', picture)}"
             return json_response(200, {"url": await self._pictures.put_upload(user, stored, picture)})
-
-
-def _file(request: Request) -> tuple[str, bytes]:
-    media_type, options = parse_options_header(request.headers.get("content-type", ""))
-    if media_type != "multipart/form-data":
-        raise UnsupportedMediaType("Send the file as multipart/form-data")
-    try:
-        _, _, files = FormDataParser(silent=False).parse(
-            io.BytesIO(request.body), media_type, len(request.body), options
-        )
-    except (ValueError, HTTPException) as error:
-        raise NoFile("The form cannot be read", field="file") from error
-    try:
-        upload = files.get("file")
-        if upload is None:
-            raise NoFile(field="file")
-        return upload.filename or "", upload.read()
-    finally:
-        for each in files.values():
-            each.close()
 
 
 def safe_name(name: str, picture: Picture) -> str:

@@ -29,6 +29,9 @@ CHECKS_AT_ONCE = 4
 
 T = TypeVar("T")
 
+Convert = Callable[[bytes, int, int], Awaitable[Picture]]
+"""`apart.converted_apart`: the file, the most pixels of an image, and the most pixels of one that is decoded."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedInput:
@@ -42,12 +45,18 @@ class Loader:
     """One for the process: it keeps the connections, and the bounds on checking and converting."""
 
     def __init__(
-        self, settings: Settings, own: OwnAddresses, images: OwnImages, fetcher: Fetcher | None = None
+        self,
+        settings: Settings,
+        own: OwnAddresses,
+        images: OwnImages,
+        fetcher: Fetcher | None = None,
+        convert: Convert = converted_apart,
     ) -> None:
         self._settings = settings
         self._own = own
         self._images = images
         self._fetcher = fetcher or Fetcher(settings)
+        self._convert = convert
         self._conversions = FairShare(CONVERSIONS_AT_ONCE)
         self._checks = FairShare(CHECKS_AT_ONCE)
 
@@ -119,7 +128,7 @@ class Loader:
             picture = await in_thread(partial(as_it_is, data, max_pixels))
         if picture is None:
             async with self._conversions.slot(user, claim.wait_seconds()):
-                picture = await converted_apart(data, max_pixels, self._settings.max_decoded_pixels)
+                picture = await self._convert(data, max_pixels, self._settings.max_decoded_pixels)
         claim.give_back(held)
         claim.take(len(picture.data))
         return picture

@@ -35,7 +35,11 @@ class Inline:
 
     def decode(self) -> bytes:
         """The bytes, in time linear in the length of the text. Raises Fault."""
-        return _decode(self.text, self.start) if self.base64 else _percent_decoded(self.text, self.start)
+        return (
+            _decode(self.text, self.start)
+            if self.base64
+            else percent_decoded(self.text[self.start :].encode(errors="replace"))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +93,19 @@ def _not_empty(data: bytes) -> bytes:
     return data
 
 
-def _percent_decoded(text: str, start: int) -> bytes:
-    """The payload of a data URL without base64, a piece at a time.
+def percent_decoded(raw: bytes, piece_bytes: int = PERCENT_CHUNK_BYTES) -> bytes:
+    """The payload of a data URL without base64, decoded a piece at a time.
 
     `urllib` makes an object of each escape. Quoted-printable is the same but for its sign, and its decoder is one loop in C.
     """
-    raw = memoryview(text.encode(errors="replace"))[len(text[:start].encode(errors="replace")) :]
     pieces, at = [], 0
     while at < len(raw):
-        piece = bytes(raw[at : at + PERCENT_CHUNK_BYTES])
+        piece = raw[at : at + piece_bytes]
         split = piece.rfind(b"%", -2)
         if split > 0 and at + len(piece) < len(raw):
             piece = piece[:split]  # an escape is not cut in two
+        elif split == 0:
+            piece = raw[at : at + 3]
         pieces.append(binascii.a2b_qp(piece.replace(b"=", b"=3D").replace(b"%", b"=")))
         at += len(piece)
     return b"".join(pieces)

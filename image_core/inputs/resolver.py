@@ -37,6 +37,11 @@ class BoundedResolver(AbstractResolver):
         self._share = FairShare(threads)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="look-up")
 
+    @property
+    def idle(self) -> bool:
+        """Whether no look-up is running."""
+        return self._share.taken == 0
+
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
