@@ -15,6 +15,8 @@ from jsonschema import Draft202012Validator
 from image_core.api.document.build import build
 from image_core.settings import Settings
 
+STATUS_OF_BODY = {200: "succeeded", 202: "running"}
+
 
 @cache
 def document() -> dict[str, Any]:
@@ -81,6 +83,11 @@ def violations(method: str, path: str, status: int, headers: Mapping[str, str], 
         return wrong
     parsed = json.loads(body)
     wrong += problems(content["schema"], parsed)
+    # One schema describes both successes of a generation; which of them belongs to which status is said in words.
+    if known["operationId"] == "generateImage" and parsed.get(
+        "status", STATUS_OF_BODY.get(status)
+    ) != STATUS_OF_BODY.get(status):
+        wrong.append(f"{parsed['status']} is not a body of {status}")
     if "examples" in content and isinstance(parsed, dict) and parsed.get("code") not in content["examples"]:
         wrong.append(f"{parsed.get('code')} is not an error of {known['operationId']}")
     return wrong

@@ -294,6 +294,13 @@ export interface components {
             resetsAt?: string;
         };
         /**
+         * GenerateAnswer
+         * @description The new image, or a generation that is still running: `status` tells them apart.
+         *
+         *     Both statuses have this schema, because many generated clients know one schema for all of an operation's successes.
+         */
+        GenerateAnswer: components["schemas"]["Result"] | components["schemas"]["Running"];
+        /**
          * GenerateRequest
          * @description The body of `POST /api/image`. Unknown fields are ignored.
          */
@@ -445,7 +452,10 @@ export interface components {
             text: string | null;
             /** @description Of the generation, for `/api/generations/{id}`. */
             id: string;
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             status: "succeeded";
             /** @description The model that made it. */
             model: string | null;
@@ -470,7 +480,10 @@ export interface components {
          */
         Running: {
             id: string;
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             status: "running";
             statusUrl: string;
             /** @description Answers with the image as soon as there is one, or with the generation's error. */
@@ -560,7 +573,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The new image. */
+            /** @description The new image: `status` is `succeeded`. */
             200: {
                 headers: {
                     /** @description `true` where an earlier request with this key made it. */
@@ -601,10 +614,10 @@ export interface operations {
                      *       "warnings": []
                      *     }
                      */
-                    "application/json": components["schemas"]["Result"];
+                    "application/json": components["schemas"]["GenerateAnswer"];
                 };
             };
-            /** @description Still running. */
+            /** @description Still running: `status` is `running`. */
             202: {
                 headers: {
                     /** @description The `statusUrl`. */
@@ -626,7 +639,7 @@ export interface operations {
                      *       "expectedSeconds": 22
                      *     }
                      */
-                    "application/json": components["schemas"]["Running"];
+                    "application/json": components["schemas"]["GenerateAnswer"];
                 };
             };
             /** @description The body is not JSON. A part of the request cannot be; `field` names it. `images` is missing, null or empty. `prompt` is missing, null or blank. An input cannot be read; `imageIndex` is its place, from 0. An address answered with an error, took too long, or cannot be reached. An address that is never fetched from. */
@@ -659,6 +672,17 @@ export interface operations {
             /** @description There is nothing of that name, or it is another user's. */
             404: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The route has no such method; `Allow` lists those that it has. */
+            405: {
+                headers: {
+                    /** @description The methods that the path has. */
+                    Allow: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -803,6 +827,17 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The route has no such method; `Allow` lists those that it has. */
+            405: {
+                headers: {
+                    /** @description The methods that the path has. */
+                    Allow: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The body was sent in chunks, without `Content-Length`. */
             411: {
                 headers: {
@@ -921,6 +956,17 @@ export interface operations {
             /** @description There is no session, or none that verifies. */
             401: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The route has no such method; `Allow` lists those that it has. */
+            405: {
+                headers: {
+                    /** @description The methods that the path has. */
+                    Allow: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1049,6 +1095,17 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The route has no such method; `Allow` lists those that it has. */
+            405: {
+                headers: {
+                    /** @description The methods that the path has. */
+                    Allow: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {
                 headers: {
@@ -1111,6 +1168,17 @@ export interface operations {
             /** @description There is nothing of that name, or it is another user's. */
             404: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The route has no such method; `Allow` lists those that it has. */
+            405: {
+                headers: {
+                    /** @description The methods that the path has. */
+                    Allow: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1245,6 +1313,17 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The route has no such method; `Allow` lists those that it has. */
+            405: {
+                headers: {
+                    /** @description The methods that the path has. */
+                    Allow: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The range holds no byte. */
             416: {
                 headers: {
@@ -1372,6 +1451,17 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The route has no such method; `Allow` lists those that it has. */
+            405: {
+                headers: {
+                    /** @description The methods that the path has. */
+                    Allow: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {
                 headers: {
@@ -1422,6 +1512,17 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description The route has no such method; `Allow` lists those that it has. */
+            405: {
+                headers: {
+                    /** @description The methods that the path has. */
+                    Allow: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description The service has no usable secret or settings. Anything unexpected. */
@@ -1498,6 +1599,17 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description The route has no such method; `Allow` lists those that it has. */
+            405: {
+                headers: {
+                    /** @description The methods that the path has. */
+                    Allow: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {
                 headers: {
@@ -1540,6 +1652,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description The route has no such method; `Allow` lists those that it has. */
+            405: {
+                headers: {
+                    /** @description The methods that the path has. */
+                    Allow: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
             };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {

@@ -133,6 +133,7 @@ DRIFTED: list[tuple[str, str, str, int, dict[str, str], Any]] = [
     ("an error of another route", "GET", "health", 500, {}, {"error": "x", "code": "refused", "retryable": False}),
     ("a code that there is not", "GET", "none", 404, {}, {"error": "x", "code": "gone", "retryable": False}),
     ("a header that is missing", "POST", "image", 202, {"Location": "/"}, RUNNING),
+    ("a running generation that is told as made", "POST", "image", 200, {}, RUNNING),
 ]
 
 
@@ -144,6 +145,46 @@ def test_an_answer_that_the_document_does_not_have_is_found(
 ) -> None:
     headers = {"Content-Type": "application/json", **headers}
     assert len(violations(method, path, status, headers, json.dumps(body).encode())) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "servers"),
+    [
+        ({}, None),
+        ({"NEXTAUTH_URL": "https://App.example.com:443/shop/api/auth"}, ["https://app.example.com"]),
+        ({"NEXTAUTH_URL": "http://localhost:4280/"}, ["http://localhost:4280"]),
+        # The front end calls the API on another host, which the document cannot know.
+        ({"NEXTAUTH_URL": "https://app.example.com", "ALLOWED_ORIGINS": "https://app.example.com"}, None),
+    ],
+)
+def test_the_server_is_an_absolute_address_or_is_left_out(settings: dict[str, str], servers: list[str] | None) -> None:
+    made = build(Settings.read(settings))
+    validate(made)
+    assert (servers is None) is ("servers" not in made)
+    assert servers is None or [server["url"] for server in made["servers"]] == servers
+
+
+def test_no_length_stands_beside_a_list_of_values() -> None:
+    def schemas(part: Any) -> list[dict[str, Any]]:
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        here = [part] if isinstance(part, dict) and "enum" in part else []
+        return here + [each for item in inner for each in schemas(item)]
+
+    limits = {"maxLength", "minLength", "pattern", "minimum", "maximum"}
+    found = [schema for schema in schemas(document()) if isinstance(schema["enum"], list)]
+    assert len(found) >= 4
+    assert [schema for schema in found if limits & set(schema)] == []
+
+
+def test_both_successes_of_a_generation_have_one_schema_that_their_status_tells_apart() -> None:
+    responses = document()["paths"]["/api/image"]["post"]["responses"]
+    schemas = [responses[status]["content"]["application/json"]["schema"] for status in ("200", "202")]
+    assert schemas[0] == schemas[1] == {"$ref": "#/components/schemas/GenerateAnswer"}
+    answer = document()["components"]["schemas"]["GenerateAnswer"]
+    assert answer["discriminator"]["propertyName"] == "status"
+    named = {name: reference.rsplit("/", 1)[-1] for name, reference in answer["discriminator"]["mapping"].items()}
+    assert named == {"succeeded": "Result", "running": "Running"}
+    assert {each["$ref"] for each in answer["oneOf"]} == set(answer["discriminator"]["mapping"].values())
 
 
 LAZY = """

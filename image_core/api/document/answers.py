@@ -3,9 +3,9 @@
 The answers are put together elsewhere, from records and errors; the tests hold every answer that they see to these.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
 
@@ -71,6 +71,13 @@ class Running(Wire):
     )
     created_at: str = Field(json_schema_extra={"format": "date-time"})
     expected_seconds: int = Field(description="The recent median for this model and size.")
+
+
+class GenerateAnswer(RootModel[Annotated[Result | Running, Field(discriminator="status")]]):
+    """The new image, or a generation that is still running: `status` tells them apart.
+
+    Both statuses have this schema, because many generated clients know one schema for all of an operation's successes.
+    """
 
 
 class ErrorBody(Wire):

@@ -8,11 +8,11 @@ from openapi_pydantic.v3.v3_1 import OpenAPI
 from image_core import __version__
 from image_core.api.document import browsing, generating
 from image_core.api.document.answers import ErrorBody, UsageReport
-from image_core.api.document.parts import RETRY_AFTER, Operation, Part, schema
+from image_core.api.document.parts import RETRY_AFTER, WORD, Operation, Part, header, schema
 from image_core.api.document.samples import EVERY_CODE, SAMPLES, UPLOAD_FAILED
-from image_core.api.guard import SAFE_METHODS
+from image_core.api.guard import SAFE_METHODS, origin_of
 from image_core.api.routes import ROUTES, Route
-from image_core.errors import STATUS_BY_CODE, UploadFailed
+from image_core.errors import STATUS_BY_CODE, MethodNotAllowed, UploadFailed
 from image_core.session.cookies import NAMES
 from image_core.settings import Settings
 
@@ -54,9 +54,10 @@ def build(settings: Settings) -> dict[str, Any]:
             "title": "Catafract image API",
             "version": __version__,
             "description": INTRODUCTION,
+            "contact": {"name": "The operators of this API"},
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/", "description": "This origin"}],
+        **_servers(settings),
         "tags": [
             {"name": generating.TAG, "description": "Make images."},
             {"name": browsing.TAG, "description": "What was made."},
@@ -94,6 +95,10 @@ def _operation(route: Route, settings: Settings) -> Part:
         by_status.setdefault(STATUS_BY_CODE[code], []).append(code)
     for status, codes in by_status.items():
         answers[str(status)] = _errors(status, codes, upload=upload)
+    answers[str(MethodNotAllowed.status)] = {
+        **_errors(MethodNotAllowed.status, [MethodNotAllowed.code], upload=False),
+        "headers": {"Allow": header("The methods that the path has.", WORD, required=True)},
+    }
     made: Part = {
         "operationId": operation.name,
         "tags": [operation.tag],
@@ -144,8 +149,15 @@ def _maker(name: str) -> str:
     return "Auth.js v5" if "authjs." in name else "NextAuth or Auth.js"
 
 
+def _servers(settings: Settings) -> Part:
+    """The front end's origin, where `/api` is ours. None where it is not known: clients are then told the address."""
+    if settings.nextauth_url is None or settings.allowed_origins:
+        return {}
+    return {"servers": [{"url": origin_of(settings.nextauth_url), "description": "The front end's origin"}]}
+
+
 def _as_set(request: dict[str, Any], settings: Settings) -> None:
     """What a request may hold here."""
     request["images"]["maxItems"] = settings.max_images
     named, absent = request["model"]["anyOf"]
-    request["model"]["anyOf"] = [{**named, "enum": list(settings.gemini_models)}, absent]
+    request["model"]["anyOf"] = [{"type": named["type"], "enum": list(settings.gemini_models)}, absent]

@@ -1,6 +1,6 @@
 """The operations that make images, and take what they are made from."""
 
-from image_core.api.document.answers import Result, Running, Upload
+from image_core.api.document.answers import GenerateAnswer, Upload
 from image_core.api.document.parts import (
     DELETE_LINK,
     PREFER,
@@ -110,8 +110,8 @@ GENERATE = Operation(
     },
     answers={
         "200": json_answer(
-            "The new image.",
-            Result,
+            "The new image: `status` is `succeeded`.",
+            GenerateAnswer,
             RESULT,
             {
                 "Idempotency-Replayed": header(
@@ -122,8 +122,8 @@ GENERATE = Operation(
             {"read": READ_LINK, "delete": DELETE_LINK},
         ),
         "202": json_answer(
-            "Still running.",
-            Running,
+            "Still running: `status` is `running`.",
+            GenerateAnswer,
             RUNNING,
             {
                 "Location": header("The `statusUrl`.", WORD, required=True),

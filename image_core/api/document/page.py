@@ -123,8 +123,8 @@ def _errors(document: Part) -> str:
 
 
 def _statuses(document: Part) -> Part:
-    """The status of each code, from the operations that answer it; none does for a method that it has not."""
-    found = {"method_not_allowed": "405"}
+    """The status of each code, from the operations that answer it."""
+    found: Part = {}
     for item in document["paths"].values():
         for operation in item.values():
             for status, answer in operation["responses"].items():
@@ -141,9 +141,11 @@ def _schemas(document: Part) -> str:
 
 
 def _fields(schema: Part, document: Part) -> str:
-    """A table of an object's fields."""
+    """A table of an object's fields, or the schemas of which it is one."""
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]
+    if "properties" not in schema:
+        return f"<p>{_kind(schema)}</p>"
     required = schema.get("required", [])
     rows = [
         [
@@ -161,8 +163,8 @@ def _kind(schema: Part) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
         return f'<a href="#schema-{name}">{name}</a>'
-    if "anyOf" in schema:
-        return " or ".join(map(_kind, schema["anyOf"]))
+    if choices := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(map(_kind, choices))
     if "const" in schema:
         return _code(json.dumps(schema["const"]))
     if "enum" in schema:
