@@ -216,15 +216,29 @@ export interface components {
         };
         /**
          * Budget
-         * @description What may be spent in a day.
+         * @description What may be spent.
          */
         Budget: {
-            dailyUsd: number;
+            /** @description In a day; null where only the month has a budget. */
+            dailyUsd: number | null;
             /** @description What is running now is expected to cost. */
             runningUsd: number;
+            /** @description What is left: of the day or of the month, whichever is less. */
             remainingUsd: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When the next day begins.
+             */
             resetsAt: string;
+            /** @description In a month. */
+            monthlyUsd?: number;
+            /** @description What is left of the month's. */
+            monthlyRemainingUsd?: number;
+            /**
+             * Format: date-time
+             * @description When the next month begins.
+             */
+            monthResetsAt?: string;
         };
         /**
          * Dependency
@@ -286,11 +300,13 @@ export interface components {
             finishReason?: string | null;
             /** @description The budget of a day, in US dollars. */
             dailyUsd?: number;
+            /** @description The budget of a month, in US dollars, where that is used up. */
+            monthlyUsd?: number;
             /** @description What was spent of it. */
             spentUsd?: number;
             /** @description What is running now is expected to cost. */
             runningUsd?: number;
-            /** @description When the next day begins. */
+            /** @description When the next day or month begins. */
             resetsAt?: string;
         };
         /**
@@ -424,6 +440,7 @@ export interface components {
             calls: number;
             costUsd: number;
             unpricedCalls: number;
+            estimatedUsd: number;
         };
         /**
          * Options
@@ -505,8 +522,10 @@ export interface components {
             /** @description Calls of a model, those without a picture too. */
             calls: number;
             costUsd: number;
-            /** @description Calls of models whose price is not known; not in `costUsd`. */
+            /** @description Calls whose bill is not known (of a model without a price, given up, or lost with their process); not in `costUsd`. */
             unpricedCalls: number;
+            /** @description What budgets count for those calls. */
+            estimatedUsd: number;
             byModel: components["schemas"]["ModelSpending"][];
         };
         /**
@@ -1405,13 +1424,15 @@ export interface operations {
                      *         "calls": 4,
                      *         "costUsd": 0.402,
                      *         "unpricedCalls": 0,
+                     *         "estimatedUsd": 0,
                      *         "byModel": [
                      *           {
                      *             "model": "gemini-3-pro-image",
                      *             "images": 3,
                      *             "calls": 4,
                      *             "costUsd": 0.402,
-                     *             "unpricedCalls": 0
+                     *             "unpricedCalls": 0,
+                     *             "estimatedUsd": 0
                      *           }
                      *         ]
                      *       },
@@ -1421,13 +1442,15 @@ export interface operations {
                      *         "calls": 4,
                      *         "costUsd": 0.402,
                      *         "unpricedCalls": 0,
+                     *         "estimatedUsd": 0,
                      *         "byModel": [
                      *           {
                      *             "model": "gemini-3-pro-image",
                      *             "images": 3,
                      *             "calls": 4,
                      *             "costUsd": 0.402,
-                     *             "unpricedCalls": 0
+                     *             "unpricedCalls": 0,
+                     *             "estimatedUsd": 0
                      *           }
                      *         ]
                      *       },
