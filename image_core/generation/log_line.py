@@ -18,6 +18,9 @@ from image_core.store.record import Record, total
 
 log = logging.getLogger("image_core.generation.line")
 
+SHOWN_PROMPT_CHARACTERS = 4000
+"""Application Insights cuts a message after 32 768 characters, and a line that was cut is no JSON."""
+
 
 async def log_ended(changed: Iterable[Mapping[str, Any]], pseudonyms: Pseudonyms, *, prompts: bool) -> None:
     """Write the line of each of the documents of the change feed whose generation has ended.
@@ -60,7 +63,7 @@ def log_generation(record: Record, now: str, pseudonyms: Pseudonyms, *, prompts:
         "imageSize": record.options.image_size,
         "attempt": record.attempt_count,
         "traceId": None if record.trace_parent is None else record.trace_parent.split("-")[1],
-        **({"prompt": record.prompt} if prompts else {}),
+        **({"prompt": record.prompt[:SHOWN_PROMPT_CHARACTERS]} if prompts else {}),
     }
     log.info("generation %s", json.dumps(line, ensure_ascii=False))
 

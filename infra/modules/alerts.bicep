@@ -1,4 +1,4 @@
-// What wakes somebody. The queries are of a kind with `infra/queries.kql`.
+// What wakes an operator. The queries are in `infra/alerts/`; why they count each generation once: `infra/queries.kql`.
 
 param environmentName string
 param insightsName string
@@ -27,16 +27,13 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)
   }
 }
 
-var line = 'traces | where message startswith "generation {" | extend g = parse_json(substring(message, 11))'
-// Errors that the caller can do nothing about. What a caller sent wrongly, and refusals of the model, are no alarm.
-var ours = 'dynamic(["internal", "interrupted", "misconfigured", "model_auth_failed", "model_error", "model_unavailable", "storage_unavailable", "deadline_exceeded"])'
-
+// Failures are errors that the caller can do nothing about: a wrong request and a refusal of the model are not.
 var rules = [
   {
     name: 'failures'
     description: 'More than one generation in ten failed for a reason that is not the caller\'s, of at least ten in a quarter of an hour.'
     severity: 1
-    query: '${line} | summarize failed = countif(tostring(g.outcome) in (${ours})), all = count() | where all >= 10 and failed * 10 > all'
+    query: loadTextContent('../alerts/failures.kql')
     window: 'PT15M'
     frequency: 'PT5M'
   }
@@ -44,7 +41,7 @@ var rules = [
     name: 'slow'
     description: 'One generation in twenty took longer than 120 s, of at least ten in half an hour.'
     severity: 2
-    query: '${line} | where tostring(g.outcome) == "ok" | summarize slow = percentile(todouble(g.durationMs.total), 95), all = count() | where all >= 10 and slow > 120000'
+    query: loadTextContent('../alerts/slow.kql')
     window: 'PT30M'
     frequency: 'PT15M'
   }
@@ -52,7 +49,7 @@ var rules = [
     name: 'unavailable'
     description: 'The API answered with 5xx to more than one request in twenty, of at least twenty in a quarter of an hour.'
     severity: 1
-    query: 'requests | where resultCode != "" | summarize failed = countif(toint(resultCode) >= 500), all = count() | where all >= 20 and failed * 20 > all'
+    query: loadTextContent('../alerts/unavailable.kql')
     window: 'PT15M'
     frequency: 'PT5M'
   }
@@ -60,7 +57,7 @@ var rules = [
     name: 'poison'
     description: 'A message of the queue failed five times. Its generation is found again by the timer; somebody should see why.'
     severity: 2
-    query: 'traces | where message startswith "poison message"'
+    query: loadTextContent('../alerts/poison.kql')
     window: 'PT15M'
     frequency: 'PT15M'
   }
@@ -68,7 +65,7 @@ var rules = [
     name: 'money'
     description: 'More than ${dailyUsd} dollars were spent in a day.'
     severity: 1
-    query: '${line} | summarize usd = sum(todouble(g.costUsd)) | where usd > ${dailyUsd}'
+    query: replace(loadTextContent('../alerts/money.kql'), 'DAILY_USD', string(dailyUsd))
     window: 'P1D'
     frequency: 'PT1H'
   }
