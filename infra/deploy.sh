@@ -18,6 +18,7 @@ usage: infra/deploy.sh [ENVIRONMENT] [OPTIONS]      create or update it (ENVIRON
 
 From the environment, else asked for where they are missing in the vault:
   GEMINI_API_KEY, NEXTAUTH_SECRET (and NEXTAUTH_SECRET_PREVIOUS while secrets are rotated)
+With staticWebApp = true, where no page has been deployed to the site yet: swa or npx on PATH
 For the parameter file infra/ENVIRONMENT.bicepparam:
   NEXTAUTH_URL, ALERT_EMAIL, OPERATOR_PRINCIPAL_ID
 For one real generation at the end:
@@ -26,6 +27,7 @@ HELP
 }
 
 say() { printf '%s\n' "$*"; }
+warn() { printf 'deploy: warning: %s\n' "$*" >&2; }
 fail() {
   printf 'deploy: %s\n' "$*" >&2
   exit 1
@@ -67,12 +69,39 @@ parameters=$here/$environment.bicepparam
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# az, with its last line as ours where it fails. Nothing secret is ever an argument.
+# The one line of az's standard error (in $work/errors) that says what is wrong.
+reason() {
+  local line
+  line=$(grep '^ERROR' "$work/errors" | tail -n 1 || true)
+  [ -n "$line" ] || line=$(grep -v '^WARNING' "$work/errors" | grep . | tail -n 1 || true)
+  printf %s "${line:-failed}"
+}
+
+# az, with one line of ours where it fails. Nothing secret is ever an argument.
 azure() {
   az "$@" 2> "$work/errors" && return
-  local why
-  why=$(grep -v '^WARNING' "$work/errors" | grep . | tail -n 1 || true)
-  fail "az $1 $2: ${why:-failed}"
+  fail "az $1 $2: $(reason)"
+}
+
+# az, for a call at the subscription's level, which a role on the resource group does not cover: 3, after a warning, where it is
+# not allowed.
+azure_if_allowed() {
+  az "$@" 2> "$work/errors" && return
+  grep -qiE 'AuthorizationFailed|does not have authorization|Forbidden' "$work/errors" || fail "az $1 $2: $(reason)"
+  warn "this login may not call az $1 $2: not checked"
+  return 3
+}
+
+# again WHAT PREDICATE COMMAND…: run it until it succeeds, for five minutes, as long as PREDICATE takes its error for a passing one.
+again() {
+  local what=$1 passing=$2 tries=0
+  shift 2
+  while ! "$@" 2> "$work/errors"; do
+    "$passing" || fail "$what: $(reason)"
+    tries=$((tries + 1))
+    [ "$tries" -lt "${DEPLOY_TRIES:-20}" ] || fail "$what: not after five minutes; run this again later: $(reason)"
+    sleep "${DEPLOY_WAIT_SECONDS:-15}"
+  done
 }
 
 confirmed() {
@@ -102,11 +131,17 @@ check_login() {
     fail "the current subscription is $subscription_id: run az account set --subscription $subscription"
 }
 
+# A pipeline's assertion lives five minutes, the tokens that it is changed for an hour: the vault's is asked for now.
+get_tokens() {
+  azure account get-access-token --resource https://vault.azure.net --output none
+}
+
 check_providers() {
   local provider state
   for provider in Microsoft.Web Microsoft.Storage Microsoft.DocumentDB Microsoft.KeyVault Microsoft.ManagedIdentity \
     Microsoft.OperationalInsights Microsoft.Insights; do
-    state=$(azure provider show --namespace "$provider" --query registrationState --output tsv)
+    state=$(azure_if_allowed provider show --namespace "$provider" --query registrationState --output tsv) ||
+      { [ $? = 3 ] && return 0 || exit 1; }
     [ "$state" = Registered ] && continue
     if [ -n "$dry_run" ]; then
       say "would register the resource provider $provider"
@@ -118,7 +153,7 @@ check_providers() {
 }
 
 check_region() {
-  azure functionapp list-flexconsumption-locations --query '[].name' --output tsv > "$work/regions"
+  azure_if_allowed functionapp list-flexconsumption-locations --query '[].name' --output tsv > "$work/regions" || return 0
   tr '[:upper:]' '[:lower:]' < "$work/regions" | tr -d ' ' | grep -qx "$(printf %s "$location" | tr '[:upper:]' '[:lower:]' | tr -d ' ')" ||
     fail "Flex Consumption is not offered in $location; az functionapp list-flexconsumption-locations lists where it is"
 }
@@ -150,26 +185,37 @@ find_group() { group_exists=$(azure group exists --name "$group"); }
 
 # A vault that was deleted with its group keeps its name for a week: it comes back with its secrets.
 recover_vault() {
-  local vault
-  vault=$(azure keyvault list-deleted --resource-type vault --output tsv \
-    --query "[?contains(properties.vaultId, '/resourceGroups/$group/')].name")
-  [ -z "$vault" ] && return
-  say "recovering the vault $vault, which was deleted with its group"
-  azure keyvault recover --name "$vault" --output none
+  local vault id environment_of_it
+  azure_if_allowed keyvault list-deleted --resource-type vault --output tsv \
+    --query '[].[name, properties.vaultId, properties.tags.environment]' > "$work/deleted" || return 0
+  while IFS=$'\t' read -r vault id environment_of_it; do
+    [ "$environment_of_it" = "$name" ] || continue
+    # Azure spells a group's name in several ways.
+    tr '[:upper:]' '[:lower:]' <<< "$id" | grep -qF "/resourcegroups/$(tr '[:upper:]' '[:lower:]' <<< "$group")/" || continue
+    say "recovering the vault $vault, which was deleted with its group"
+    azure keyvault recover --name "$vault" --output none
+  done < "$work/deleted"
 }
 
-# set_secret VAULT NAME VALUE: to az through standard input, never in an argument, a file or its environment.
-set_secret() {
-  local tries=0
-  while ! printf %s "$3" | az keyvault secret set --vault-name "$1" --name "$2" --file /dev/stdin --encoding utf-8 \
-    --output none 2> "$work/errors"; do
-    # A role that was just given takes minutes to be known everywhere.
-    grep -qi 'forbidden' "$work/errors" || fail "the secret $2 could not be set in $1: $(grep . "$work/errors" | tail -n 1)"
-    tries=$((tries + 1))
-    [ "$tries" -lt 20 ] || fail "the right to set secrets in $1 has not arrived: run this again in some minutes"
-    sleep "${DEPLOY_WAIT_SECONDS:-15}"
-  done
-  say "set the secret $2"
+# What passes: a role that was just given, or a vault that was just created, takes minutes to be known everywhere. A firewall does not.
+vault_is_late() {
+  ! grep -qE 'ByFirewall|ByPolicy|ByConnection' "$work/errors" &&
+    grep -qiE 'forbidden|deleted but recoverable|being (deleted|recovered)|resolve|not known|max retries|connection' "$work/errors"
+}
+
+list_secrets() {
+  az keyvault secret list --vault-name "$1" --query '[?attributes.enabled].name' --output tsv > "$work/secrets"
+}
+
+# put_secret VAULT NAME VALUE: to az through standard input, never in an argument, a file or its environment.
+put_secret() {
+  printf %s "$3" | az keyvault secret set --vault-name "$1" --name "$2" --file /dev/stdin --encoding utf-8 --output none &&
+    return
+  # One of this name that was deleted cannot be purged, and has to come back first. This fails then, and is tried again.
+  if grep -q 'deleted but recoverable' "$work/errors"; then
+    az keyvault secret recover --vault-name "$1" --name "$2" --output none
+  fi
+  return 1
 }
 
 # The value of one secret: from the environment, else typed in. Empty: the vault has it already.
@@ -184,16 +230,95 @@ ask_secret() {
   answer=$value
 }
 
+# The app reads the vault at once only when it is told to, and keeps what it has read for a day.
+refresh_references() {
+  local url=/subscriptions/$subscription_id/resourceGroups/$group/providers/Microsoft.Web/sites/$1/config/configreferences/appsettings
+  local tries=0 unresolved
+  say "refreshing the app's references to the vault"
+  while :; do
+    azure rest --method post --url "$url/refresh?api-version=2022-03-01" --output none
+    azure rest --method get --url "$url?api-version=2022-03-01" --query 'value[].[name, properties.status]' --output tsv > "$work/references"
+    unresolved=$(awk '$2 != "Resolved" { printf "%s%s is %s", separator, $1, $2; separator = ", " }' "$work/references")
+    [ -s "$work/references" ] || unresolved="there are none"
+    [ -n "$unresolved" ] || return 0
+    tries=$((tries + 1))
+    [ "$tries" -lt "${DEPLOY_TRIES:-20}" ] || fail "the references to the vault do not resolve: $unresolved"
+    sleep "${DEPLOY_WAIT_SECONDS:-15}"
+  done
+}
+
+# The publishing site of a new app answers 503 for minutes, and 409 while another deployment runs; az does not try again.
+publishing_is_late() {
+  grep -qiE 'Status Code: (409|429|5[0-9][0-9])|ongoing deployment|another deployment is in progress|Max retries|Connection (aborted|reset)|timed out' \
+    "$work/errors"
+}
+
+# publish NAME
+publish() {
+  # az looks at the host afterwards: a linked function app refuses that, and our own checks follow.
+  az functionapp deployment source config-zip --resource-group "$group" --name "$1" --src "$work/app.zip" \
+    --build-remote true --timeout 900 --output none ||
+    grep -qE 'Deployment was successful but|Failed to fetch host key' "$work/errors"
+}
+
 wait_until_healthy() {
   local url=$1 tries=0 status
   say "waiting for $url/api/health"
   while status=$(curl --silent --show-error --max-time 20 --output "$work/health" --write-out '%{http_code}' "$url/api/health?deep=1" \
-    2> "$work/errors" || true); do
+    2> "$work/curl" || true); do
     [ "$status" = 200 ] && return
     tries=$((tries + 1))
     [ "$tries" -lt 40 ] || fail "not healthy after ten minutes (status $status): make doctor URL=$url says why"
     sleep "${DEPLOY_WAIT_SECONDS:-15}"
   done
+}
+
+page_state() {
+  azure staticwebapp environment list --name "$1" --resource-group "$group" --query "[?name=='default'].status" --output tsv
+}
+
+# The Static Web Apps command line: installed, else the version that the local stack has.
+swa() {
+  if type -P swa > /dev/null; then command swa "$@"; else npx --yes @azure/static-web-apps-cli@2.0.10 "$@"; fi
+}
+
+# deploy_page SITE: a first page, where none has been deployed. A front end that is there already stays.
+deploy_page() {
+  local state token tries=0
+  state=$(page_state "$1")
+  case $state in '' | WaitingForDeployment) ;; *) return 0 ;; esac
+  type -P swa > /dev/null || type -P npx > /dev/null ||
+    fail "the first page of $1 needs swa or npx on PATH: install Node.js, or deploy a page yourself, and run this again"
+  say "deploying a first page to $1"
+  token=$(azure staticwebapp secrets list --name "$1" --resource-group "$group" --query properties.apiKey --output tsv)
+  mkdir "$work/page"
+  cp "$here/page/index.html" "$root/playground/staticwebapp.config.json" "$work/page"
+  # In a folder of its own: it reads the settings files of the one that it is called in.
+  (cd "$work" && SWA_CLI_DEPLOYMENT_TOKEN=$token swa deploy page --env production) > "$work/errors" 2>&1 < /dev/null ||
+    fail "the page could not be deployed: $(reason)"
+  # Its exit code does not tell.
+  while [ "$(page_state "$1")" != Ready ]; do
+    tries=$((tries + 1))
+    [ "$tries" -lt "${DEPLOY_TRIES:-20}" ] || fail "the page of $1 is not there after five minutes"
+    sleep "${DEPLOY_WAIT_SECONDS:-15}"
+  done
+}
+
+is_linked() {
+  azure staticwebapp backends show --name "$1" --resource-group "$group" --query '[].backendResourceId' --output tsv > "$work/linked"
+  grep -qixF "$2" "$work/linked"
+}
+
+# put_in_front SITE FUNCTIONS_URL FUNCTIONS_ID REGION: check the app directly, deploy a page, link. Once linked, only the site reaches it.
+put_in_front() {
+  local linked=''
+  if is_linked "$1" "$3"; then linked=1; fi
+  [ -n "$linked" ] || wait_until_healthy "$2"
+  deploy_page "$1"
+  [ -z "$linked" ] || return 0
+  say "linking the function app to $1"
+  azure staticwebapp backends link --name "$1" --resource-group "$group" --backend-resource-id "$3" \
+    --backend-region "$4" --output none
 }
 
 destroy() {
@@ -216,6 +341,7 @@ deploy() {
   check_name
   check_tools
   check_login
+  get_tokens
   check_quota
   check_region
   check_providers
@@ -227,6 +353,7 @@ deploy() {
     if [ -n "$dry_run" ]; then
       say "would create the resource group $group in $location, and in it:"
       azure bicep build --file "$here/main.bicep" --stdout | python3 "$here/listing.py"
+      plan
       return
     fi
     # Better now than after half an hour of deploying.
@@ -235,33 +362,53 @@ deploy() {
     azure group create --name "$group" --location "$location" --output none
   fi
   azure deployment group what-if --resource-group "$group" --name image-api --parameters "$parameters"
-  [ -z "$dry_run" ] || return 0
+  [ -z "$dry_run" ] || { plan && return 0; }
   confirmed "Deploy this? Type yes:" yes
   recover_vault
-  azure deployment group create --resource-group "$group" --name image-api --parameters "$parameters" \
-    --query properties.outputs --output json > "$work/outputs"
-  local url functions vault kept
-  url=$(output apiUrl) functions=$(output functionsName) vault=$(output vaultName)
-  kept=$(azure keyvault secret list --vault-name "$vault" --query '[].name' --output tsv 2> /dev/null || true)
+
+  # The vault and its secrets come before the settings that refer to them.
+  say "deploying the vault"
+  local vault previous_there=false
+  vault=$(azure deployment group create --resource-group "$group" --name image-api-vault --parameters "$parameters" vaultOnly=true \
+    --query properties.outputs.vaultName.value --output tsv)
+  again "the secrets of $vault could not be listed" vault_is_late list_secrets "$vault"
   local answer changed=''
   for secret in GEMINI_API_KEY NEXTAUTH_SECRET NEXTAUTH_SECRET_PREVIOUS; do
     local in_vault=${secret//_/-} given
     case $secret in GEMINI_API_KEY) given=$gemini ;; NEXTAUTH_SECRET) given=$nextauth ;; *) given=$previous ;; esac
     answer=$given
-    [ "$secret" = NEXTAUTH_SECRET_PREVIOUS ] || ask_secret "$secret" "$given" "$(printf '%s\n' "$kept" | grep -x -- "$in_vault" || true)"
-    [ -z "$answer" ] || { set_secret "$vault" "$in_vault" "$answer" && changed=1; }
+    [ "$secret" = NEXTAUTH_SECRET_PREVIOUS ] || ask_secret "$secret" "$given" "$(grep -x -- "$in_vault" "$work/secrets" || true)"
+    [ -n "$answer" ] || continue
+    again "the secret $in_vault could not be set in $vault" vault_is_late put_secret "$vault" "$in_vault" "$answer"
+    say "set the secret $in_vault"
+    changed=1
   done
+  if [ -n "$previous" ] || grep -qx NEXTAUTH-SECRET-PREVIOUS "$work/secrets"; then previous_there=true; fi
   gemini='' nextauth='' previous='' answer=''
+
+  say "deploying everything"
+  azure deployment group create --resource-group "$group" --name image-api --parameters "$parameters" \
+    previousSecret=$previous_there --query properties.outputs --output json > "$work/outputs"
+  local url functions site
+  url=$(output apiUrl) functions=$(output functionsName) site=$(output siteName)
+  refresh_references "$functions"
   say "publishing the code"
   python3 "$here/package.py" "$work/app.zip"
-  azure functionapp deployment source config-zip --resource-group "$group" --name "$functions" --src "$work/app.zip" \
-    --build-remote true --timeout 900 --output none
-  # References to the vault are read when an instance starts.
+  again "the code could not be published" publishing_is_late publish "$functions"
+  # An instance that runs has read the old secrets.
   [ -z "$changed" ] || azure functionapp restart --resource-group "$group" --name "$functions" --output none
+  [ -z "$site" ] || put_in_front "$site" "$(output functionsUrl)" "$(output functionsId)" "$(output region)"
   wait_until_healthy "$url"
   SMOKE_COOKIE=$cookie make --no-print-directory -C "$root" smoke URL="$url" || fail "deployed, but the smoke test failed: make doctor URL=$url"
   say "" "the API:      $url/api/image" && say "pictures:     $(output picturesUrl)" && say "function app: $functions" &&
     say "secrets:      $vault" && say "telemetry:    $(output insightsName)"
+}
+
+plan() {
+  cat <<'PLAN'
+in this order: the vault, its secrets, everything else, the app's references to the secrets until they resolve, the code, the checks;
+with a Static Web App: the code is checked directly, a first page is deployed if there is none, the app is linked, the site is checked
+PLAN
 }
 
 output() {

@@ -14,6 +14,9 @@ param location string = resourceGroup().location
 @description('Tags of every resource.')
 param tags object = {}
 
+@description('Only the vault, its reader and its log: `infra/deploy.sh` deploys this first, so that the secrets are there before the settings that refer to them.')
+param vaultOnly bool = false
+
 // --- what the product does
 
 @description('`public`: pictures have an address that anybody who knows it can read. `private`: they are read through the API, by their owner.')
@@ -43,6 +46,9 @@ param dailyBudgetUsdPerUser string = ''
 @description('What all users together may spend in a day, in US dollars, as a decimal number. Empty: no limit.')
 @maxLength(12)
 param dailyBudgetUsd string = ''
+
+@description('When the recovery looks for generations that no process works on: an NCRONTAB expression. Each run costs what docs/deploy.md says.')
+param recoveryInterval string = '0 * * * * *'
 
 // --- how large it is
 
@@ -108,7 +114,7 @@ param operatorPrincipalType string = 'User'
 
 // --- the Static Web App
 
-@description('Whether a Static Web App (Standard) stands in front, with the API linked. Linking refuses every direct call of the function app.')
+@description('Whether a Static Web App (Standard) stands in front. `infra/deploy.sh` links the API to it at last, because a linked function app refuses direct calls.')
 param staticWebApp bool = false
 
 @description('The region of the Static Web App: one of the few that it is offered in.')
@@ -130,6 +136,8 @@ var names = {
   functions: 'func-${environmentName}-${token}'
   site: 'swa-${environmentName}-${token}'
 }
+// What a browser sends as the origin of a page: without a path and without a slash at the end.
+var nextAuthOrigin = empty(nextAuthUrl) ? [] : [join(take(split(nextAuthUrl, '/'), 3), '/')]
 var allTags = union({ application: 'image-api', environment: environmentName }, tags)
 
 // Modules are given names, not outputs of others, so that what-if and the tests see everything resolved; `dependsOn` keeps the order.
@@ -152,27 +160,27 @@ module monitoring 'modules/monitoring.bicep' = {
   dependsOn: [identity]
 }
 
-module hostStorage 'modules/host-storage.bicep' = {
+module hostStorage 'modules/host-storage.bicep' = if (!vaultOnly) {
   name: 'host-storage'
   params: { name: names.hostStorage, identityName: names.identity, location: location, tags: allTags }
   dependsOn: [identity]
 }
 
-module pictures 'modules/pictures.bicep' = {
+module pictures 'modules/pictures.bicep' = if (!vaultOnly) {
   name: 'pictures'
   params: {
     name: names.pictures
     sku: picturesSku
     identityName: names.identity
     imageAccess: imageAccess
-    origins: union(empty(nextAuthUrl) ? [] : [nextAuthUrl], allowedOrigins)
+    origins: union(nextAuthOrigin, allowedOrigins, staticWebApp ? ['https://${site!.outputs.host}'] : [])
     location: location
     tags: allTags
   }
   dependsOn: [identity]
 }
 
-module database 'modules/database.bicep' = {
+module database 'modules/database.bicep' = if (!vaultOnly) {
   name: 'database'
   params: {
     name: names.cosmos
@@ -200,7 +208,7 @@ module vault 'modules/vault.bicep' = {
   dependsOn: [identity, monitoring]
 }
 
-module functions 'modules/functions.bicep' = {
+module functions 'modules/functions.bicep' = if (!vaultOnly) {
   name: 'functions'
   params: {
     name: names.functions
@@ -220,6 +228,7 @@ module functions 'modules/functions.bicep' = {
     geminiModels: geminiModels
     dailyBudgetUsdPerUser: dailyBudgetUsdPerUser
     dailyBudgetUsd: dailyBudgetUsd
+    recoveryInterval: recoveryInterval
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
     alwaysReadyHttp: alwaysReadyHttp
@@ -231,7 +240,7 @@ module functions 'modules/functions.bicep' = {
   dependsOn: [monitoring, hostStorage, pictures, database, vault]
 }
 
-module alerts 'modules/alerts.bicep' = {
+module alerts 'modules/alerts.bicep' = if (!vaultOnly) {
   name: 'alerts'
   params: {
     environmentName: environmentName
@@ -245,20 +254,17 @@ module alerts 'modules/alerts.bicep' = {
   dependsOn: [monitoring, database]
 }
 
-module site 'modules/site.bicep' = if (staticWebApp) {
+module site 'modules/site.bicep' = if (staticWebApp && !vaultOnly) {
   name: 'site'
-  params: {
-    name: names.site
-    functionsName: names.functions
-    backendLocation: location
-    location: staticWebAppLocation
-    tags: allTags
-  }
-  dependsOn: [functions]
+  params: { name: names.site, location: staticWebAppLocation, tags: allTags }
 }
 
 @description('Where the API answers. With the Static Web App, only through it.')
-output apiUrl string = staticWebApp ? 'https://${site!.outputs.host}' : 'https://${functions.outputs.host}'
+output apiUrl string = vaultOnly ? '' : 'https://${staticWebApp ? site!.outputs.host : functions!.outputs.host}'
+@description('The function app itself. It refuses calls as soon as a Static Web App is linked to it.')
+output functionsUrl string = vaultOnly ? '' : 'https://${functions!.outputs.host}'
+output region string = location
+output functionsId string = vaultOnly ? '' : functions!.outputs.id
 output functionsName string = names.functions
 output vaultName string = names.vault
 output picturesUrl string = 'https://${names.pictures}.blob.${environment().suffixes.storage}'

@@ -73,20 +73,24 @@ async def provision_storage(connection_string: str, *, public: bool, names: Name
             await _allow(client, names.origins)
 
 
-async def _allow(client: BlobServiceClient, origins: tuple[str, ...]) -> None:
-    """The CORS rule of `infra/modules/pictures.bicep`, beside the rules that are there."""
-    rules: list[CorsRule] = list((await client.get_service_properties())["cors"] or [])
-    known = {origin for rule in rules for origin in rule.allowed_origins.split(",")}
-    if "*" in known or known >= set(origins) or len(rules) >= MAX_CORS_RULES:
-        return
-    ours = CorsRule(
+def cors_rule(origins: tuple[str, ...]) -> CorsRule:
+    """That of `infra/modules/pictures.bicep`."""
+    return CorsRule(
         list(origins),
         ["GET", "HEAD"],
         allowed_headers=["range", "if-none-match", "x-ms-*"],
         exposed_headers=["content-length", "content-type", "etag"],
         max_age_in_seconds=3600,
     )
-    await client.set_service_properties(cors=[ours, *rules])
+
+
+async def _allow(client: BlobServiceClient, origins: tuple[str, ...]) -> None:
+    """Add the rule for `origins` to those that are there."""
+    rules: list[CorsRule] = list((await client.get_service_properties())["cors"] or [])
+    known = {origin for rule in rules for origin in rule.allowed_origins.split(",")}
+    if "*" in known or known >= set(origins) or len(rules) >= MAX_CORS_RULES:
+        return
+    await client.set_service_properties(cors=[cors_rule(origins), *rules])
 
 
 async def provision_queues(connection_string: str) -> None:

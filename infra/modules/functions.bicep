@@ -17,6 +17,7 @@ param previousSecret bool
 param geminiModels string
 param dailyBudgetUsdPerUser string
 param dailyBudgetUsd string
+param recoveryInterval string
 param instanceMemoryMB int
 param maximumInstanceCount int
 param alwaysReadyHttp int
@@ -50,6 +51,7 @@ var platform = {
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD;ClientId=${identity.properties.clientId}'
   AzureWebJobsStorage__blobServiceUri: '${hostStorage}.blob.${suffix}'
   AzureWebJobsStorage__queueServiceUri: '${hostStorage}.queue.${suffix}'
+  AzureWebJobsStorage__tableServiceUri: '${hostStorage}.table.${suffix}'
   AzureWebJobsStorage__credential: 'managedidentity'
   AzureWebJobsStorage__clientId: identity.properties.clientId
   COSMOS__accountEndpoint: cosmosEndpoint
@@ -70,18 +72,19 @@ var product = {
   GEMINI_MODELS: geminiModels
   DAILY_BUDGET_USD_PER_USER: dailyBudgetUsdPerUser
   DAILY_BUDGET_USD: dailyBudgetUsd
-  RECOVERY_INTERVAL: '0 * * * * *'
+  RECOVERY_INTERVAL: recoveryInterval
   // Three tenths of an instance: an input is held once as it came and once as it is sent, beside the host and Python.
   MAX_INFLIGHT_BYTES: string(instanceMemoryMB * 300000)
 }
 
+// Without a version: the newest. The slash at the end is part of that form.
 var references = union(
   {
-    GEMINI_API_KEY: '@Microsoft.KeyVault(SecretUri=${vaultUri}/secrets/GEMINI-API-KEY)'
-    NEXTAUTH_SECRET: '@Microsoft.KeyVault(SecretUri=${vaultUri}/secrets/NEXTAUTH-SECRET)'
+    GEMINI_API_KEY: '@Microsoft.KeyVault(SecretUri=${vaultUri}/secrets/GEMINI-API-KEY/)'
+    NEXTAUTH_SECRET: '@Microsoft.KeyVault(SecretUri=${vaultUri}/secrets/NEXTAUTH-SECRET/)'
   },
   previousSecret
-    ? { NEXTAUTH_SECRET_PREVIOUS: '@Microsoft.KeyVault(SecretUri=${vaultUri}/secrets/NEXTAUTH-SECRET-PREVIOUS)' }
+    ? { NEXTAUTH_SECRET_PREVIOUS: '@Microsoft.KeyVault(SecretUri=${vaultUri}/secrets/NEXTAUTH-SECRET-PREVIOUS/)' }
     : {}
 )
 
@@ -136,3 +139,4 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
 }
 
 output host string = app.properties.defaultHostName
+output id string = app.id

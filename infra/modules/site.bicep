@@ -1,14 +1,9 @@
-// The Static Web App in front, with the function app linked as its `/api`.
+// The Static Web App in front. `infra/deploy.sh` deploys a first page to it and links the function app as its `/api`: requests to
+// `/api` resolve only after a page has been deployed, and a linked function app refuses the direct calls that check it.
 
 param name string
-param functionsName string
-param backendLocation string
 param location string
 param tags object
-
-resource functions 'Microsoft.Web/sites@2024-11-01' existing = {
-  name: functionsName
-}
 
 resource site 'Microsoft.Web/staticSites@2024-11-01' = {
   name: name
@@ -19,11 +14,6 @@ resource site 'Microsoft.Web/staticSites@2024-11-01' = {
   properties: {
     allowConfigFileUpdates: true
     stagingEnvironmentPolicy: 'Disabled'
-  }
-
-  resource backend 'linkedBackends' = {
-    name: 'api'
-    properties: { backendResourceId: functions.id, region: backendLocation }
   }
 }
 

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from tests.infra.predicted import ROOT
 
 SUBSCRIPTION = "00000000-0000-0000-0000-00000000000b"
 PROVIDERS = ("Web", "Storage", "DocumentDB", "KeyVault", "ManagedIdentity", "OperationalInsights", "Insights")
+PAGE_TOKEN = "a-deployment-token-of-the-site"
 Rule = list[Any]
 
 
@@ -77,11 +79,21 @@ def deployment(kind: type[Healthy] = Healthy) -> Iterator[str]:
         server.server_close()
 
 
-def answers(url: str, *first: Rule, group: bool = True, secrets: str = "") -> list[Rule]:
-    """Those of a subscription where everything is as it should be, after the rules in `first`."""
+FUNCTIONS = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-image-api-dev/providers/Microsoft.Web/sites/func-dev-x"
+
+
+def answers(url: str, *first: Rule, group: bool = True, secrets: str = "", site: str = "") -> list[Rule]:
+    """Those of a subscription where everything is as it should be, after the rules in `first`.
+
+    `site` is the address of the Static Web App in front of the function app at `url`.
+    """
     outputs = {
-        "apiUrl": url,
+        "apiUrl": site or url,
+        "functionsUrl": url,
+        "functionsId": FUNCTIONS,
         "functionsName": "func-dev-x",
+        "siteName": "swa-dev-x" if site else "",
+        "region": "westeurope",
         "vaultName": "kv-dev-x",
         "picturesUrl": "https://stpicsdevx.blob.core.windows.net",
         "insightsName": "appi-dev-x",
@@ -96,8 +108,16 @@ def answers(url: str, *first: Rule, group: bool = True, secrets: str = "") -> li
         [["group", "exists"], f"{str(group).lower()}\n"],
         [["bicep", "build"], '{"resources": [{"type": "Microsoft.Web/sites"}]}'],
         [["deployment", "group", "what-if"], "  + Microsoft.Web/sites/func-dev-x\n"],
+        [
+            ["deployment", "group", "create", "--resource-group", "rg-image-api-dev", "--name", "image-api-vault"],
+            "kv-dev-x\n",
+        ],
         [["deployment", "group", "create"], json.dumps({name: {"value": value} for name, value in outputs.items()})],
         [["keyvault", "secret", "list"], secrets],
+        [["rest", "--method", "get"], "GEMINI_API_KEY\tResolved\nNEXTAUTH_SECRET\tResolved\n"],
+        [["staticwebapp", "secrets", "list"], f"{PAGE_TOKEN}\n"],
+        [["staticwebapp", "environment", "list"], "WaitingForDeployment\n" if site else "", 1],
+        [["staticwebapp", "environment", "list"], "Ready\n"],
     ]
 
 
@@ -113,11 +133,12 @@ def deploy(folder: Path, arguments: Sequence[str], rules: Sequence[Rule], **envi
         ["bash", str(ROOT / "infra/deploy.sh"), *arguments],
         env={
             **base,
-            "PATH": f"{ROOT / 'tests/infra/bin'}:{base['PATH']}",
+            "PATH": f"{ROOT / 'tests/infra/bin'}:{Path(sys.executable).parent}:{base['PATH']}",
             "TMPDIR": str(temporary),
             "AZ_SCENARIO": str(scenario),
             "AZ_LOG": str(log),
             "DEPLOY_WAIT_SECONDS": "0",
+            "DEPLOY_TRIES": "5",
             **environment,
         },
         stdin=subprocess.DEVNULL,

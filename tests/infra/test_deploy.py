@@ -1,6 +1,7 @@
 """`infra/deploy.sh`: what it does, what it never does, and the one line that says what is wrong."""
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.infra.predicted import ROOT
-from tests.infra.rig import PROVIDERS, SUBSCRIPTION, Open, Rule, Run, answers, deploy, deployment
+from tests.infra.rig import FUNCTIONS, PAGE_TOKEN, PROVIDERS, SUBSCRIPTION, Open, Rule, Run, answers, deploy, deployment
 
 pytestmark = pytest.mark.infra
 GEMINI, NEXTAUTH, COOKIE = (
@@ -18,10 +19,12 @@ GEMINI, NEXTAUTH, COOKIE = (
     "next-auth.session-token=hush",
 )
 SECRETS = {"GEMINI_API_KEY": GEMINI, "NEXTAUTH_SECRET": NEXTAUTH}
+SCM = "An error occured during deployment. Status Code:"
+"""What az says of an answer of the publishing site, with its spelling."""
 
 
 def nothing_leaked(run: Run, folder: Path) -> None:
-    for secret in (GEMINI, NEXTAUTH, COOKIE):
+    for secret in (GEMINI, NEXTAUTH, COOKIE, PAGE_TOKEN):
         assert secret not in run.out + run.err
         for call in run.calls:
             assert not any(secret in argument for argument in call["arguments"])
@@ -30,18 +33,47 @@ def nothing_leaked(run: Run, folder: Path) -> None:
     assert not list((folder / "tmp").iterdir()), "a temporary file was left"
 
 
+STEPS = {
+    "token": ["account", "get-access-token"],
+    "group": ["group", "create"],
+    "recover": ["keyvault", "recover"],
+    "set": ["keyvault", "secret", "set"],
+    "refresh": ["rest", "--method", "post"],
+    "references": ["rest", "--method", "get"],
+    "publish": ["functionapp", "deployment"],
+    "restart": ["functionapp", "restart"],
+    "page": ["swa", "deploy"],
+    "link": ["staticwebapp", "backends", "link"],
+}
+
+
+def steps(run: Run) -> list[str]:
+    """What was done, in its order."""
+    found = []
+    for call in run.calls:
+        arguments = call["arguments"]
+        if arguments[:3] == ["deployment", "group", "create"]:
+            found.append("vault" if "vaultOnly=true" in arguments else "everything")
+        found += [name for name, words in STEPS.items() if arguments[: len(words)] == words]
+    return found
+
+
 def test_one_command_creates_everything(tmp_path: Path) -> None:
     with deployment() as url:
         run = deploy(tmp_path, ["dev", "--yes"], answers(url, group=False), **SECRETS)
     assert run.code == 0, run.err
-    order = [" ".join(call["arguments"][:3]) for call in run.calls]
-    expected = [
-        "group create --name",
-        "deployment group what-if",
-        "deployment group create",
-        "functionapp deployment source",
+    assert steps(run) == [
+        "token",
+        "group",
+        "vault",
+        "set",
+        "set",
+        "everything",
+        "refresh",
+        "references",
+        "publish",
+        "restart",
     ]
-    assert [each for each in order if each in expected] == expected
     stored = {call["arguments"][6]: call["stdin"] for call in run.called("keyvault", "secret", "set")}
     assert stored == {"GEMINI-API-KEY": GEMINI, "NEXTAUTH-SECRET": NEXTAUTH}
     assert run.called("functionapp", "restart"), "an instance that runs has read the old secrets"
@@ -58,6 +90,7 @@ def test_running_it_again_is_an_update_that_needs_no_secret(tmp_path: Path) -> N
     assert not run.called("group", "create")
     assert not run.called("keyvault", "secret", "set")
     assert not run.called("functionapp", "restart")
+    assert run.called("rest", "--method", "post"), "the references are checked in any case"
     assert run.called("functionapp", "deployment", "source", "config-zip")
 
 
@@ -75,17 +108,19 @@ def test_secrets_are_rotated_by_giving_new_ones(tmp_path: Path) -> None:
 def test_a_dry_run_changes_nothing(tmp_path: Path, *, group: bool) -> None:
     run = deploy(tmp_path, ["prod", "--dry-run"], answers("http://127.0.0.1:1", group=group), **SECRETS)
     assert run.code == 0, run.err
-    reading = {"show", "what-if", "exists", "build", "list-flexconsumption-locations"}
+    reading = {"show", "what-if", "exists", "build", "list-flexconsumption-locations", "get-access-token"}
     for call in run.calls:
         assert reading & set(call["arguments"][:3]), call["arguments"]
     assert "Microsoft.Web/sites" in run.out
+    order = ["the vault", "its secrets", "everything else", "references", "the code", "the checks"]
+    assert re.search(".*".join(order), run.out)
     nothing_leaked(run, tmp_path)
 
 
 def test_the_operator_gets_the_right_to_set_secrets(tmp_path: Path) -> None:
     with deployment() as url:
         run = deploy(tmp_path, ["--yes"], answers(url), **SECRETS)
-    (call,) = run.called("deployment", "group", "create")
+    call, _ = run.called("deployment", "group", "create")
     assert {"OPERATOR_PRINCIPAL_ID", "OPERATOR_PRINCIPAL_TYPE", "ENVIRONMENT_NAME"} <= set(call["environment"])
 
 
@@ -99,13 +134,19 @@ def test_a_right_that_has_not_arrived_yet_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_vault_that_was_deleted_with_its_group_comes_back(tmp_path: Path) -> None:
-    deleted: Rule = [["keyvault", "list-deleted"], "kv-dev-x\n"]
+    def vault(name: str, group: str, environment: str) -> str:
+        return f"{name}\t/subscriptions/x/{group}/providers/Microsoft.KeyVault/vaults/{name}\t{environment}\n"
+
+    ours = vault("kv-dev-x", "resourcegroups/RG-image-api-dev", "dev")
+    others = vault("kv-a", "resourceGroups/rg-image-api-dev", "other") + vault(
+        "kv-b", "resourceGroups/rg-image-api-dev2", "dev"
+    )
+    deleted: Rule = [["keyvault", "list-deleted"], others + ours + vault("kv-c", "resourceGroups/elsewhere", "None")]
     with deployment() as url:
         run = deploy(tmp_path, ["--yes"], answers(url, deleted), **SECRETS)
-    assert run.called("keyvault", "recover") == [
-        run.calls[[c["arguments"][:2] for c in run.calls].index(["keyvault", "recover"])]
-    ]
     assert run.code == 0, run.err
+    assert [call["arguments"][3] for call in run.called("keyvault", "recover")] == ["kv-dev-x"]
+    assert steps(run).index("recover") < steps(run).index("vault")
 
 
 def test_a_provider_that_is_not_registered_is(tmp_path: Path) -> None:
@@ -146,6 +187,55 @@ FAULTS: dict[str, tuple[list[str], list[Rule], dict[str, str], str]] = {
         [[["functionapp", "deployment"], {"error": "Zip deployment failed"}]],
         SECRETS,
         "Zip deployment failed",
+    ),
+    "a publishing site that does not come": (
+        [],
+        [[["functionapp", "deployment"], {"error": f"{SCM} 503, Details: none", "times": 99}]],
+        SECRETS,
+        "not after five minutes",
+    ),
+    "secrets that cannot be listed": (
+        [],
+        [[["keyvault", "secret", "list"], {"error": "(BadRequest) no", "times": 99}]],
+        SECRETS,
+        "could not be listed: ERROR: (BadRequest) no",
+    ),
+    "a firewall before the vault": (
+        [],
+        [
+            [
+                ["keyvault", "secret", "list"],
+                {
+                    "error": "(Forbidden) Client address is not authorized\nCode: Forbidden\nInner error: ForbiddenByFirewall"
+                },
+            ]
+        ],
+        SECRETS,
+        "(Forbidden) Client address is not authorized",
+    ),
+    "references that do not resolve": (
+        [],
+        [[["rest", "--method", "get"], "GEMINI_API_KEY\tResolved\nNEXTAUTH_SECRET\tAccessToKeyVaultDenied\n"]],
+        SECRETS,
+        "do not resolve: NEXTAUTH_SECRET is AccessToKeyVaultDenied",
+    ),
+    "no references": ([], [[["rest", "--method", "get"], ""]], SECRETS, "there are none"),
+    "no token for the vault": (
+        [],
+        [
+            [
+                ["account", "get-access-token"],
+                {"error": "AADSTS700024: Client assertion is not within its valid time range."},
+            ]
+        ],
+        SECRETS,
+        "AADSTS700024",
+    ),
+    "a subscription that is broken, and not forbidden": (
+        [],
+        [[["provider", "show"], {"error": "(InvalidSubscriptionId) no such subscription"}]],
+        SECRETS,
+        "InvalidSubscriptionId",
     ),
     "an unknown option": (["--force"], [], SECRETS, "unknown option --force"),
     "an option without its value": (["--name"], [], SECRETS, "--name needs a value"),
@@ -205,6 +295,134 @@ def test_help_says_how(tmp_path: Path) -> None:
     assert not run.calls
 
 
+SITE_STEPS = ["publish", "restart", "page", "link"]
+
+
+def test_a_site_is_put_in_front_of_code_that_works_and_has_a_page_before_it_is_linked(tmp_path: Path) -> None:
+    with deployment() as url, deployment() as site:
+        run = deploy(tmp_path, ["--yes"], answers(url, group=False, site=site), **SECRETS)
+    assert run.code == 0, run.err
+    assert steps(run)[-4:] == SITE_STEPS
+    assert re.findall("waiting for (.*)/api/health", run.out) == [url, site]
+    (page,) = run.called("swa", "deploy")
+    assert page["page"] == ["index.html", "staticwebapp.config.json"]
+    assert "SWA_CLI_DEPLOYMENT_TOKEN" in page["environment"]
+    (link,) = run.called("staticwebapp", "backends", "link")
+    assert {FUNCTIONS, "westeurope", "swa-dev-x"} <= set(link["arguments"])
+    assert f"the API:      {site}/api/image" in run.out
+    nothing_leaked(run, tmp_path)
+
+
+def test_a_linked_app_is_checked_through_its_site_alone_and_a_front_end_stays(tmp_path: Path) -> None:
+    """az looks at the host after publishing, which a linked app refuses: that is no failure."""
+    rules: list[Rule] = [
+        [["staticwebapp", "backends", "show"], FUNCTIONS.upper() + "\n"],
+        [["staticwebapp", "environment", "list"], "Ready\n"],
+        [
+            ["functionapp", "deployment"],
+            {"error": "Deployment was successful but the app appears to be unhealthy. Please check"},
+        ],
+    ]
+    with deployment() as site:
+        run = deploy(tmp_path, ["--yes"], answers("http://127.0.0.1:1", *rules, site=site), **SECRETS)
+    assert run.code == 0, run.err
+    assert steps(run)[-2:] == ["publish", "restart"]
+    assert re.findall("waiting for (.*)/api/health", run.out) == [site]
+
+
+def test_a_site_whose_page_does_not_arrive_is_not_linked(tmp_path: Path) -> None:
+    waiting: Rule = [["staticwebapp", "environment", "list"], "WaitingForDeployment\n"]
+    with deployment() as url:
+        run = deploy(tmp_path, ["--yes"], answers(url, waiting, site="http://127.0.0.1:1"), **SECRETS)
+    assert (run.code, len(run.err.splitlines())) == (1, 1)
+    assert "the page of swa-dev-x is not there" in run.err
+    assert not run.called("staticwebapp", "backends", "link")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "{SCM} 503, Details: ",
+        "{SCM} 502, ",
+        "There may be an ongoing deployment. Please track",
+        "Max retries exceeded with url",
+    ],
+)
+def test_publishing_is_tried_again_where_the_publishing_site_is_not_ready(error: str, tmp_path: Path) -> None:
+    busy: Rule = [["functionapp", "deployment"], {"error": error.replace("{SCM}", SCM), "times": 3}]
+    with deployment() as url:
+        run = deploy(tmp_path, ["--yes"], answers(url, busy), **SECRETS)
+    assert run.code == 0, run.err
+    assert steps(run).count("publish") == 4
+
+
+def test_references_are_refreshed_until_they_resolve(tmp_path: Path) -> None:
+    waiting: Rule = [["rest", "--method", "get"], "GEMINI_API_KEY\tInitialized\nNEXTAUTH_SECRET\tSecretNotFound\n", 2]
+    with deployment() as url:
+        run = deploy(tmp_path, ["--yes"], answers(url, waiting), **SECRETS)
+    assert run.code == 0, run.err
+    assert steps(run).count("refresh") == 3
+    (url_of_it,) = {call["arguments"][4] for call in run.called("rest", "--method", "post")}
+    assert url_of_it == f"{FUNCTIONS}/config/configreferences/appsettings/refresh?api-version=2022-03-01"
+
+
+def test_a_secret_that_was_deleted_comes_back_before_it_is_set(tmp_path: Path) -> None:
+    deleted: Rule = [
+        ["keyvault", "secret", "set"],
+        {"error": "(Conflict) Secret is currently in a deleted but recoverable state"},
+    ]
+    with deployment() as url:
+        run = deploy(tmp_path, ["--yes"], answers(url, deleted), **SECRETS)
+    assert run.code == 0, run.err
+    assert [call["arguments"][6] for call in run.called("keyvault", "secret", "recover")] == ["GEMINI-API-KEY"]
+    assert len(run.called("keyvault", "secret", "set")) == 3
+
+
+def test_the_right_to_list_secrets_is_waited_for_and_not_taken_for_an_empty_vault(tmp_path: Path) -> None:
+    forbidden: Rule = [["keyvault", "secret", "list"], {"error": "(Forbidden) Caller is not authorized", "times": 2}]
+    with deployment() as url:
+        run = deploy(tmp_path, ["--yes"], answers(url, forbidden, secrets="GEMINI-API-KEY\nNEXTAUTH-SECRET\n"))
+    assert run.code == 0, run.err
+    assert len(run.called("keyvault", "secret", "list")) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "stored", "wanted"),
+    [({}, "", "false"), ({"NEXTAUTH_SECRET_PREVIOUS": GEMINI}, "", "true"), ({}, "NEXTAUTH-SECRET-PREVIOUS\n", "true")],
+)
+def test_an_older_secret_is_referred_to_where_the_vault_has_one(
+    given: dict[str, str], stored: str, wanted: str, tmp_path: Path
+) -> None:
+    with deployment() as url:
+        rules = answers(url, secrets=f"GEMINI-API-KEY\nNEXTAUTH-SECRET\n{stored}")
+        run = deploy(tmp_path, ["--yes"], rules, **given)
+    assert run.code == 0, run.err
+    _, everything = run.called("deployment", "group", "create")
+    assert f"previousSecret={wanted}" in everything["arguments"]
+
+
+def test_a_login_for_the_group_alone_is_warned_and_goes_on(tmp_path: Path) -> None:
+    refused = {
+        "error": "(AuthorizationFailed) The client does not have authorization over scope /subscriptions/x",
+        "times": 9,
+    }
+    calls = (["provider", "show"], ["functionapp", "list-flexconsumption-locations"], ["keyvault", "list-deleted"])
+    rules: list[Rule] = [[words, dict(refused)] for words in calls]
+    with deployment() as url:
+        run = deploy(tmp_path, ["--yes"], answers(url, *rules), **SECRETS)
+    assert run.code == 0, run.err
+    warnings = run.err.splitlines()
+    assert len(warnings) == len(calls)
+    assert all(line.startswith("deploy: warning: this login may not call az") for line in warnings)
+    assert steps(run)[-1] == "restart"
+
+
+def test_the_static_web_apps_command_is_of_the_version_that_the_local_stack_has() -> None:
+    package = json.loads((ROOT / "local/swa/package.json").read_text(encoding="utf-8"))
+    version = package["dependencies"]["@azure/static-web-apps-cli"]
+    assert f"@azure/static-web-apps-cli@{version} " in (ROOT / "infra/deploy.sh").read_text(encoding="utf-8")
+
+
 def test_the_package_is_the_product_and_starts(tmp_path: Path) -> None:
     """Unpacked where nothing else of the repository is, the app has its functions; packing it again gives the same bytes."""
     for target in ("app.zip", "again.zip"):
@@ -226,4 +444,4 @@ def test_the_package_is_the_product_and_starts(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert {"image", "api", "recovery", "resume", "poison"} <= set(json.loads(done.stdout))
+    assert {"api", "recovery", "resume", "ledger", "poison"} <= set(json.loads(done.stdout))

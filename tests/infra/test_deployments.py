@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from image_core.settings import SettingsError
+from local.provision import cors_rule
 from tests.infra import properties
 from tests.infra.conftest import Predict
 from tests.infra.predicted import Prediction
@@ -89,6 +91,55 @@ def test_alerts_reach_somebody_where_an_address_is_given(predictions: Predict) -
     assert metric["properties"]["criteria"]["allOf"][0]["dimensions"][0]["values"] == ["429"]
 
 
+def test_the_vault_comes_by_itself_and_the_same_as_with_everything(predictions: Predict) -> None:
+    """infra/deploy.sh puts the secrets in before it deploys the settings that refer to them."""
+    first, all_of_it = (
+        predictions("dev", vaultOnly=True, operatorPrincipalId=OPERATOR),
+        predictions("dev", operatorPrincipalId=OPERATOR),
+    )
+    kinds = {each["type"] for each in first.resources}
+    assert "Microsoft.KeyVault/vaults" in kinds
+    assert not {
+        kind for kind in kinds if kind.startswith(("Microsoft.Web/", "Microsoft.Storage/", "Microsoft.DocumentDB/"))
+    }
+    known = {each["id"]: each for each in all_of_it.resources}
+    for each in first.resources:
+        assert known[each["id"]] == each
+    roles = {
+        each["properties"]["roleDefinitionId"][-40:] for each in first.of("Microsoft.Authorization/roleAssignments")
+    }
+    assert len(roles) == 3, "the operator's, the app's, and that for metrics"
+
+
+@pytest.mark.parametrize(
+    "address", ["https://app.example.com", "https://app.example.com/", "https://app.example.com/api/auth"]
+)
+def test_pages_of_the_front_end_may_read_images(address: str, predictions: Predict) -> None:
+    """An origin has no path, and no slash at its end: a browser compares it letter by letter."""
+    predicted = predictions("dev", nextAuthUrl=address, allowedOrigins=["https://www.example.com"])
+    account = predicted.one(properties.STORAGE, "stpics")["name"]
+    (rule,) = predicted.one(f"{properties.STORAGE}/blobServices", account)["properties"]["cors"]["corsRules"]
+    assert sorted(rule["allowedOrigins"]) == ["https://app.example.com", "https://www.example.com"]
+    assert rule["allowedMethods"] == ["GET", "HEAD"]
+    assert (
+        predictions("dev").one(f"{properties.STORAGE}/blobServices", account)["properties"]["cors"]["corsRules"] == []
+    )
+
+
+def test_the_local_emulator_gets_the_same_rule_for_pages(predictions: Predict) -> None:
+    predicted = predictions("dev", nextAuthUrl="https://app.example.com")
+    account = predicted.one(properties.STORAGE, "stpics")["name"]
+    (rule,) = predicted.one(f"{properties.STORAGE}/blobServices", account)["properties"]["cors"]["corsRules"]
+    made = cors_rule(("https://app.example.com",))
+    assert rule == {
+        "allowedOrigins": made.allowed_origins.split(","),
+        "allowedMethods": made.allowed_methods.split(","),
+        "allowedHeaders": made.allowed_headers.split(","),
+        "exposedHeaders": made.exposed_headers.split(","),
+        "maxAgeInSeconds": made.max_age_in_seconds,
+    }
+
+
 MUTATIONS = {
     "keys of the host's storage": (
         "modules/host-storage.bicep",
@@ -116,7 +167,7 @@ MUTATIONS = {
     ),
     "a secret as a plain setting": (
         "modules/functions.bicep",
-        "'@Microsoft.KeyVault(SecretUri=${vaultUri}/secrets/NEXTAUTH-SECRET)'",
+        "'@Microsoft.KeyVault(SecretUri=${vaultUri}/secrets/NEXTAUTH-SECRET/)'",
         "'a plain secret'",
     ),
     "a connection string": (
@@ -179,6 +230,6 @@ def test_a_change_that_breaks_a_property_is_noticed(name: str, changed: Predict)
     for check in properties.PROPERTIES:
         try:
             check(predicted)
-        except AssertionError:
+        except (AssertionError, SettingsError):
             broken.append(check.__name__)
     assert broken, "no property noticed it"
