@@ -1,0 +1,116 @@
+"""A page downloads by `fetch` what an `<img>` has shown, from another origin than the storage's, with the deployed CORS rule."""
+
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from azure.storage.blob import BlobServiceClient, ContentSettings, CorsRule
+from playwright.sync_api import BrowserContext
+
+from local.show import data_url
+from local.stack import Stack
+from tests.page.person import COFFEE
+
+pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
+TEMPLATE = Path(__file__).parent.parent.parent / "infra" / "modules" / "pictures.bicep"
+
+
+class Blank(BaseHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the standard library
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>Another origin</title>")
+
+
+@pytest.fixture(scope="module")
+def front_end() -> Iterator[str]:
+    """An origin of its own."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Blank)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://localhost:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def deployed_rule(origin: str) -> CorsRule:
+    """The CORS rule that the template sets for `origin`."""
+    text = TEMPLATE.read_text()
+
+    def listed(name: str) -> list[str]:
+        (values,) = re.findall(rf"{name}: \[(.*?)\]", text)
+        return re.findall(r"'(.*?)'", values)
+
+    (seconds,) = re.findall(r"maxAgeInSeconds: (\d+)", text)
+    return CorsRule(
+        [origin],
+        listed("allowedMethods"),
+        allowed_headers=listed("allowedHeaders"),
+        exposed_headers=listed("exposedHeaders"),
+        max_age_in_seconds=int(seconds),
+    )
+
+
+@pytest.fixture
+def storage(page_stack: Stack, front_end: str) -> Iterator[BlobServiceClient]:
+    connection = page_stack.configuration.environment["AZURE_STORAGE_CONNECTION_STRING"]
+    with BlobServiceClient.from_connection_string(connection) as client:
+        client.set_service_properties(cors=[deployed_rule(front_end)])
+        yield client
+        client.set_service_properties(cors=[])
+
+
+def made(stack: Stack) -> str:
+    """The address of a new image."""
+    body = {"images": [data_url(COFFEE)], "prompt": "x"}
+    answer = requests.post(f"{stack.front}/api/image", json=body, headers={"Cookie": stack.cookie()}, timeout=60)
+    url: str = answer.json()["imageUrl"]
+    return url
+
+
+SHOW_THEN_DOWNLOAD = """async (url) => {
+  const image = document.body.appendChild(new Image());
+  image.src = url;
+  await image.decode();
+  try {
+    const answer = await fetch(url);
+    return [image.naturalWidth > 0, (await answer.blob()).size];
+  } catch (error) {
+    return [image.naturalWidth > 0, String(error)];
+  }
+}"""
+
+
+def shown_then_downloaded(context: BrowserContext, origin: str, url: str) -> list[Any]:
+    page = context.new_page()
+    page.goto(origin)
+    found: list[Any] = page.evaluate(SHOW_THEN_DOWNLOAD, url)
+    return found
+
+
+def test_an_image_that_was_shown_can_be_downloaded(
+    context: BrowserContext, page_stack: Stack, front_end: str, storage: BlobServiceClient
+) -> None:
+    url = made(page_stack)
+    size = len(requests.get(url, timeout=10).content)
+    for _ in range(2):  # again with the image in the browser's cache
+        assert shown_then_downloaded(context, front_end, url) == [True, size]
+
+
+def test_with_the_long_cache_header_of_earlier_versions_it_could_not(
+    context: BrowserContext, page_stack: Stack, front_end: str, storage: BlobServiceClient
+) -> None:
+    url = made(page_stack)
+    old = ContentSettings(content_type="image/png", cache_control="public, max-age=31536000, immutable")
+    storage.get_blob_client("catafract", url.rsplit("/", 1)[-1]).set_http_headers(old)
+    shown, downloaded = shown_then_downloaded(context, front_end, url)
+    assert shown
+    assert downloaded == "TypeError: Failed to fetch"
