@@ -161,6 +161,11 @@ export class ImageClient {
     return url;
   }
 
+  /** Remove an upload, by the address that `upload` gave. What was made from it stays. */
+  async deleteUpload(address: string, { signal }: CallOptions = {}): Promise<void> {
+    await this.#send("DELETE", `/api/images/${address.slice(address.lastIndexOf("/") + 1)}`, signal);
+  }
+
   /** What the caller has spent. */
   async usage({ signal }: CallOptions = {}): Promise<UsageReport> {
     return await read(await this.#send("GET", "/api/usage", signal));

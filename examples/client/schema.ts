@@ -108,7 +108,11 @@ export interface paths {
         get: operations["getImage"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Remove an uploaded file
+         * @description By the last part of the address that the upload answered. Another user's, one that is gone, and the image of a generation, which is deleted with the generation, are 404. What was made from the upload stays.
+         */
+        delete: operations["deleteUpload"];
         options?: never;
         head?: never;
         patch?: never;
@@ -813,7 +817,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "url": "https://account.blob.core.windows.net/catafract/1767225600000-4f1c2a9b-photo.jpg"
+                     *       "url": "https://account.blob.core.windows.net/catafract/1767225600000-4f1c2a9be07d33584f1c2a9be07d3358-photo.jpg"
                      *     }
                      */
                     "application/json": components["schemas"]["Upload"];
@@ -1392,6 +1396,77 @@ export interface operations {
             /** @description The generation took longer than it may. */
             504: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    deleteUpload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The name of an upload.
+                 * @example 1767225600000-4f1c2a9be07d33584f1c2a9be07d3358-photo.jpg
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no session, or none that verifies. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Another site's page tries to write. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is nothing of that name, or it is another user's. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The service has no usable secret or settings. Anything unexpected. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. */
+            503: {
+                headers: {
+                    /** @description Seconds after which to try again. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {

@@ -1,4 +1,4 @@
-"""`GET /api/images/{name}`: a stored image, an input copy, or the image of a generation that may still run; to its owner."""
+"""`/api/images/{name}`: a stored image, an input copy, or the image of a generation that may still run; to its owner."""
 
 import re
 from collections.abc import Mapping
@@ -7,11 +7,12 @@ from urllib.parse import urlencode
 from image_core.api.answers import POLL_SECONDS, failed, result_url
 from image_core.api.budget import ResponseBudget
 from image_core.api.http import Request, Response
-from image_core.errors import Busy, InvalidRequest
+from image_core.errors import Busy, InvalidRequest, NotFound
 from image_core.generation.history import History
 from image_core.generation.reading import Opened, Reading
 from image_core.generation.running import Running
 from image_core.inflight import ANSWER_COPIES, InflightBytes
+from image_core.inputs.own import is_upload
 from image_core.picture import EXTENSIONS
 from image_core.store.blobs import Blob
 from image_core.user import User
@@ -68,6 +69,13 @@ class ImagesResource:
             return await self._result(request, user, name)
         opened = await self._reading.open(user, name)
         return await self._answer(request, user, opened, {**SAFE_HEADERS, "Cache-Control": FOREVER})
+
+    async def delete(self, request: Request, user: User, name: str) -> Response:  # noqa: ARG002 - as every handler
+        """Remove an upload of the caller's. Raises NotFound, also for an image that belongs to a generation."""
+        if not is_upload(name):
+            raise NotFound("Only an upload is deleted by its name; the image of a generation goes with the generation")
+        await self._reading.delete(await self._reading.open(user, name))
+        return Response(204, b"", {"Cache-Control": "no-store"})
 
     async def _result(self, request: Request, user: User, record_id: str) -> Response:
         """The image of a generation, once it has one; its error, where it failed.

@@ -88,6 +88,7 @@ ROUTES = (
     Route("GET", "generations/{id}", lambda resources: resources.generations.get),
     Route("DELETE", "generations/{id}", lambda resources: resources.generations.delete),
     Route("GET", "images/{name}", lambda resources: resources.images.get),
+    Route("DELETE", "images/{name}", lambda resources: resources.images.delete),
     Route("GET", "usage", lambda resources: resources.usage.get),
     Route("GET", "health", lambda resources: resources.health.get, public=True),
     Route("GET", "openapi.json", lambda resources: resources.docs.document, public=True),

@@ -58,6 +58,10 @@ class Reading:
                 return Opened(place.container, blob)
         raise NotFound
 
+    async def delete(self, opened: Opened) -> None:
+        """Remove a blob that its owner has opened; one that is gone already is fine."""
+        await self._blobs.delete(opened.container, opened.blob.name)
+
     def shown(self, record: Record) -> Record:
         """`record` with addresses that can be read now, whatever `IMAGE_ACCESS` was when they were written."""
         url = record.output_image_url

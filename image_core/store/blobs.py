@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from azure.core.exceptions import AzureError, HttpResponseError
@@ -98,8 +99,12 @@ class Blobs:
         overwrite: bool,
         metadata: dict[str, str] | None = None,
         cache_control: str | None = None,
+        tags: dict[str, str] | None = None,
     ) -> bool:
-        """Write a blob. False, and nothing is written, where one is there already and `overwrite` is not set."""
+        """Write a blob. False, and nothing is written, where one is there already and `overwrite` is not set.
+
+        `tags` are left out where the app may not set them: its role is older than they are.
+        """
         from azure.storage.blob import ContentSettings  # noqa: PLC0415 - loaded with the client
 
         async with _translated():
@@ -109,11 +114,21 @@ class Blobs:
                     overwrite=overwrite,  # False sends If-None-Match: *
                     metadata=metadata,
                     content_settings=ContentSettings(content_type=content_type, cache_control=cache_control),
+                    tags=tags,
                 )
             except HttpResponseError as error:
-                if overwrite or _code(error) not in EXISTS:
+                if not overwrite and _code(error) in EXISTS:
+                    return False
+                if tags is None or error.status_code != HTTPStatus.FORBIDDEN:
                     raise
-                return False
+                untagged = True
+            else:
+                untagged = False
+        if untagged:
+            log.warning("blob tags are refused: the role Storage Blob Data Owner is missing for %s", container)
+            return await self.put(
+                container, name, data, content_type, overwrite=overwrite, metadata=metadata, cache_control=cache_control
+            )
         return True
 
     async def read(self, container: str, name: str, max_bytes: int, reserve: Reserve | None = None) -> bytes:

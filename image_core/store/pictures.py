@@ -16,6 +16,9 @@ REVALIDATE = "no-cache"
 """A browser may keep an image and asks with its ETag. It must not reuse one without asking: what an `<img>` has loaded
 without CORS headers would then be the answer to a `fetch` from another origin, which fails without them."""
 
+UPLOAD_TAGS = {"kind": "upload"}
+"""By this tag the storage's lifecycle rule knows uploads (`infra/modules/pictures.bicep`): it deletes those that nobody reads."""
+
 OWNER, UNKEYED_OWNER = "user", "proof"
 """Names of metadata: the digest of an image's owner, and the one without a key that older blobs have."""
 
@@ -94,6 +97,7 @@ class Pictures:
             overwrite=True,  # the name is random: whatever is there is this very write
             metadata=await self._ownership(user, name),
             cache_control=REVALIDATE,
+            tags=UPLOAD_TAGS,
         )
         return self.url(name)
 

@@ -223,17 +223,16 @@ class Records:
         Those of one moment come together: the index knows no order among them.
         """
         fields = ",".join(f"c.{name}" for name in LIST_FIELDS.split(","))
-        # The original product wrote no status, and a comparison with what is not there is never true.
-        where = "c.userId = @user AND (NOT IS_DEFINED(c.status) OR c.status != 'deleting')"
-        values = {"@user": partition}
-        if after is not None:
-            where += " AND c.createdAt <= @time"
-            values["@time"] = after.created_at
+        # Later than any time where the page is the first. The original product wrote no status, and a comparison with
+        # what is not there is never true.
+        values = {"@user": partition, "@time": "~" if after is None else after.created_at}
         items: list[dict[str, Any]] = []
         size = 0
         async with self._cosmos.container() as container:
             found = container.query_items(
-                f"SELECT {fields} FROM c WHERE {where} ORDER BY c.createdAt DESC",  # noqa: S608 - the parts are ours
+                f"SELECT {fields} FROM c"  # noqa: S608 - the fields are ours
+                " WHERE c.userId = @user AND c.createdAt <= @time AND (NOT IS_DEFINED(c.status) OR c.status != 'deleting')"
+                " ORDER BY c.createdAt DESC",
                 parameters=[{"name": name, "value": value} for name, value in values.items()],
                 partition_key=partition,
                 max_item_count=limit + 1,

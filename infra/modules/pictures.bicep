@@ -11,6 +11,8 @@ param location string
 param tags object
 
 var blobDataContributor = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
+// A contributor may not set a blob's tags.
+var blobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
   name: identityName
@@ -38,6 +40,13 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
     properties: {
       deleteRetentionPolicy: { enabled: true, days: 7 }
       containerDeleteRetentionPolicy: { enabled: true, days: 7 }
+      // Unused uploads are known by the time of their last read.
+      lastAccessTimeTrackingPolicy: {
+        enable: true
+        name: 'AccessTimeTracking'
+        trackingGranularityInDays: 1
+        blobType: ['blockBlob']
+      }
       cors: {
         corsRules: empty(origins)
           ? []
@@ -76,8 +85,22 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
             type: 'Lifecycle'
             definition: {
               filters: { blobTypes: ['blockBlob'], prefixMatch: ['catafract-private/inputs/'] }
-              // A copy is written anew each time it is used, so that the days count from its last use.
+              // A copy is written again each time it is used, so that the days count from its last use.
               actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: 30 } } }
+            }
+          }
+          {
+            name: 'unused-uploads'
+            enabled: true
+            type: 'Lifecycle'
+            definition: {
+              // By their tag: their names differ from those of generated images, but no prefix tells them apart.
+              filters: {
+                blobTypes: ['blockBlob']
+                prefixMatch: ['catafract/']
+                blobIndexMatch: [{ name: 'kind', op: '==', value: 'upload' }]
+              }
+              actions: { baseBlob: { delete: { daysAfterLastAccessTimeGreaterThan: 90 } } }
             }
           }
         ]
@@ -89,12 +112,12 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
 
 // The product needs these two containers and nothing else of the account.
 resource readAndWriteImages 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(account::blobs::images.id, identityName, blobDataContributor)
+  name: guid(account::blobs::images.id, identityName, blobDataOwner)
   scope: account::blobs::images
   properties: {
     principalId: identity.properties.principalId
     principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', blobDataContributor)
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', blobDataOwner)
   }
 }
 

@@ -3,6 +3,7 @@
 import uuid
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 TOLERANCE_SECONDS = 15
 """What a session check allows for clocks that differ."""
+COUNTED = 1000
+"""Blobs and folders that are counted at most: a page of a listing."""
 BOUNDS: dict[str, Any] = {"retry_total": 0, "connection_timeout": 5, "read_timeout": 10}
 
 
@@ -34,6 +37,7 @@ def look(settings: Settings, credential: "TokenCredential | None") -> Findings:
                 (settings.storage_private_container, False),
             ):
                 yield _container(client, name, public=public, dates=dates)
+            yield from _from_before(client, settings)
         except HttpResponseError as error:
             yield _refused(client, error)
             return
@@ -81,6 +85,28 @@ def _container(client: BlobServiceClient, name: str, *, public: bool, dates: lis
     blob.upload_blob(b"a test", overwrite=True)
     blob.delete_blob()
     return Finding(what, f"written and deleted; public access {found}")
+
+
+def _from_before(client: BlobServiceClient, settings: Settings) -> Findings:
+    """What becomes of the images that were stored while `IMAGE_ACCESS` was different."""
+    container = client.get_container_client(settings.storage_container)
+    private = settings.image_access == "private"
+    try:
+        names = [each.name for each in islice(container.walk_blobs(delimiter="/"), COUNTED)]
+    except ResourceNotFoundError:
+        return  # which was said above
+    found = [name for name in names if name.endswith("/") != private and not name.startswith("doctor/")]
+    if not found:
+        return
+    count = f"{len(found)}{' or more' if len(names) == COUNTED else ''}"
+    if private:
+        state = (
+            f"{count} lie outside of users' folders: their owners read and delete them at /api/images/NAME; for everybody else, "
+            "and for templates that link to them, their blob addresses lead nowhere; uploads of the original product are nobody's"
+        )
+    else:
+        state = f"those in {count} users' folders are read by their owners at /api/images/NAME and by nobody else"
+    yield Finding("images from before IMAGE_ACCESS was changed", state)
 
 
 def _refused(client: BlobServiceClient, error: HttpResponseError) -> Finding:

@@ -1,9 +1,11 @@
 """Pictures by name, uploads, and private pictures: to their owner, and to nobody else."""
 
 import pytest
+from azure.storage.blob.aio import BlobServiceClient
 
+from image_core.store.pictures import UPLOAD_TAGS
 from local.emulators import AzuritePorts
-from tests.faults.proxy import Rule
+from tests.faults.proxy import Rule, blob_error
 from tests.harness import Harness, harness, picture
 
 pytestmark = pytest.mark.emulators
@@ -131,3 +133,52 @@ def _folder(product: Harness) -> str:
     from image_core.user import User  # noqa: PLC0415 - one line's need
 
     return User(product.email).folder
+
+
+async def test_an_upload_is_deleted_by_its_owner_and_nothing_else_is(
+    azurite_ports: AzuritePorts, cosmos_url: str
+) -> None:
+    for access in ("public", "private"):
+        async with harness(azurite_ports, cosmos_url, IMAGE_ACCESS=access) as product:
+            body, headers = form(picture(), "100%.jpg")
+            url = (await product.call("POST", "/api/upload", body, headers)).json["url"]
+            name = url.rsplit("/", 1)[-1]
+            made = await product.generate(url)
+            image = made.json["imageUrl"].rsplit("/", 1)[-1]
+            async with product.another("eve@example.com") as eve:
+                assert (await eve.call("DELETE", f"/api/images/{name}")).status == 404
+            assert (await product.call("GET", f"/api/images/{name}")).status == 200
+            foreign = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+            assert (await product.call("DELETE", f"/api/images/{name}", headers=foreign)).status == 403
+            assert (await product.call("DELETE", f"/api/images/{name}")).status == 204
+            assert (await product.call("DELETE", f"/api/images/{name}")).status == 404
+            assert [blob for blob in await product.blob_names("catafract") if blob.endswith(name)] == []
+            detail = (await product.call("GET", f"/api/generations/{made.json['id']}")).json
+            for other in (image, made.json["id"], detail["inputs"][0]["name"]):
+                refused = await product.call("DELETE", f"/api/images/{other}")
+                assert (refused.status, refused.json["code"]) == (404, "not_found")
+                assert (await product.call("GET", f"/api/images/{other}")).status == 200
+            assert (await product.generate(url)).json["details"] == "there is no such image"
+
+
+async def test_an_upload_bears_the_tag_of_the_lifecycle_rule_and_a_generated_image_does_not(product: Harness) -> None:
+    body, headers = form(picture())
+    uploaded = (await product.call("POST", "/api/upload", body, headers)).json["url"].rsplit("/", 1)[-1]
+    made = (await product.generate()).json["imageUrl"].rsplit("/", 1)[-1]
+    async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
+        assert await client.get_blob_client("catafract", uploaded).get_blob_tags() == UPLOAD_TAGS
+        assert await client.get_blob_client("catafract", made).get_blob_tags() == {}
+
+
+def stores_upload(method: str, path: str) -> bool:
+    return method == "PUT" and "/catafract/1" in path
+
+
+async def test_where_the_role_allows_no_tags_an_upload_is_stored_without(product: Harness) -> None:
+    denied = blob_error(403, "AuthorizationPermissionMismatch")
+    refused = product.blobs.rule(Rule(stores_upload, answer=denied))
+    body, headers = form(picture())
+    answer = await product.call("POST", "/api/upload", body, headers)
+    assert answer.status == 200
+    assert refused.hits == 1
+    assert (await product.call("GET", f"/api/images/{answer.json['url'].rsplit('/', 1)[-1]}")).body == picture()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from image_core.settings import Settings
+from image_core.store.pictures import UPLOAD_TAGS
 from tests.infra.predicted import ROOT, Prediction
 
 STORAGE = "Microsoft.Storage/storageAccounts"
@@ -13,12 +14,15 @@ COSMOS = "Microsoft.DocumentDB/databaseAccounts"
 
 ROLES = {
     # role: (its name, the end of the only scopes that it is given for)
-    "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": ("Storage Blob Data Owner", r"storageAccounts/sthost\w+"),
+    "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": (
+        "Storage Blob Data Owner",
+        r"storageAccounts/(sthost\w+|stpics\w+/blobServices/default/containers/catafract)",
+    ),
     "974c5e8b-45b9-4653-ba55-5f855dd0fb88": ("Storage Queue Data Contributor", r"storageAccounts/sthost\w+"),
     "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3": ("Storage Table Data Contributor", r"storageAccounts/sthost\w+"),
     "ba92f5b4-2d11-453d-a403-e96b0029c9fe": (
         "Storage Blob Data Contributor",
-        r"storageAccounts/stpics\w+/blobServices/default/containers/catafract(-private)?",
+        r"storageAccounts/stpics\w+/blobServices/default/containers/catafract-private",
     ),
     "3913510d-42f4-4e42-8a64-420c390055eb": (
         "Monitoring Metrics Publisher",
@@ -150,12 +154,23 @@ def pictures_are_as_public_as_asked(predicted: Prediction) -> None:
 def inputs_are_always_private_and_go(predicted: Prediction) -> None:
     container = predicted.one(f"{STORAGE}/blobServices/containers", "catafract-private")
     assert container["properties"]["publicAccess"] == "None"
-    (rule,) = predicted.one(f"{STORAGE}/managementPolicies")["properties"]["policy"]["rules"]
+    rule, _ = predicted.one(f"{STORAGE}/managementPolicies")["properties"]["policy"]["rules"]
     assert rule["enabled"] is True
     assert rule["definition"]["filters"]["prefixMatch"] == ["catafract-private/inputs/"]
     assert rule["definition"]["actions"] == {"baseBlob": {"delete": {"daysAfterModificationGreaterThan": 30}}}
     service = predicted.one(f"{STORAGE}/blobServices", predicted.one(STORAGE, "stpics")["name"])
     assert service["properties"]["deleteRetentionPolicy"]["enabled"] is True
+
+
+def unused_uploads_go_and_nothing_else(predicted: Prediction) -> None:
+    _, rule = predicted.one(f"{STORAGE}/managementPolicies")["properties"]["policy"]["rules"]
+    assert rule["enabled"] is True
+    (tag,) = rule["definition"]["filters"]["blobIndexMatch"]
+    assert {tag["name"]: tag["value"]} == UPLOAD_TAGS
+    assert tag["op"] == "=="
+    assert list(rule["definition"]["actions"]["baseBlob"]["delete"]) == ["daysAfterLastAccessTimeGreaterThan"]
+    service = predicted.one(f"{STORAGE}/blobServices", predicted.one(STORAGE, "stpics")["name"])
+    assert service["properties"]["lastAccessTimeTrackingPolicy"]["enable"] is True
 
 
 def the_app_runs_as_built(predicted: Prediction) -> None:
@@ -253,6 +268,7 @@ PROPERTIES: tuple[Callable[[Prediction], None], ...] = (
     settings_can_be_read,
     pictures_are_as_public_as_asked,
     inputs_are_always_private_and_go,
+    unused_uploads_go_and_nothing_else,
     the_app_runs_as_built,
     the_database_is_what_the_code_expects,
     names_are_legal,

@@ -201,6 +201,12 @@ MUTATIONS = {
         "enabled: true\n            type: 'Lifecycle'",
         "enabled: false\n            type: 'Lifecycle'",
     ),
+    "every image goes": (
+        "modules/pictures.bicep",
+        "blobIndexMatch: [{ name: 'kind', op: '==', value: 'upload' }]",
+        "blobIndexMatch: [{ name: 'kind', op: '==', value: 'image' }]",
+    ),
+    "no reads are noted": ("modules/pictures.bicep", "enable: true\n", "enable: false\n"),
     "one request at a time": (
         "modules/functions.bicep",
         "perInstanceConcurrency: httpConcurrency",

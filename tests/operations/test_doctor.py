@@ -65,6 +65,25 @@ async def test_a_stack_in_order_is_all_green(product: Harness, capsys: pytest.Ca
         assert secret not in out
 
 
+async def test_after_a_switch_of_the_access_it_says_what_becomes_of_older_images(product: Harness) -> None:
+    await product.generate()
+    async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
+        container = client.get_container_client("catafract")
+        await container.set_container_access_policy({}, public_access=None)
+        try:
+            found = await findings(product, IMAGE_ACCESS="private")
+            async with product.another(IMAGE_ACCESS="private") as private:
+                await private.generate()
+        finally:
+            await container.set_container_access_policy({}, public_access=PublicAccess.BLOB)
+    assert [finding.line for finding in found if finding.fix is not None] == []
+    (older,) = [finding.state for finding in found if "from before" in finding.what]
+    assert "outside of users' folders" in older
+    assert "templates" in older
+    (older,) = [finding.state for finding in await findings(product) if "from before" in finding.what]
+    assert "users' folders" in older
+
+
 async def test_a_setting_that_cannot_be_read_is_named(product: Harness) -> None:
     fault = await only_fault(product, MAX_IMAGES="many")
     assert "MAX_IMAGES" in fault.state

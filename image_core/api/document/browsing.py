@@ -1,7 +1,16 @@
 """The operations that read what there is, and remove it."""
 
 from image_core.api.document.answers import Generation, GenerationPage, Health, UsageReport
-from image_core.api.document.generating import ADDRESS, CREATED, ENDED_WITHOUT_AN_IMAGE, MODEL, NAME, RESULT, USAGE
+from image_core.api.document.generating import (
+    ADDRESS,
+    CREATED,
+    ENDED_WITHOUT_AN_IMAGE,
+    MODEL,
+    NAME,
+    RESULT,
+    UPLOADED,
+    USAGE,
+)
 from image_core.api.document.parts import (
     DELETE_LINK,
     PREFER,
@@ -122,6 +131,15 @@ _CONTENT_RANGE = {"Content-Range": header("Which bytes, and how many there are."
 _IF_NONE_MATCH = parameter("header", "If-None-Match", "The `ETag` that the caller has.", WORD)
 _BYTES: Part = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
 
+_IMAGE_NAME = parameter(
+    "path",
+    "name",
+    "The name of a stored image or of an input copy, or the `id` of a generation.",
+    {**WORD, "minLength": 1, "maxLength": 1024},
+    required=True,
+    example=NAME,
+)
+
 IMAGE = Operation(
     name="getImage",
     tag=TAG,
@@ -132,14 +150,7 @@ IMAGE = Operation(
         "itself when the response has to leave, at most 15 times; where the generation failed, its error is the answer."
     ),
     parameters=(
-        parameter(
-            "path",
-            "name",
-            "The name of a stored image or of an input copy, or the `id` of a generation.",
-            {**WORD, "minLength": 1, "maxLength": 255},
-            required=True,
-            example=NAME,
-        ),
+        _IMAGE_NAME,
         parameter(
             "query",
             "redirects",
@@ -161,6 +172,28 @@ IMAGE = Operation(
         "416": {"description": "The range holds no byte.", "headers": {**_BLOB_HEADERS, **_CONTENT_RANGE}},
     },
     codes=("invalid_request", "not_found", "storage_unavailable", "busy", "internal", *ENDED_WITHOUT_AN_IMAGE),
+)
+
+DELETE_UPLOAD = Operation(
+    name="deleteUpload",
+    tag=TAG,
+    summary="Remove an uploaded file",
+    description=(
+        "By the last part of the address that the upload answered. Another user's, one that is gone, and the image of a "
+        "generation, which is deleted with the generation, are 404. What was made from the upload stays."
+    ),
+    parameters=(
+        parameter(
+            "path",
+            "name",
+            "The name of an upload.",
+            {**WORD, "minLength": 1, "maxLength": 1024},
+            required=True,
+            example=UPLOADED,
+        ),
+    ),
+    answers={"204": {"description": "It is gone."}},
+    codes=("not_found", "storage_unavailable"),
 )
 
 _SPENDING: Part = {

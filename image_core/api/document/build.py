@@ -23,6 +23,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "generations/{id}"): browsing.READ,
     ("DELETE", "generations/{id}"): browsing.DELETE,
     ("GET", "images/{name}"): browsing.IMAGE,
+    ("DELETE", "images/{name}"): browsing.DELETE_UPLOAD,
     ("GET", "usage"): browsing.USAGE_REPORT,
     ("GET", "health"): browsing.HEALTH,
     ("GET", "openapi.json"): browsing.DOCUMENT,

@@ -22,6 +22,7 @@ from image_core.schemas import GenerateRequest
 TAG = "Images"
 MODEL = DEFAULT_CHAIN[0]
 NAME = "generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png"
+UPLOADED = "1767225600000-4f1c2a9be07d33584f1c2a9be07d3358-photo.jpg"
 ADDRESS = f"https://account.blob.core.windows.net/catafract/{NAME}"
 USAGE = {"inputTokens": 1300, "outputTokens": 1120, "costUsd": 0.134}
 CREATED = "2026-01-01T00:00:00.000Z"
@@ -163,7 +164,7 @@ UPLOAD = Operation(
         "200": json_answer(
             "Stored.",
             Upload,
-            {"url": "https://account.blob.core.windows.net/catafract/1767225600000-4f1c2a9b-photo.jpg"},
+            {"url": f"https://account.blob.core.windows.net/catafract/{UPLOADED}"},
         )
     },
     codes=(
