@@ -4,7 +4,8 @@ The change feed's function writes it when it sees a record that has ended, and a
 The feed delivers at least once and a record can end more than once, so a line may come several times: queries take the
 newest line of each `id`, the time of the end from `endedAt`, and each ledger entry (`bills`) once.
 
-A line names its user by a keyed digest (`store.pseudonyms`), and holds no prompt (unless LOG_PROMPTS is set), image, token or e-mail address.
+A line names its user by a keyed digest (`store.pseudonyms`), and holds no prompt (unless LOG_PROMPTS is set), image, token
+or e-mail address.
 """
 
 import json
@@ -52,7 +53,13 @@ def log_generation(record: Record, now: str, pseudonyms: Pseudonyms, *, prompts:
             for attempt in record.attempts
         ],
         "bills": [
-            {"id": entry.id, "model": entry.model, "usd": entry.usd, "startedAt": entry.time}
+            {
+                "id": entry.id,
+                "model": entry.model,
+                "usd": entry.usd,
+                "budgetUsd": entry.budget_usd,
+                "startedAt": entry.time,
+            }
             for entry in entries(record)
         ],
         "costUsd": None if usage is None else usage.cost_usd,

@@ -196,9 +196,11 @@ async def test_the_sums_of_a_day_are_the_ledgers(
     assert len(lines) > 2 * 9, "lines come several times"
     (costs,) = asked(queries()["Cost by day and user"], lines)
     assert (costs["usd"], costs["calls"]) == (round(usd, 4), len(entries))
+    estimated = round(sum(entry["budgetUsd"] for entry in entries if entry["usd"] is None), 4)
+    assert costs["estimatedUsd"] == estimated
     assert round(usd, 4) == round(product.standin.billed_usd, 4) > 0
     spent = asked(alert("money").replace(f"| where usd > {DAILY_USD}", ""), lines)
-    assert [round(row["usd"], 4) for row in spent] == [round(usd, 4)]
+    assert [round(row["usd"], 4) for row in spent] == [round(usd + estimated, 4)]
     outcomes = asked(queries()["Generations by outcome"], lines)
     failures = {"deadline_exceeded": 1, "refused": 1}
     assert {row["outcome"]: row["generations"] for row in outcomes} == {"ok": 6, "deleted": 1, **failures}
@@ -208,6 +210,22 @@ async def test_the_sums_of_a_day_are_the_ledgers(
     assert sum(row["images"] for row in latencies) == 6
     attempts = asked(queries()["Every call of a model: how often each is tried"], lines)
     assert sum(row["calls"] for row in attempts) >= len(entries)
+
+
+def test_the_cost_of_a_call_whose_bill_is_not_known_is_an_estimate() -> None:
+    when = NOW.isoformat()
+    bills = [
+        {"id": "a", "usd": 0.1, "budgetUsd": 0.1, "startedAt": when},
+        {"id": "b", "usd": None, "budgetUsd": 0.134, "startedAt": when},
+    ]
+    lines = [
+        (NOW, f"generation {json.dumps({'id': 'gen-1', 'user': 'u', 'bills': bills})}", "Function.ledger.User")
+    ] * 2
+    (row,) = asked(queries()["Cost by day and user"], lines)
+    assert (row["usd"], row["estimatedUsd"], row["calls"]) == (0.1, 0.134, 2)
+    (spent,) = asked(alert("money").replace(str(DAILY_USD), "0.2"), lines)
+    assert round(spent["usd"], 4) == 0.234
+    assert asked(alert("money").replace(str(DAILY_USD), "0.24"), lines) == []
 
 
 NOW = datetime.now(UTC)

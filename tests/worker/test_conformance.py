@@ -252,17 +252,18 @@ async def test_the_same_request_has_the_same_answer(
 async def test_a_request_that_is_not_waited_for_goes_into_the_queue_in_both(
     functions: dict[str, Any],
     ours: application.Application,
+    monkeypatch: pytest.MonkeyPatch,
     azurite_connection_string: str,
     cosmos_connection_string: str,
 ) -> None:
     await provision_cosmos(cosmos_connection_string)
     await provision_storage(azurite_connection_string, public=True)
-    os.environ["AZURE_STORAGE_CONNECTION_STRING"] = azurite_connection_string
-    os.environ["AZURE_COSMOS_CONNECTION_STRING"] = cosmos_connection_string
-    os.environ["GEMINI_API_KEY"] = "key"
-    products = [sys.modules["function_app"].product, ours.functions[0].call.__globals__["product"]]
-    for product in products:
-        product.__dict__.pop("settings", None)  # it read them when there were no emulators yet
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", azurite_connection_string)
+    monkeypatch.setenv("AZURE_COSMOS_CONNECTION_STRING", cosmos_connection_string)
+    monkeypatch.setenv("GEMINI_API_KEY", "key")
+    products = [App(os.environ), App(os.environ)]
+    monkeypatch.setattr(sys.modules["function_app"], "product", products[0])
+    monkeypatch.setitem(ours.functions[0].call.__globals__, "product", products[1])
     headers = {"Content-Type": "application/json", "Cookie": session_cookie(), "Prefer": "respond-async"}
     body = json.dumps({"images": [data_url(picture(), "image/jpeg")], "prompt": "x"}).encode()
     sent = Sent()
@@ -280,14 +281,14 @@ async def test_a_request_that_is_not_waited_for_goes_into_the_queue_in_both(
 
 
 async def test_changes_of_records_enter_the_ledger_in_the_real_worker(
-    functions: dict[str, Any], cosmos_connection_string: str
+    functions: dict[str, Any], monkeypatch: pytest.MonkeyPatch, cosmos_connection_string: str
 ) -> None:
     """As the host hands a batch of the change feed over."""
     await provision_cosmos(cosmos_connection_string)
-    os.environ["AZURE_COSMOS_CONNECTION_STRING"] = cosmos_connection_string
-    os.environ["AZURE_STORAGE_ACCOUNT_URL"] = "https://nowhere.blob.core.windows.net"
-    product = sys.modules["function_app"].product
-    product.__dict__.pop("settings", None)
+    monkeypatch.setenv("AZURE_COSMOS_CONNECTION_STRING", cosmos_connection_string)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_URL", "https://nowhere.blob.core.windows.net")
+    product = App(os.environ)
+    monkeypatch.setattr(sys.modules["function_app"], "product", product)
     usage = {"inputTokens": 1, "outputTokens": 1120, "costUsd": 0.1344, "outputByModality": {"IMAGE": 1120}}
     when = "2026-01-01T00:00:00.000Z"
     attempt = {"model": "gemini-3-pro-image", "outcome": "ok", "durationMs": 5, "usage": usage, "startedAt": when}
@@ -308,8 +309,6 @@ async def test_changes_of_records_enter_the_ledger_in_the_real_worker(
     options = functions["ledger"].retry_options
     assert (options.max_retry_count, options.delay_interval.seconds) == (-1, 10)
     await product.close()
-    for name in ("settings", "machinery"):
-        product.__dict__.pop(name, None)
 
 
 class HostLog(logging.Handler):
