@@ -20,7 +20,7 @@ demo: local-setup ## Make one picture: make demo IMAGE=photo.jpg PROMPT="a penci
 	@$(BIN)/python -m local.demo
 
 test: setup ## Run every test but those that kill things.
-	@$(BIN)/python -m pytest -m "not faults and not page and not next and not infra"
+	@$(BIN)/python -m pytest -m "not faults and not page and not next and not infra and not generators"
 
 test-faults: setup ## Kill hosts and take services away, at every point where something could be lost.
 	@$(BIN)/python -m pytest -m faults
@@ -41,6 +41,9 @@ test-page: setup ## Do in Chromium what a person does with the playground, behin
 test-next: setup ## Build the Next.js example, sign in through next-auth, generate through its rewrites.
 	@$(BIN)/python -m pytest -m next
 
+test-generators: setup ## Lint the OpenAPI document, generate clients from it, call the API with them (300 MB, once).
+	@$(BIN)/python -m pytest -m generators
+
 test-infra: setup ## What every deployment would create, a change of each property that must be noticed, deploy.sh.
 	@$(BIN)/python -m pytest -m infra
 
@@ -48,7 +51,7 @@ reconcile: local-setup ## Check pictures against records, here or where the envi
 	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.reconcile $(FIX)
 
 test-unit: setup ## Run the tests that start nothing.
-	@$(BIN)/python -m pytest -m "not emulators and not e2e and not faults and not page and not next and not infra"
+	@$(BIN)/python -m pytest -m "not emulators and not e2e and not faults and not page and not next and not infra and not generators"
 
 check: setup ## Lint, format, types, layers.
 	@$(BIN)/python -m ruff check .
@@ -89,7 +92,7 @@ lock: setup ## Compile the requirements anew from pyproject.toml.
 	@$(BIN)/python checks/lock.py
 
 clean: ## Remove what the other commands made.
-	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .local local/node_modules local/swa/node_modules examples/*/node_modules examples/next/.next tests/page/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
+	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .venv-generators .local local/node_modules local/swa/node_modules examples/*/node_modules examples/next/.next tests/page/node_modules tests/generators/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
 
 local-setup: $(VENV)/.python ## (part of run and demo)
 	@$(PYTHON) checks/install.py $(BIN)/python requirements-local.txt requirements-dev.txt
@@ -109,4 +112,4 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.PHONY: help run demo client bench soak test test-faults test-page test-next test-infra reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage
+.PHONY: help run demo client bench soak test test-faults test-page test-generators test-next test-infra reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage

