@@ -1,19 +1,17 @@
 """The wire, and only the wire: what a request's JSON may say. What it means is decided elsewhere."""
 
 import codecs
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from image_core.catalog import AspectRatio, ImageSize
 from image_core.errors import InvalidJson, InvalidRequest, NoImages, NoPrompt
 from image_core.generated import Options
 from image_core.json_limits import NotJson, TooComplex, measure
 
 MAX_PROMPT_CHARACTERS = 32_000
-
-AspectRatio = Literal["1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9"]
-ImageSize = Literal["1K", "2K", "4K"]
 
 
 def _absent(value: Any) -> Any:
@@ -26,6 +24,10 @@ def _blank(value: Any) -> Any:
 
 def _yes(value: Any) -> Any:
     return True if value is None else value
+
+
+def _no(value: Any) -> Any:
+    return False if value is None else value
 
 
 def _chosen(value: Any) -> Any:
@@ -73,7 +75,14 @@ class GenerateRequest(BaseModel):
     image_size: Annotated[ImageSize | None, BeforeValidator(_chosen)] = Field(
         None, description="Its size. An empty string and `auto` count as absent."
     )
-    model: str | None = Field(None, max_length=200, description="One of the configured models, to be tried first.")
+    model: str | None = Field(
+        None,
+        max_length=200,
+        description="One of the configured models, or a retired name of one; it is tried first.",
+    )
+    dry_run: Annotated[bool, BeforeValidator(_no, json_schema_input_type=bool | None)] = Field(
+        default=False, description="`true` checks everything and generates nothing: see `DryRun`."
+    )
     include_base64: Annotated[bool, BeforeValidator(_yes, json_schema_input_type=bool | None)] = Field(
         default=True, description="`false` leaves `imageBase64` null: the address is enough."
     )
@@ -116,7 +125,3 @@ def _explained(error: ValidationError) -> InvalidRequest:
     # A value that fits none of the choices is told with the choices themselves.
     field = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in fault["loc"])
     return InvalidRequest(fault["msg"], field=field)
-
-
-ASPECT_RATIOS: tuple[str, ...] = get_args(AspectRatio)
-IMAGE_SIZES: tuple[str, ...] = get_args(ImageSize)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from image_core.api.guard import Guard
     from image_core.api.image import ImageResource
     from image_core.api.images import ImagesResource
+    from image_core.api.models import ModelsResource
     from image_core.api.upload import UploadResource
     from image_core.api.usage import UsageResource
     from image_core.generation.machinery import Machinery
@@ -186,6 +187,12 @@ class App:
         return UsageResource(self.machinery.spending)
 
     @cached_property
+    def models(self) -> "ModelsResource":
+        from image_core.api.models import ModelsResource  # noqa: PLC0415 - see the head of this file
+
+        return ModelsResource(self.machinery.model, self.machinery.expected, self.settings)
+
+    @cached_property
     def health(self) -> HealthResource:
         return HealthResource(self._probes, self.clock)
 
@@ -193,7 +200,7 @@ class App:
     def docs(self) -> "DocsResource":
         from image_core.api.docs import DocsResource  # noqa: PLC0415 - see the head of this file
 
-        return DocsResource(self.settings)
+        return DocsResource(self.settings, self.clock)
 
     def _probes(self) -> Mapping[str, Probe]:
         return {"database": self._database, "storage": self._storage, "model": self._model, "session": self._session}

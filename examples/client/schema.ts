@@ -19,6 +19,8 @@ export interface paths {
          *
          *     An input that cannot be used fails the request before anything is paid for: none is skipped. Unknown fields are ignored.
          *
+         *     With `dryRun` everything is checked and nothing is generated: the answer (`DryRun`) has the model that would be asked, what it is expected to cost, the inputs as the model would get them, and what is left of the budget.
+         *
          *     With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets its answer again. A failed one that is `retryable` runs again under the same `id`.
          */
         post: operations["generateImage"];
@@ -113,6 +115,26 @@ export interface paths {
          * @description By the last part of the address that the upload answered. Another user's, one that is gone, and the image of a generation, which is deleted with the generation, are 404. What was made from the upload stays.
          */
         delete: operations["deleteUpload"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The models that a request may name, and the limits of a request
+         * @description What a front end needs to draw its controls, and to say what an image costs before it is made.
+         */
+        get: operations["listModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -245,6 +267,17 @@ export interface components {
             monthResetsAt?: string;
         };
         /**
+         * CheckedInput
+         * @description An input of a dry run, as the model would get it.
+         */
+        CheckedInput: {
+            mimeType: string;
+            width: number;
+            height: number;
+            /** @description Whether it was written in another kind, size, depth or orientation. */
+            converted: boolean;
+        };
+        /**
          * Dependency
          * @description How one dependency stands.
          */
@@ -275,6 +308,29 @@ export interface components {
             retiring?: {
                 [key: string]: string;
             };
+        };
+        /**
+         * DryRun
+         * @description What a request would do: everything is checked, and nothing is generated or kept.
+         */
+        DryRun: {
+            /** @constant */
+            dryRun: true;
+            /** @description The model that would be asked first. */
+            model: string;
+            /** @description The most that one answer of the dearest model of the chain costs, as budgets count it. */
+            estimatedCostUsd: number;
+            inputs: components["schemas"]["CheckedInput"][];
+            budget: components["schemas"]["DryRunBudget"];
+            warnings: string[];
+        };
+        /**
+         * DryRunBudget
+         * @description What the caller may still spend.
+         */
+        DryRunBudget: {
+            /** @description US dollars, the smallest of all budgets; null where there is none. */
+            leftUsd: number | null;
         };
         /**
          * ErrorBody
@@ -315,11 +371,11 @@ export interface components {
         };
         /**
          * GenerateAnswer
-         * @description The new image, or a generation that is still running: `status` tells them apart.
+         * @description The new image, or a generation that is still running: `status` tells them apart. `DryRun` answers `dryRun` alone.
          *
          *     Both statuses have this schema, because many generated clients know one schema for all of an operation's successes.
          */
-        GenerateAnswer: components["schemas"]["Result"] | components["schemas"]["Running"];
+        GenerateAnswer: (components["schemas"]["Result"] | components["schemas"]["Running"]) | components["schemas"]["DryRun"];
         /**
          * GenerateRequest
          * @description The body of `POST /api/image`. Unknown fields are ignored.
@@ -330,11 +386,16 @@ export interface components {
             /** @description What to make of them; not blank. */
             prompt: string;
             /** @description The shape of the new image. An empty string and `auto` count as absent. */
-            aspectRatio?: ("1:1" | "2:3" | "3:2" | "3:4" | "4:3" | "4:5" | "5:4" | "9:16" | "16:9" | "21:9") | null;
+            aspectRatio?: ("1:1" | "2:3" | "3:2" | "3:4" | "4:3" | "4:5" | "5:4" | "9:16" | "16:9" | "21:9" | "1:4" | "4:1" | "1:8" | "8:1") | null;
             /** @description Its size. An empty string and `auto` count as absent. */
             imageSize?: ("1K" | "2K" | "4K") | null;
-            /** @description One of the configured models, to be tried first. */
+            /** @description One of the configured models, or a retired name of one; it is tried first. */
             model?: ("gemini-3-pro-image" | "gemini-nano-banana-2.1" | "gemini-3.1-flash-lite-image") | null;
+            /**
+             * @description `true` checks everything and generates nothing: see `DryRun`.
+             * @default false
+             */
+            dryRun?: boolean | null;
             /**
              * @description `false` leaves `imageBase64` null: the address is enough.
              * @default true
@@ -435,6 +496,50 @@ export interface components {
             bytes: number;
         };
         /**
+         * Limits
+         * @description What one request may hold.
+         */
+        Limits: {
+            maxImages: number;
+            maxImageBytes: number;
+            maxRequestBytes: number;
+            maxImagePixels: number;
+            maxPromptCharacters: number;
+        };
+        /**
+         * ModelInfo
+         * @description A model that a request may name.
+         */
+        ModelInfo: {
+            id: string;
+            aspectRatios: ("1:1" | "2:3" | "3:2" | "3:4" | "4:3" | "4:5" | "5:4" | "9:16" | "16:9" | "21:9" | "1:4" | "4:1" | "1:8" | "8:1")[];
+            imageSizes: ("1K" | "2K" | "4K")[];
+            maxInputImages: number;
+            /** @description US dollars of an image by size, without inputs, thoughts and words; empty where they are not known. */
+            prices: {
+                [key: string]: number;
+            };
+            /** @description Whether it is asked first where a request names none. */
+            default: boolean;
+            /**
+             * Format: date
+             * @description The day on which it is shut down.
+             */
+            retiresOn: string | null;
+            /** @description `false` while its quota of the day is used up, or after it answered 404. */
+            available: boolean;
+            /** @description The recent median of its generations. */
+            expectedSeconds: number;
+        };
+        /**
+         * ModelList
+         * @description The chain of models, in its order, and the limits of a request.
+         */
+        ModelList: {
+            models: components["schemas"]["ModelInfo"][];
+            limits: components["schemas"]["Limits"];
+        };
+        /**
          * ModelSpending
          * @description What one model cost.
          */
@@ -453,7 +558,7 @@ export interface components {
         Options: {
             model?: string;
             /** @enum {string} */
-            aspectRatio?: "1:1" | "2:3" | "3:2" | "3:4" | "4:3" | "4:5" | "5:4" | "9:16" | "16:9" | "21:9";
+            aspectRatio?: "1:1" | "2:3" | "3:2" | "3:4" | "4:3" | "4:5" | "5:4" | "9:16" | "16:9" | "21:9" | "1:4" | "4:1" | "1:8" | "8:1";
             /** @enum {string} */
             imageSize?: "1K" | "2K" | "4K";
         };
@@ -1453,6 +1558,17 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The route has no such method; `Allow` lists those that it has. */
+            405: {
+                headers: {
+                    /** @description The methods that the path has. */
+                    Allow: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {
                 headers: {
@@ -1463,6 +1579,101 @@ export interface operations {
                 };
             };
             /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. */
+            503: {
+                headers: {
+                    /** @description Seconds after which to try again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    listModels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The chain, in its order. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "models": [
+                     *         {
+                     *           "id": "gemini-3-pro-image",
+                     *           "aspectRatios": [
+                     *             "1:1",
+                     *             "16:9"
+                     *           ],
+                     *           "imageSizes": [
+                     *             "1K",
+                     *             "2K",
+                     *             "4K"
+                     *           ],
+                     *           "maxInputImages": 14,
+                     *           "prices": {
+                     *             "1K": 0.1344,
+                     *             "2K": 0.1344,
+                     *             "4K": 0.24
+                     *           },
+                     *           "default": true,
+                     *           "retiresOn": null,
+                     *           "available": true,
+                     *           "expectedSeconds": 25
+                     *         }
+                     *       ],
+                     *       "limits": {
+                     *         "maxImages": 14,
+                     *         "maxImageBytes": 20000000,
+                     *         "maxRequestBytes": 30000000,
+                     *         "maxImagePixels": 100000000,
+                     *         "maxPromptCharacters": 32000
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ModelList"];
+                };
+            };
+            /** @description There is no session, or none that verifies. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The route has no such method; `Allow` lists those that it has. */
+            405: {
+                headers: {
+                    /** @description The methods that the path has. */
+                    Allow: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The service has no usable secret or settings. Anything unexpected. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The front end does not answer whether the session is valid. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */

@@ -6,6 +6,7 @@ import pybase64
 
 from image_core.api.http import Response, json_response
 from image_core.errors import STATUS_BY_CODE, Internal
+from image_core.generation.dry_run import DryRun
 from image_core.offload import offloaded
 from image_core.picture import Picture
 from image_core.store.record import Record
@@ -81,6 +82,22 @@ def accepted(record: Record, expected_seconds: int, headers: dict[str, str]) -> 
 def result_url(record: Record) -> str:
     """The address that answers with the image of a generation, whatever its file type, as soon as there is one."""
     return f"/api/images/{record.id}"
+
+
+def checked(run: DryRun) -> Response:
+    """200 for a dry run."""
+    body = {
+        "dryRun": True,
+        "model": run.model,
+        "estimatedCostUsd": run.estimated_usd,
+        "inputs": [
+            {"mimeType": each.mime_type, "width": each.width, "height": each.height, "converted": each.converted}
+            for each in run.inputs
+        ],
+        "budget": {"leftUsd": run.left_usd},
+        "warnings": list(run.warnings),
+    }
+    return json_response(200, body)
 
 
 def detailed(record: Record) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from image_core.api.http import Request, Response
+from image_core.clock import Clock
 from image_core.settings import Settings
 
 CACHE = "public, max-age=300"
@@ -23,8 +24,9 @@ class Described:
 class DocsResource:
     """Building takes half a second, most of it imports: in a thread, when somebody asks for the first time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
+        self._clock = clock
         self._building = asyncio.Lock()
         self._described: Described | None = None
 
@@ -44,7 +46,7 @@ class DocsResource:
         from image_core.api.document.build import build  # noqa: PLC0415 - it costs half a second, and few ask for it
         from image_core.api.document.page import POLICY, page  # noqa: PLC0415 - the same
 
-        document = build(self._settings)
+        document = build(self._settings, self._clock)
         raw = json.dumps(document, ensure_ascii=False, indent=2).encode()
         return Described(
             _answer(raw, {"Content-Type": "application/json; charset=utf-8"}),

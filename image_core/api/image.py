@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from functools import partial
 
-from image_core.api.answers import accepted, encoded_length, failed, succeeded
+from image_core.api.answers import accepted, checked, encoded_length, failed, succeeded
 from image_core.api.body import check_body, check_json_type
 from image_core.api.budget import ResponseBudget
 from image_core.api.http import Request, Response
 from image_core.api.prefer import Preference, preference
+from image_core.generation.dry_run import DryRun
 from image_core.generation.expected import Expected
 from image_core.generation.idempotency import checked_key
 from image_core.generation.outcome import Outcome
@@ -59,6 +60,8 @@ class ImageResource:
 
     async def _post(self, request: Request, user: User, claim: Claim) -> Response:
         begun = await self._begin(request, user, claim)
+        if isinstance(begun, DryRun):
+            return checked(begun)
         prefer = begun.prefer
         submitted = await self._submission.ended(begun.submitted, self._budget.left(request, prefer.wait))
         headers = {} if prefer.applied is None else {"Preference-Applied": prefer.applied}
@@ -70,7 +73,7 @@ class ImageResource:
             return Response(response.status, response.body, response.headers, (message(record.id, record.user_id),))
         return response
 
-    async def _begin(self, request: Request, user: User, claim: Claim) -> _Begun:
+    async def _begin(self, request: Request, user: User, claim: Claim) -> _Begun | DryRun:
         check_body(request, self._settings.max_request_bytes)
         check_json_type(request)
         await claim.enter(len(request.body) * PARSED_COPIES)
@@ -80,6 +83,8 @@ class ImageResource:
             key = checked_key(request.headers.get("idempotency-key"))
             self._submission.check(wanted)
             prefer = preference(request.headers.get("prefer"))
+            if wanted.dry_run:
+                return await self._submission.dry_run(user, wanted, key, self._budget.for_resources(request))
             submitted = await self._submission.begin(
                 user,
                 wanted,

@@ -63,6 +63,8 @@ class Resources(Protocol):
     @property
     def usage(self) -> Any: ...
     @property
+    def models(self) -> Any: ...
+    @property
     def health(self) -> Any: ...
     @property
     def docs(self) -> Any: ...
@@ -89,6 +91,7 @@ ROUTES = (
     Route("DELETE", "generations/{id}", lambda resources: resources.generations.delete),
     Route("GET", "images/{name}", lambda resources: resources.images.get),
     Route("DELETE", "images/{name}", lambda resources: resources.images.delete),
+    Route("GET", "models", lambda resources: resources.models.get),
     Route("GET", "usage", lambda resources: resources.usage.get),
     Route("GET", "health", lambda resources: resources.health.get, public=True),
     Route("GET", "openapi.json", lambda resources: resources.docs.document, public=True),

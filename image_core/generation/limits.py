@@ -51,15 +51,27 @@ class Limits:
         finally:
             self._waiting.remove(mine)
 
-    async def _check(self, user: User, mine: Place, before: tuple[Place, ...]) -> None:
+    async def check(self, user: User, usd: float, record_id: str | None) -> float | None:
+        """Check as `admitted` does without taking a place: for a request that begins nothing.
+
+        Returns what may still be spent, None where there is no budget. Raises what `admitted` does.
+        """
+        return await self._check(user, Place(user.id, usd, record_id), tuple(self._waiting))
+
+    async def _check(self, user: User, mine: Place, before: tuple[Place, ...]) -> float | None:
+        """Returns what is left of the budgets, the smallest of them; None where there is none."""
         spent, budgets = await self._spent(user)
         ahead = _ahead(spent, [place for place in before if place.user_id == user.id], mine)
         self._compare_count(user, len(ahead))
         self._compare("Your", budgets, spent, sum(ahead.values()), mine.usd)
+        left = _left(budgets, spent, sum(ahead.values()))
         budgets = self._spending.budgets_of_all_users
         if budgets != NO_BUDGETS:
             all_spent = await self._spending.of_all_users(budgets)
-            self._compare("The service's", budgets, all_spent, sum(_ahead(all_spent, before, mine).values()), mine.usd)
+            running = sum(_ahead(all_spent, before, mine).values())
+            self._compare("The service's", budgets, all_spent, running, mine.usd)
+            left += _left(budgets, all_spent, running)
+        return min(left, default=None)
 
     async def check_start(self, record: Record) -> None:
         """Check a queued generation again when it is to start: limits and prices may have changed while it waited.
@@ -113,6 +125,12 @@ class Limits:
 
 
 NO_BUDGETS = Budgets(None, None)
+
+
+def _left(budgets: Budgets, spent: Spent, running: float) -> list[float]:
+    """What is left of each budget that is set."""
+    sums = ((budgets.daily_usd, spent.day_usd), (budgets.monthly_usd, spent.month_usd))
+    return [max(0.0, round(budget - used - running, 6)) for budget, used in sums if budget is not None]
 
 
 def _ahead(spent: Spent, before: Iterable[Place], mine: Place) -> Mapping[str, float]:

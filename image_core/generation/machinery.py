@@ -47,7 +47,7 @@ class Machinery:
         self.inflight = inflight or InflightBytes(settings.max_inflight_bytes)
         self.model = ModelChain(settings, clock)
         own = _own_addresses(settings, self.blobs.account_url)
-        self.expected = Expected(settings.gemini_models[0])
+        self.expected = Expected(self.model.first)
         self.running = Running(self.records, clock)
         self.reading = Reading(self.blobs, self.pictures, self.records, own)
         self.loader = Loader(settings, own, self.reading)

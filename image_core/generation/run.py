@@ -226,7 +226,7 @@ class Runner:
         with trace.step("finish"):
             with_picture = replace(await bill.settled(), timings=trace.timings())
             finished = await self._endings.succeed(with_picture, generated, stored, lease.remaining())
-        self._expected.saw(record.options, self._clock.monotonic() - began)
+        self._expected.saw(generated.model, record.options.image_size, self._clock.monotonic() - began)
         mine = stored.mine and finished.output_image_url == stored.url
         return Outcome(finished, generated.picture if mine else None)
 

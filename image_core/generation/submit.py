@@ -12,6 +12,7 @@ from image_core.errors import (
     ImageError,
 )
 from image_core.generated import Options
+from image_core.generation.dry_run import CheckedInput, DryRun
 from image_core.generation.history import History
 from image_core.generation.idempotency import fingerprint, record_id
 from image_core.generation.limits import Limits
@@ -38,6 +39,10 @@ class Models(Protocol):
     def check_options(self, options: Options, inputs: int) -> None: ...
 
     def check_quota(self, options: Options, inputs: int) -> None: ...
+
+    def first(self, options: Options, inputs: int) -> str: ...
+
+    def warnings(self, options: Options, inputs: int) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,33 @@ class Submission:
             )
             place.record_id = submitted.outcome.record.id
         return submitted
+
+    async def dry_run(
+        self, user: User, request: GenerateRequest, key: str | None, deadline: Deadline | None = None
+    ) -> DryRun:
+        """Check a request as `begin` does, load its inputs, and begin nothing: no record, no copy, no call, no key used up.
+
+        Raises what `begin` would.
+        """
+        order_id = None if key is None else record_id(user, key)
+        if order_id is not None:
+            await self._check_key(user, order_id, request)
+        count = len(request.images)
+        usd = self._spending.expected(request.options, count, len(request.prompt))
+        left = await self._limits.check(user, usd, order_id)
+        self._models.check_quota(request.options, count)
+        with self._inflight.claim(user, deadline) as claim:
+            inputs = tuple(map(CheckedInput.of, await self._loader.load_all(request.images, user, claim)))
+        model, warnings = self._models.first(request.options, count), self._models.warnings(request.options, count)
+        return DryRun(model, usd, inputs, left, warnings)
+
+    async def _check_key(self, user: User, order_id: str, request: GenerateRequest) -> None:
+        """Raises IdempotencyMismatch where the key belongs to another request."""
+        stored = await self._records.read(user, order_id)
+        if stored is not None and stored.status != "deleting":
+            size = sum(map(len, request.images))
+            if stored.request_hash != await offloaded(size, partial(fingerprint, request)):
+                raise IdempotencyMismatch
 
     async def ended(self, submitted: Submitted, seconds: float) -> Submitted:
         """Wait for what was begun, at most `seconds`. Raises StorageUnavailable; Gone where it was deleted."""

@@ -39,6 +39,8 @@ class LoadedInput:
 
     picture: Picture
     address: str | None
+    converted: bool = False
+    """Whether its pixels were written anew: another kind, size, depth or orientation."""
 
 
 class Loader:
@@ -86,7 +88,8 @@ class Loader:
 
     async def load_upload(self, data: bytes, claim: Claim) -> Picture:
         """A file that was uploaded, checked and prepared as an input is. Raises InputError, Busy."""
-        return await self._placed(0, partial(self._prepare, data, claim))
+        picture, _ = await self._placed(0, partial(self._prepare, data, claim))
+        return picture
 
     async def _placed(self, index: int, load: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -100,10 +103,12 @@ class Loader:
             # The request's own claim covers what is decoded from its body.
             async with self._checks.slot(claim.user.id, claim.wait_seconds()):
                 data = await offloaded(len(source.text), source.decode)
-            return LoadedInput(await self._prepare(data, claim), None)
+            picture, converted = await self._prepare(data, claim)
+            return LoadedInput(picture, None, converted)
         own = own_image(source.url, user, self._own)
         data = await (self._fetcher.fetch(source.url, claim) if own is None else self._read_own(user, own, claim))
-        return LoadedInput(await self._prepare(data, claim, held=len(data)), shown(source.url))
+        picture, converted = await self._prepare(data, claim, held=len(data))
+        return LoadedInput(picture, shown(source.url), converted)
 
     async def _read_own(self, user: User, own: OwnBlob | OwnResult, claim: Claim) -> bytes:
         """The bytes of one of our own images; `claim` holds them. Raises Fault, Busy."""
@@ -115,8 +120,8 @@ class Loader:
     def _too_large(self) -> Fault:
         return Fault(ImageTooLarge, f"it has more than {self._settings.max_image_bytes:,} bytes, which is the limit")
 
-    async def _prepare(self, data: bytes, claim: Claim, held: int = 0) -> Picture:
-        """Check the file and convert it where it must be. Raises Fault, Busy.
+    async def _prepare(self, data: bytes, claim: Claim, held: int = 0) -> tuple[Picture, bool]:
+        """Check the file and convert it where it must be; whether it was. Raises Fault, Busy.
 
         Afterwards `claim` holds the image instead of the `held` bytes that it was made from.
         """
@@ -126,12 +131,13 @@ class Loader:
         async with self._checks.slot(user, claim.wait_seconds()):
             # In a thread whatever its size: a small file may have many parts.
             picture = await in_thread(partial(as_it_is, data, max_pixels))
+        converted = picture is None
         if picture is None:
             async with self._conversions.slot(user, claim.wait_seconds()):
                 picture = await self._convert(data, max_pixels, self._settings.max_decoded_pixels)
         claim.give_back(held)
         claim.take(len(picture.data))
-        return picture
+        return picture, converted
 
     async def close(self) -> None:
         await self._fetcher.close()

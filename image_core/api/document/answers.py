@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
 
+from image_core.catalog import AspectRatio, ImageSize
 from image_core.errors import STATUS_BY_CODE
-from image_core.schemas import AspectRatio, ImageSize, as_published
+from image_core.schemas import as_published
 
 Absent = SkipJsonSchema[None]
 """A field that is left out where there is nothing to say, and never null."""
@@ -73,8 +74,36 @@ class Running(Wire):
     expected_seconds: int = Field(description="The recent median for this model and size.")
 
 
-class GenerateAnswer(RootModel[Annotated[Result | Running, Field(discriminator="status")]]):
-    """The new image, or a generation that is still running: `status` tells them apart.
+class CheckedInput(Wire):
+    """An input of a dry run, as the model would get it."""
+
+    mime_type: str
+    width: int
+    height: int
+    converted: bool = Field(description="Whether it was written in another kind, size, depth or orientation.")
+
+
+class DryRunBudget(Wire):
+    """What the caller may still spend."""
+
+    left_usd: float | None = Field(description="US dollars, the smallest of all budgets; null where there is none.")
+
+
+class DryRun(Wire):
+    """What a request would do: everything is checked, and nothing is generated or kept."""
+
+    dry_run: Literal[True]
+    model: str = Field(description="The model that would be asked first.")
+    estimated_cost_usd: float = Field(
+        description="The most that one answer of the dearest model of the chain costs, as budgets count it."
+    )
+    inputs: list[CheckedInput]
+    budget: DryRunBudget
+    warnings: list[str]
+
+
+class GenerateAnswer(RootModel[Annotated[Result | Running, Field(discriminator="status")] | DryRun]):
+    """The new image, or a generation that is still running: `status` tells them apart. `DryRun` answers `dryRun` alone.
 
     Both statuses have this schema, because many generated clients know one schema for all of an operation's successes.
     """
@@ -227,6 +256,41 @@ class Dependency(Wire):
     retiring: dict[str, str] | Absent = Field(
         None, description="Configured names that are shut down, or will be within 30 days, and when."
     )
+
+
+class ModelInfo(Wire):
+    """A model that a request may name."""
+
+    id: str
+    aspect_ratios: list[AspectRatio]
+    image_sizes: list[ImageSize]
+    max_input_images: int
+    prices: dict[str, float] = Field(
+        description="US dollars of an image by size, without inputs, thoughts and words; empty where they are not known."
+    )
+    default: bool = Field(description="Whether it is asked first where a request names none.")
+    retires_on: str | None = Field(
+        description="The day on which it is shut down.", json_schema_extra={"format": "date"}
+    )
+    available: bool = Field(description="`false` while its quota of the day is used up, or after it answered 404.")
+    expected_seconds: int = Field(description="The recent median of its generations.")
+
+
+class Limits(Wire):
+    """What one request may hold."""
+
+    max_images: int
+    max_image_bytes: int
+    max_request_bytes: int
+    max_image_pixels: int
+    max_prompt_characters: int
+
+
+class ModelList(Wire):
+    """The chain of models, in its order, and the limits of a request."""
+
+    models: list[ModelInfo]
+    limits: Limits
 
 
 class Health(Wire):

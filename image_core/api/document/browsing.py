@@ -1,6 +1,6 @@
 """The operations that read what there is, and remove it."""
 
-from image_core.api.document.answers import Generation, GenerationPage, Health, UsageReport
+from image_core.api.document.answers import Generation, GenerationPage, Health, ModelList, UsageReport
 from image_core.api.document.generating import (
     ADDRESS,
     CREATED,
@@ -229,6 +229,41 @@ USAGE_REPORT = Operation(
         )
     },
     codes=("storage_unavailable",),
+)
+
+MODELS = Operation(
+    name="listModels",
+    tag=TAG,
+    summary="The models that a request may name, and the limits of a request",
+    description="What a front end needs to draw its controls, and to say what an image costs before it is made.",
+    answers={
+        "200": json_answer(
+            "The chain, in its order.",
+            ModelList,
+            {
+                "models": [
+                    {
+                        "id": MODEL,
+                        "aspectRatios": ["1:1", "16:9"],
+                        "imageSizes": ["1K", "2K", "4K"],
+                        "maxInputImages": 14,
+                        "prices": {"1K": 0.1344, "2K": 0.1344, "4K": 0.24},
+                        "default": True,
+                        "retiresOn": None,
+                        "available": True,
+                        "expectedSeconds": 25,
+                    }
+                ],
+                "limits": {
+                    "maxImages": 14,
+                    "maxImageBytes": 20000000,
+                    "maxRequestBytes": 30000000,
+                    "maxImagePixels": 100000000,
+                    "maxPromptCharacters": 32000,
+                },
+            },
+        )
+    },
 )
 
 _HEALTHY: Part = {"status": "ok", "version": "0.1.0"}

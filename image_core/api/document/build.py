@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document: every route of the table, with its answers, its errors and an example of each."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from openapi_pydantic.util import construct_open_api_with_schema_class
@@ -12,6 +13,8 @@ from image_core.api.document.parts import RETRY_AFTER, WORD, Operation, Part, he
 from image_core.api.document.samples import EVERY_CODE, SAMPLES, UPLOAD_FAILED
 from image_core.api.guard import SAFE_METHODS, origin_of
 from image_core.api.routes import ROUTES, Route
+from image_core.catalog import chain
+from image_core.clock import Clock
 from image_core.errors import STATUS_BY_CODE, MethodNotAllowed, UploadFailed
 from image_core.session.cookies import NAMES
 from image_core.settings import Settings
@@ -24,6 +27,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("DELETE", "generations/{id}"): browsing.DELETE,
     ("GET", "images/{name}"): browsing.IMAGE,
     ("DELETE", "images/{name}"): browsing.DELETE_UPLOAD,
+    ("GET", "models"): browsing.MODELS,
     ("GET", "usage"): browsing.USAGE_REPORT,
     ("GET", "health"): browsing.HEALTH,
     ("GET", "openapi.json"): browsing.DOCUMENT,
@@ -47,7 +51,7 @@ The case of letters in the fixed parts of a path does not matter.\
 """
 
 
-def build(settings: Settings) -> dict[str, Any]:
+def build(settings: Settings, clock: Clock | None = None) -> dict[str, Any]:
     """The document of an API with these settings: its cookie's name, its models and its limits are in it."""
     raw: dict[str, Any] = {
         "openapi": "3.1.1",
@@ -74,8 +78,9 @@ def build(settings: Settings) -> dict[str, Any]:
         path = raw["paths"].setdefault(f"/api/{route.path}", {})
         path[route.method.lower()] = _operation(route, settings)
     document = construct_open_api_with_schema_class(OpenAPI.model_validate(raw), [ErrorBody, UsageReport])
+    models = [link.model for link in chain(settings.gemini_models, (clock or Clock()).now().date())]
     found: dict[str, Any] = document.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    _as_set(found["components"]["schemas"]["GenerateRequest"]["properties"], settings)
+    _as_set(found["components"]["schemas"]["GenerateRequest"]["properties"], settings, models)
     return found
 
 
@@ -157,8 +162,8 @@ def _servers(settings: Settings) -> Part:
     return {"servers": [{"url": origin_of(settings.nextauth_url), "description": "The front end's origin"}]}
 
 
-def _as_set(request: dict[str, Any], settings: Settings) -> None:
+def _as_set(request: dict[str, Any], settings: Settings, models: Sequence[str]) -> None:
     """What a request may hold here."""
     request["images"]["maxItems"] = settings.max_images
     named, absent = request["model"]["anyOf"]
-    request["model"]["anyOf"] = [{"type": named["type"], "enum": list(settings.gemini_models)}, absent]
+    request["model"]["anyOf"] = [{"type": named["type"], "enum": list(models)}, absent]

@@ -73,6 +73,8 @@ GENERATE = Operation(
         "stands, and `imageUrl` answers with the image as soon as there is one.\n\n"
         "An input that cannot be used fails the request before anything is paid for: none is skipped. Unknown fields are "
         "ignored.\n\n"
+        "With `dryRun` everything is checked and nothing is generated: the answer (`DryRun`) has the model that would be asked, "
+        "what it is expected to cost, the inputs as the model would get them, and what is left of the budget.\n\n"
         "With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets "
         "its answer again. A failed one that is `retryable` runs again under the same `id`."
     ),
@@ -104,6 +106,10 @@ GENERATE = Operation(
                             "imageSize": "2K",
                             "includeBase64": False,
                         },
+                    },
+                    "check": {
+                        "summary": "What would it cost?",
+                        "value": {"images": [DATA_URL], "prompt": "as a watercolor painting", "dryRun": True},
                     },
                 },
             }
