@@ -14,6 +14,10 @@ MAX_HEAD_CHARACTERS = 1024
 """Of a data URL before its comma: the media type and its parameters."""
 OWN_PATH = "/api/images/"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,63}:")
+_SCRIPT_VALUE = re.compile(r"\[object [A-Za-z]{1,40}\]|(undefined|null|NaN|true|false)$")
+JPEG_BASE64 = "/9j/"
+LONGEST_PATH = 200
+"""Characters. No image is so short in base64, and no longer path is looked at for its dot."""
 _BLANKS = b"\t\n\r\f "
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 # What a percent-encoded base64 text can hold in place of its characters.
@@ -59,12 +63,36 @@ def parse(text: str) -> Inline | Address:
         if comma < 0:
             raise Fault(InvalidImage, f"the data URL has no comma in its first {MAX_HEAD_CHARACTERS} characters")
         parameters = [part.strip().lower() for part in text[5:comma].split(";")[1:]]
+        _check_payload(text, comma + 1)
         return Inline(text, comma + 1, "base64" in parameters)
     if text.startswith(OWN_PATH) or _SCHEME.match(text):
         if len(text) > MAX_URL_CHARACTERS:
             raise Fault(UrlNotAllowed, f"an address has at most {MAX_URL_CHARACTERS} characters")
         return Address(text)
+    if text.startswith("//"):
+        raise Fault(InvalidImage, "it is an address without a scheme: write https: before it")
+    if _is_path(text):
+        raise Fault(InvalidImage, "it is a path, which has no host here: send the whole address, or the image itself")
+    _check_payload(text, 0)
     return Inline(text, 0, base64=True)
+
+
+def _is_path(text: str) -> bool:
+    """Whether `text` is a path of some site. Base64 can begin with a slash, too: a JPEG's does."""
+    if not text.startswith(("/", "./", "../")) or text.startswith(JPEG_BASE64):
+        return False
+    return len(text) < LONGEST_PATH or "." in text[:LONGEST_PATH]
+
+
+def _check_payload(text: str, start: int) -> None:
+    """Raise Fault for what programs put in the place of base64 by mistake. It is known by its first characters."""
+    head = text[start : start + 64].lstrip()
+    if _SCRIPT_VALUE.match(head):
+        raise Fault(InvalidImage, "it is the name of a JavaScript value, not the bytes of a file: read the file first")
+    if start and head[:5].lower() == "data:":
+        raise Fault(InvalidImage, "the data URL has its prefix twice")
+    if start and head[:8].lower().startswith(("http://", "https://")):
+        raise Fault(InvalidImage, "the data URL holds an address: send the address alone")
 
 
 def _decode(text: str, start: int) -> bytes:

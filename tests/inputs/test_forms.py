@@ -77,6 +77,53 @@ async def test_what_is_no_image_is_told_with_its_place(make: Callable[..., Loade
     assert caught.value.index == 1
 
 
+MISTAKEN = [
+    ("//example.com/x.png", "without a scheme"),
+    ("//host/x", "without a scheme"),
+    ("/images/x", "a path"),
+    ("/images/photo.jpg", "a path"),
+    ("./photo.jpg", "a path"),
+    ("../x", "a path"),
+    ("/api/image", "a path"),
+    ("/0/x.png", "a path"),
+    ("[object File]", "JavaScript value"),
+    (" [object Blob] ", "JavaScript value"),
+    ("data:image/png;base64,[object Object]", "JavaScript value"),
+    ("data:image/png;base64,undefined", "JavaScript value"),
+    ("undefined", "JavaScript value"),
+    ("null", "JavaScript value"),
+    (f"data:image/png;base64,data:image/png;base64,{PLAIN}", "prefix twice"),
+    (f"data:image/png;base64, DATA:image/png;base64,{PLAIN}", "prefix twice"),
+    (f"data:,data:image/png;base64,{PLAIN}", "prefix twice"),
+    ("data:image/png;base64,https://example.com/x.png", "holds an address"),
+    ("photo.jpg", "not valid base64"),
+    ("@@@@", "not valid base64"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), MISTAKEN, ids=[row[0][:40] for row in MISTAKEN])
+async def test_what_is_sent_by_mistake_is_told_apart_from_bad_base64(
+    make: Callable[..., Loader], text: str, words: str
+) -> None:
+    with pytest.raises(InvalidImage) as caught:
+        await load(make(), text)
+    assert words in str(caught.value.details)
+
+
+def test_base64_that_begins_with_a_slash_is_base64() -> None:
+    for data in (
+        picture("coffee.jpg"),
+        b"\xff\xd8\xff\xe0" + bytes(100),
+        b"\xff\x0a" + bytes(300),
+        b"\xff\x4f\xff\x51" + bytes(300),
+    ):
+        text = base64.b64encode(data).decode()
+        assert text.startswith("/")
+        source = parse(text)
+        assert isinstance(source, Inline)
+        assert source.decode() == data
+
+
 @given(st.binary(max_size=200), st.sampled_from(["image/png", "IMAGE/JPEG", "", "x/y;a=b", "text/plain;charset=utf-8"]))
 def test_any_bytes_come_out_of_a_data_url_as_they_went_in(data: bytes, media_type: str) -> None:
     for payload in (base64.b64encode(data), base64.urlsafe_b64encode(data), base64.b64encode(data).rstrip(b"=")):
