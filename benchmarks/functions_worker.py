@@ -113,6 +113,7 @@ async def main(told: dict[str, Any]) -> dict[str, Any]:
     async with Peak(os.getpid()) as peak:
         tasks = []
         for number in range(told["count"]):
+            # The task begins at its next turn: a request is in memory from then on.
             tasks.append(asyncio.create_task(_one(function, cookies[number % len(cookies)], size)))
             await asyncio.sleep(told["apart"])
         waiting, settled = 0, 0.0

@@ -73,8 +73,8 @@ var product = {
   DAILY_BUDGET_USD_PER_USER: dailyBudgetUsdPerUser
   DAILY_BUDGET_USD: dailyBudgetUsd
   RECOVERY_INTERVAL: recoveryInterval
-  // Three tenths of an instance: an input is held once as it came and once as it is sent, beside the host and Python.
-  MAX_INFLIGHT_BYTES: string(instanceMemoryMB * 300000)
+  // A third of an instance, which bodies, inputs and answers use; Python, the host and the sandboxes use the rest (`make bench ONLY=worker`).
+  MAX_INFLIGHT_BYTES: string(instanceMemoryMB * 350000)
 }
 
 // Without a version: the newest. The slash at the end is part of that form.
