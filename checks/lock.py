@@ -17,12 +17,22 @@ OTHERS = {
 }
 """Programs that are not part of the product's environment."""
 FILES = {
-    "requirements.txt": ["pyproject.toml"],
     "requirements-dev.txt": ["pyproject.toml", "--group", "dev"],
     "requirements-local.txt": ["pyproject.toml", "--group", "local", "-c", "requirements-dev.txt"],
 }
+AZURE = "requirements.txt"
+"""What Azure installs: for its own version of Python alone, with the versions that the tests run with."""
+AZURE_PYTHON = "3.13"
+UNIVERSAL = ["--universal", "--python-version", "3.11"]
+FOR_AZURE = ["--python-version", AZURE_PYTHON, "--python-platform", "linux", "-c", "requirements-dev.txt"]
+GUARD = f"""\
+# Azure's build has been seen to take another Python than the app's. It fails here then: there is no such package, and no file could have
+# this hash. Packages that were built for another version would fail at the first request instead.
+needs-python-{AZURE_PYTHON.replace(".", "-")}==0 ; python_version != '{AZURE_PYTHON}' \\
+    --hash=sha256:{"0" * 64}
+"""
 OPTIONS = [
-    *("--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--upgrade"),
+    *("--quiet", "--generate-hashes", "--upgrade"),
     # pip takes a requirement with an extra for pinned only where the pin has the extra, too: without it the lock breaks on the
     # day that a newer release of such a package appears.
     "--no-strip-extras",
@@ -39,8 +49,15 @@ def main() -> None:
             source.write_text(wanted, encoding="utf-8")
             inputs_of[output] = [str(source)]
         for output, inputs in inputs_of.items():
-            command = [sys.executable, "-m", "uv", "pip", "compile", *OPTIONS, *inputs, "-o", output]
-            subprocess.run(command, check=True)  # noqa: S603 - our own interpreter
+            compile_lock(output, [*UNIVERSAL, *inputs])
+    compile_lock(AZURE, ["pyproject.toml", *FOR_AZURE])
+    lock = Path(AZURE)
+    lock.write_text(GUARD + lock.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def compile_lock(output: str, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "uv", "pip", "compile", *OPTIONS, *arguments, "-o", output]
+    subprocess.run(command, check=True)  # noqa: S603 - our own interpreter
 
 
 if __name__ == "__main__":
