@@ -199,6 +199,8 @@ UNRESOLVED = "@Microsoft.KeyVault("
 """A reference to the vault that the platform could not resolve stays in the setting as it is written: a text that
 anybody can guess, who knows the vault's name. It must never become a secret."""
 
+PREVIOUS = "NEXTAUTH_SECRET_PREVIOUS"
+
 MAY_BE_QUOTED = {"NEXTAUTH_SECRET", "NEXTAUTH_SECRET_PREVIOUS", "NEXTAUTH_SALT"}
 """Texts that the front end chose: quotes may be part of them."""
 SECRETS = (
@@ -483,10 +485,9 @@ class Settings(BaseModel):
         fields = {str(field.alias): field for field in cls.model_fields.values()}
         written = {name: environment[name] for name in fields if _trimmed(environment.get(name, ""))}
         # Of several secrets each has its own blanks, which are removed where they are told apart.
-        present = {
-            name: value if name == "NEXTAUTH_SECRET_PREVIOUS" else _trimmed(value) for name, value in written.items()
-        }
-        unresolved = sorted(name for name, value in present.items() if _trimmed(value).startswith(UNRESOLVED))
+        present = {name: value if name == PREVIOUS else _trimmed(value) for name, value in written.items()}
+        # An older secret is only there for sessions that began before the last change: without it the others go on.
+        unresolved = sorted(name for name, value in present.items() if _is_unresolved(value) and name != PREVIOUS)
         if unresolved:
             raise SettingsError(f"{', '.join(unresolved)}: the reference to the Key Vault was not resolved")
         quoted = [name for name, value in present.items() if name not in MAY_BE_QUOTED and _is_quoted(value)]
@@ -496,6 +497,10 @@ class Settings(BaseModel):
             settings = cls.model_validate(present)
         except ValidationError as error:
             raise SettingsError("; ".join(_faults(error))) from None
+        if any(_is_unresolved(secret.get_secret_value()) for secret in settings.nextauth_secret_previous):
+            log.error("%s: the reference to the Key Vault was not resolved: it is left out", PREVIOUS)
+            resolved = [one for one in settings.nextauth_secret_previous if not _is_unresolved(one.get_secret_value())]
+            settings = settings.model_copy(update={"nextauth_secret_previous": tuple(resolved)})
         for name in SECRETS:
             if name in present and present[name] != written[name]:
                 _warn_of_blanks(name)
@@ -504,6 +509,10 @@ class Settings(BaseModel):
             return settings
         previous = (*settings.nextauth_secret_previous, SecretStr(secret))
         return settings.model_copy(update={"nextauth_secret_previous": previous})
+
+
+def _is_unresolved(value: str) -> bool:
+    return _trimmed(value).lower().startswith(UNRESOLVED.lower())
 
 
 def _is_quoted(value: str) -> bool:

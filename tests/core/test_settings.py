@@ -254,3 +254,33 @@ def test_a_deadline_beyond_the_function_timeout_is_an_error_that_names_the_setti
     for beyond in (str(LONGEST_DEADLINE_SECONDS + 1), str(FUNCTION_TIMEOUT_SECONDS), "3600"):
         with pytest.raises(SettingsError, match="GENERATION_DEADLINE_SECONDS"):
             Settings.read({"GENERATION_DEADLINE_SECONDS": beyond})
+
+
+REFERENCE = "@Microsoft.KeyVault(SecretUri=https://kv-x.vault.azure.net/secrets/NEXTAUTH-SECRET-PREVIOUS/)"
+
+
+@pytest.mark.parametrize(
+    ("previous", "left"),
+    [
+        (REFERENCE, []),
+        (f" {REFERENCE}\n", []),
+        (REFERENCE.lower(), []),
+        (json.dumps([REFERENCE, "an older secret"]), ["an older secret"]),
+    ],
+)
+def test_an_older_secret_that_the_vault_does_not_give_is_left_out_with_an_error_in_the_log(
+    previous: str, left: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    read = Settings.read({"NEXTAUTH_SECRET": "a secret", "NEXTAUTH_SECRET_PREVIOUS": previous})
+    assert [secret.get_secret_value() for secret in read.nextauth_secret_previous] == left
+    assert read.nextauth_secret is not None
+    (record,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert "NEXTAUTH_SECRET_PREVIOUS" in record.getMessage()
+    assert "kv-x" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["NEXTAUTH_SECRET", "GEMINI_API_KEY"])
+@pytest.mark.parametrize("value", [REFERENCE, REFERENCE.lower()])
+def test_a_reference_to_the_vault_never_becomes_a_secret(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: the reference"):
+        Settings.read({name: value})
