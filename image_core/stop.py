@@ -20,10 +20,13 @@ LONGEST_SECONDS = 2.0
 """How long the leases may take. The process ends a second later in any case, also where its event loop is blocked."""
 
 
-def on_stop_signal(release: Callable[[], Awaitable[int]], loop: asyncio.AbstractEventLoop) -> None:
-    """Run `release` on `loop` when SIGTERM comes, and end the process. Does nothing off the main thread.
+def on_stop_signal(
+    release: Callable[[], Awaitable[int]], event_loop: Callable[[], asyncio.AbstractEventLoop | None]
+) -> None:
+    """Run `release` on the event loop when SIGTERM comes, and end the process. Does nothing off the main thread.
 
-    A handler that was there before is called instead of ending the process: whoever set it decides.
+    `event_loop` is asked when the signal comes; without one the process ends at once. A handler that was there before is
+    called instead of ending the process: the host that set it decides.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -54,7 +57,8 @@ def on_stop_signal(release: Callable[[], Awaitable[int]], loop: asyncio.Abstract
         if stopping.is_set():
             return
         stopping.set()
-        if loop.is_closed():
+        loop = event_loop()
+        if loop is None or loop.is_closed():
             end(number, frame)
             return
         if not callable(before):

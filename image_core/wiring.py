@@ -47,7 +47,7 @@ class App:
         self._environment = environment
         self.clock = clock or Clock()
         self._api = Api(self)
-        self._listening = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._preloading = False
         quiet_libraries()
         log_outside_invocations()
@@ -82,12 +82,14 @@ class App:
             await self.machinery.ledger.apply(changed)
             await log_ended(changed, self.machinery.pseudonyms, prompts=self.settings.log_prompts)
 
+    def end_on_stop_signal(self) -> None:
+        """On SIGTERM give the leases back and exit with 0: for a process that serves nothing but this application."""
+        on_stop_signal(self._release, lambda: self._loop)
+
     @contextmanager
     def _invocation(self) -> Iterator[None]:
-        """A call by the host. The first one that runs on the event loop listens for the stop signal."""
-        if not self._listening:
-            self._listening = True
-            on_stop_signal(self._release, asyncio.get_running_loop())
+        """A call by the host, on the event loop that all of them run on."""
+        self._loop = asyncio.get_running_loop()
         with invocation():
             yield
 

@@ -21,7 +21,7 @@ async def main():
         print("released", flush=True)
         return 1
 {before}
-    on_stop_signal(release, asyncio.get_running_loop())
+    on_stop_signal(release, {loop})
     forever = asyncio.create_task(asyncio.Event().wait())
     threading.Thread(target=time.sleep, args=(3600,)).start()  # neither a task nor a thread is waited for
     print("ready", flush=True)
@@ -32,13 +32,22 @@ asyncio.run(main())
 """
 
 
-def run(*, release: str = "pass", before: str = "pass", then: str = "pass", signals: int = 1) -> tuple[int, str]:
+def run(
+    *,
+    release: str = "pass",
+    before: str = "pass",
+    then: str = "pass",
+    loop: str = "asyncio.get_running_loop",
+    signals: int = 1,
+) -> tuple[int, str]:
     """The exit code, and what was printed after the signal."""
 
     def indented(code: str, levels: int) -> str:
         return textwrap.indent(textwrap.dedent(code), "    " * levels)
 
-    program = PROGRAM.format(release=indented(release, 2), before=indented(before, 1), then=indented(then, 1))
+    program = PROGRAM.format(
+        release=indented(release, 2), before=indented(before, 1), then=indented(then, 1), loop=loop
+    )
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -67,6 +76,10 @@ def test_a_release_that_fails_ends_the_process_all_the_same() -> None:
 def test_a_blocked_event_loop_does_not_keep_the_process() -> None:
     code, printed = run(then="while True: time.sleep(0.01)")
     assert (code, printed) == (0, "")
+
+
+def test_a_process_that_has_served_nothing_ends_at_once_with_0() -> None:
+    assert run(loop="lambda: None") == (0, "")
 
 
 def test_a_handler_that_was_there_decides_how_the_process_ends() -> None:

@@ -23,6 +23,7 @@ import pytest_asyncio
 from aiohttp import web
 from yarl import URL
 
+from image_core.api.http import Request, Response
 from image_core.user import User
 from image_core.wiring import App
 from local import nextauth
@@ -246,6 +247,39 @@ async def test_the_same_request_has_the_same_answer(
             assert await answered.read() == raw
             for name in ("content-type", "cache-control", "allow", "vary"):
                 assert answered.headers.get(name) == their_headers.get(name), name
+
+
+async def test_a_session_in_the_second_of_two_cookie_lines_verifies(
+    functions: dict[str, Any], ours: application.Application
+) -> None:
+    """The host joins the lines with a comma, for the worker as our host does."""
+    lines = ["theme=dark; sizes=1,2", session_cookie()]
+    async with served(ours, Sent()) as url, aiohttp.ClientSession() as http:
+        headers = [("Content-Type", "application/json"), *(("Cookie", line) for line in lines)]
+        joined = {"content-type": "application/json", "cookie": ",".join(lines)}
+        status, _, raw, _ = await through_the_worker(functions, "POST", f"{url}/api/image", joined, b"[1")
+        async with http.post(f"{url}/api/image", headers=headers, data=b"[1") as answered:
+            assert answered.status == status == 400, "without a session it is 401"
+            assert await answered.read() == raw
+
+
+async def test_messages_that_the_function_cannot_enqueue_fail_it(
+    functions: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Product:
+        async def handle(self, request: Request) -> Response:
+            return Response(202, enqueue=("one", "two"))
+
+    monkeypatch.setattr(sys.modules["function_app"], "product", Product())
+    asked = MESSAGES.InvocationRequest(
+        invocation_id=str(uuid.uuid4()),
+        function_id=functions["api"].function_id,
+        input_data=[
+            MESSAGES.ParameterBinding(name="req", data=MESSAGES.TypedData(http=MESSAGES.RpcHttp(method="GET")))
+        ],
+    )
+    answer = await worker.invocation_request(wrapped("invocation_request", asked))
+    assert answer.result.status == MESSAGES.StatusResult.Failure
 
 
 @pytest.mark.emulators
