@@ -27,6 +27,8 @@ from image_core.api.http import Request, Response
 from image_core.user import User
 from image_core.wiring import App
 from local import nextauth
+from local.emulators import AzuritePorts
+from local.emulators import cosmos_connection_string as cosmos_connection_string_of
 from local.functions import application
 from local.functions.change_feed import Databases
 from local.functions.http import HttpFront
@@ -250,9 +252,17 @@ async def test_the_same_request_has_the_same_answer(
 
 
 async def test_a_session_in_the_second_of_two_cookie_lines_verifies(
-    functions: dict[str, Any], ours: application.Application
+    functions: dict[str, Any], ours: application.Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The host joins the lines with a comma, for the worker as our host does."""
+    environment = {
+        "NEXTAUTH_SECRET": SECRET,
+        "AZURE_STORAGE_CONNECTION_STRING": AzuritePorts(9, 9, 9).connection_string(),
+        "AZURE_COSMOS_CONNECTION_STRING": cosmos_connection_string_of("http://127.0.0.1:9"),
+    }
+    products = [App(environment), App(environment)]
+    monkeypatch.setattr(sys.modules["function_app"], "product", products[0])
+    monkeypatch.setitem(ours.functions[0].call.__globals__, "product", products[1])
     lines = ["theme=dark; sizes=1,2", session_cookie()]
     async with served(ours, Sent()) as url, aiohttp.ClientSession() as http:
         headers = [("Content-Type", "application/json"), *(("Cookie", line) for line in lines)]
@@ -261,6 +271,8 @@ async def test_a_session_in_the_second_of_two_cookie_lines_verifies(
         async with http.post(f"{url}/api/image", headers=headers, data=b"[1") as answered:
             assert answered.status == status == 400, "without a session it is 401"
             assert await answered.read() == raw
+    for product in products:
+        await product.close()
 
 
 async def test_messages_that_the_function_cannot_enqueue_fail_it(
