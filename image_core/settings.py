@@ -83,6 +83,10 @@ def _address(value: str) -> SplitResult:
     try:
         parts = urlsplit(value)
         usable = bool(parts.hostname) and parts.port != 0
+        if not value.isascii():
+            from yarl import URL  # noqa: PLC0415 - it knows the ASCII form of a host, which few settings need
+
+            usable = usable and bool(URL(value).host)
     except ValueError:
         usable = False
     if not usable or "://" not in value:
@@ -113,8 +117,6 @@ def _origin(value: str) -> str:
     parts = _address(value)
     if parts.path not in {"", "/"} or "?" in value or "#" in value:
         raise ValueError("an origin is a scheme, a host and a port, without a path")
-    if not value.isascii():
-        raise ValueError("browsers send a host in its ASCII form (xn--…): write it so")
     return value
 
 

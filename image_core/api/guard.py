@@ -2,6 +2,8 @@
 
 from urllib.parse import urlsplit
 
+from yarl import URL
+
 from image_core.api.http import Request, Response
 from image_core.errors import CrossSite
 from image_core.settings import Settings
@@ -76,8 +78,5 @@ class Guard:
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port, as browsers write them in `Origin`."""
-    parts = urlsplit(url.strip())
-    scheme, netloc = parts.scheme.lower(), parts.netloc.lower()
-    default = {"http": ":80", "https": ":443"}.get(scheme, "")
-    return f"{scheme}://{netloc.removesuffix(default) if default else netloc}"
+    """Scheme, host and port of an absolute address, as browsers write them in `Origin`: the host in lower case and ASCII."""
+    return str(URL(url.strip()).origin()).lower()

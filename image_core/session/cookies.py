@@ -5,8 +5,9 @@ longer session. Which of them is the session is decided by verifying, so every v
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain, islice, product
 from urllib.parse import unquote
 
@@ -92,9 +93,15 @@ def session_tokens(header: str, own_name: str | None = None) -> tuple[Token, ...
     return tokens
 
 
-def _cookies(header: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+@cache
+def _beginning(names: tuple[str, ...]) -> re.Pattern[str]:
+    """A comma that begins a session cookie or a chunk of one."""
+    return re.compile(rf",[ \t]*(?=(?:{'|'.join(map(re.escape, names))})(?:\.[^=;,\s]*)?=)")
+
+
+def _cookies(header: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Names and values. A value with a comma is given in both readings: up to the comma, and as it is."""
-    begins = re.compile(rf",[ \t]*(?=(?:{'|'.join(map(re.escape, names))})(?:\.[^=;,\s]*)?=)")
+    begins = _beginning(names)
     for part in header.split(";"):
         for pair in begins.split(part):
             name, separator, value = pair.partition("=")

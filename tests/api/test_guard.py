@@ -92,3 +92,28 @@ def test_a_preflight_says_what_may_be_sent_to_an_allowed_origin_only() -> None:
 
 def test_without_allowed_origins_there_is_no_cors() -> None:
     assert Guard(Settings.read({})).cors_headers(Request("GET", "x", headers={"origin": "https://x.example"})) == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "origin"),
+    [
+        ("https://Studio.Example.com", "https://studio.example.com"),
+        ("HTTPS://studio.example.com:443/", "https://studio.example.com"),
+        ("http://studio.example.com:80", "http://studio.example.com"),
+        ("https://studio.example.com:8443", "https://studio.example.com:8443"),
+        ("https://b\u00fccher.example", "https://xn--bcher-kva.example"),
+        ("https://stra\u00dfe.example", "https://xn--strae-oqa.example"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+        ("capacitor://localhost", "capacitor://localhost"),
+    ],
+)
+def test_an_origin_is_compared_as_browsers_send_it(setting: str, origin: str) -> None:
+    guard = Guard(Settings.read({"ALLOWED_ORIGINS": setting}))
+    request = Request("POST", "image", headers={"origin": origin, "sec-fetch-site": "cross-site"})
+    guard.check_cross_site(request)
+    assert guard.cors_headers(request)["Access-Control-Allow-Origin"] == origin
+
+
+def test_the_front_ends_address_may_have_letters_that_are_not_ascii() -> None:
+    guard = Guard(Settings.read({"NEXTAUTH_URL": "https://b\u00fccher.example/api/auth"}))
+    guard.check_cross_site(Request("POST", "image", headers={"origin": "https://xn--bcher-kva.example"}))

@@ -77,7 +77,7 @@ UNUSABLE: list[tuple[str, str]] = [
             *('"https://studio.example.com"', "'https://studio.example.com'", '["https://studio.example.com"]'),
             *("https://studio.example.com, other.example.com", 'https://a.example,"https://b.example"'),
             *("https://studio.example.com:port", "https://studio.example.com:99999", "https://user@studio.example.com"),
-            *("https://b\u00fccher.example", "https://a.example https://b.example", "https://"),
+            *("https://b\u00fc..cher.example", "https://a.example https://b.example", "https://"),
         )
     ),
     *(
@@ -169,6 +169,8 @@ def test_what_could_never_work_is_an_error_that_names_the_variable_alone(name: s
 USABLE: list[tuple[str, str]] = [
     ("ALLOWED_ORIGINS", "https://studio.example.com, http://localhost:3000,https://[::1]:8443, capacitor://localhost"),
     ("ALLOWED_ORIGINS", "https://studio.example.com/"),
+    ("ALLOWED_ORIGINS", "https://b\u00fccher.example:8443"),
+    ("NEXTAUTH_URL", "https://b\u00fccher.example"),
     ("ALLOWED_ORIGINS", " \n"),
     ("NEXTAUTH_URL", "https://app.example.com/shop/api/auth"),
     ("NEXTAUTH_URL", "http://localhost:3000/\n"),

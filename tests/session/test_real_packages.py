@@ -14,7 +14,7 @@ from joserfc.jwk import OctKey
 from image_core.errors import Unauthorized
 from image_core.session import Sessions
 from image_core.session.cookies import NAMES
-from image_core.session.keys import v5_key, v5_key_id
+from image_core.session.keys import v4_key, v5_key, v5_key_id
 from image_core.settings import Settings
 from local.node import find_node, install_packages
 
@@ -38,21 +38,26 @@ MINTED: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-def minted(wanted: list[dict[str, Any]]) -> list[str]:
-    """Tokens that the real packages make."""
+def run(program: str, given: list[dict[str, Any]]) -> list[Any]:
+    """What one of the programs beside the real packages answers."""
     install_packages(FOLDER)
     tools = find_node()
-    made = subprocess.run(
-        [tools.node, "mint.mjs"],
+    done = subprocess.run(
+        [tools.node, program],
         cwd=FOLDER,
-        input=json.dumps([{"secret": SECRET, "maxAge": 3600, **each} for each in wanted]),
+        input=json.dumps(given),
         capture_output=True,
         text=True,
         check=True,
         env=tools.environment(),
     )
-    found: list[str] = json.loads(made.stdout)
+    found: list[Any] = json.loads(done.stdout)
     return found
+
+
+def minted(wanted: list[dict[str, Any]]) -> list[str]:
+    """Tokens that the real packages make."""
+    return run("mint.mjs", [{"secret": SECRET, "maxAge": 3600, **each} for each in wanted])
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +134,89 @@ async def test_a_key_id_of_another_key_is_refused_as_auth_core_refuses_it() -> N
         await sessions.user({"cookie": f"{V5}={forged}"})
     assert caught.value.reason == "not_decryptable"
     assert (await sessions.user({"cookie": f"{V5}={token}"})).id == "ada@example.com"
+
+
+def forged(
+    header: dict[str, Any], claims: Any, cookie: str = V5, *, secret: str = SECRET, key: bytes | None = None
+) -> str:
+    """A token that whoever knows the secret could make, in a form that the packages do not make."""
+    enc = header.get("enc", "A256GCM")
+    if key is None:
+        key = v5_key(secret, cookie, enc) if V5 in cookie or enc != "A256GCM" else v4_key(secret)
+    registry = jwe.JWERegistry(algorithms=["dir", enc, "DEF"], strict_check_header=False)
+    text = claims if isinstance(claims, str) else json.dumps(claims)
+    return jwe.encrypt_compact({"alg": "dir", **header}, text, OctKey.import_key(key), registry=registry)
+
+
+NOW = int(datetime.now(UTC).timestamp())
+CLAIMS = {"email": "ada@example.com", "iat": NOW, "exp": NOW + 600}
+GCM, CBC = {"enc": "A256GCM"}, {"enc": "A256CBC-HS512"}
+
+# Claims, and whether the real packages find a session in them; ours must agree, but where it is stricter on purpose.
+CLAIM_FORMS: list[tuple[str, Any, bool]] = [
+    ("good ones", CLAIMS, True),
+    ("expired within the tolerance", {**CLAIMS, "exp": NOW - 5}, True),
+    ("expired", {**CLAIMS, "exp": NOW - 60}, False),
+    ("exp a string", {**CLAIMS, "exp": str(NOW + 600)}, False),
+    ("exp true", {**CLAIMS, "exp": True}, False),
+    ("exp null", {**CLAIMS, "exp": None}, False),
+    ("iat null", {**CLAIMS, "iat": None}, False),
+    ("iat a string", {**CLAIMS, "iat": "now"}, False),
+    ("no iat", {"email": "ada@example.com", "exp": NOW + 600}, True),
+    ("nbf now", {**CLAIMS, "nbf": NOW}, True),
+    ("nbf null", {**CLAIMS, "nbf": None}, False),
+    ("nbf later", {**CLAIMS, "nbf": NOW + 300}, False),
+    ("fractions of seconds", {**CLAIMS, "exp": NOW + 600.5, "iat": NOW - 0.5}, True),
+    ("a list", [CLAIMS], False),
+    ("no JSON", "nothing", False),
+    ("JSON in UTF-16", '\ufeff{"email": 1', False),
+]
+HEADER_FORMS: list[tuple[str, dict[str, Any], str, bool]] = [
+    ("v4", GCM, V4, True),
+    ("v5", CBC, V5, True),
+    ("v5 with 32 bytes", GCM, V5, True),
+    ("an empty kid", {**CBC, "kid": ""}, V5, False),
+    ("a kid of nothing", {**CBC, "kid": "x"}, V5, False),
+    ("a kid, which v4 does not read", {**GCM, "kid": "x"}, V4, True),
+    ("a type", {**CBC, "typ": "JWT"}, V5, True),
+    ("the key of another cookie", CBC, f"__Secure-{V5}", False),
+]
+
+
+async def test_ours_and_the_real_packages_find_the_same_sessions() -> None:
+    cases: list[tuple[str, str, str, bool]] = []
+    for name, claims, good in CLAIM_FORMS:
+        cases += [(f"v4, {name}", V4, forged(GCM, claims, V4), good), (f"v5, {name}", V5, forged(CBC, claims), good)]
+    for name, fields, made_for, good in HEADER_FORMS:
+        cases.append((name, V4 if made_for == V4 else V5, forged(fields, CLAIMS, made_for), good))
+    token = forged(CBC, {**CLAIMS, "groups": "x" * 500})
+    headers = [(name, cookie, f"{cookie}={value}", good) for name, cookie, value, good in cases]
+    headers += [
+        ("chunks", V5, f"{V5}.0={token[:300]}; {V5}.1={token[300:]}", True),
+        ("chunks out of order", V5, f"{V5}.1={token[300:]}; {V5}.0={token[:300]}", True),
+        ("ten chunks and more", V5, "; ".join(f"{V5}.{n}={token[n * 80 : (n + 1) * 80]}" for n in range(14)), True),
+        ("percent-encoding", V5, f"{V5}={token.replace('.', '%2E')}", True),
+        ("an empty chunk", V5, f"{V5}.0={token}; {V5}.1=", True),
+        ("two cookies, the first", V5, f"{V5}={token}; {V5}=x", True),
+        ("the name in capitals", V5, f"{V5.upper()}={token}", False),
+        ("a part of it", V5, f"{V5}={token[:-1]}", False),
+        ("nothing", V5, f"{V5}=", False),
+    ]
+    theirs = run(
+        "verify.mjs",
+        [
+            {"generation": "v4" if cookie == V4 else "v5", "name": cookie, "secret": SECRET, "header": header}
+            for _, cookie, header, _ in headers
+        ],
+    )
+    assert [(row[0], bool(claims)) for row, claims in zip(headers, theirs, strict=True)] == [
+        (name, good) for name, _, _, good in headers
+    ]
+    ours = Sessions(Settings.read({"NEXTAUTH_SECRET": SECRET}))
+    found = []
+    for name, _, header, _ in headers:
+        try:
+            found.append((name, (await ours.user({"cookie": header})).id == "ada@example.com"))
+        except Unauthorized:
+            found.append((name, False))
+    assert found == [(name, good) for name, _, _, good in headers]
