@@ -40,7 +40,7 @@ API_VERSION = "v1beta"
 """The one that has preview models and `imageConfig` (ai.google.dev/gemini-api/docs/api-versions). The SDK's own is `v1`."""
 RPC_CODE = re.compile(r"[A-Z_]{2,40}")
 
-NO_QUOTA = re.compile(r"\blimit:\s*0(?![\d.,])", re.IGNORECASE)
+NO_QUOTA = re.compile(r"\blimit:\s*0(?!\d|[.,]\d)", re.IGNORECASE)
 """In the message of a 429: there is no quota at all, whatever `RetryInfo` says."""
 
 UNREADABLE_IMAGE = "unable to process input image"

@@ -4,9 +4,14 @@ Read from the answer's JSON, leniently: unknown values are data (new finish reas
 an unexpected type counts as absent. An image that was paid for is not lost because something beside it is odd.
 """
 
+import io
+import struct
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from PIL import Image
 
 from image_core import sniff, structure
 from image_core.generated import Usage
@@ -94,7 +99,7 @@ def read(answer: Json, model: str, data: Callable[[str | bytes], bytes]) -> Repl
     text = _written("".join(part["text"] for part in shown if isinstance(part.get("text"), str))) or None
     # Where every image is marked as a thought, the last of them is the one that was paid for.
     images = _images(shown) or _images(parts)
-    picture = next(filter(None, (_picture(image, data) for image in reversed(images))), None)
+    picture = _last_picture(images, data)
     feedback = _object(answer, "promptFeedback")
     blocked = _name(feedback.get("blockReason"))
     reason = blocked or _name(chosen.get("finishReason"))
@@ -136,16 +141,35 @@ def _images(parts: list[Json]) -> list[str | bytes]:
     return [inline["data"] for inline in found if isinstance(inline.get("data"), str | bytes) and inline["data"]]
 
 
-def _picture(image: str | bytes, data: Callable[[str | bytes], bytes]) -> Picture | None:
-    """The image as its bytes are, whatever type was declared; None where it cannot be opened."""
+def _last_picture(images: list[str | bytes], decoded: Callable[[str | bytes], bytes]) -> Picture | None:
+    """The last whole image, whatever type was declared; else the last that can be repaired; None where none can be opened."""
+    damaged: list[Picture] = []
+    for image in reversed(images):
+        try:
+            found = decoded(image)
+        except ValueError:
+            continue
+        header = sniff.sniff(found)
+        if header is None or header.mime_type not in EXTENSIONS:
+            continue
+        # A file may be whole and still not open everywhere: metadata with a wrong checksum, say.
+        opening = structure.repaired(found, header.mime_type)
+        if opening is None:
+            continue
+        picture = Picture(opening, header.mime_type, header.width, header.height)
+        if structure.whole(found, header.mime_type):
+            return picture
+        damaged.append(picture)
+    return next(filter(_decodes, damaged), None)
+
+
+def _decodes(repaired: Picture) -> bool:
     try:
-        found = data(image)
-    except ValueError:
-        return None
-    header = sniff.sniff(found)
-    if header is None or header.mime_type not in EXTENSIONS or not structure.whole(found, header.mime_type):
-        return None
-    return Picture(found, header.mime_type, header.width, header.height)
+        with Image.open(io.BytesIO(repaired.data)) as image:
+            image.load()
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, zlib.error):
+        return False
+    return True
 
 
 def _message(value: Any) -> str | None:

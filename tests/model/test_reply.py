@@ -3,12 +3,14 @@
 import base64
 import io
 import os
+import struct
 import warnings
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from image_core import structure
 from image_core.errors import ModelUnavailable, NoImage, Refused
 from image_core.model.reply import SENTENCES
 from local.gemini.script import Scripted, finished
@@ -53,6 +55,44 @@ async def test_the_picture_is_found(bench: Bench, parts: list[dict[str, Any]], d
     assert made.text == text
 
 
+def without_end(kind: str) -> bytes:
+    return image("red", kind, (64, 48))[: -2 if kind == "JPEG" else -12]
+
+
+def with_bad_text(where: str) -> bytes:
+    """A PNG with a text chunk whose checksum is wrong, at the front or before its end."""
+    whole = image("red", "PNG", (64, 48))
+    at = 33 if where == "front" else len(whole) - 12
+    return whole[:at] + struct.pack(">I", 9) + b"tEXtComment\0x" + b"\0\0\0\0" + whole[at:]
+
+
+REPAIRED = [
+    ("a JPEG without its end mark", without_end("JPEG")),
+    ("a PNG without its end", without_end("PNG")),
+    ("a PNG with a bad text chunk at its front", with_bad_text("front")),
+    ("a PNG with a bad text chunk at its end", with_bad_text("end")),
+    ("a JPEG whose last bytes are missing", image("red", "JPEG", (64, 48))[:-12]),
+]
+
+
+@pytest.mark.parametrize("data", [row[1] for row in REPAIRED], ids=[row[0] for row in REPAIRED])
+async def test_incomplete_image_that_can_be_decoded_is_kept(bench: Bench, data: bytes) -> None:
+    bench.standin.script.add(finished("STOP", part(data)))
+    made = await bench.generate()
+    assert len(bench.models) == 1
+    with Image.open(io.BytesIO(made.picture.data)) as opened:
+        opened.load()
+        red = opened.convert("RGB").getpixel((10, 10))
+    assert isinstance(red, tuple)
+    assert red[0] > 200
+    assert structure.whole(made.picture.data, made.picture.mime_type)
+
+
+async def test_whole_image_goes_before_one_that_must_be_repaired(bench: Bench) -> None:
+    bench.standin.script.add(finished("STOP", part(RED), part(without_end("JPEG"))))
+    assert (await bench.generate()).picture.data == RED
+
+
 NONE: list[tuple[str, Scripted]] = [
     ("no candidates", Scripted(200, {"candidates": []})),
     ("candidates null", Scripted(200, {"candidates": None})),
@@ -61,7 +101,7 @@ NONE: list[tuple[str, Scripted]] = [
     ("only words that were thought", finished("STOP", {"text": "hm", "thought": True})),
     ("only words", finished("STOP", {"text": "a"})),
     ("a picture that cannot be opened", finished("STOP", part(b"not an image at all"))),
-    ("a picture that is cut off", finished("STOP", part(RED[: len(RED) // 2]))),
+    ("a picture that is cut off", finished("STOP", part(RED[:45]))),
     ("an empty picture", finished("STOP", part(b""))),
 ]
 
