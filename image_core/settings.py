@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from image_core.catalog import DEFAULT_CHAIN
+from image_core.user import lowered
 
 log = logging.getLogger("image_core.settings")
 
@@ -186,6 +187,13 @@ BlobContainer = Annotated[
         "a container's name is 3 to 63 of a-z, 0-9 and single hyphens between them",
     ),
 ]
+Schedule = Annotated[
+    str,
+    _matching(
+        r"([\w*/,?-]+ +){4,5}[\w*/,?-]+|(\d+\.)?\d{1,2}:\d{2}:\d{2}",
+        "it is neither an NCRONTAB expression of six fields nor a time span",
+    ),
+]
 CosmosName = Annotated[str, _matching(r"[^/\\#?\"']{1,255}", "the name has none of / \\ # ? and no quotes")]
 
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -244,7 +252,7 @@ def _user_limits(value: Any) -> Any:
         raise ValueError('a JSON object is needed: {"a@example.com": {"dailyBudgetUsd": 5}}')  # noqa: TRY004 - pydantic takes a ValueError
     read: dict[str, UserLimits] = {}
     for number, (email, limits) in enumerate(given.items(), 1):
-        name = email.strip().lower()
+        name = lowered(email.strip())
         if not name or name in read:
             raise ValueError(
                 f"entry {number}: {'the e-mail address is a second time there' if name else 'no e-mail address'}"
@@ -322,7 +330,9 @@ class Settings(BaseModel):
         None, alias="NEXTAUTH_URL", description="The front end's address: its origin may write, `introspect` asks it."
     )
     allowed_origins: Origins = Field(
-        (), alias="ALLOWED_ORIGINS", description="Other origins whose pages may call with the cookie (CORS)."
+        (),
+        alias="ALLOWED_ORIGINS",
+        description="Other origins whose pages may call with the cookie (CORS): `https://host`, separated by commas.",
     )
 
     # --- storage
@@ -417,7 +427,7 @@ class Settings(BaseModel):
     max_recoveries: int = Field(
         1, alias="MAX_RECOVERIES", ge=0, le=10, description="How often a generation whose process died is run again."
     )
-    recovery_interval: str = Field(
+    recovery_interval: Schedule = Field(
         "0 * * * * *",
         alias="RECOVERY_INTERVAL",
         description="When the recovery looks for them: an NCRONTAB expression.",

@@ -3,6 +3,17 @@
 import hashlib
 from dataclasses import dataclass, field
 
+_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+def lowered(address: str) -> str:
+    """An e-mail address with A to Z in lower case, so that an id does not depend on how it was typed.
+
+    Other letters stay as they are: Unicode's lower case maps several letters to one (the Kelvin sign and k), and two
+    addresses to one id.
+    """
+    return address.translate(_ASCII_LOWER)
+
 
 @dataclass(frozen=True, slots=True)
 class User:

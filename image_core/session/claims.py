@@ -7,7 +7,7 @@ from typing import Any
 from image_core.clock import Clock
 from image_core.errors import Unauthorized
 from image_core.session.cookies import Token
-from image_core.user import User
+from image_core.user import User, lowered
 
 TOLERANCE_SECONDS = 15
 """As next-auth and @auth/core allow for clocks that differ."""
@@ -16,7 +16,6 @@ LATEST = 1e15
 """Seconds. Times beyond it are refused, so that no arithmetic with them overflows."""
 
 SUBJECT_PREFIX = "sub:"
-_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +70,12 @@ def session_of(claims: Any, clock: Clock) -> Session:
 def user_named(email: Any, subject: Any) -> User:
     """The user with this e-mail address, else with this subject.
 
-    The id is the address with A to Z in lower case, so that it does not depend on how it was typed. Other letters stay
-    as they are: Unicode's lower case maps several letters to one (the Kelvin sign and k), and two people to one id.
-    Without an address it is `sub:` and the subject. Raises Unauthorized.
+    The id is the address with A to Z in lower case (`user.lowered`); without an address it is `sub:` and the subject.
+    Raises Unauthorized.
     """
     if isinstance(email, str) and email.strip():
         written = _checked(email)
-        address = written.translate(_ASCII_LOWER)
+        address = lowered(written)
         local_part, _, domain = address.partition("@")
         if not local_part or not domain or "@" in domain or address.startswith(SUBJECT_PREFIX):
             raise Unauthorized("bad_user")

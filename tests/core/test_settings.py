@@ -153,6 +153,8 @@ UNUSABLE: list[tuple[str, str]] = [
     ("FETCH_ALLOW_HOSTS", "10.0.0.0/99"),
     ("FETCH_ALLOW_PORTS", "80,70000"),
     ("FETCH_ALLOW_PORTS", "0"),
+    ("RECOVERY_INTERVAL", "every minute"),
+    ("RECOVERY_INTERVAL", "60"),
 ]
 
 
@@ -185,6 +187,9 @@ USABLE: list[tuple[str, str]] = [
     ("AZURE_COSMOS_ENDPOINT", "https://acc.documents.azure.com:443/"),
     ("FETCH_ALLOW_HOSTS", "intranet.example, 10.0.0.0/8, ::1, [fd00::1], 10.1.2.3, b\u00fccher.example"),
     ("IMAGE_ACCESS", "private\n"),
+    ("RECOVERY_INTERVAL", "*/20 * * * * *"),
+    ("RECOVERY_INTERVAL", "0 0,30 9-17 * JAN-DEC Mon-Fri"),
+    ("RECOVERY_INTERVAL", "00:01:00"),
     ("NEXTAUTH_COOKIE_NAME", "__Host-my.session+1"),
     ("NEXTAUTH_SECRET", '"a secret in quotes"'),
 ]
