@@ -14,6 +14,7 @@ from local import config
 from local.show import data_url
 from local.stack import Stack, started
 from tests.commands import descendants, gone, greeting, run
+from tests.original_front_end import OriginalFrontEnd
 from tests.page.person import COFFEE, calls, drop_from_outside, finished, generate, sign_in
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
 @pytest.fixture(scope="module")
 def page_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """In the place of the one that the other tests of the page have."""
-    given = {"FRONT": "swa", "GEMINI_LATENCY": "0.5"}
+    given = {"FRONT": "swa", "GEMINI_LATENCY": "0.5", "RESPONSE_BUDGET_SECONDS": "4"}
     with started(config.read(config.free_ports(), given), tmp_path_factory.mktemp("swa-logs")) as running:
         yield running
 
@@ -83,6 +84,22 @@ def test_what_is_not_waited_for_is_followed_to_its_end_and_can_be_deleted(
     assert caller.delete(where, timeout=10).status_code == 204
     assert caller.get(where, timeout=10).status_code == 404
     assert history(caller, page_stack) == []
+
+
+def test_the_original_front_end_shows_the_image_of_a_slow_model_and_pays_once(
+    page_stack: Stack, caller: requests.Session
+) -> None:
+    """The budget is 4 s here instead of 40, and the model takes 6."""
+    gemini = f"http://127.0.0.1:{page_stack.configuration.ports['GEMINI_PORT']}"
+    requests.post(f"{gemini}/__script", json=[{"delay": 6}], timeout=10).raise_for_status()
+    before = calls(page_stack)
+    front_end = OriginalFrontEnd(page_stack.front, caller)
+    url = front_end.generate("behind the emulator", front_end.upload())
+    assert url.startswith("/api/images/gen-")
+    shown = front_end.shown(url)
+    (made,) = history(caller, page_stack)
+    assert front_end.shown(made["imageUrl"]) == shown
+    assert calls(page_stack) == before + 1
 
 
 def test_nobody_gets_in_without_a_session_or_from_another_site(page_stack: Stack, caller: requests.Session) -> None:
