@@ -38,6 +38,9 @@ seen.url = await client.upload(photo, "photo.jpg");
 await script({ delay: 2.5 });
 seen.later = await hasty.generate([seen.url], "in the snow", {}, { onRunning: (running) => (seen.running = running) });
 
+seen.uploadDeleted = await failure(client.deleteUpload(seen.url));
+seen.uploadGone = await failure(client.deleteUpload(seen.url));
+
 await script({ delay: 2, body: refusal });
 seen.refused = await failure(hasty.generate([photo], "refused later"));
 await script({ body: refusal });

@@ -92,6 +92,11 @@ def test_what_takes_longer_than_a_response_is_followed_to_its_end(seen: dict[str
     assert set(seen["later"]) == set(seen["made"])
 
 
+def test_an_upload_is_deleted_by_its_address(seen: dict[str, Any]) -> None:
+    assert "code" not in seen["uploadDeleted"]
+    assert seen["uploadGone"]["code"] == "not_found"
+
+
 def test_errors_have_their_codes_however_late_they_come(seen: dict[str, Any]) -> None:
     assert {name: (seen[name]["status"], seen[name]["code"]) for name in ("refused", "refusedAtOnce")} == {
         "refused": (200, "refused"),
