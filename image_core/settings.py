@@ -392,9 +392,12 @@ class Settings(BaseModel):
     )
     max_images: int = Field(14, alias="MAX_IMAGES", ge=1, le=100, description="Images in one request.")
     max_image_bytes: int = Field(20 * MEGABYTE, alias="MAX_IMAGE_BYTES", ge=1, description="Bytes of one image.")
-    max_image_pixels: int = Field(100 * MEGABYTE, alias="MAX_IMAGE_PIXELS", ge=1, description="Pixels of one image.")
+    max_image_pixels: int = Field(120 * MEGABYTE, alias="MAX_IMAGE_PIXELS", ge=1, description="Pixels of one image.")
     max_decoded_pixels: int = Field(
-        40 * MEGABYTE, alias="MAX_DECODED_PIXELS", ge=1, description="Pixels of an image that must be converted."
+        65 * MEGABYTE,
+        alias="MAX_DECODED_PIXELS",
+        ge=1,
+        description="Pixels of an image that must be converted; the memory of the sandbox follows from it.",
     )
     max_request_bytes: int = Field(30 * MEGABYTE, alias="MAX_REQUEST_BYTES", ge=1, description="Bytes of a request.")
     max_inflight_bytes: int = Field(

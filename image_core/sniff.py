@@ -23,6 +23,7 @@ EIGHT = 8
 
 # JPEG (ITU-T T.81, table B.1): the frames that decoders commonly take are baseline, extended and progressive with Huffman codes.
 COMMON_FRAMES = {0xC0, 0xC1, 0xC2}
+PROGRESSIVE_FRAMES = {0xC2, 0xCA}
 ARITHMETIC_FRAMES = {0xC9, 0xCA}
 """libjpeg-turbo decodes them: they are converted."""
 
@@ -39,6 +40,8 @@ class Header:
     animated: bool = False
     plain: bool = True
     """Every decoder takes it as it is: 8 bits a channel, gray, RGB, a palette or with transparency, all tables there."""
+    progressive: bool = False
+    """A JPEG whose decoder holds all coefficients at once."""
     unsupported: str | None = None
     """The name of a variant that cannot be decoded."""
 
@@ -129,8 +132,15 @@ def _jpeg(data: bytes) -> Header | None:
     if width == 0:
         return None
     plain = process in COMMON_FRAMES and channels in {1, 3} and {DQT, DHT} <= tables
-    unsupported = _unsupported_jpeg(process, precision, height)
-    return Header("image/jpeg", width, height, orientation, plain=plain, unsupported=unsupported)
+    return Header(
+        "image/jpeg",
+        width,
+        height,
+        orientation,
+        plain=plain,
+        progressive=process in PROGRESSIVE_FRAMES,
+        unsupported=_unsupported_jpeg(process, precision, height),
+    )
 
 
 def _unsupported_jpeg(process: int, precision: int, height: int) -> str | None:

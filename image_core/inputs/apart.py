@@ -11,7 +11,7 @@ import signal
 import sys
 
 from image_core.errors import Busy, InputError, InvalidImage
-from image_core.inputs.fault import Fault
+from image_core.inputs.fault import Fault, NeedsMemory
 from image_core.offload import ended
 from image_core.picture import Picture
 
@@ -21,6 +21,15 @@ CPU_SECONDS = 15
 WALL_SECONDS = 45.0
 """Until a conversion is given up that does not get the processor: that is no fault of the file."""
 
+USUAL_MEMORY_BYTES = 300 * 2**20
+"""Of address space of one sandbox: enough for photographs of 24 megapixels in HEIC and of 61 in JPEG."""
+
+
+def most_memory_bytes(max_decoded_pixels: int) -> int:
+    """Of address space of the one sandbox that may take more than the usual: what the largest images in usual kinds need."""
+    return 100 * 2**20 + 8 * max_decoded_pixels
+
+
 PROGRAM = "from image_core.inputs.decoder import main; main()"
 
 
@@ -28,18 +37,20 @@ async def converted_apart(
     data: bytes,
     max_pixels: int,
     max_decoded_pixels: int,
-    program: str = PROGRAM,
+    memory_bytes: int | None = None,
     *,
+    program: str = PROGRAM,
     cpu_seconds: int = CPU_SECONDS,
     wall_seconds: float = WALL_SECONDS,
 ) -> Picture:
-    """`convert.converted` in another process. Raises Fault; Busy where the process cannot be had, or gets no processor time.
+    """`decode.converted` in another process, which may use `memory_bytes`; by default the most that any may.
 
+    Raises Fault; NeedsMemory; Busy where the process cannot be had, or gets no processor time.
     When this returns or raises, cancelled or not, the process has ended.
     """
-    work = asyncio.ensure_future(
-        _run([str(max_pixels), str(max_decoded_pixels)], data, program, cpu_seconds, wall_seconds)
-    )
+    memory_bytes = most_memory_bytes(max_decoded_pixels) if memory_bytes is None else memory_bytes
+    limits = [str(max_pixels), str(max_decoded_pixels), str(memory_bytes)]
+    work = asyncio.ensure_future(_run(limits, data, program, cpu_seconds, wall_seconds))
     try:
         output, code = await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -65,7 +76,11 @@ async def _run(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             # What this process imports, wherever the platform put it. No setting and no secret goes along.
-            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PATH": os.environ.get("PATH", "")},
+            env={
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "PATH": os.environ.get("PATH", ""),
+                "MALLOC_ARENA_MAX": "2",  # each arena of a thread would reserve 64 MB of the limit
+            },
         )
     except OSError as error:
         raise Busy("No process could be started to convert an image", retry_after=5) from error
@@ -100,6 +115,8 @@ def _read(output: bytes, code: int) -> Picture:
     if code != 0 or not found:
         raise Fault(InvalidImage, "the file is damaged")
     answer = json.loads(head)
+    if "needsMemory" in answer:
+        raise NeedsMemory
     if "fault" in answer:
         kind = next(kind for kind in InputError.__subclasses__() if kind.__name__ == answer["fault"])
         raise Fault(kind, answer["details"])

@@ -10,17 +10,18 @@ import random
 import struct
 import warnings
 import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageCms, ImageFile
+from PIL import AvifImagePlugin, Image, ImageCms, ImageFile
 
 from image_core import exif, structure
 from image_core.errors import ImageTooLarge, InvalidImage
 from image_core.inputs import isobmff, tiff
 from image_core.inputs.convert import CGBI, MAX_SIDE, PASSED_THROUGH, can_stay, check_pixels, checked
-from image_core.inputs.fault import Fault
+from image_core.inputs.fault import Fault, NeedsMemory
+from image_core.inputs.frame import Frame
 from image_core.inputs.kinds import not_an_image, unsupported
-from image_core.inputs.tiff import Frame
 from image_core.picture import Picture
 from image_core.sniff import Header, kind
 from image_core.structure import FRAMES, PNG_END, SOS, jpeg_segments, png_chunk, png_chunks
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 # Our own limits are checked against the header, before any pixel: Pillow's would only warn, or refuse what we take.
 Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+DECODE_THREADS = 2
+"""Of libheif and libavif: each takes memory of its own."""
+AvifImagePlugin.DEFAULT_MAX_THREADS = DECODE_THREADS
 
 JPEG_QUALITY = 95
 LOSSLESS = {"PNG", "GIF", "BMP", "TIFF", "WEBP"}
@@ -52,12 +57,15 @@ _TURNS = {
 }
 
 
-def converted(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Picture:
-    """The first frame or primary image, upright, in 8 bits, in sRGB, small enough, in a kind that models take. Raises Fault."""
+def converted(data: bytes, max_pixels: int, max_decoded_pixels: int, memory_bytes: int | None = None) -> Picture:
+    """The first frame or primary image, upright, in 8 bits, in sRGB, small enough, in a kind that models take.
+
+    Raises Fault; NeedsMemory where decoding is expected to take, or takes, more than `memory_bytes`.
+    """
     name = kind(data)
     if name is None or data[12:16] == CGBI:
         raise not_an_image(data)
-    limits = (max_pixels, max_decoded_pixels)
+    limits = Limits(max_pixels, max_decoded_pixels, memory_bytes)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata, none of which is kept
@@ -66,31 +74,56 @@ def converted(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Picture:
             frame = _READERS[name](data, limits)
             return _written(_finished(frame), name)
     except MemoryError:
-        raise Fault(ImageTooLarge, "decoding it takes more memory than one image may use") from None
+        raise NeedsMemory from None
     except (OSError, ValueError, SyntaxError, EOFError, LookupError, struct.error, zlib.error) as error:
         raise Fault(InvalidImage, "the file is cut off or damaged") from error
     except (TypeError, AttributeError, OverflowError, RuntimeError, ZeroDivisionError, AssertionError) as error:
         raise Fault(InvalidImage, "the file is damaged") from error  # what decoders raise for files made to break them
 
 
-Limits = tuple[int, int]
-"""Pixels that an image may have, and that it may have where it is decoded."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    pixels: int
+    decoded_pixels: int
+    memory_bytes: int | None
+
+    def check(self, name: str, size: tuple[int, int], shrunk: int = 1, *, progressive: bool = False) -> None:
+        """Raise Fault or NeedsMemory where an image is too large; its decoder makes each side smaller by `shrunk`."""
+        pixels = size[0] * size[1]
+        check_pixels(pixels, self.pixels)
+        decoded = pixels // shrunk**2
+        if decoded > self.decoded_pixels:
+            limit = f"the limit for an image that must be converted is {self.decoded_pixels:,}"
+            raise Fault(ImageTooLarge, f"it has {pixels:,} pixels; {limit}")
+        fixed, each_sent, each_decoded = _MEMORY[name]
+        sent = min(decoded, MAX_SIDE * MAX_SIDE * min(size) // max(size))
+        needed = fixed * MEBIBYTE + each_sent * sent + each_decoded * decoded + progressive * COEFFICIENT_BYTES * pixels
+        if self.memory_bytes is not None and needed > self.memory_bytes:
+            raise NeedsMemory
 
 
-def _check(size: tuple[int, int], limits: Limits, shrunk: int = 1) -> None:
-    """Raise Fault where an image of `size` is too large; its decoder makes it smaller by `shrunk` on each side."""
-    pixels = size[0] * size[1]
-    check_pixels(pixels, limits[0])
-    if pixels // shrunk**2 > limits[1]:
-        limit = f"the limit for an image that must be converted is {limits[1]:,}"
-        raise Fault(ImageTooLarge, f"it has {pixels:,} pixels; {limit}")
+MEBIBYTE = 2**20
+COEFFICIENT_BYTES = 6
+"""For each pixel of a progressive JPEG: two bytes for each of three channels."""
+
+# What decoding takes, as measured (docs/performance.md): mebibytes, bytes for each pixel sent, bytes for each pixel decoded.
+_MEMORY = {
+    "JPEG": (50, 8, 4.0),
+    "PNG": (50, 12, 4.0),
+    "WEBP": (50, 0, 15.0),  # its decoder keeps two frames of an animation, also where there is one
+    "GIF": (50, 12, 2.0),
+    "BMP": (50, 12, 4.0),
+    "TIFF": (50, 12, 6.0),
+    "HEIF": (110, 8, 3.5),
+    "AVIF": (50, 8, 7.0),
+}
 
 
 def _whole(data: bytes, name: str, limits: Limits) -> Picture:
     """A PNG, JPEG or WebP: as it is where only its end was missing, else converted."""
-    header = checked(data, limits[0])
+    header = checked(data, limits.pixels)
     shrunk = _shrunk(header)
-    _check((header.width, header.height), limits, shrunk)
+    limits.check(name, (header.width, header.height), shrunk, progressive=header.progressive)
     try:
         clean = structure.cleaned(data, header.mime_type)
     except structure.NoEnd:
@@ -103,7 +136,7 @@ def _whole(data: bytes, name: str, limits: Limits) -> Picture:
     if shrunk > 1:
         image.draft(None, (header.width // shrunk, header.height // shrunk))
     image.load()
-    return _written(_finished(Frame(image, image.info.get("icc_profile"), header.orientation)), name)
+    return _written(_finished(Frame.of(image, image.info.get("icc_profile"), header.orientation)), name)
 
 
 def _opened(data: bytes, name: str) -> Image.Image:
@@ -219,9 +252,9 @@ def _row_bytes(data: bytes, header: Header) -> int:
 
 def _gif(data: bytes, limits: Limits) -> Frame:
     image = _opened(data, "GIF")
-    _check(image.size, limits)
+    limits.check("GIF", image.size)
     image.load()
-    return Frame(image, None, exif.UPRIGHT)
+    return Frame.of(image)
 
 
 _BMP_EMBEDDED = {4: "JPEG", 5: "PNG"}
@@ -232,16 +265,16 @@ def _bmp(data: bytes, limits: Limits) -> Frame:
     if head >= 40 and (embedded := _BMP_EMBEDDED.get(data[30])):  # noqa: PLR2004 - BITMAPINFOHEADER and its successors
         raise unsupported(f"a BMP that holds a {embedded}")
     image = _opened(data, "BMP")
-    _check(image.size, limits)
+    limits.check("BMP", image.size)
     image.load()
     if image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
         image = image.convert("RGB")  # a mask for alpha and none in use: opaque, as browsers show it
-    return Frame(image, None, exif.UPRIGHT)
+    return Frame.of(image)
 
 
 def _tiff(data: bytes, limits: Limits) -> Frame:
     directory = tiff.full_size(data)
-    _check((directory.integer(tiff.WIDTH, 0), directory.integer(tiff.LENGTH, 0)), limits)
+    limits.check("TIFF", (directory.integer(tiff.WIDTH, 0), directory.integer(tiff.LENGTH, 0)))
     return tiff.decoded(directory)
 
 
@@ -249,13 +282,22 @@ def _heif(data: bytes, limits: Limits) -> Frame:
     import pi_heif  # noqa: PLC0415 - a megabyte of decoder that most images do not need
 
     turning = isobmff.turning(data)
-    pi_heif.options.THUMBNAILS = False
+    pi_heif.options.THUMBNAILS, pi_heif.options.DECODE_THREADS = False, DECODE_THREADS
     file = pi_heif.HeifFile(data, convert_hdr_to_8bit=True, hdr_to_16bit=True, remove_stride=False)
     primary = file[file.primary_index]
-    _check(primary.size, limits)
-    image = primary.to_pillow()  # libheif has applied the container's rotation and mirroring
-    profile = primary.info.get("icc_profile")
-    return Frame(image, profile, exif.UPRIGHT if turning.turned else turning.orientation)
+    limits.check("HEIF", primary.size)
+    # libheif applies the container's rotation and mirroring.
+    stride, mode = primary.stride, primary.mode
+    width, height = primary.size
+    if width < 1 or height < 1 or len(primary.data) < stride * height:
+        raise Fault(InvalidImage, "the file is damaged")
+
+    def rows(first: int, last: int) -> Image.Image:
+        taken = primary.data[first * stride : last * stride]  # its memory is gone with `primary`
+        return Image.frombytes(mode, (width, last - first), taken, "raw", mode, stride)
+
+    orientation = exif.UPRIGHT if turning.turned else turning.orientation
+    return Frame((width, height), rows, primary.info.get("icc_profile"), orientation)
 
 
 def _avif(data: bytes, limits: Limits) -> Frame:
@@ -264,11 +306,11 @@ def _avif(data: bytes, limits: Limits) -> Frame:
     for at in turning.exif_types:  # Pillow would parse it, and let the container's rotation replace its orientation
         hidden[at : at + 4] = b"free"
     image = _opened(bytes(hidden), "AVIF")
-    _check(image.size, limits)
+    limits.check("AVIF", image.size)
     image.load()
     # Pillow applies neither, and tells the container's rotation and mirroring as an orientation of EXIF.
     told = exif.orientation(image.info.get("exif", b""))
-    return Frame(image, image.info.get("icc_profile"), told if turning.turned else turning.orientation)
+    return Frame.of(image, image.info.get("icc_profile"), told if turning.turned else turning.orientation)
 
 
 _READERS: "dict[str, Callable[[bytes, Limits], Frame]]" = {
@@ -285,25 +327,12 @@ _READERS: "dict[str, Callable[[bytes, Limits], Frame]]" = {
 
 def _finished(frame: Frame) -> Image.Image:
     """Small enough, upright, in 8 bits of gray, RGB or RGBA, in sRGB."""
-    image = _eight_bits(frame.image)
-    if image.mode in {"P", "PA", "LA", "La", "RGBa", "1"} or "transparency" in image.info:
-        opaque = "L" if image.mode == "1" else "RGB"
-        image = image.convert("RGBA" if image.has_transparency_data else opaque)
-    elif image.mode not in {"L", "RGB", "RGBA", "CMYK"}:
-        image = image.convert("RGB")
-    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    image = frame.small()
     if frame.orientation in _TURNS:
         image = image.transpose(_TURNS[frame.orientation])
     image = _in_srgb(image, frame.profile)
     if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
         image = image.convert("RGB")
-    return image
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        # Integers of 16 bits: Pillow's own conversion would cut them off at 255.
-        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     return image
 
 

@@ -6,11 +6,7 @@ import os
 import sys
 
 from image_core.inputs.decode import converted
-from image_core.inputs.fault import Fault
-
-MAX_MEMORY_BYTES = 2_000_000_000
-"""Of address space: several times what 40 megapixels take."""
-
+from image_core.inputs.fault import Fault, NeedsMemory
 
 NICENESS = 10
 """It takes the processor when others leave it: requests that wait for nothing but an answer go first."""
@@ -20,18 +16,22 @@ def main() -> None:
     """Limits as arguments, an image on standard input, the answer on standard output: a line of JSON, then the picture."""
     if hasattr(os, "nice"):  # not on Windows
         os.nice(NICENESS)
+    max_pixels, max_decoded_pixels, memory_bytes = map(int, sys.argv[1:4])
     # Windows has no such module and macOS does not know this limit: there the pixel limits alone hold.
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource  # noqa: PLC0415 - see above
 
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-    max_pixels, max_decoded_pixels = map(int, sys.argv[1:3])
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    answer: dict[str, object]
+    data = b""
     try:
-        picture = converted(sys.stdin.buffer.read(), max_pixels, max_decoded_pixels)
+        picture = converted(sys.stdin.buffer.read(), max_pixels, max_decoded_pixels, memory_bytes)
     except Fault as fault:
-        answer, data = {"fault": fault.kind.__name__, "details": fault.details}, b""
+        answer = {"fault": fault.kind.__name__, "details": fault.details}
+    except NeedsMemory:
+        answer = {"needsMemory": True}
     else:
-        answer = {"mimeType": picture.mime_type, "width": picture.width, "height": picture.height}  # type: ignore[dict-item] # numbers beside a word
+        answer = {"mimeType": picture.mime_type, "width": picture.width, "height": picture.height}
         data = picture.data
     sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + data)
     sys.stdout.flush()

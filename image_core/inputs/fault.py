@@ -10,3 +10,7 @@ class Fault(Exception):
         super().__init__(details)
         self.kind = kind
         self.details = details
+
+
+class NeedsMemory(Exception):
+    """Decoding an image takes more memory than the process that does it may use."""

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from image_core.errors import BlobTooLarge, ImageTooLarge
 from image_core.inflight import Claim
-from image_core.inputs.apart import converted_apart
+from image_core.inputs.apart import USUAL_MEMORY_BYTES, converted_apart, most_memory_bytes
 from image_core.inputs.convert import as_it_is
-from image_core.inputs.fault import Fault
+from image_core.inputs.fault import Fault, NeedsMemory
 from image_core.inputs.fetch import Fetcher
 from image_core.inputs.own import OwnAddresses, OwnBlob, OwnImages, OwnResult, own_image
 from image_core.inputs.parse import Inline, parse
@@ -29,8 +29,11 @@ CHECKS_AT_ONCE = 4
 
 T = TypeVar("T")
 
-Convert = Callable[[bytes, int, int], Awaitable[Picture]]
-"""`apart.converted_apart`: the file, the most pixels of an image, and the most pixels of one that is decoded."""
+LARGE_AT_ONCE = 1
+"""Of the sandboxes, those that may use more than the usual memory."""
+
+Convert = Callable[[bytes, int, int, int], Awaitable[Picture]]
+"""`apart.converted_apart`: the file, the most pixels of an image, the most pixels of one that is decoded, and the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Loader:
         self._fetcher = fetcher or Fetcher(settings)
         self._convert = convert
         self._conversions = FairShare(CONVERSIONS_AT_ONCE)
+        self._large_conversions = FairShare(LARGE_AT_ONCE)
         self._checks = FairShare(CHECKS_AT_ONCE)
 
     async def load_all(self, images: Sequence[str], user: User, claim: Claim) -> tuple[LoadedInput, ...]:
@@ -133,11 +137,33 @@ class Loader:
             picture = await in_thread(partial(as_it_is, data, max_pixels))
         converted = picture is None
         if picture is None:
-            async with self._conversions.slot(user, claim.wait_seconds()):
-                picture = await self._convert(data, max_pixels, self._settings.max_decoded_pixels)
+            picture = await self._converted(data, claim)
         claim.give_back(held)
         claim.take(len(picture.data))
         return picture, converted
+
+    async def _converted(self, data: bytes, claim: Claim) -> Picture:
+        """Convert in a sandbox of the usual memory, and only where that is too little in one that may use more."""
+        user, max_pixels, max_decoded = (
+            claim.user.id,
+            self._settings.max_image_pixels,
+            self._settings.max_decoded_pixels,
+        )
+        try:
+            async with self._conversions.slot(user, claim.wait_seconds()):
+                return await self._convert(data, max_pixels, max_decoded, USUAL_MEMORY_BYTES)
+        except NeedsMemory:
+            pass
+        most = most_memory_bytes(max_decoded)
+        try:
+            # In this order: who waits for the one large sandbox holds none of the others.
+            async with (
+                self._large_conversions.slot(user, claim.wait_seconds()),
+                self._conversions.slot(user, claim.wait_seconds()),
+            ):
+                return await self._convert(data, max_pixels, max_decoded, most)
+        except NeedsMemory:
+            raise Fault(ImageTooLarge, f"decoding it takes more than {most // 2**20} MB of memory, the limit") from None
 
     async def close(self) -> None:
         await self._fetcher.close()

@@ -11,7 +11,6 @@ import io
 import math
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from PIL import Image, ImageMath, TiffImagePlugin
 
@@ -19,6 +18,7 @@ from image_core import exif
 from image_core.errors import InvalidImage
 from image_core.inputs.convert import MAX_SIDE
 from image_core.inputs.fault import Fault
+from image_core.inputs.frame import Frame
 from image_core.inputs.kinds import unsupported
 
 # libtiff reads what is not compressed too: one way for byte orders, bit orders, strips and tiles.
@@ -86,15 +86,6 @@ INTEGERS = {1, 3, 4, 6, 8, 9, 13, 16, 17, 18}
 FLOAT_OVERSHOOT = 16
 """Times white: highlights of a photograph in floating point go beyond it, and are cut there as viewers do."""
 DARKEST = 1 / 16
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A decoded image of 8 bits, its colour profile, and EXIF's orientation."""
-
-    image: Image.Image
-    profile: bytes | None
-    orientation: int
 
 
 class Directory:
@@ -285,7 +276,7 @@ def decoded(directory: Directory) -> Frame:
     image = _direct(layout) if layout.is_direct else _by_planes(layout)
     profile = directory.block(ICC_PROFILE)
     orientation = exif.valid(directory.integer(ORIENTATION, exif.UPRIGHT))
-    return Frame(image, None if profile is None else profile[2], orientation)
+    return Frame.of(image, None if profile is None else profile[2], orientation)
 
 
 def _direct(layout: Layout) -> Image.Image:

@@ -46,7 +46,7 @@ class Sandboxes:
         self.most = 0
         self.end = asyncio.Event()
 
-    async def convert(self, data: bytes, max_pixels: int, max_decoded_pixels: int) -> Picture:
+    async def convert(self, data: bytes, max_pixels: int, max_decoded_pixels: int, memory_bytes: int) -> Picture:
         self.started += 1
         self.running += 1
         self.most = max(self.most, self.running)
