@@ -85,8 +85,9 @@ client: setup ## Make the types of the TypeScript client anew from the API's doc
 bench: setup ## Measure the product beside a floor that promises nothing: ONLY=requests,stall,cold,session,growth,worker ROUNDS=3
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-soak: setup ## Ten minutes of good, bad, slow, refused and abandoned requests: nothing grows, nothing is lost. SECONDS=600
+soak: setup ## Ten minutes of good, bad, slow, refused and abandoned requests: nothing grows, nothing is lost. Then two attackers and a victim. SECONDS=600
 	@$(BIN)/python -m benchmarks.soak $(if $(SECONDS),--seconds $(SECONDS))
+	@$(BIN)/python -m benchmarks.attack $(if $(SECONDS),--seconds $(SECONDS))
 
 lock: setup ## Compile the requirements anew from pyproject.toml.
 	@$(BIN)/python checks/lock.py

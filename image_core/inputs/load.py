@@ -24,7 +24,7 @@ from image_core.user import User
 CONVERSIONS_AT_ONCE = 3
 """Sandboxes of one process. One user has one of them, so that two users who convert leave one for a third."""
 
-CHECKS_AT_ONCE = 4
+CHECKS_AT_ONCE = 3
 """Threads that read the structure of untrusted files. The event loop's own pool has five at least: one is always left."""
 
 T = TypeVar("T")

@@ -20,12 +20,6 @@ LONGEST_PATH = 200
 """Characters. No image is so short in base64, and no longer path is looked at for its dot."""
 _BLANKS = b"\t\n\r\f "
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
-# What a percent-encoded base64 text can hold in place of its characters.
-_ESCAPES = tuple(
-    (escape, bytes([code]))
-    for code in b"+/=-_\t\n\r\f "
-    for escape in sorted({f"%{code:02X}".encode(), f"%{code:02x}".encode()})
-)
 PERCENT_CHUNK_BYTES = 1_000_000
 
 
@@ -106,8 +100,7 @@ def _decode(text: str, start: int) -> bytes:
     except binascii.Error:
         raw = bytes(raw)
     if b"%" in raw:
-        for escape, character in _ESCAPES:
-            raw = raw.replace(escape, character)
+        raw = percent_decoded(raw)
     raw = raw.translate(_URL_SAFE, _BLANKS).rstrip(b"=")
     try:
         return _not_empty(pybase64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True))
@@ -122,7 +115,7 @@ def _not_empty(data: bytes) -> bytes:
 
 
 def percent_decoded(raw: bytes, piece_bytes: int = PERCENT_CHUNK_BYTES) -> bytes:
-    """The payload of a data URL without base64, decoded a piece at a time.
+    """`raw` without percent-encoding, decoded a piece at a time, so that other threads get their turn between two.
 
     `urllib` makes an object of each escape. Quoted-printable is the same but for its sign, and its decoder is one loop in C.
     """
