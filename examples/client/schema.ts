@@ -343,7 +343,7 @@ export interface components {
              * @description For programs.
              * @enum {string}
              */
-            code: "budget_exceeded" | "busy" | "cross_site" | "deadline_exceeded" | "gemini_key_missing" | "idempotency_mismatch" | "image_fetch_failed" | "image_too_large" | "internal" | "interrupted" | "invalid_image" | "invalid_json" | "invalid_request" | "length_required" | "method_not_allowed" | "misconfigured" | "model_auth_failed" | "model_error" | "model_unavailable" | "no_file" | "no_image" | "no_images" | "no_prompt" | "not_found" | "rate_limited" | "refused" | "request_too_large" | "session_unavailable" | "storage_unavailable" | "too_many_generations" | "unauthorized" | "unsupported_media_type" | "url_not_allowed";
+            code: "budget_exceeded" | "busy" | "cross_site" | "deadline_exceeded" | "gemini_key_missing" | "idempotency_mismatch" | "image_fetch_failed" | "image_too_large" | "images_too_large" | "internal" | "interrupted" | "invalid_image" | "invalid_json" | "invalid_request" | "length_required" | "method_not_allowed" | "misconfigured" | "model_auth_failed" | "model_error" | "model_unavailable" | "no_file" | "no_image" | "no_images" | "no_prompt" | "not_found" | "rate_limited" | "refused" | "request_too_large" | "session_unavailable" | "storage_unavailable" | "too_many_generations" | "unauthorized" | "unsupported_media_type" | "url_not_allowed";
             /** @description Whether the same request can succeed later. */
             retryable: boolean;
             /** @description More, for people. */
@@ -826,7 +826,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The request has more bytes than are taken. An input has more bytes or pixels than are taken; the limit is in `details`. */
+            /** @description The request has more bytes than are taken. An input has more bytes or pixels than are taken; the limit is in `details`. All images together are more than a model takes in one call, also where they are made smaller. */
             413: {
                 headers: {
                     [name: string]: unknown;

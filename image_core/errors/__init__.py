@@ -13,6 +13,7 @@ ImageError
 │   └── UnsupportedImage        415
 ├── LengthRequired              411
 ├── RequestTooLarge             413
+├── ImagesTooLarge              413
 ├── UnsupportedMediaType        415
 ├── Unauthorized                401  the reason is for the log alone
 ├── CrossSite                   403
@@ -71,6 +72,7 @@ from image_core.errors.request import (
     BudgetExceeded,
     CrossSite,
     IdempotencyMismatch,
+    ImagesTooLarge,
     InvalidJson,
     InvalidRequest,
     LengthRequired,
@@ -113,6 +115,7 @@ __all__ = [
     "ImageError",
     "ImageFetchFailed",
     "ImageTooLarge",
+    "ImagesTooLarge",
     "InputError",
     "Internal",
     "Interrupted",

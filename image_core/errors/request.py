@@ -54,6 +54,14 @@ class RequestTooLarge(ImageError):
     message = "The request is too large"
 
 
+class ImagesTooLarge(ImageError):
+    """All images together are more than a model takes in one call."""
+
+    status = 413
+    code = "images_too_large"
+    message = "The images are too large together"
+
+
 class UnsupportedMediaType(ImageError):
     status = 415
     code = "unsupported_media_type"

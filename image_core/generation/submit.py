@@ -105,8 +105,8 @@ class Submission:
 
         Until `deadline` the inputs may wait for memory, and for their turn to be fetched and converted.
 
-        Raises IdempotencyMismatch, TooManyGenerations, BudgetExceeded, RateLimited, Busy, InputError, StorageUnavailable;
-        Gone where it was deleted.
+        Raises IdempotencyMismatch, TooManyGenerations, BudgetExceeded, RateLimited, Busy, InputError, ImagesTooLarge,
+        StorageUnavailable; Gone where it was deleted.
         """
         size = sum(map(len, request.images))
         request_hash = await offloaded(size, partial(fingerprint, request))

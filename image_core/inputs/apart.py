@@ -11,6 +11,7 @@ import signal
 import sys
 
 from image_core.errors import Busy, InputError, InvalidImage
+from image_core.inputs.convert import MAX_SIDE
 from image_core.inputs.fault import Fault, NeedsMemory
 from image_core.offload import ended
 from image_core.picture import Picture
@@ -39,6 +40,7 @@ async def converted_apart(
     max_decoded_pixels: int,
     memory_bytes: int | None = None,
     *,
+    max_side: int = MAX_SIDE,
     program: str = PROGRAM,
     cpu_seconds: int = CPU_SECONDS,
     wall_seconds: float = WALL_SECONDS,
@@ -49,7 +51,7 @@ async def converted_apart(
     When this returns or raises, cancelled or not, the process has ended.
     """
     memory_bytes = most_memory_bytes(max_decoded_pixels) if memory_bytes is None else memory_bytes
-    limits = [str(max_pixels), str(max_decoded_pixels), str(memory_bytes)]
+    limits = [str(max_pixels), str(max_decoded_pixels), str(memory_bytes), str(max_side)]
     work = asyncio.ensure_future(_run(limits, data, program, cpu_seconds, wall_seconds))
     try:
         output, code = await asyncio.shield(work)

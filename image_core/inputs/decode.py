@@ -57,8 +57,16 @@ _TURNS = {
 }
 
 
-def converted(data: bytes, max_pixels: int, max_decoded_pixels: int, memory_bytes: int | None = None) -> Picture:
+def converted(
+    data: bytes,
+    max_pixels: int,
+    max_decoded_pixels: int,
+    memory_bytes: int | None = None,
+    max_side: int = MAX_SIDE,
+) -> Picture:
     """The first frame or primary image, upright, in 8 bits, in sRGB, small enough, in a kind that models take.
+
+    `max_side` (at most MAX_SIDE): the most pixels of its longest side.
 
     Raises Fault; NeedsMemory where decoding is expected to take, or takes, more than `memory_bytes`.
     """
@@ -70,9 +78,9 @@ def converted(data: bytes, max_pixels: int, max_decoded_pixels: int, memory_byte
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata, none of which is kept
             if name in PASSED_THROUGH:
-                return _whole(data, name, limits)
+                return _whole(data, name, limits, max_side)
             frame = _READERS[name](data, limits)
-            return _written(_finished(frame), name)
+            return _written(_finished(frame, max_side), name)
     except MemoryError:
         raise NeedsMemory from None
     except (OSError, ValueError, SyntaxError, EOFError, LookupError, struct.error, zlib.error) as error:
@@ -119,7 +127,7 @@ _MEMORY = {
 }
 
 
-def _whole(data: bytes, name: str, limits: Limits) -> Picture:
+def _whole(data: bytes, name: str, limits: Limits, max_side: int) -> Picture:
     """A PNG, JPEG or WebP: as it is where only its end was missing, else converted."""
     header = checked(data, limits.pixels)
     shrunk = _shrunk(header)
@@ -136,7 +144,7 @@ def _whole(data: bytes, name: str, limits: Limits) -> Picture:
     if shrunk > 1:
         image.draft(None, (header.width // shrunk, header.height // shrunk))
     image.load()
-    return _written(_finished(Frame.of(image, image.info.get("icc_profile"), header.orientation)), name)
+    return _written(_finished(Frame.of(image, image.info.get("icc_profile"), header.orientation), max_side), name)
 
 
 def _opened(data: bytes, name: str) -> Image.Image:
@@ -325,9 +333,10 @@ _READERS: "dict[str, Callable[[bytes, Limits], Frame]]" = {
 # --- from pixels to a file
 
 
-def _finished(frame: Frame) -> Image.Image:
+def _finished(frame: Frame, max_side: int) -> Image.Image:
     """Small enough, upright, in 8 bits of gray, RGB or RGBA, in sRGB."""
     image = frame.small()
+    image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     if frame.orientation in _TURNS:
         image = image.transpose(_TURNS[frame.orientation])
     image = _in_srgb(image, frame.profile)

@@ -16,7 +16,7 @@ def main() -> None:
     """Limits as arguments, an image on standard input, the answer on standard output: a line of JSON, then the picture."""
     if hasattr(os, "nice"):  # not on Windows
         os.nice(NICENESS)
-    max_pixels, max_decoded_pixels, memory_bytes = map(int, sys.argv[1:4])
+    max_pixels, max_decoded_pixels, memory_bytes, max_side = map(int, sys.argv[1:5])
     # Windows has no such module and macOS does not know this limit: there the pixel limits alone hold.
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource  # noqa: PLC0415 - see above
@@ -25,7 +25,7 @@ def main() -> None:
     answer: dict[str, object]
     data = b""
     try:
-        picture = converted(sys.stdin.buffer.read(), max_pixels, max_decoded_pixels, memory_bytes)
+        picture = converted(sys.stdin.buffer.read(), max_pixels, max_decoded_pixels, memory_bytes, max_side)
     except Fault as fault:
         answer = {"fault": fault.kind.__name__, "details": fault.details}
     except NeedsMemory:

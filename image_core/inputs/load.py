@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -13,6 +13,7 @@ from image_core.inputs.apart import USUAL_MEMORY_BYTES, converted_apart, most_me
 from image_core.inputs.convert import as_it_is
 from image_core.inputs.fault import Fault, NeedsMemory
 from image_core.inputs.fetch import Fetcher
+from image_core.inputs.fit import MAX_INLINE_BYTES, RESERVED_BYTES, fitted
 from image_core.inputs.own import OwnAddresses, OwnBlob, OwnImages, OwnResult, own_image
 from image_core.inputs.parse import Inline, parse
 from image_core.offload import ended, in_thread, offloaded
@@ -56,12 +57,14 @@ class Loader:
         images: OwnImages,
         fetcher: Fetcher | None = None,
         convert: Convert = converted_apart,
+        most_together: int = MAX_INLINE_BYTES - RESERVED_BYTES,
     ) -> None:
         self._settings = settings
         self._own = own
         self._images = images
         self._fetcher = fetcher or Fetcher(settings)
         self._convert = convert
+        self._most_together = most_together
         self._conversions = FairShare(CONVERSIONS_AT_ONCE)
         self._large_conversions = FairShare(LARGE_AT_ONCE)
         self._checks = FairShare(CHECKS_AT_ONCE)
@@ -69,7 +72,7 @@ class Loader:
     async def load_all(self, images: Sequence[str], user: User, claim: Claim) -> tuple[LoadedInput, ...]:
         """Every input, in order; `claim` holds their bytes. The same string twice is loaded once.
 
-        Raises the InputError of the first that failed, Busy, StorageUnavailable; the others are then given up.
+        Raises the InputError of the first that failed, ImagesTooLarge, Busy, StorageUnavailable; the others are then given up.
         """
         first_places: dict[str, int] = {}
         for index, text in enumerate(images):
@@ -88,7 +91,25 @@ class Loader:
         for task in tasks.values():  # in the order of their places
             if task in done and (error := task.exception()) is not None:
                 raise error
-        return tuple(tasks[text].result() for text in images)
+        return await self._fitted(tuple(tasks[text].result() for text in images), claim)
+
+    async def _fitted(self, loaded: tuple[LoadedInput, ...], claim: Claim) -> tuple[LoadedInput, ...]:
+        """Make images smaller where all of them are too large for one call of a model. Raises ImagesTooLarge, Busy, InputError."""
+
+        async def shrink(place: int, picture: Picture, side: int) -> Picture:
+            return await self._placed(place, partial(self._shrunk, picture, side, claim))
+
+        pictures = await fitted([each.picture for each in loaded], shrink, self._most_together)
+        return tuple(
+            each if picture is each.picture else replace(each, picture=picture, converted=True)
+            for each, picture in zip(loaded, pictures, strict=True)
+        )
+
+    async def _shrunk(self, picture: Picture, side: int, claim: Claim) -> Picture:
+        smaller = await self._converted(picture.data, claim, partial(converted_apart, max_side=side))
+        claim.give_back(len(picture.data))
+        claim.take(len(smaller.data))
+        return smaller
 
     async def load_upload(self, data: bytes, claim: Claim) -> Picture:
         """A file that was uploaded, checked and prepared as an input is. Raises InputError, Busy."""
@@ -137,12 +158,12 @@ class Loader:
             picture = await in_thread(partial(as_it_is, data, max_pixels))
         converted = picture is None
         if picture is None:
-            picture = await self._converted(data, claim)
+            picture = await self._converted(data, claim, self._convert)
         claim.give_back(held)
         claim.take(len(picture.data))
         return picture, converted
 
-    async def _converted(self, data: bytes, claim: Claim) -> Picture:
+    async def _converted(self, data: bytes, claim: Claim, convert: Convert) -> Picture:
         """Convert in a sandbox of the usual memory, and only where that is too little in one that may use more."""
         user, max_pixels, max_decoded = (
             claim.user.id,
@@ -151,7 +172,7 @@ class Loader:
         )
         try:
             async with self._conversions.slot(user, claim.wait_seconds()):
-                return await self._convert(data, max_pixels, max_decoded, USUAL_MEMORY_BYTES)
+                return await convert(data, max_pixels, max_decoded, USUAL_MEMORY_BYTES)
         except NeedsMemory:
             pass
         most = most_memory_bytes(max_decoded)
@@ -161,7 +182,7 @@ class Loader:
                 self._large_conversions.slot(user, claim.wait_seconds()),
                 self._conversions.slot(user, claim.wait_seconds()),
             ):
-                return await self._convert(data, max_pixels, max_decoded, most)
+                return await convert(data, max_pixels, max_decoded, most)
         except NeedsMemory:
             raise Fault(ImageTooLarge, f"decoding it takes more than {most // 2**20} MB of memory, the limit") from None
 

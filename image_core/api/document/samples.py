@@ -57,6 +57,10 @@ _SAMPLES = (
         "An input has more bytes or pixels than are taken; the limit is in `details`.",
     ),
     Sample(
+        errors.ImagesTooLarge("together they have 120,000,000 bytes in a request to the model, which takes 99,500,000"),
+        "All images together are more than a model takes in one call, also where they are made smaller.",
+    ),
+    Sample(
         errors.UnsupportedMediaType("Send the request as application/json"),
         "The request is of another content type or packed (`Content-Encoding`), or an input of a kind that the model does not take and that is not converted.",
     ),
