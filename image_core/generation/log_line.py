@@ -32,10 +32,11 @@ async def log_ended(changed: Iterable[Mapping[str, Any]], pseudonyms: Pseudonyms
     for document in changed:
         try:
             record = Record.from_item(dict(document))
-        except (KeyError, TypeError, ValueError, AttributeError):
-            continue  # the ledger has named it in the log
-        if record.completed_at is not None:
-            log_generation(record, record.completed_at, pseudonyms, prompts=prompts)
+            if record.completed_at is not None:
+                log_generation(record, record.completed_at, pseudonyms, prompts=prompts)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            # An operator's edit: without this the feed would deliver its batch again for ever.
+            log.warning("%s has no line: %s", document.get("id"), type(error).__name__)
 
 
 def log_generation(record: Record, now: str, pseudonyms: Pseudonyms, *, prompts: bool = False) -> None:

@@ -99,7 +99,8 @@ async def test_what_is_not_a_record_does_not_stop_the_lines_of_others(
     caplog.set_level(logging.INFO)
     made = await product.generate()
     original = {"id": "old", "userId": product.email, "prompt": "x", "createdAt": "2025-01-01T00:00:00.000Z"}
-    await changes.deliver([{"id": "broken"}, original, *await changes.changed()])
+    edited = {**original, "id": "edited", "completedAt": "2025-01-01T00:00:00.000Z", "inputs": [], "traceParent": 3}
+    await changes.deliver([{"id": "broken"}, original, edited, *await changes.changed()])
     assert [line["id"] for line in lines(caplog)] == [made.json["id"]]
 
 
