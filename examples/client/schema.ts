@@ -1101,6 +1101,13 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The address is longer than the host takes, which is 8 KB. The answer is empty. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {
                 headers: {
@@ -1234,6 +1241,13 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The address is longer than the host takes, which is 8 KB. The answer is empty. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {
                 headers: {
@@ -1312,6 +1326,13 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
+            };
+            /** @description The address is longer than the host takes, which is 8 KB. The answer is empty. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {
@@ -1452,6 +1473,13 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The address is longer than the host takes, which is 8 KB. The answer is empty. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The range holds no byte. */
             416: {
                 headers: {
@@ -1568,6 +1596,13 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
+            };
+            /** @description The address is longer than the host takes, which is 8 KB. The answer is empty. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {
@@ -1833,6 +1868,13 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
+            };
+            /** @description The address is longer than the host takes, which is 8 KB. The answer is empty. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {

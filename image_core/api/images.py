@@ -65,8 +65,9 @@ class ImagesResource:
 
         The name of a generation answers with its image, and waits for it where it still runs.
         """
+        redirects = _redirects(request)
         if name.startswith(GENERATION_PREFIX):
-            return await self._result(request, user, name)
+            return await self._result(request, user, name, redirects)
         opened = await self._reading.open(user, name)
         return await self._answer(request, user, opened, {**SAFE_HEADERS, "Cache-Control": FOREVER})
 
@@ -77,13 +78,12 @@ class ImagesResource:
         await self._reading.delete(await self._reading.open(user, name))
         return Response(204, b"", {"Cache-Control": "no-store"})
 
-    async def _result(self, request: Request, user: User, record_id: str) -> Response:
+    async def _result(self, request: Request, user: User, record_id: str, redirects: int) -> Response:
         """The image of a generation, once it has one; its error, where it failed.
 
         While it runs the request waits within the response budget and then redirects to itself, so that a client that
         only shows `imageUrl` gets its image through any proxy. Nothing of it is cached: a name can come back.
         """
-        redirects = _redirects(request)
         record = await self._history.read(user, record_id)
         if record.status == "running":
             seconds = self._budget.left(request) if self._budget.seconds(request) else UNBUDGETED_WAIT_SECONDS
