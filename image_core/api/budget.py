@@ -16,6 +16,9 @@ DEFAULT_SECONDS = 95.0
 LEAST_SECONDS = 5.0
 """For resources: a request that never waits for its generation (budget 0) still has to be read."""
 
+UNBUDGETED_SECONDS = 20.0
+"""How long a generation is waited for where the budget is 0: `POST` then answers at once, and its end must still be found."""
+
 
 class ResponseBudget:
     """The budget of each request, from the setting or from the proxy that the request came through."""
@@ -35,6 +38,13 @@ class ResponseBudget:
         """Until when the request may wait for memory or a free slot; a short while also where the budget is 0."""
         return self._clock.deadline(max(self.left(request), LEAST_SECONDS))
 
+    def following(self, request: Request) -> float:
+        """Seconds that a request for a generation or image that exists already may wait for its end."""
+        return max(0.0, (self.seconds(request) or UNBUDGETED_SECONDS) - self._since(request))
+
     def left(self, request: Request, preferred: float | None = None) -> float:
         """Seconds that are left of it, never below 0."""
-        return max(0.0, self.seconds(request, preferred) - (self._clock.monotonic() - request.started))
+        return max(0.0, self.seconds(request, preferred) - self._since(request))
+
+    def _since(self, request: Request) -> float:
+        return self._clock.monotonic() - request.started

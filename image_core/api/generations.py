@@ -57,9 +57,10 @@ class GenerationsResource:
         headers = {}
         prefer = preference(request.headers.get("prefer"))
         if record.status == "running" and prefer.wait:
-            seconds = min(prefer.wait, LONGEST_WAIT_SECONDS, int(self._budget.seconds(request)))
-            record = (await self._running.wait(record, seconds)).record
-            headers["Preference-Applied"] = f"wait={seconds}"
+            seconds = min(prefer.wait, LONGEST_WAIT_SECONDS, int(self._budget.following(request)))
+            if seconds:
+                record = (await self._running.wait(record, seconds)).record
+                headers["Preference-Applied"] = f"wait={seconds}"
         if record.status == "running":
             headers["Retry-After"] = str(POLL_SECONDS)
         return json_response(200, detailed(self._reading.shown(record)), headers)

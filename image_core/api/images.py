@@ -26,9 +26,6 @@ MAX_REDIRECTS = 15
 REDIRECTS = "redirects"
 """The query parameter that counts them."""
 
-UNBUDGETED_WAIT_SECONDS = 20.0
-"""How long an image is waited for where the response budget is 0: `POST` then never waits, and the image still must."""
-
 FOREVER = "private, max-age=31536000, immutable"
 """A name of a stored image is used for one image only."""
 
@@ -86,8 +83,7 @@ class ImagesResource:
         """
         record = await self._history.read(user, record_id)
         if record.status == "running":
-            seconds = self._budget.left(request) if self._budget.seconds(request) else UNBUDGETED_WAIT_SECONDS
-            record = (await self._running.wait(record, seconds)).record
+            record = (await self._running.wait(record, self._budget.following(request))).record
         if record.status == "running":
             if redirects >= MAX_REDIRECTS:
                 raise Busy("The image is still being made", retry_after=POLL_SECONDS)

@@ -252,7 +252,7 @@ class Records:
             async with self._cosmos.container() as container:
                 counts = container.query_items(
                     "SELECT VALUE COUNT(1) FROM c WHERE c.userId = @user AND NOT IS_DEFINED(c.blobStem)"
-                    " AND ENDSWITH(c.outputImageUrl, @name)",
+                    " AND CONTAINS(c.outputImageUrl, @name)",
                     parameters=[{"name": "@user", "value": partition}, {"name": "@name", "value": f"/{quote(name)}"}],
                     partition_key=partition,
                 )

@@ -45,3 +45,11 @@ def test_the_time_since_the_request_began_is_taken_off_and_never_more() -> None:
 def test_every_budget_is_below_the_deadline_of_a_generation() -> None:
     budget = ResponseBudget(Settings.read({}), Clock())
     assert budget.seconds(Request("POST", "image")) < Settings.read({}).generation_deadline_seconds
+
+
+def test_what_exists_already_is_waited_for_also_where_a_post_is_not() -> None:
+    request = Request("GET", "images/gen-1", started=100.0)
+    later = Clock(monotonic=lambda: 101.0)
+    assert ResponseBudget(Settings.read({"RESPONSE_BUDGET_SECONDS": "0"}), later).following(request) == 19
+    assert ResponseBudget(Settings.read({"RESPONSE_BUDGET_SECONDS": "25"}), later).following(request) == 24
+    assert ResponseBudget(Settings.read({}), later).following(replace(request, headers=BEHIND)) == 39

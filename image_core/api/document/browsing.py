@@ -46,7 +46,10 @@ LIST = Operation(
     name="listGenerations",
     tag=TAG,
     summary="The caller's generations, newest first",
-    description="A page at a time, without the long fields (`text`, `attempts`, `inputs`).",
+    description=(
+        "A page at a time, without the long fields (`text`, `attempts`, `inputs`). A page of long records ends before `limit`: "
+        "only a `continuation` of null ends the list."
+    ),
     parameters=(
         parameter(
             "query", "limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
