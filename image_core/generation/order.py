@@ -59,6 +59,9 @@ class Held:
     async def receiving(self, count: int, seconds: float) -> None:
         await self._claim.receive(count, seconds)
 
+    def received(self, count: int) -> None:
+        self._claim.take(count)
+
     def release(self) -> None:
         """Nothing is needed any more of what is held; safe to repeat."""
         self._pictures = None

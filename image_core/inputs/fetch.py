@@ -142,6 +142,7 @@ class Fetcher:
         if trusted not in self._sessions:
             connector = aiohttp.TCPConnector(
                 limit=0,  # the slots are the limit, and are shared fairly
+                force_close=True,  # idle connections to many hosts would add up
                 resolver=self._resolver,
                 use_dns_cache=False,  # the address that is checked is the one that is connected to, whatever DNS says next
                 socket_factory=None if trusted else self._guarded_socket,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from image_core.errors import BlobTooLarge, ImageTooLarge
+from image_core.errors import BlobTooLarge, Busy, ImageTooLarge
 from image_core.inflight import Claim
 from image_core.inputs.apart import USUAL_MEMORY_BYTES, converted_apart, most_memory_bytes
 from image_core.inputs.convert import as_it_is
@@ -72,7 +72,8 @@ class Loader:
     async def load_all(self, images: Sequence[str], user: User, claim: Claim) -> tuple[LoadedInput, ...]:
         """Every input, in order; `claim` holds their bytes. The same string twice is loaded once.
 
-        Raises the InputError of the first that failed, ImagesTooLarge, Busy, StorageUnavailable; the others are then given up.
+        Raises the InputError of the first that failed, ImagesTooLarge, StorageUnavailable, or Busy where they are not ready in the time
+        that the claim may wait; the others are then given up.
         """
         first_places: dict[str, int] = {}
         for index, text in enumerate(images):
@@ -82,7 +83,9 @@ class Loader:
             for text, index in first_places.items()
         }
         try:
-            done, _ = await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
+            done, waiting = await asyncio.wait(
+                tasks.values(), timeout=claim.wait_seconds(), return_when=asyncio.FIRST_EXCEPTION
+            )
         finally:
             for task in tasks.values():
                 task.cancel()
@@ -91,7 +94,13 @@ class Loader:
         for task in tasks.values():  # in the order of their places
             if task in done and (error := task.exception()) is not None:
                 raise error
-        return await self._fitted(tuple(tasks[text].result() for text in images), claim)
+        if waiting:
+            raise Busy("The images could not be loaded and converted in time", retry_after=5)
+        try:
+            async with asyncio.timeout(claim.wait_seconds()):
+                return await self._fitted(tuple(tasks[text].result() for text in images), claim)
+        except TimeoutError:
+            raise Busy("The images could not be made smaller in time", retry_after=5) from None
 
     async def _fitted(self, loaded: tuple[LoadedInput, ...], claim: Claim) -> tuple[LoadedInput, ...]:
         """Make images smaller where all of them are too large for one call of a model. Raises ImagesTooLarge, Busy, InputError."""
@@ -113,7 +122,11 @@ class Loader:
 
     async def load_upload(self, data: bytes, claim: Claim) -> Picture:
         """A file that was uploaded, checked and prepared as an input is. Raises InputError, Busy."""
-        picture, _ = await self._placed(0, partial(self._prepare, data, claim))
+        try:
+            async with asyncio.timeout(claim.wait_seconds()):
+                picture, _ = await self._placed(0, partial(self._prepare, data, claim))
+        except TimeoutError:
+            raise Busy("The image could not be converted in time", retry_after=5) from None
         return picture
 
     async def _placed(self, index: int, load: Callable[[], Awaitable[T]]) -> T:

@@ -76,6 +76,7 @@ class Exchange:
         self.left = False
         """Whether the request went out through this exchange."""
         self._received: dict[str, memoryview] = {}
+        self._expected = 0
         self.status: int | None = None
         """Of the answer, once its headers are there."""
         self.headers: Mapping[str, str] = {}
@@ -129,8 +130,14 @@ class Exchange:
         return sum(map(len, self._received.values()))
 
     async def receiving(self, announced: int | None) -> None:
+        """Wait for memory for the answer, as far as its length is known."""
         left = self._until - asyncio.get_running_loop().time()
-        await self._hold.receiving(announced or TYPICAL_ANSWER_BYTES, left * MAY_WAIT)
+        self._expected = announced or TYPICAL_ANSWER_BYTES
+        await self._hold.receiving(self._expected, left * MAY_WAIT)
+
+    def received(self, count: int) -> None:
+        """Count what the answer, of `count` bytes, has more than was expected, and the image that is decoded from it."""
+        self._hold.received(max(0, count - self._expected) + count * 3 // 4)
 
     def taken(self, body: bytes) -> bytes:
         """The body with marks instead of the long strings of bytes in it."""
@@ -214,7 +221,9 @@ class _Answer(aiohttp.ClientResponse):
             return await super().text(encoding, errors)
         await exchange.receiving(self.content_length)
         # What is no UTF-8 can only be words: a picture is not lost over them.
-        exchange.answer = exchange.taken(await self.read()).decode(encoding or self.get_encoding(), "replace")
+        body = await self.read()
+        exchange.received(len(body))
+        exchange.answer = exchange.taken(body).decode(encoding or self.get_encoding(), "replace")
         return exchange.answer
 
 

@@ -19,3 +19,7 @@ class Hold(Protocol):
     async def receiving(self, count: int, seconds: float) -> None:
         """An answer of about `count` bytes has begun: wait until there is room for it, for at most `seconds`."""
         ...
+
+    def received(self, count: int) -> None:
+        """The answer takes `count` bytes more than were waited for."""
+        ...

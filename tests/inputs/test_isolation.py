@@ -306,3 +306,13 @@ def test_percent_encoding_comes_out_the_same_in_pieces_of_any_size(data: bytes, 
     from image_core.inputs.parse import percent_decoded  # noqa: PLC0415 - the same
 
     assert percent_decoded(quote_from_bytes(data, safe="=").encode(), size) == data
+
+
+async def test_loading_ends_with_the_time_that_the_request_may_wait(loader: Loader, sandboxes: Sandboxes) -> None:
+    claim = InflightBytes(10**9).claim(ADA, Clock().deadline(0.2))
+    with pytest.raises(Busy):
+        await loader.load_all([AS_IT_IS, TO_CONVERT], ADA, claim)
+    assert (sandboxes.started, sandboxes.running) == (1, 0)
+    with pytest.raises(Busy):
+        await loader.load_upload(awkward("photo.bmp"), InflightBytes(10**9).claim(ADA, Clock().deadline(0.2)))
+    assert (sandboxes.started, sandboxes.running) == (2, 0)

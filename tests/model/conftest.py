@@ -25,7 +25,8 @@ class InHand:
 
     inputs: tuple[Picture, ...]
     times_sent: int = 0
-    received: list[int] = field(default_factory=list)
+    waited_for: list[int] = field(default_factory=list)
+    more: list[int] = field(default_factory=list)
 
     async def pictures(self) -> tuple[Picture, ...]:
         return self.inputs
@@ -35,7 +36,10 @@ class InHand:
 
     async def receiving(self, count: int, seconds: float) -> None:
         assert seconds > 0
-        self.received.append(count)
+        self.waited_for.append(count)
+
+    def received(self, count: int) -> None:
+        self.more.append(count)
 
 
 @dataclass(slots=True)

@@ -256,7 +256,9 @@ async def test_the_inputs_are_let_go_when_they_have_left_and_before_the_answer_c
         await asked(service, hold)
     assert seen == [1]
     assert hold.times_sent == 1
-    assert hold.received == [len(json.dumps(reply(part(PLAIN))))]
+    size = len(json.dumps(reply(part(PLAIN))))
+    assert hold.waited_for == [size]
+    assert hold.more == [size * 3 // 4]  # what is decoded from it
 
 
 async def test_an_exchange_that_is_over_holds_nothing_whoever_still_knows_it() -> None:
