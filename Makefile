@@ -68,7 +68,7 @@ check-infra: setup ## The templates and scripts of infra/: compiled, linted, and
 	@$(BIN)/python checks/infra.py .venv-checkov/bin/python
 	@$(BIN)/shellcheck infra/*.sh
 
-check-az: setup ## The options of every az call in infra/, against the real Azure CLI (300 MB, once).
+check-az: setup ## The options of every az call of deploy.sh, the documentation and the doctor, against the real Azure CLI (300 MB, once).
 	@test -d .venv-azure-cli || $(PYTHON) -m venv .venv-azure-cli
 	@$(PYTHON) checks/install.py .venv-azure-cli/bin/python requirements-azure-cli.txt
 	@$(BIN)/python -m tests.infra.az_calls | .venv-azure-cli/bin/python checks/az_options.py

@@ -1,4 +1,4 @@
-"""The options of every `az` call in infra/, against the real Azure CLI's own parser. Run by `make check-az`, in its environment.
+"""The options of every `az` call of the project, against the real Azure CLI's own parser. Run by `make check-az`, in its environment.
 
 It needs no login and calls nothing: the commands are parsed and dropped. Each line of standard input is a call as JSON.
 """

@@ -392,6 +392,8 @@ deploy() {
   local url functions site
   url=$(output apiUrl) functions=$(output functionsName) site=$(output siteName)
   refresh_references "$functions"
+  # A stopped app, as the restore of a backup leaves it, could not be checked.
+  azure functionapp start --resource-group "$group" --name "$functions" --output none
   say "publishing the code"
   python3 "$here/package.py" "$work/app.zip"
   again "the code could not be published" publishing_is_late publish "$functions"

@@ -39,6 +39,10 @@ param previousSecret bool = false
 @description('The chain of models, best first, separated by commas. Empty: the default of the product.')
 param geminiModels string = ''
 
+@description('Seconds after which a response leaves: 200 or 202. Empty: 40 behind Static Web Apps, 95 elsewhere; less where a proxy in front gives up earlier.')
+@maxLength(4)
+param responseBudgetSeconds string = ''
+
 @description('What one user may spend in a day, in US dollars, as a decimal number. Empty: no limit.')
 @maxLength(12)
 param dailyBudgetUsdPerUser string = ''
@@ -81,6 +85,10 @@ param cosmosThroughput string = 'serverless'
 @minValue(1000)
 @maxValue(100000)
 param cosmosAutoscaleMaxRUs int = 1000
+
+@description('The name of an existing Cosmos DB account in this group that takes the place of the environment\'s own: one that was restored. Its containers and the app\'s role are deployed, the account stays as it is. Empty: the environment\'s own.')
+@maxLength(44)
+param cosmosAccountName string = ''
 
 @description('Days after which a record goes by itself; its picture stays. 0: never.')
 @minValue(0)
@@ -130,7 +138,7 @@ var names = {
   insights: 'appi-${environmentName}-${token}'
   hostStorage: 'sthost${compact}${take(token, 11)}'
   pictures: 'stpics${compact}${take(token, 11)}'
-  cosmos: 'cosmos-${environmentName}-${token}'
+  cosmos: empty(cosmosAccountName) ? 'cosmos-${environmentName}-${token}' : cosmosAccountName
   vault: 'kv-${compact}-${token}'
   plan: 'plan-${environmentName}-${token}'
   functions: 'func-${environmentName}-${token}'
@@ -180,18 +188,21 @@ module pictures 'modules/pictures.bicep' = if (!vaultOnly) {
   dependsOn: [identity]
 }
 
-module database 'modules/database.bicep' = if (!vaultOnly) {
+module database 'modules/database.bicep' = if (!vaultOnly && empty(cosmosAccountName)) {
   name: 'database'
+  params: { name: names.cosmos, throughput: cosmosThroughput, location: location, tags: allTags }
+}
+
+module containers 'modules/containers.bicep' = if (!vaultOnly) {
+  name: 'containers'
   params: {
-    name: names.cosmos
+    accountName: names.cosmos
     identityName: names.identity
     throughput: cosmosThroughput
     autoscaleMaxRUs: cosmosAutoscaleMaxRUs
     recordDays: recordDays
-    location: location
-    tags: allTags
   }
-  dependsOn: [identity]
+  dependsOn: [identity, database]
 }
 
 module vault 'modules/vault.bicep' = {
@@ -226,6 +237,7 @@ module functions 'modules/functions.bicep' = if (!vaultOnly) {
     sessionFormat: sessionFormat
     previousSecret: previousSecret
     geminiModels: geminiModels
+    responseBudgetSeconds: responseBudgetSeconds
     dailyBudgetUsdPerUser: dailyBudgetUsdPerUser
     dailyBudgetUsd: dailyBudgetUsd
     recoveryInterval: recoveryInterval
@@ -237,7 +249,7 @@ module functions 'modules/functions.bicep' = if (!vaultOnly) {
     tags: allTags
   }
   // The host cannot start before its roles and containers are there.
-  dependsOn: [monitoring, hostStorage, pictures, database, vault]
+  dependsOn: [monitoring, hostStorage, pictures, containers, vault]
 }
 
 module alerts 'modules/alerts.bicep' = if (!vaultOnly) {

@@ -15,6 +15,7 @@ param allowedOrigins string[]
 param sessionFormat string
 param previousSecret bool
 param geminiModels string
+param responseBudgetSeconds string
 param dailyBudgetUsdPerUser string
 param dailyBudgetUsd string
 param recoveryInterval string
@@ -70,6 +71,7 @@ var product = {
   NEXTAUTH_JWT: sessionFormat
   ALLOWED_ORIGINS: join(allowedOrigins, ',')
   GEMINI_MODELS: geminiModels
+  RESPONSE_BUDGET_SECONDS: responseBudgetSeconds
   DAILY_BUDGET_USD_PER_USER: dailyBudgetUsdPerUser
   DAILY_BUDGET_USD: dailyBudgetUsd
   RECOVERY_INTERVAL: recoveryInterval

@@ -69,17 +69,17 @@ def _container(client: BlobServiceClient, name: str, *, public: bool, dates: lis
         return Finding(
             what,
             "not there",
-            f"az storage container create --name {name} --auth-mode login --account-name {client.account_name}",
+            f"az storage container-rm create --name {name} --storage-account {client.account_name}",
         )
     # The SDK names it in different types for services and emulators.
     found = str(getattr(access, "value", access) or "none")
     wanted = "blob" if public else "none"
     if found != wanted:
-        command = "blob" if public else "off"
         return Finding(
             what,
             f"public access is {found}, and must be {wanted}",
-            f"az storage container set-permission --name {name} --public-access {command} --account-name {client.account_name}",
+            f"az storage container-rm update --name {name} --public-access {'blob' if public else 'off'} "
+            f"--storage-account {client.account_name}",
         )
     blob = container.get_blob_client(f"doctor/{uuid.uuid4().hex}")
     blob.upload_blob(b"a test", overwrite=True)

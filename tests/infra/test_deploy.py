@@ -8,7 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped] # its stubs are another package, for one test
 
+from tests.infra.az_calls import calls_in, documented, recommended
 from tests.infra.predicted import ROOT
 from tests.infra.rig import FUNCTIONS, PAGE_TOKEN, PROVIDERS, SUBSCRIPTION, Open, Rule, Run, answers, deploy, deployment
 
@@ -44,6 +46,7 @@ STEPS = {
     "restart": ["functionapp", "restart"],
     "page": ["swa", "deploy"],
     "link": ["staticwebapp", "backends", "link"],
+    "start": ["functionapp", "start"],
 }
 
 
@@ -71,6 +74,7 @@ def test_one_command_creates_everything(tmp_path: Path) -> None:
         "everything",
         "refresh",
         "references",
+        "start",
         "publish",
         "restart",
     ]
@@ -445,3 +449,40 @@ def test_the_package_is_the_product_and_starts(tmp_path: Path) -> None:
         check=True,
     )
     assert {"api", "recovery", "resume", "ledger", "poison"} <= set(json.loads(done.stdout))
+
+
+SHELL = [
+    ("az login", [["login"]]),
+    ("cd x && az group show --name a | jq .  # a word", [["group", "show", "--name", "a"]]),
+    ("az a \\\n  --b 'c | d; e' > file", [["a", "--b", "c | d; e"]]),
+    (
+        "ID=$(az ad sp show --id x) az role list --assignee $ID",
+        [["ad", "sp", "show", "--id", "x"], ["role", "list", "--assignee", "$ID"]],
+    ),
+    (
+        "az x --q '[?deleted].name' |\n while read -r n; do\n az y --name \"$n\"\n done",
+        [["x", "--q", "[?deleted].name"], ["y", "--name", "$n"]],
+    ),
+    ("lazy az", []),
+]
+
+
+@pytest.mark.parametrize(("shell", "calls"), SHELL)
+def test_the_az_calls_of_a_piece_of_shell_are_found(shell: str, calls: list[list[str]]) -> None:
+    assert list(calls_in(shell)) == calls
+
+
+def test_the_documentation_and_the_doctor_have_az_calls_that_the_check_sees() -> None:
+    """`make check-az` holds them to the real Azure CLI."""
+    assert ["cosmosdb", "restore"] in [call[:2] for call in documented()]
+    assert ["role", "assignment", "create"] in [call[:3] for call in recommended()]
+
+
+def test_the_pipeline_asks_for_the_vaults_token_right_after_its_login_and_hands_every_secret_on() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text(encoding="utf-8"))
+    steps_of_it = workflow["jobs"]["deploy"]["steps"]
+    (login,) = [number for number, step in enumerate(steps_of_it) if step.get("uses", "").startswith("azure/login")]
+    assert "get-access-token --resource https://vault.azure.net" in steps_of_it[login + 1]["run"]
+    given = steps_of_it[-1]["env"]
+    for name in ("GEMINI_API_KEY", "NEXTAUTH_SECRET", "NEXTAUTH_SECRET_PREVIOUS", "SMOKE_COOKIE"):
+        assert given[name] == f"${{{{ secrets.{name} }}}}"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from image_core.settings import SettingsError
+from image_core.settings import Settings, SettingsError
 from local.provision import cors_rule
 from tests.infra import properties
 from tests.infra.conftest import Predict
@@ -140,6 +140,28 @@ def test_the_local_emulator_gets_the_same_rule_for_pages(predictions: Predict) -
     }
 
 
+def test_a_restored_account_takes_the_place_of_the_environments_own(predictions: Predict) -> None:
+    """Its address is in the settings, and the app's role is given for it again: a restored account has no role assignments."""
+    before, after = predictions("dev"), predictions("dev", cosmosAccountName="cosmos-restored")
+    assert after.of(properties.COSMOS) == [], "it exists, and how it was restored cannot be changed"
+    containers = f"{properties.COSMOS}/sqlDatabases/containers"
+    assert len(after.of(containers)) == len(before.of(containers))
+    assert all(each["name"].startswith("cosmos-restored/catafract/") for each in after.of(containers))
+    for name in ("AZURE_COSMOS_ENDPOINT", "COSMOS__accountEndpoint"):
+        assert after.settings[name] == "https://cosmos-restored.documents.azure.com:443/"
+    (old,), (new,) = (each.of(f"{properties.COSMOS}/sqlRoleAssignments") for each in (before, after))
+    assert old["name"] != new["name"]
+    assert new["properties"]["scope"].endswith("/databaseAccounts/cosmos-restored/dbs/catafract")
+
+
+@pytest.mark.parametrize("seconds", ["", "25"])
+def test_the_response_budget_is_the_products_own_unless_one_is_given(seconds: str, predictions: Predict) -> None:
+    predicted = predictions("dev", responseBudgetSeconds=seconds)
+    assert predicted.settings["RESPONSE_BUDGET_SECONDS"] == seconds
+    budget = Settings.read({"RESPONSE_BUDGET_SECONDS": seconds}).response_budget_seconds
+    assert budget == (float(seconds) if seconds else None)
+
+
 MUTATIONS = {
     "keys of the host's storage": (
         "modules/host-storage.bicep",
@@ -156,7 +178,7 @@ MUTATIONS = {
     ),
     "a wider scope": ("modules/pictures.bicep", "scope: account::blobs::images", "scope: account"),
     "the database's account": (
-        "modules/database.bicep",
+        "modules/containers.bicep",
         "scope: '${account.id}/dbs/${database.name}'",
         "scope: account.id",
     ),
@@ -213,8 +235,8 @@ MUTATIONS = {
         "perInstanceConcurrency: 1",
     ),
     "another runtime": ("modules/functions.bicep", "version: '3.13'", "version: '3.10'"),
-    "another partition key": ("modules/database.bicep", "paths: ['/userId']", "paths: ['/id']"),
-    "a query without its index": ("modules/database.bicep", "{ path: '/leaseExpiresAt/?' }", "{ path: '/other/?' }"),
+    "another partition key": ("modules/containers.bicep", "paths: ['/userId']", "paths: ['/id']"),
+    "a query without its index": ("modules/containers.bicep", "{ path: '/leaseExpiresAt/?' }", "{ path: '/other/?' }"),
     "names too long": (
         "main.bicep",
         "compact = take(replace(environmentName, '-', ''), 7)",
