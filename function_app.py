@@ -12,8 +12,9 @@ from image_core.wiring import App
 STORAGE = "AzureWebJobsStorage"
 COSMOS = "COSMOS"
 QUEUE = "generations"
-DATABASE = os.environ.get("AZURE_COSMOS_DATABASE") or "catafract"
-RECORDS = os.environ.get("AZURE_COSMOS_CONTAINER") or "generations"
+# As `image_core.settings` reads them, which is not loaded for a start.
+DATABASE = os.environ.get("AZURE_COSMOS_DATABASE", "").strip() or "catafract"
+RECORDS = os.environ.get("AZURE_COSMOS_CONTAINER", "").strip() or "generations"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 """All of them come to our own table of routes, so that a wrong one is a 405 of the contract."""
 PREFIX = "/api/"

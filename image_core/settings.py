@@ -92,6 +92,12 @@ def _address(value: str) -> SplitResult:
         usable = False
     if not usable or "://" not in value:
         raise ValueError("an address begins with its scheme and host, as in https://host.example")
+    return parts
+
+
+def _public_address(value: str) -> SplitResult:
+    """The parts of an address that pages have: without a user and password. Raises ValueError."""
+    parts = _address(value)
     if parts.username is not None:
         raise ValueError("a user or password does not belong into this address")
     return parts
@@ -106,7 +112,8 @@ def _service(value: str) -> str:
 
 def _site(value: str) -> str:
     """An http(s) address of pages: without a query and a fragment, which nothing can be appended to."""
-    if "?" in _service(value) or "#" in value:
+    _public_address(_service(value))
+    if "?" in value or "#" in value:
         raise ValueError("a query or fragment does not belong into this address")
     return value
 
@@ -115,7 +122,7 @@ def _origin(value: str) -> str:
     """An origin, as browsers send it; a slash at its end is accepted."""
     if "*" in value:
         raise ValueError("a wildcard is not supported: name every origin")
-    parts = _address(value)
+    parts = _public_address(value)
     if parts.path not in {"", "/"} or "?" in value or "#" in value:
         raise ValueError("an origin is a scheme, a host and a port, without a path")
     return value

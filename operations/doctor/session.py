@@ -21,6 +21,10 @@ REASONS = {
         "format: it is not encrypted",
         "set NEXTAUTH_JWT to `signed` (a JWT of three parts) or `introspect` (an id of a database session)",
     ),
+    "bad_user": (
+        "claims: the e-mail address or the subject cannot be an id",
+        "an address has one @ and no blanks around it, and does not begin with sub: (docs/sessions.md)",
+    ),
     "no_user": ("claims: neither an email nor a subject", "let the front end's jwt callback keep `email` or `sub`"),
     "chunk_missing": ("chunks: one of its parts is missing", "paste every part: NAME.0=…; NAME.1=…"),
 }

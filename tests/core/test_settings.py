@@ -187,6 +187,7 @@ USABLE: list[tuple[str, str]] = [
     ("AZURE_COSMOS_ENDPOINT", "https://acc.documents.azure.com:443/"),
     ("FETCH_ALLOW_HOSTS", "intranet.example, 10.0.0.0/8, ::1, [fd00::1], 10.1.2.3, b\u00fccher.example"),
     ("IMAGE_ACCESS", "private\n"),
+    ("GOOGLE_GEMINI_BASE_URL", "https://user:password@gateway.example/gemini?x=1"),
     ("RECOVERY_INTERVAL", "*/20 * * * * *"),
     ("RECOVERY_INTERVAL", "0 0,30 9-17 * JAN-DEC Mon-Fri"),
     ("RECOVERY_INTERVAL", "00:01:00"),

@@ -267,6 +267,12 @@ COOKIES: dict[str, tuple[Callable[[], str], str]] = {
         "name: the token was made for the cookie authjs.session-token",
     ),
     "unknown name": (lambda: renamed(cookie("v4"), "session"), "name: session is none of"),
+    "claims": (
+        lambda: nextauth.cookie_header(
+            nextauth.session_cookies(SECRET, {**nextauth.DEFAULT_USER, "email": "ada"}, datetime.now(UTC))
+        ),
+        "claims: the e-mail address or the subject cannot be an id",
+    ),
     "format": (lambda: "next-auth.session-token=a.b.c", "format: it is not encrypted"),
 }
 
