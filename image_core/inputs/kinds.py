@@ -153,8 +153,8 @@ def _markup(text: str) -> str | None:
                 end = text.find(">", end) if end >= 0 else -1
         else:
             break
-        if end < 0:  # it goes on behind the beginning
-            return _named(text, xml=xml, doctype=doctype)
+        if end < 0:  # it goes on behind what is read
+            return _unfinished(text, xml=xml, doctype=doctype)
         at = text.find(">", end) + 1
     element = _ELEMENT.match(text, at)
     name = element[1].lower() if element else ""
@@ -165,10 +165,10 @@ def _markup(text: str) -> str | None:
     return "an XML document" if xml or (element and ":" in name) else None
 
 
-def _named(text: str, *, xml: bool, doctype: str) -> str | None:
+def _unfinished(text: str, *, xml: bool, doctype: str) -> str:
     lower = text.lower()
     if doctype == "svg" or "<svg" in lower:
         return "SVG"
     if doctype == "html" or "<html" in lower:
         return WEB_PAGE
-    return "an XML document" if xml or doctype else None
+    return "an XML document" if xml or doctype else "a document in markup (SVG, XML or a web page)"

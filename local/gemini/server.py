@@ -38,6 +38,9 @@ class Standin:
         self.latency = latency
         self.script = Script()
         self.calls: list[Call] = []
+        self.keep_inputs = False
+        self.inputs: list[tuple[tuple[str, bytes], ...]] = []
+        """Of each call since `keep_inputs` was set: type and bytes of its images."""
         self.url = ""
         self._runner: web.AppRunner | None = None
 
@@ -76,6 +79,8 @@ class Standin:
             body = await asyncio.to_thread(_painting, model, asked)
             status = body.get("error", {}).get("code", reply.status)
             reply = replace(reply, status=status)
+        if self.keep_inputs:
+            self.inputs.append(tuple((kind, base64.b64decode(data)) for kind, data in asked.images))
         self.calls.append(
             Call(
                 model,
