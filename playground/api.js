@@ -68,9 +68,5 @@ export async function upload(file) {
 
 export const usage = () => call("/api/usage");
 
-/** What the document says may be asked for: models, shapes. */
-export async function choices() {
-  const schema = (await call("/api/openapi.json")).components.schemas.GenerateRequest.properties;
-  const listed = (field) => (schema[field].anyOf ?? [schema[field]]).find((part) => part.enum)?.enum ?? [];
-  return { models: listed("model"), shapes: listed("aspectRatio"), prompt: schema.prompt.maxLength ?? 32000 };
-}
+/** The models, what each can make and costs, and the limits of a request. */
+export const models = () => call("/api/models");

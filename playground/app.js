@@ -1,6 +1,6 @@
 // Puts the parts of the page together.
 
-import * as api from "./api.js";
+import * as choices from "./choices.js";
 import * as gallery from "./gallery.js";
 import * as inputs from "./inputs.js";
 import * as make from "./make.js";
@@ -53,10 +53,7 @@ function use(suggestion) {
 
 async function offer() {
   try {
-    const { models, shapes, prompt } = await api.choices();
-    byId("model").append(...models.map((name) => element("option", { value: name, textContent: name })));
-    byId("aspect").append(...shapes.map((name) => element("option", { value: name, textContent: name })));
-    make.limitPrompt(prompt);
+    make.limitPrompt((await choices.load()).maxPromptCharacters);
   } catch (error) {
     failed(error);
   }

@@ -133,11 +133,25 @@ def test_shape_size_and_model_are_what_is_asked_for(page: Page) -> None:
     choose(page, COFFEE)
     page.get_by_label("Shape").select_option("16:9")
     page.get_by_label("Size").select_option("2K")
-    page.get_by_label("Model").select_option("gemini-2.5-flash-image")
+    page.get_by_label("Model").select_option("gemini-nano-banana-2.1")
+    expect(page.locator("#price")).to_contain_text("gemini-nano-banana-2.1: about $0.050")
     with page.expect_request("**/api/image") as asked:
         generate(page)
     sent = json.loads(asked.value.post_data or "")
-    assert (sent["aspectRatio"], sent["imageSize"], sent["model"]) == ("16:9", "2K", "gemini-2.5-flash-image")
+    assert (sent["aspectRatio"], sent["imageSize"], sent["model"]) == ("16:9", "2K", "gemini-nano-banana-2.1")
+
+
+def test_only_what_a_model_can_make_can_be_chosen(page: Page) -> None:
+    sign_in(page)
+    shape, size, model = (page.get_by_label(name) for name in ("Shape", "Size", "Model"))
+    expect(page.locator("#price")).to_contain_text("gemini-3-pro-image: about $0.13")
+    shape.select_option("1:8")
+    expect(page.locator("#price")).to_contain_text("gemini-nano-banana-2.1: about $0.034")
+    expect(model.locator("option:disabled")).to_have_text(["gemini-3-pro-image", "gemini-3.1-flash-lite-image"])
+    shape.select_option("")
+    model.select_option("gemini-3.1-flash-lite-image")
+    expect(size.locator("option:disabled")).to_have_text(["2K", "4K"])
+    expect(shape.locator("option:disabled")).to_have_text(["1:4", "4:1", "1:8", "8:1"])
 
 
 def test_a_suggestion_takes_nothing_away_that_was_written(page: Page) -> None:

@@ -1,0 +1,55 @@
+// The selects of shape, size and model: only what the models can make together, and what a press of the button costs.
+
+import * as api from "./api.js";
+import { byId, dollars, element } from "./dom.js";
+
+let models = [];
+
+/** Fills the selects. Answers the limits of a request. */
+export async function load() {
+  const answer = await api.models();
+  models = answer.models;
+  const shapes = [...new Set(models.flatMap((model) => model.aspectRatios))];
+  const sizes = [...new Set(models.flatMap((model) => model.imageSizes))].sort();
+  fill("aspect", shapes.map((shape) => [shape, shape]));
+  fill("size", sizes.map((size) => [size, size]));
+  fill("model", models.map((model) => [model.id, label(model)]));
+  for (const id of ["aspect", "size", "model"]) byId(id).addEventListener("change", refresh);
+  refresh();
+  return answer.limits;
+}
+
+function fill(id, options) {
+  const usual = byId(id).options[0];
+  byId(id).replaceChildren(usual, ...options.map(([value, textContent]) => element("option", { value, textContent })));
+}
+
+function label({ id, available, retiresOn }) {
+  if (!available) return `${id} (not available now)`;
+  return retiresOn ? `${id} (until ${retiresOn})` : id;
+}
+
+const makes = (model, shape, size) =>
+  (!shape || model.aspectRatios.includes(shape)) && (!size || model.imageSizes.includes(size));
+
+/** Only combinations that a model can make can be chosen: none that was chosen becomes impossible. */
+function refresh() {
+  const [shape, size, name] = ["aspect", "size", "model"].map((id) => byId(id).value);
+  const candidates = models.filter((model) => !name || model.id === name);
+  const allow = (id, possible) => {
+    for (const option of byId(id).options) option.disabled = option.value !== "" && !possible(option.value);
+  };
+  allow("aspect", (value) => candidates.some((model) => makes(model, value, size)));
+  allow("size", (value) => candidates.some((model) => makes(model, shape, value)));
+  allow("model", (value) => makes(models.find((model) => model.id === value), shape, size));
+  byId("price").textContent = price(candidates.filter((model) => makes(model, shape, size)), size);
+}
+
+/** Of the first model that would be asked. */
+function price(candidates, size) {
+  const model = candidates.find((each) => each.available) ?? candidates[0];
+  if (!model) return "";
+  const usd = model.prices[size || model.imageSizes[0]];
+  const cost = usd === undefined ? "its price is not known" : `about ${dollars(usd)}`;
+  return `${model.id}: ${cost}, ${model.expectedSeconds} s`;
+}
