@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECONDS = 60
-"""The longest one answer may take: the proxies in front give up before."""
+"""The longest one answer may take. A generation is waited for in shorter steps (WAIT): its response may take 95 s by itself."""
+
+WAIT = "wait=20"
 
 FINISH_SECONDS = 300
 
@@ -86,7 +88,7 @@ def _unauthorized(base: str) -> str:
 
 
 def _generation(base: str, cookie: str) -> str:
-    headers = {"Cookie": cookie, "Idempotency-Key": f"smoke-{time.time_ns()}"}
+    headers = {"Cookie": cookie, "Idempotency-Key": f"smoke-{time.time_ns()}", "Prefer": WAIT}
     began = time.monotonic()
     prompt = "Turn this into a watercolor of a lighthouse"
     answer = requests.post(
@@ -101,7 +103,7 @@ def _generation(base: str, cookie: str) -> str:
         if time.monotonic() - began > FINISH_SECONDS:
             raise Failed(f"the generation {body.get('id')} did not finish within {FINISH_SECONDS} s")
         status_url = urljoin(base, f"api/generations/{body['id']}")
-        answer = requests.get(status_url, headers={"Cookie": cookie, "Prefer": "wait=20"}, timeout=SECONDS)
+        answer = requests.get(status_url, headers={"Cookie": cookie, "Prefer": WAIT}, timeout=SECONDS)
         body = _json(answer)
     if body.get("status") != "succeeded":
         code = body.get("code") or (body.get("error") or {}).get("code")
