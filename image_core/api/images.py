@@ -15,6 +15,7 @@ from image_core.inflight import ANSWER_COPIES, InflightBytes
 from image_core.inputs.own import is_upload
 from image_core.picture import EXTENSIONS
 from image_core.store.blobs import Blob
+from image_core.store.record import Record
 from image_core.user import User
 
 GENERATION_PREFIX = "gen-"
@@ -22,6 +23,9 @@ GENERATION_PREFIX = "gen-"
 
 MAX_REDIRECTS = 15
 """Browsers follow 20."""
+
+READ_SECONDS = 5.0
+"""Of the response budget, for reading the image after its generation was waited for."""
 
 REDIRECTS = "redirects"
 """The query parameter that counts them."""
@@ -79,18 +83,26 @@ class ImagesResource:
         """The image of a generation, once it has one; its error, where it failed.
 
         While it runs the request waits within the response budget and then redirects to itself, so that a client that
-        only shows `imageUrl` gets its image through any proxy. Nothing of it is cached: a name can come back.
+        only shows `imageUrl` gets its image through any proxy. So it does where the process has no memory for the bytes.
+        Nothing of it is cached: a name can come back.
         """
         record = await self._history.read(user, record_id)
         if record.status == "running":
-            record = (await self._running.wait(record, self._budget.following(request))).record
-        if record.status == "running":
-            if redirects >= MAX_REDIRECTS:
-                raise Busy("The image is still being made", retry_after=POLL_SECONDS)
-            query = urlencode({**request.query, REDIRECTS: redirects + 1})
-            return Response(307, b"", {"Location": f"{result_url(record)}?{query}", "Cache-Control": "no-store"})
-        if record.status != "succeeded":
+            budget = self._budget.following(request)
+            record = (await self._running.wait(record, budget - min(READ_SECONDS, budget / 2))).record
+        if record.status not in {"running", "succeeded"}:
             return failed(record)
+        try:
+            return await self._made(request, user, record)
+        except Busy:
+            if redirects >= MAX_REDIRECTS:
+                raise
+        query = urlencode({**request.query, REDIRECTS: redirects + 1})
+        return Response(307, b"", {"Location": f"{result_url(record)}?{query}", "Cache-Control": "no-store"})
+
+    async def _made(self, request: Request, user: User, record: Record) -> Response:
+        if record.status == "running":
+            raise Busy("The image is still being made", retry_after=POLL_SECONDS)
         opened = await self._reading.open_result(record)
         return await self._answer(request, user, opened, {**SAFE_HEADERS, "Cache-Control": "no-store"})
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from image_core.user import User
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, finished
 from tests.harness import Answer, Harness, harness
@@ -132,3 +133,19 @@ async def test_a_count_of_redirects_that_is_none_of_ours_is_refused(product: Har
 
 async def test_an_unknown_generation_has_no_image(product: Harness) -> None:
     assert (await product.call("GET", "/api/images/gen-1704067230000-0123456789abcdef")).status == 404
+
+
+async def test_where_the_process_has_no_memory_for_the_image_it_is_asked_for_again(
+    azurite_ports: AzuritePorts, cosmos_url: str
+) -> None:
+    async with harness(azurite_ports, cosmos_url, RESPONSE_BUDGET_SECONDS="1") as product:
+        made = await product.generate()
+        inflight = product.app.machinery.inflight
+        with inflight.claim(User("another@example.com")) as everything:
+            everything.take(inflight.limit)
+            again = await product.call("GET", f"/api/images/{made.json['id']}?redirects=3")
+            last = await product.call("GET", f"/api/images/{made.json['id']}?redirects=15")
+        assert (again.status, again.headers["Location"]) == (307, f"/api/images/{made.json['id']}?redirects=4")
+        assert (last.status, last.json["code"]) == (503, "busy")
+        answer, _ = await shown(product, again.headers["Location"])
+        assert answer.status == 200
