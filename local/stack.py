@@ -192,7 +192,7 @@ def _model_warnings(state: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     models = {name: said for name, said in state.get("models", {}).items() if said != "ok"}
     said = ", ".join(f"{name}: {reason}" for name, reason in models.items()) or str(state.get("code", "no answer"))
-    return (f"the model does not answer to GET models/NAME ({said}): generating may fail; make doctor says more",)
+    return (f"the model is {state.get('status', 'unknown')} ({said}): generating may fail; make doctor says more",)
 
 
 def _greeting(stack: Stack) -> str:

@@ -66,6 +66,15 @@ class Open(Healthy):
         self._answer(200, {})
 
 
+class WithoutModel(Healthy):
+    """A deployment whose model's service does not describe its models."""
+
+    def do_GET(self) -> None:
+        states = {"database": "ok", "model": "unknown"}
+        found = {name: {"status": status} for name, status in states.items()}
+        self._answer(200, {"status": "ok", "version": "0", "dependencies": found})
+
+
 @contextmanager
 def deployment(kind: type[Healthy] = Healthy) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), kind)

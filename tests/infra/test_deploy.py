@@ -12,7 +12,19 @@ import yaml  # type: ignore[import-untyped] # its stubs are another package, for
 
 from tests.infra.az_calls import calls_in, documented, recommended
 from tests.infra.predicted import ROOT
-from tests.infra.rig import FUNCTIONS, PAGE_TOKEN, PROVIDERS, SUBSCRIPTION, Open, Rule, Run, answers, deploy, deployment
+from tests.infra.rig import (
+    FUNCTIONS,
+    PAGE_TOKEN,
+    PROVIDERS,
+    SUBSCRIPTION,
+    Open,
+    Rule,
+    Run,
+    WithoutModel,
+    answers,
+    deploy,
+    deployment,
+)
 
 pytestmark = pytest.mark.infra
 GEMINI, NEXTAUTH, COOKIE = (
@@ -280,6 +292,13 @@ def test_a_failed_smoke_test_fails_the_deployment(tmp_path: Path) -> None:
     assert "the smoke test failed" in run.err
     assert "do not let anybody use it" in run.err
     nothing_leaked(run, tmp_path)
+
+
+def test_an_outage_of_the_model_is_said_and_does_not_fail_a_deployment(tmp_path: Path) -> None:
+    with deployment(WithoutModel) as url:
+        run = deploy(tmp_path, ["--yes"], answers(url), **SECRETS)
+    assert run.code == 0, run.err
+    assert "model is unknown" in run.out
 
 
 def test_destroy_deletes_the_group_and_only_that(tmp_path: Path) -> None:
