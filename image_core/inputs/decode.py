@@ -272,7 +272,12 @@ def _bmp(data: bytes, limits: Limits) -> Frame:
     (head,) = struct.unpack_from("<I", data, 14)
     if head >= 40 and (embedded := _BMP_EMBEDDED.get(data[30])):  # noqa: PLR2004 - BITMAPINFOHEADER and its successors
         raise unsupported(f"a BMP that holds a {embedded}")
-    image = _opened(data, "BMP")
+    try:
+        image = _opened(data, "BMP")
+    except OSError as error:
+        if "nsupported" in str(error):
+            raise unsupported("a BMP whose pixels are laid out in an unusual way") from error
+        raise
     limits.check("BMP", image.size)
     image.load()
     if image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):

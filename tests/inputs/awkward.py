@@ -4,6 +4,8 @@ AWKWARD: dict[str, str] = {
     "alpha.png": "image",
     "animated.gif": "image",
     "animated.webp": "image",
+    "arithmetic-progressive.jpg": "image",
+    "arithmetic.jpg": "image",
     "bomb.png": "image_too_large",
     "cat.heic": "image",
     "cmyk.jpg": "image",
