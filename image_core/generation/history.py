@@ -79,7 +79,7 @@ class History:
         if record.blob_stem:
             await self._pictures.delete_all(record.user, record.blob_stem)
         elif record.output_image_url:  # of the original product, which wrote no stem
-            await self._pictures.delete_at(record.output_image_url)
+            await self._pictures.delete_original(record.user, record.output_image_url)
         await self._outbox.delete(record.id)
         # The change feed shows what is there: a record that goes before it was read would take its bill along.
         await self._ledger.write(record)

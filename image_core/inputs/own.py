@@ -15,9 +15,9 @@ from image_core.inputs.fault import Fault
 from image_core.inputs.parse import OWN_PATH
 from image_core.user import User
 
-# generated-<ms>-<random>.<ext> and <ms>-<random>-<file name> are ours; the shorter forms were the original product's,
-# whose file names are those of its users: any character but a path separator. Azure takes no control characters.
-_GENERATED = re.compile(r"generated-\d{10,17}(-[0-9a-f]{32})?\.(png|jpg|jpeg|webp)")
+# generated-<ms>-<random>.<ext> and <ms>-<random>-<file name> are ours; the original product's have another random part or
+# none, and file names as its users had them: any character but a path separator. Azure takes no control characters.
+_GENERATED = re.compile(r"generated-\d{10,17}(-[0-9A-Za-z_-]{1,100})?\.(png|jpg|jpeg|webp|gif)")
 _UPLOAD = re.compile(r"\d{10,17}-[^/\\\x00-\x1f\x7f-\x9f]{1,970}")
 _INPUT = re.compile(r"input-([0-9a-f]{64}\.(?:png|jpg|webp))")
 _RESULT = re.compile(r"gen-[\x21-\x2e\x30-\x5b\x5d-\x7e]{1,250}")

@@ -136,11 +136,19 @@ class Pictures:
         for path in self._paths(user, name):
             await self._blobs.delete(self._container, path)
 
-    async def delete_at(self, url: str) -> None:
-        """Delete what an address of ours leads to; another address is left alone."""
-        path = self.path_of(url)
-        if path is not None:
-            await self._blobs.delete(self._container, path)
+    async def delete_original(self, user: User, url: str) -> None:
+        """Delete the image of a record of the original product: what its address names in our container, unless another
+        user's is there. The host is not compared: the record may name the storage by another one."""
+        container, _, name = urlsplit(url).path.rpartition("/")
+        if container.rpartition("/")[2] != self._container or not name:
+            return
+        name = unquote(name)
+        try:
+            blob = await self._blobs.describe(self._container, name)
+        except BlobMissing:
+            return
+        if await self.belongs_to(user, name, blob) is not False:
+            await self._blobs.delete(self._container, name)
 
     async def delete_all(self, user: User, stem: str) -> None:
         """Delete every picture with this stem."""

@@ -112,6 +112,26 @@ async def test_records_under_an_address_with_capitals_are_their_sessions(product
     assert (await ada.call("GET", "/api/generations/gen-1704067230000-abc")).status == 404
 
 
+async def test_deleting_an_old_record_removes_its_image_by_whatever_host_it_names_it(product: Harness) -> None:
+    name = "generated-1704067232000-k3j2h1.png"
+    await put_blob(product, name, picture())
+    url = f"https://account.blob.core.windows.net/catafract/{name}?sv=1&sig=x"
+    await put_record(product, product.email, "gen-old-host", "2024-01-01T00:00:32.000Z", outputImageUrl=url)
+    assert (await product.call("GET", "/api/images/gen-old-host")).body == picture()
+    assert (await product.call("GET", f"/api/images/{name}")).body == picture()
+    assert (await product.call("DELETE", "/api/generations/gen-old-host")).status == 204
+    assert await product.blob_names("catafract", name) == []
+
+
+async def test_deleting_an_old_record_leaves_another_users_image(product: Harness) -> None:
+    async with product.another("bob@example.com") as bob:
+        url = (await bob.generate()).json["imageUrl"]
+    await put_record(product, product.email, "gen-not-mine", "2024-01-01T00:00:32.000Z", outputImageUrl=url)
+    assert (await product.call("GET", "/api/images/gen-not-mine")).status == 404
+    assert (await product.call("DELETE", "/api/generations/gen-not-mine")).status == 204
+    assert len(await product.blob_names("catafract", url.rsplit("/", 1)[-1])) == 1
+
+
 async def test_deleting_an_old_record_leaves_blobs_that_are_not_its_image(product: Harness) -> None:
     await put_blob(product, "1704067200000-b.png", picture())
     await put_record(
