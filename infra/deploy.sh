@@ -175,13 +175,21 @@ find_operator() {
     OPERATOR_PRINCIPAL_ID=$(azure ad signed-in-user show --query id --output tsv)
     OPERATOR_PRINCIPAL_TYPE=User
   else
-    OPERATOR_PRINCIPAL_ID=$(azure ad sp show --id "$(azure account show --query user.name --output tsv)" --query id --output tsv)
+    # A pipeline's principal may rarely read the directory. Its token says who it is.
+    OPERATOR_PRINCIPAL_ID=$(azure account get-access-token --resource https://management.azure.com --query accessToken --output tsv |
+      python3 -c 'import base64, json, sys; print(json.loads(base64.urlsafe_b64decode(sys.stdin.read().split(".")[1] + "=="))["oid"])' \
+        2> /dev/null) || fail "the login's token does not say who it is: set OPERATOR_PRINCIPAL_ID to its object id"
     OPERATOR_PRINCIPAL_TYPE=ServicePrincipal
   fi
   export OPERATOR_PRINCIPAL_ID OPERATOR_PRINCIPAL_TYPE
 }
 
-find_group() { group_exists=$(azure group exists --name "$group"); }
+# Whether it exists, and where: everything is created where the group is.
+find_group() {
+  group_exists=$(azure group exists --name "$group")
+  [ "$group_exists" = true ] || return 0
+  location=$(azure group show --name "$group" --query location --output tsv)
+}
 
 # A vault that was deleted with its group keeps its name for a week: it comes back with its secrets.
 recover_vault() {
@@ -343,12 +351,12 @@ deploy() {
   check_login
   get_tokens
   check_quota
+  find_group
   check_region
   check_providers
   find_operator
   export ENVIRONMENT_NAME=$name
   say "subscription $subscription_id, resource group $group, environment $name"
-  find_group
   if [ "$group_exists" != true ]; then
     if [ -n "$dry_run" ]; then
       say "would create the resource group $group in $location, and in it:"

@@ -26,7 +26,6 @@ def made() -> Iterator[list[str]]:
     """Those that infra/deploy.sh makes, recorded."""
     pipeline: list[Rule] = [
         [["account", "show", "--query", "user.type"], "servicePrincipal\n"],
-        [["account", "show", "--query", "user.name"], "22222222-2222-2222-2222-222222222222\n"],
         [["provider", "show"], "NotRegistered\n"],
         [["keyvault", "list-deleted"], "kv-dev-x\t/x/resourceGroups/rg-image-api-dev/x\tdev\n"],
         [["keyvault", "secret", "set"], {"error": "(Conflict) in a deleted but recoverable state"}],

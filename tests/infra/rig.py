@@ -1,5 +1,6 @@
 """`infra/deploy.sh` beside a recording `az`: what it calls, with which options, and what it says."""
 
+import base64
 import json
 import os
 import subprocess
@@ -16,6 +17,8 @@ from tests.infra.predicted import ROOT
 
 SUBSCRIPTION = "00000000-0000-0000-0000-00000000000b"
 PROVIDERS = ("Web", "Storage", "DocumentDB", "KeyVault", "ManagedIdentity", "OperationalInsights", "Insights")
+TOKEN = f"e30.{base64.urlsafe_b64encode(json.dumps({'oid': '2' * 8}).encode()).decode().rstrip('=')}.c2lnbmF0dXJl"
+"""An access token, as far as anybody but its audience may look into it."""
 PAGE_TOKEN = "a-deployment-token-of-the-site"
 Rule = list[Any]
 
@@ -111,10 +114,12 @@ def answers(url: str, *first: Rule, group: bool = True, secrets: str = "", site:
         *first,
         [["account", "show", "--query", "id"], f"{SUBSCRIPTION}\n"],
         [["account", "show", "--query", "user.type"], "user\n"],
+        [["account", "get-access-token", "--resource", "https://management.azure.com"], f"{TOKEN}\n"],
         [["provider", "show"], "Registered\n"],
         [["functionapp", "list-flexconsumption-locations"], "westeurope\nNorth Europe\n"],
         [["ad", "signed-in-user"], "11111111-1111-1111-1111-111111111111\n"],
         [["group", "exists"], f"{str(group).lower()}\n"],
+        [["group", "show"], "westeurope\n"],
         [["bicep", "build"], '{"resources": [{"type": "Microsoft.Web/sites"}]}'],
         [["deployment", "group", "what-if"], "  + Microsoft.Web/sites/func-dev-x\n"],
         [

@@ -17,6 +17,7 @@ from tests.infra.rig import (
     PAGE_TOKEN,
     PROVIDERS,
     SUBSCRIPTION,
+    TOKEN,
     Open,
     Rule,
     Run,
@@ -140,6 +141,18 @@ def test_the_operator_gets_the_right_to_set_secrets(tmp_path: Path) -> None:
     assert {"OPERATOR_PRINCIPAL_ID", "OPERATOR_PRINCIPAL_TYPE", "ENVIRONMENT_NAME"} <= set(call["environment"])
 
 
+def test_a_pipeline_is_known_by_its_token_and_needs_no_right_to_read_the_directory(tmp_path: Path) -> None:
+    rules: list[Rule] = [[["account", "show", "--query", "user.type"], "servicePrincipal\n"]]
+    with deployment() as url:
+        run = deploy(tmp_path, ["--yes"], answers(url, *rules), **SECRETS)
+    assert run.code == 0, run.err
+    assert not run.called("ad")
+    call, _ = run.called("deployment", "group", "create")
+    assert {"OPERATOR_PRINCIPAL_ID", "OPERATOR_PRINCIPAL_TYPE"} <= set(call["environment"])
+    assert TOKEN not in run.out + run.err
+    assert not any(TOKEN in argument for call in run.calls for argument in call["arguments"])
+
+
 def test_a_right_that_has_not_arrived_yet_is_waited_for(tmp_path: Path) -> None:
     forbidden: Rule = [["keyvault", "secret", "set"], {"error": "(Forbidden) Caller is not authorized", "times": 2}]
     with deployment() as url:
@@ -191,7 +204,21 @@ FAULTS: dict[str, tuple[list[str], list[Rule], dict[str, str], str]] = {
     ),
     "no such environment": (["staging"], [], SECRETS, "infra/staging.bicepparam"),
     "a missing secret": ([], [], {"GEMINI_API_KEY": GEMINI}, "NEXTAUTH_SECRET is not set"),
-    "a region without Flex": (["--location", "moon"], [], SECRETS, "not offered in moon"),
+    "a region without Flex": (
+        ["--location", "westeurope"],
+        [[["group", "show"], "moon\n"]],
+        SECRETS,
+        "not offered in moon",
+    ),
+    "a token that says nothing of its owner": (
+        [],
+        [
+            [["account", "show", "--query", "user.type"], "servicePrincipal\n"],
+            [["account", "get-access-token"], "a.e30.c\n"],
+        ],
+        SECRETS,
+        "set OPERATOR_PRINCIPAL_ID",
+    ),
     "a refused secret": (
         [],
         [[["keyvault", "secret", "set"], {"error": "(BadParameter) too long", "times": 9}]],
