@@ -53,7 +53,7 @@ class GenerationsResource:
     async def get(self, request: Request, user: User, record_id: str) -> Response:
         """One of them, whatever its state; with `Prefer: wait=N` as soon as it is finished, after N seconds at the latest."""
         async with self._inflight.entered(user, LIST_COPIES * MAX_RECORD_BYTES, self._budget.for_resources(request)):
-            record = await self._history.read(user, record_id)
+            record = await self._history.read(user, record_id, may_be_new=True)
         headers = {}
         prefer = preference(request.headers.get("prefer"))
         if record.status == "running" and prefer.wait:

@@ -13,7 +13,6 @@ from image_core.generation.expected import Expected
 from image_core.generation.idempotency import checked_key
 from image_core.generation.outcome import Outcome
 from image_core.generation.reading import Reading
-from image_core.generation.recovery import message
 from image_core.generation.submit import Submission, Submitted
 from image_core.inflight import ANSWER_COPIES, GROWTH_SECONDS, Claim, InflightBytes
 from image_core.offload import offloaded
@@ -70,7 +69,7 @@ class ImageResource:
         response = await self._answer(submitted.outcome, headers, claim, base64=begun.base64)
         if submitted.queued:
             record = submitted.outcome.record
-            return Response(response.status, response.body, response.headers, (message(record.id, record.user_id),))
+            return Response(response.status, response.body, response.headers, (self._submission.message(record),))
         return response
 
     async def _begin(self, request: Request, user: User, claim: Claim) -> _Begun | DryRun:

@@ -51,7 +51,7 @@ class Audit:
 
     async def findings(self) -> list[Finding]:
         """All of them; none where the books are in order."""
-        now = self._clock.now()
+        now = self._records.now()
         young = now - timedelta(seconds=self._settings.lease_seconds)
         # First the pictures, then the records: what is made in between has its record already.
         pictures = await self._blobs.find(self._settings.storage_container, "")

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from image_core.errors import StorageUnavailable
 from image_core.generated import Attempt
+from image_core.generation.lease import Lease
 from image_core.store.ledger import Ledger
 from image_core.store.record import Record
-from image_core.store.records import Records
 
 log = logging.getLogger("image_core.generation")
 
@@ -25,45 +25,44 @@ BILL_UNKNOWN = frozenset({"deadline_exceeded"})
 
 
 class Bill:
-    """The attempts of one run. `record` is the newest version that this run has written."""
+    """The attempts of one run."""
 
-    def __init__(self, records: Records, ledger: Ledger, record: Record) -> None:
-        self._records = records
+    def __init__(self, lease: Lease, ledger: Ledger) -> None:
+        self._lease = lease
         self._ledger = ledger
-        self.record = record
         self.made: tuple[Attempt, ...] = ()
         self._writing: asyncio.Task[None] | None = None
 
     def note(self, attempt: Attempt) -> None:
-        """One call has ended. It is written where the service billed it, with those before it that it did not bill."""
-        estimated = self.record.expected_usd if attempt.usage is None and attempt.outcome in BILL_UNKNOWN else None
-        attempt_id = f"{self.record.run_id}-{len(self.made)}"
+        """One call has ended. It is written where the service billed it, or may have, with those before it that it did not bill."""
+        record = self._lease.record
+        estimated = record.expected_usd if attempt.usage is None and attempt.outcome in BILL_UNKNOWN else None
+        attempt_id = f"{record.run_id}-{len(self.made)}"
         self.made = (*self.made, replace(attempt, id=attempt_id, estimated_usd=estimated))
-        if attempt.usage is not None:
+        if attempt.usage is not None or estimated is not None:
             self._writing = asyncio.create_task(self._write(self.made, self._writing))
 
     async def _write(self, made: tuple[Attempt, ...], before: "asyncio.Task[None] | None") -> None:
         if before is not None:
             await before
 
+        record = self._lease.record
+
         def billed(stored: Record) -> Record | None:
             # Another stem is another generation under the same key. One that is being deleted keeps its bill.
             known = {attempt.id for attempt in stored.attempts}
-            new = stored.blob_stem == self.record.blob_stem and not {attempt.id for attempt in made} <= known
+            new = stored.blob_stem == record.blob_stem and not {attempt.id for attempt in made} <= known
             return stored.billed(made) if new else None
 
         try:
-            written = await self._records.change(self.record, billed)
-            # A version that is not running any more is nobody's to end: the end meets it, and does as the rules say.
-            if written is not None and written.status == "running" and written.lease_owner == self.record.lease_owner:
-                self.record = written
-            await self._ledger.write(replace(self.record, attempts=made, warnings=()))
+            await self._lease.change(billed)
+            await self._ledger.write(replace(record, attempts=made, warnings=()))
         except StorageUnavailable:
-            log.warning("the bill waits for the end", extra={"generation": self.record.id})
+            log.warning("the bill waits for the end", extra={"generation": record.id})
 
     async def settled(self) -> Record:
-        """The newest version, once the bill is written. One that takes too long is given up: the end meets it by its etag."""
+        """The newest version of the record, once the bill is written. A write that takes too long is given up."""
         if self._writing is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._writing, SETTLE_SECONDS)
-        return self.record
+        return self._lease.record

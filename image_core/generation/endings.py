@@ -8,14 +8,18 @@ The rules of who may write:
 - A record that is being deleted, or is gone, takes nothing: my picture is deleted.
 """
 
+import asyncio
+import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from image_core import sniff
 from image_core.clock import Clock, iso
 from image_core.errors import ImageError, ModelError, StorageUnavailable
 from image_core.generated import Attempt, Generated, merged
 from image_core.generation.log_line import log_generation
 from image_core.generation.outcome import Gone
+from image_core.generation.reading import MAX_OUTPUT_BYTES
 from image_core.picture import Picture
 from image_core.store.ledger import Ledger
 from image_core.store.outbox import Outbox
@@ -24,13 +28,27 @@ from image_core.store.pseudonyms import Pseudonyms
 from image_core.store.record import WARNING_PENDING, Record
 from image_core.store.records import Changed, Records
 
+log = logging.getLogger("image_core.generation")
+
 DATABASE_PATIENCE_SECONDS = 8.0
 """How long a finished record waits for Cosmos DB before it goes into the outbox: the caller of a picture that is
 there should have it while the proxy in front still listens."""
 
 PAUSE_SECONDS = 1.0
 
+IMAGE_PATIENCE_SECONDS = 5.0
+"""How long an image waits for its container before it goes into the outbox: a container that is being replaced is often back
+within seconds."""
+
 Ending = Callable[[Record], Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of the outbox: how many entries are done, and the ids of those that wait on."""
+
+    done: int
+    waiting: frozenset[str]
 
 
 class Endings:
@@ -56,15 +74,52 @@ class Endings:
         return iso(self._clock.now())
 
     async def store(self, record: Record, picture: Picture, seconds: float) -> StoredPicture:
-        """Put the picture away, again and again for `seconds` while the storage is down. Raises StorageUnavailable."""
+        """Put an image away, again and again for `seconds` while the storage is down. Raises StorageUnavailable.
+
+        Where the image container does not take it for IMAGE_PATIENCE_SECONDS, it goes into the outbox: see `postpone`.
+        """
         deadline = self._clock.deadline(seconds)
+        patience = self._clock.deadline(min(IMAGE_PATIENCE_SECONDS, seconds))
+        owner = record.lease_owner or ""
         while True:
             try:
-                return await self._pictures.put(record.user, record.blob_stem, picture, record.lease_owner or "")
+                return await self._pictures.put(record.user, record.blob_stem, picture, owner)
             except StorageUnavailable:
+                if not patience.remaining() and (kept := await self._into_outbox_image(record, picture, owner)):
+                    return kept
                 if deadline.remaining() <= PAUSE_SECONDS:
                     raise
                 await self._clock.sleep(PAUSE_SECONDS)
+
+    async def _into_outbox_image(self, record: Record, picture: Picture, owner: str) -> StoredPicture | None:
+        try:
+            mine = await self._outbox.put_image(record.blob_stem, picture, owner)
+        except StorageUnavailable:
+            return None
+        name = f"{record.blob_stem}.{picture.extension}"
+        log.error("an image waits in the outbox", extra={"generation": record.id})
+        return StoredPicture(name, self._pictures.url(name), mine, waiting=True)
+
+    async def postpone(self, record: Record, generated: Generated, stored: StoredPicture, seconds: float) -> None:
+        """Keep the end with an image that waits in the outbox there, too. The recovery writes it when the image container is back."""
+        if stored.mine:  # else another process's image counts, and its end
+            finished = record.succeeded(stored.url, generated, record.lease_owner, self._now())
+            await self._into_outbox(finished, seconds)
+
+    async def image_from_outbox(self, record: Record) -> str | None:
+        """Move the image of `record` from the outbox into the image container; its name, None where none waits.
+
+        The outbox keeps its copy until the record has ended.
+        """
+        kept = await self._outbox.image(record.blob_stem, MAX_OUTPUT_BYTES)
+        if kept is None:
+            return None
+        _, data = kept
+        header = await asyncio.to_thread(sniff.sniff, data)
+        if header is None:
+            raise StorageUnavailable("The image in the outbox cannot be read")
+        picture = Picture(data, header.mime_type, header.width, header.height)
+        return (await self._pictures.put(record.user, record.blob_stem, picture, record.lease_owner or "")).name
 
     async def succeed(self, record: Record, generated: Generated, stored: StoredPicture, seconds: float) -> Record:
         """The end with a picture that is stored. Raises Gone where the generation was deleted meanwhile."""
@@ -78,7 +133,9 @@ class Endings:
     async def recover(self, record: Record, name: str, picture: Picture, seconds: float) -> Record:
         """The end with a picture that was found."""
         now, url = self._now(), self._pictures.url(name)
-        return await self._keep(record, lambda base: base.recovered(url, picture, now), name, seconds)
+        finished = await self._keep(record, lambda base: base.recovered(url, picture, now), name, seconds)
+        await self._outbox.delete_images(record.blob_stem)
+        return finished
 
     async def fail(
         self, record: Record, error: ImageError, seconds: float, attempts: tuple[Attempt, ...] = ()
@@ -120,12 +177,9 @@ class Endings:
 
     async def _settle(self, record: Record, ending: Ending, name: str | None) -> Record:
         """Write `ending` of the newest version, as far as the rules allow. `name` is the picture in hand."""
-        base = record
+        stored: Record | None = record
+        tries = 0
         while True:
-            try:
-                return await self._records.replace(ending(base))
-            except Changed as changed:
-                stored = changed.stored
             if stored is None or _is_gone(stored, record):
                 await self._drop(ending(record), name, stored)
                 raise Gone(record.id)
@@ -135,7 +189,12 @@ class Endings:
                 return stored
             if name is None and stored.lease_owner != record.lease_owner:
                 return stored
-            base = stored
+            try:
+                return await self._records.replace(ending(stored))
+            except Changed as changed:
+                stored = changed.stored
+            tries += 1
+            await self._records.pause(tries)
 
     async def _drop(self, record: Record, name: str | None, stored: Record | None) -> None:
         if name is not None:
@@ -151,14 +210,19 @@ class Endings:
             await self._records.delete(mine)
 
     async def apply(self, entry: Record) -> Record:
-        """Write an entry of the outbox into the database, and only then remove the entry. Raises Gone as an ending does."""
+        """Write an entry of the outbox where it belongs, and only then remove the entry. Raises Gone as an ending does."""
         try:
             finished = await self._apply(entry)
         except Gone:
-            await self._outbox.delete(entry.id)
+            await self._remove(entry)
             raise
-        await self._outbox.delete(entry.id)
+        await self._remove(entry)
         return finished
+
+    async def _remove(self, entry: Record) -> None:
+        # The image first: an entry without one was applied, an image without an entry would stay.
+        await self._outbox.delete_images(entry.blob_stem)
+        await self._outbox.delete(entry.id)
 
     async def _apply(self, entry: Record) -> Record:
         stored = await self._records.read(entry.user, entry.id)
@@ -171,6 +235,12 @@ class Endings:
             if name is not None and stored.output_image_url != entry.output_image_url:
                 await self._pictures.delete(entry.user, name)
             return stored
+        if name is None and stored.lease_owner != entry.lease_owner:
+            # Another process has the lease since. What this one paid stays on the bill.
+            await self._ledger.write(entry)
+            return await self._records.change(stored, lambda base: _with_bill(base, entry)) or stored
+        if name is not None:
+            await self.image_from_outbox(entry)
 
         def ending(base: Record) -> Record:
             attempts = merged(base.attempts, entry.attempts)
@@ -183,17 +253,26 @@ class Endings:
         entry = await self._outbox.read(record.id)
         return None if entry is None else await self.apply(entry)
 
-    async def apply_all(self) -> int:
-        """Write every entry of the outbox; how many there were."""
-        ids = await self._outbox.ids()
-        for record_id in ids:
-            entry = await self._outbox.read(record_id)
-            if entry is not None:
-                try:
+    async def apply_all(self) -> Applied:
+        """Write every entry of the outbox. One that the storage does not take yet does not stop the others."""
+        done, waiting = 0, []
+        for record_id in await self._outbox.ids():
+            try:
+                entry = await self._outbox.read(record_id)
+                if entry is not None:
                     await self.apply(entry)
-                except Gone:
-                    continue  # deleted meanwhile: there is nothing left to finish
-        return len(ids)
+            except Gone:
+                pass  # deleted meanwhile: there is nothing left to finish
+            except StorageUnavailable:
+                waiting.append(record_id)
+                continue
+            done += 1
+        return Applied(done, frozenset(waiting))
+
+
+def _with_bill(base: Record, entry: Record) -> Record | None:
+    billed = base.billed(entry.attempts)
+    return None if billed.attempts == base.attempts else billed
 
 
 def _is_gone(stored: Record, mine: Record) -> bool:

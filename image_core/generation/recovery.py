@@ -5,10 +5,11 @@ The timer finds and the queue runs: each message is one record, and any instance
 
 import json
 import logging
+from datetime import datetime, timedelta
 
 from image_core.clock import Clock, iso
-from image_core.errors import ImageError
-from image_core.generation.endings import Endings
+from image_core.errors import ImageError, StorageUnavailable
+from image_core.generation.endings import Applied, Endings
 from image_core.generation.history import History
 from image_core.generation.outcome import Gone, Leased
 from image_core.generation.run import Runner
@@ -25,12 +26,17 @@ class NotOurs(ValueError):
     """A queue message that names no generation. The queue's own rules put it aside."""
 
 
-def message(record_id: str, user_id: str) -> str:
-    """What is put into the queue for one generation."""
-    return json.dumps({"id": record_id, "userId": user_id})
+NOT_READABLE_SECONDS = 60.0
+"""A record may be written by one instance and not be readable by another yet. A message that is younger is given back."""
 
 
-def _read(body: bytes) -> tuple[str, str]:
+def message(record_id: str, user_id: str, now: datetime | None = None) -> str:
+    """What is put into the queue for one generation. `now` is the time of the message."""
+    named = {"id": record_id, "userId": user_id}
+    return json.dumps(named if now is None else {**named, "queuedAt": iso(now)})
+
+
+def _read(body: bytes) -> tuple[str, str, str | None]:
     try:
         named = json.loads(body) if len(body) <= MAX_MESSAGE_BYTES else None
     except ValueError:
@@ -40,7 +46,8 @@ def _read(body: bytes) -> tuple[str, str]:
     record_id, user_id = named.get("id"), named.get("userId")
     if not (isinstance(record_id, str) and record_id and isinstance(user_id, str) and user_id):
         raise NotOurs("names no generation")
-    return record_id, user_id
+    queued_at = named.get("queuedAt")
+    return record_id, user_id, queued_at if isinstance(queued_at, str) else None
 
 
 class Recovery:
@@ -58,22 +65,33 @@ class Recovery:
         try:
             applied = await self._endings.apply_all()
         except ImageError as error:
-            applied = 0
+            applied = Applied(0, frozenset())
             log.warning("the outbox could not be emptied: %s", error.code)
-        lapsed = await self._records.unfinished()
-        if lapsed or applied:
-            log.info("recovery: %d to resume, %d from the outbox", len(lapsed), applied)
-        return [message(record.id, record.user_id) for record in lapsed]
+        # What waits in the outbox needs no model, only the storage: the next call tries it again.
+        lapsed = [record for record in await self._records.unfinished() if record.id not in applied.waiting]
+        if lapsed or applied != Applied(0, frozenset()):
+            log.info(
+                "recovery: %d to resume, %d from the outbox, %d wait there",
+                len(lapsed),
+                applied.done,
+                len(applied.waiting),
+            )
+        now = self._records.now()
+        return [message(record.id, record.user_id, now) for record in lapsed]
 
     async def resume(self, body: bytes) -> None:
         """Bring the generation of one message to its end. A message that comes twice changes nothing.
 
         Raises NotOurs, StorageUnavailable, Busy: the queue gives the message again.
         """
-        record_id, user_id = _read(body)
+        record_id, user_id, queued_at = _read(body)
         record = await self._records.read(User(user_id), record_id)
         if record is None:
-            return
+            oldest = iso(self._records.now() - timedelta(seconds=NOT_READABLE_SECONDS))
+            if queued_at is not None and queued_at <= oldest:
+                log.info("its record is gone", extra={"generation": record_id})
+                return
+            raise StorageUnavailable("The record is not readable yet")
         if record.status == "deleting":
             await self._delete(record)
             return

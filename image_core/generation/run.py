@@ -7,7 +7,8 @@ and the recovery; every step of it is safe to repeat, by this process or by anot
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -27,26 +28,32 @@ from image_core.errors import (
 from image_core.generation.billing import Bill
 from image_core.generation.endings import Endings
 from image_core.generation.expected import Expected
+from image_core.generation.lease import Lease, LeaseLost
 from image_core.generation.limits import Limits
 from image_core.generation.order import Held, Model, Order
 from image_core.generation.outcome import Gone, Leased, Outcome
 from image_core.generation.reading import MAX_OUTPUT_BYTES
-from image_core.inflight import InflightBytes
+from image_core.inflight import Claim, InflightBytes
 from image_core.picture import Picture
-from image_core.settings import Settings
+from image_core.settings import FUNCTION_TIMEOUT_SECONDS, Settings
 from image_core.store.inputs import InputCopies
 from image_core.store.ledger import Ledger
 from image_core.store.pictures import Pictures
-from image_core.store.record import InputCopy, Record
-from image_core.store.records import Changed, Records
+from image_core.store.record import LOST, InputCopy, Record
+from image_core.store.records import Records
 from image_core.telemetry import where
 from image_core.trace import Trace
 from image_core.user import User
 
 log = logging.getLogger("image_core.generation")
 
-LAST_WRITES_SECONDS = 5.0
-"""Before a lease ends its holder stops writing, so that the next one does not meet it."""
+KEEP_SECONDS = 300.0
+"""The longest that an image, or the end of a generation, waits in memory for a storage that is down."""
+MARGIN_SECONDS = 10.0
+"""Between the last write of an invocation and the host's own timeout."""
+
+MAX_LOST_CLAIMS = 5
+"""How often a process may die with a generation before it has called a model for it."""
 
 QUEUE_SECONDS = 60.0
 """How long a record that was handed to the queue waits for it before the recovery sends it again."""
@@ -82,7 +89,7 @@ class Runner:
         self._settings = settings
         self._clock = clock
         self._token = token
-        self._held: dict[str, Record] = {}
+        self._held: set[Lease] = set()
 
     def _now(self) -> str:
         return iso(self._clock.now())
@@ -142,96 +149,130 @@ class Runner:
         return await self.again(record)
 
     async def again(self, record: Record) -> Outcome:
-        """Bring a generation to its end whose inputs are no longer in memory, under a lease that was just taken."""
-        recovered = await self._picture_there(record)
+        """Bring a generation to its end whose inputs are no longer in memory, under a lease that was just taken.
+
+        Raises Leased where another process took the lease meanwhile, Gone, StorageUnavailable, Busy.
+        """
+        async with self._leased(record) as lease:
+            claim, trace = self._inflight.claim(record.user), Trace(self._clock, record.trace_parent)
+            size = sum(copy.size for copy in record.inputs)
+            held = Held(claim, trace, size, partial(self._copies.read_all, record.user, record.inputs))
+            try:
+                ended = await self._prepare(lease, held, claim)
+            except (Busy, StorageUnavailable):
+                held.release()
+                await self._give_back(lease)  # nothing was paid for: the next process need not wait
+                raise
+            except (Internal, TooManyGenerations, BudgetExceeded) as error:
+                held.release()
+                return Outcome(await self._endings.fail(lease.record, error, self._keep_seconds))
+            except BaseException:
+                held.release()
+                raise
+            return ended or await self._run(lease, held)
+
+    async def _prepare(self, lease: Lease, held: Held, claim: Claim) -> Outcome | None:
+        """What comes before a run: the end where there is one already, else the inputs in memory and the start in the record."""
+        record = lease.record
+        recovered = await self._image_there(record)
         if recovered is not None:
             return recovered
-        if record.attempt_count > self._settings.max_recoveries:
-            return Outcome(
-                await self._endings.fail(record, Interrupted(), self._last_writes(), record.lost(self._now()))
-            )
-        claim, trace = self._inflight.claim(record.user), Trace(self._clock, record.trace_parent)
-        size = sum(copy.size for copy in record.inputs)
-        held = Held(claim, trace, size, partial(self._copies.read_all, record.user, record.inputs))
-        try:
-            if record.attempt_count == 0:
-                await self._limits.check_start(record)
-            with trace.step("inputs"):
-                await claim.enter(size)
-                await held.pictures()
-            record = await self._start(record)
-        except (Busy, StorageUnavailable):
-            held.release()
-            await self.release(record)  # nothing was paid for: let whoever is next try at once
-            raise
-        except (Internal, TooManyGenerations, BudgetExceeded) as error:
-            held.release()
-            return Outcome(await self._endings.fail(record, error, self._last_writes()))
-        except BaseException:
-            held.release()
-            raise
-        return await self.run(record, held)
+        if record.attempt_count > self._settings.max_recoveries or record.lost_claims > MAX_LOST_CLAIMS:
+            lost = record.lost(self._now())
+            return Outcome(await self._endings.fail(record, Interrupted(), self._keep_seconds, lost))
+        if record.attempt_count == 0:
+            await self._limits.check_start(record)
+        with held.trace.step("inputs"):
+            await claim.enter(held.size)
+            await held.pictures()
+        await self._start(lease)
+        return None
 
-    async def _start(self, record: Record) -> Record:
+    async def _start(self, lease: Lease) -> None:
         """Note in the record that a model is about to be called. Raises Leased, Gone, StorageUnavailable."""
         run_id, now = self._token(16), self._now()
 
         def started(stored: Record) -> Record | None:
-            mine = stored.status == "running" and stored.lease_owner == record.lease_owner
+            mine = stored.status == "running" and lease.is_mine(stored)
             return stored.started(run_id, now) if mine and stored.run_id != run_id else None
 
-        stored = await self._records.change(record, started)
-        if stored is None or stored.status == "deleting":
-            raise Gone(record.id)
+        stored = await lease.change(started)
+        if stored is None or _is_gone(stored, lease.record):
+            raise Gone(lease.record.id)
         if stored.run_id != run_id:
             raise Leased(stored)
-        return stored
+        if stored.attempts and stored.attempts[-1].outcome == LOST:
+            with suppress(StorageUnavailable):  # the change feed's function enters it, too
+                await self._ledger.write(replace(stored, attempts=stored.attempts[-1:]))
 
     async def run(self, record: Record, held: Held) -> Outcome:
         """From the inputs to the end, under a lease that this process has just taken.
 
         An error of the model is written into the record, not raised. Raises Gone, StorageUnavailable.
         """
-        self._held[record.id] = record
-        bill = Bill(self._records, self._ledger, record)
+        async with self._leased(record) as lease:
+            return await self._run(lease, held)
+
+    @asynccontextmanager
+    async def _leased(self, record: Record) -> AsyncIterator[Lease]:
+        """The lease of `record`, renewed, and given back on a stop signal."""
+        async with Lease(self._records, record, self._settings.lease_seconds, self._clock) as lease:
+            self._held.add(lease)
+            try:
+                yield lease
+            finally:
+                self._held.discard(lease)
+
+    async def _run(self, lease: Lease, held: Held) -> Outcome:
+        bill = Bill(lease, self._ledger)
         try:
-            outcome = await self._run(record, held, bill)
+            outcome = await self._run_to_the_end(lease, held, bill)
         except ImageError as error:
-            held.trace.ended(error.code, record.model, bill.made)
+            held.trace.ended(error.code, lease.record.model, bill.made)
             raise
         finally:
             held.release()
-            del self._held[record.id]
         held.trace.ended((outcome.record.error or {}).get("code", "ok"), outcome.record.model, bill.made)
         return outcome
 
-    async def _run(self, record: Record, held: Held, bill: Bill) -> Outcome:
-        began, trace = self._clock.monotonic(), held.trace
-        lease = self._clock.deadline(self._last_writes())
+    async def _run_to_the_end(self, lease: Lease, held: Held, bill: Bill) -> Outcome:
+        began, trace, record = self._clock.monotonic(), held.trace, lease.record
         deadline = self._clock.deadline(self._settings.generation_deadline_seconds)
+        call = self._model.generate(held, record.prompt, record.options, deadline, bill.note)
         try:
             with trace.step("model"):
-                generated = await self._model.generate(held, record.prompt, record.options, deadline, bill.note)
+                generated = await lease.while_held(call)
+        except LeaseLost as lost:
+            log.warning("the lease was lost while the model was called", extra={"generation": record.id})
+            if lost.stored is None or _is_gone(lost.stored, record):
+                raise Gone(record.id) from lost
+            return Outcome(lost.stored)
         except ImageError as error:
             failing = replace(await bill.settled(), timings=trace.timings())
-            return Outcome(await self._endings.fail(failing, error, lease.remaining(), bill.made))
+            return Outcome(await self._endings.fail(failing, error, self._keep_seconds, bill.made))
         except Exception as error:  # noqa: BLE001 - the edge of a generation: a bug must not leave it running for ever
             log.error("generation %s broke: %s", record.id, where(error))  # noqa: TRY400 - its message may hold what was sent
             broken = Internal(type(error).__name__)
             failing = replace(await bill.settled(), timings=trace.timings())
-            return Outcome(await self._endings.fail(failing, broken, lease.remaining(), bill.made))
+            return Outcome(await self._endings.fail(failing, broken, self._keep_seconds, bill.made))
         generated = replace(generated, attempts=bill.made)
         with trace.step("picture"):
-            stored = await self._endings.store(record, generated.picture, lease.remaining())
+            stored = await self._endings.store(record, generated.picture, self._keep_seconds)
         with trace.step("finish"):
-            with_picture = replace(await bill.settled(), timings=trace.timings())
-            finished = await self._endings.succeed(with_picture, generated, stored, lease.remaining())
+            with_image = replace(await bill.settled(), timings=trace.timings())
+            if stored.waiting:
+                await self._endings.postpone(with_image, generated, stored, self._keep_seconds)
+                await self._give_back(lease)
+                return Outcome(lease.record)
+            finished = await self._endings.succeed(with_image, generated, stored, self._keep_seconds)
         self._expected.saw(generated.model, record.options.image_size, self._clock.monotonic() - began)
         mine = stored.mine and finished.output_image_url == stored.url
         return Outcome(finished, generated.picture if mine else None)
 
-    def _last_writes(self) -> float:
-        return max(1.0, self._settings.lease_seconds - LAST_WRITES_SECONDS)
+    @property
+    def _keep_seconds(self) -> float:
+        """How long an image, and the end of a generation, wait in memory for a storage that is down."""
+        return min(KEEP_SECONDS, FUNCTION_TIMEOUT_SECONDS - self._settings.generation_deadline_seconds - MARGIN_SECONDS)
 
     async def _ended_already(self, record: Record) -> Outcome | None:
         if record.status == "deleting":
@@ -242,24 +283,24 @@ class Runner:
         return None if finished is None else Outcome(finished)
 
     async def _claim(self, record: Record) -> Record:
-        """Take the lease. Returns a finished record as it is; raises Leased, Gone."""
+        """Take the lease. Returns a finished record as it is; raises Leased, Gone, StorageUnavailable."""
         owner = self.new_owner()
-        while record.status == "running":
-            if record.leased(iso(self._records.now())):
-                raise Leased(record)
-            try:
-                return await self._records.replace(record.claimed(owner, self._in(self._settings.lease_seconds)))
-            except Changed as changed:
-                if changed.stored is None:
-                    raise Gone(record.id) from changed
-                record = changed.stored
-        if record.status == "deleting":
-            raise Gone(record.id)
-        return record
 
-    async def _picture_there(self, record: Record) -> Outcome | None:
+        def claimed(stored: Record) -> Record | None:
+            if stored.status != "running" or stored.leased(iso(self._records.now())):
+                return None
+            return stored.claimed(owner, self._in(self._settings.lease_seconds))
+
+        stored = await self._records.change(record, claimed)
+        if stored is None or stored.status == "deleting":
+            raise Gone(record.id)
+        if stored.status == "running" and stored.lease_owner != owner:
+            raise Leased(stored)
+        return stored
+
+    async def _image_there(self, record: Record) -> Outcome | None:
         """The end of a generation whose process died between storing the picture and writing so."""
-        name = await self._pictures.find(record.user, record.blob_stem)
+        name = await self._pictures.find(record.user, record.blob_stem) or await self._endings.image_from_outbox(record)
         if name is None:
             return None
         try:
@@ -270,23 +311,34 @@ class Runner:
         if header is None:
             raise StorageUnavailable("The stored picture cannot be read")
         picture = Picture(data, header.mime_type, header.width, header.height)
-        finished = await self._endings.recover(record, name, picture, self._last_writes())
+        finished = await self._endings.recover(record, name, picture, self._keep_seconds)
         return Outcome(finished, picture)
 
-    async def release(self, record: Record) -> None:
-        """Give the lease back, where it is still this one, so that the recovery need not wait for it to end."""
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back, where it is still this one, so that the next process need not wait for it to end."""
+        await lease.stop()
         now = iso(self._records.now())
 
         def released(stored: Record) -> Record | None:
-            mine = stored.status == "running" and stored.lease_owner == record.lease_owner
-            return stored.released(now) if mine else None
+            return stored.released(now) if stored.status == "running" and lease.is_mine(stored) else None
 
-        await self._records.change(record, released)
+        await lease.change(released)
+
+    async def _give_back(self, lease: Lease) -> None:
+        try:
+            await self.release(lease)
+        except StorageUnavailable:
+            log.warning("a lease was not released", extra={"generation": lease.record.id})
 
     async def release_all(self) -> int:
         """On a stop signal: give back every lease of this process. How many there were."""
-        held = tuple(self._held.values())
+        held = tuple(self._held)
         for released in await asyncio.gather(*map(self.release, held), return_exceptions=True):
             if isinstance(released, BaseException):
                 log.warning("a lease was not released: %s", type(released).__name__)
         return len(held)
+
+
+def _is_gone(stored: Record, mine: Record) -> bool:
+    """Whether what was begun as `mine` was deleted. Another stem is another generation: its key was free again."""
+    return stored.status == "deleting" or stored.blob_stem != mine.blob_stem

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 from image_core.clock import Clock
-from image_core.generation.outcome import Gone, Outcome
+from image_core.generation.outcome import Gone, Leased, Outcome
 from image_core.store.record import Record
 from image_core.store.records import Records
 
@@ -34,17 +35,22 @@ class Running:
     def _ended(self, record: Record, task: asyncio.Task[Outcome]) -> None:
         if self._tasks.get(record.id, (None,))[0] is task:
             del self._tasks[record.id]
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Gone):
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Gone | Leased):
             # Somebody may be waiting for it and be told; if nobody is, this line is all there is.
             log.warning("a generation did not end here: %s", type(error).__name__, extra={"generation": record.id})
 
     async def wait(self, record: Record, seconds: float) -> Outcome:
         """How `record` stands after at most `seconds`, or as soon as it is finished. Raises Gone, StorageUnavailable."""
+        deadline = self._clock.deadline(seconds)
         mine = self._tasks.get(record.id)
         if mine is not None:
             done, _ = await asyncio.wait({mine[0]}, timeout=max(0.0, seconds))
-            return await mine[0] if done else Outcome(record)
-        deadline = self._clock.deadline(seconds)
+            if not done:
+                return Outcome(record)
+            with suppress(Leased):  # another process has it now, and brings it to its end
+                outcome = await mine[0]
+                if outcome.finished:
+                    return outcome
         while (left := deadline.remaining()) > 0:
             await self._clock.sleep(min(LOOK_AGAIN_SECONDS, left))
             stored = await self._records.read(record.user, record.id)

@@ -18,6 +18,7 @@ from image_core.generation.idempotency import fingerprint, record_id
 from image_core.generation.limits import Limits
 from image_core.generation.order import Held, Order
 from image_core.generation.outcome import Outcome
+from image_core.generation.recovery import message
 from image_core.generation.run import Runner
 from image_core.generation.running import Running
 from image_core.generation.spend import Spending
@@ -152,6 +153,10 @@ class Submission:
             size = sum(map(len, request.images))
             if stored.request_hash != await offloaded(size, partial(fingerprint, request)):
                 raise IdempotencyMismatch
+
+    def message(self, record: Record) -> str:
+        """What is put into the queue for a queued generation."""
+        return message(record.id, record.user_id, self._records.now())
 
     async def ended(self, submitted: Submitted, seconds: float) -> Submitted:
         """Wait for what was begun, at most `seconds`. Raises StorageUnavailable; Gone where it was deleted."""

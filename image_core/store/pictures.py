@@ -30,6 +30,8 @@ class StoredPicture:
     name: str
     url: str
     mine: bool
+    waiting: bool = False
+    """It is kept in the outbox until the image container takes it."""
 
 
 class Pictures:

@@ -13,6 +13,9 @@ Status = Literal["running", "succeeded", "failed", "deleting"]
 MAX_TEXT_BYTES = 64 * 1024
 """What is kept of the model's words: an item may hold 2 MB, and nobody reads more than this."""
 
+LOST = "lost"
+"""The outcome of a call whose process ended before the answer was written."""
+
 WARNING_RECOVERED = "recovered: the picture was found after its process died; what the model said is not known"
 WARNING_PENDING = "record_pending: the database did not answer; the record will show the end of this generation shortly"
 WARNING_TEXT_CUT = "text_cut: the model's text was longer than 64 KB and was cut"
@@ -75,8 +78,11 @@ class Record:
     lease_expires_at: str | None = None
     attempt_count: int = 0
     """How many runs have called a model, or were about to."""
+    lost_claims: int = 0
+    """How many processes had the lease and ended without giving it back."""
     run_id: str | None = None
-    """Random token of the newest of them, written before its first call: the ids of its ledger entries begin with it."""
+    """Random token of the newest run that called a model, written before its first call: the ids of its ledger entries begin
+    with it."""
     expected_usd: float | None = None
     """What it is expected to cost at most: what budgets count until it ends."""
     trace_parent: str | None = None
@@ -100,7 +106,8 @@ class Record:
         return self.lease_owner is not None and self.lease_expires_at is not None and self.lease_expires_at > now
 
     def claimed(self, owner: str, until: str) -> "Record":
-        return replace(self, lease_owner=owner, lease_expires_at=until)
+        lost = self.lost_claims + (self.lease_owner is not None)
+        return replace(self, lease_owner=owner, lease_expires_at=until, lost_claims=lost)
 
     def started(self, run_id: str, now: str) -> "Record":
         """Written before the first call of a run, so that no call is without a trace in the record."""
@@ -116,7 +123,7 @@ class Record:
         if any(attempt.id == lost_id for attempt in self.attempts):
             return ()
         model = self.options.model or "unknown"
-        return (Attempt(model, "lost", 0, None, now, lost_id, self.expected_usd or 0.0),)
+        return (Attempt(model, LOST, 0, None, now, lost_id, self.expected_usd or 0.0),)
 
     def reopened(self, owner: str | None, until: str, expected_usd: float) -> "Record":
         """To be run again by its caller's wish; what was attempted before stays on the bill."""
@@ -129,6 +136,7 @@ class Record:
             lease_owner=owner,
             lease_expires_at=until,
             attempt_count=0,
+            lost_claims=0,
             run_id=None,
             expected_usd=expected_usd,
         )
@@ -228,6 +236,7 @@ class Record:
             "blobStem": self.blob_stem,
             "leaseOwner": self.lease_owner,
             "attemptCount": self.attempt_count,
+            "lostClaims": self.lost_claims,
             "runId": self.run_id,
             "expectedUsd": self.expected_usd,
             "traceParent": self.trace_parent,
@@ -266,6 +275,7 @@ class Record:
             lease_owner=item.get("leaseOwner"),
             lease_expires_at=item.get("leaseExpiresAt"),
             attempt_count=item.get("attemptCount") or 0,
+            lost_claims=item.get("lostClaims") or 0,
             run_id=item.get("runId"),
             expected_usd=item.get("expectedUsd"),
             trace_parent=item.get("traceParent"),

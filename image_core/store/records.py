@@ -121,6 +121,10 @@ class Records:
         """The database's time: what leases are written and compared with."""
         return self._cosmos.now()
 
+    async def pause(self, tries: int) -> None:
+        """`Cosmos.pause`."""
+        await self._cosmos.pause(tries)
+
     async def create(self, record: Record) -> Record:
         """Write a new record. Raises AlreadyThere where its id is taken by another record."""
         tries = 0

@@ -52,6 +52,10 @@ class Feed:
         """A person's hand in the database."""
         await self._records.upsert_item(document)
 
+    async def remove(self, item_id: str) -> None:
+        """Remove an item of this user's ledger."""
+        await self._usage.delete_item(item_id, self._product.email)
+
 
 @asynccontextmanager
 async def feed(product: Harness) -> AsyncIterator[Feed]:
