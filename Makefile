@@ -29,10 +29,10 @@ smoke: local-python ## Does a deployment do its job? make smoke URL=https://… 
 	@$(BIN)/python infra/smoke.py "$(URL)"
 
 doctor: local-python ## Why does it not work? The local stack, or URL=https://…, or what the environment leads to.
-	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.doctor $(if $(URL),--url "$(URL)")
+	@settings=$$($(BIN)/python -m local.config) && eval "$$settings" && exec $(BIN)/python -m operations.doctor $(if $(URL),--url "$(URL)")
 
 usage: local-python ## Who spent what: SINCE=2026-11-01 UNTIL=2026-12-01 BY=day,user,model CSV=--csv
-	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.usage \
+	@settings=$$($(BIN)/python -m local.config) && eval "$$settings" && exec $(BIN)/python -m operations.usage \
 		$(if $(SINCE),--since $(SINCE)) $(if $(UNTIL),--until $(UNTIL)) $(if $(BY),--by $(BY)) $(CSV)
 
 test-page: setup ## Do in Chromium what a person does with the playground, behind Microsoft's emulator too; SCREENSHOT=1 makes the README's picture anew.
@@ -48,7 +48,7 @@ test-infra: setup ## What every deployment would create, a change of each proper
 	@$(BIN)/python -m pytest -m infra
 
 reconcile: local-setup ## Check pictures against records, here or where the environment leads: FIX=--fix mends.
-	@eval "$$($(BIN)/python -m local.config)" && exec $(BIN)/python -m operations.reconcile $(FIX)
+	@settings=$$($(BIN)/python -m local.config) && eval "$$settings" && exec $(BIN)/python -m operations.reconcile $(FIX)
 
 test-unit: setup ## Run the tests that start nothing.
 	@$(BIN)/python -m pytest -m "not emulators and not e2e and not faults and not page and not next and not infra and not generators"
