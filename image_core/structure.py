@@ -200,6 +200,73 @@ def png_chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
+def check_rows(data: bytes) -> None:
+    """Raise Broken where the compressed data of a PNG does not have every row, or not its checksum."""
+    if missing_checksum(data):
+        raise Broken("is cut off")
+
+
+def missing_checksum(data: bytes) -> bytes:
+    """The bytes that are missing at the end of a PNG's compressed data, which are of its checksum.
+
+    Raises Broken where rows are missing, or the data is damaged. Inflates no more than the rows that the header tells, a
+    megabyte at a time, and keeps none of them.
+    """
+    inflater = zlib.decompressobj(-15)  # without zlib's head of two bytes, and without its checksum
+    rows = _row_bytes(data)
+    skipped, size, checksum, behind = 2, 0, 1, b""
+    for piece in _compressed(data):
+        skipped, packed = max(0, skipped - len(piece)), bytes(piece[skipped:])
+        if inflater.eof:
+            behind = (behind + packed)[:ADLER_BYTES]
+        while packed and not inflater.eof:
+            try:
+                inflated = inflater.decompress(packed, INFLATED_BYTES)
+            except zlib.error:
+                raise Broken("is damaged") from None
+            size, checksum, packed = size + len(inflated), zlib.adler32(inflated, checksum), inflater.unconsumed_tail
+            if size > rows:  # decoders stop here, too
+                return b""
+        behind = behind or inflater.unused_data[:ADLER_BYTES]
+    if size < rows or not inflater.eof:
+        raise Broken("is cut off")
+    right = checksum.to_bytes(ADLER_BYTES, "big")
+    if not right.startswith(behind):
+        raise Broken("is damaged: a checksum is wrong")
+    return right[len(behind) :]
+
+
+def _compressed(data: bytes) -> Iterator[memoryview]:
+    """The contents of the IDAT chunks, at most PACKED_BYTES at a time."""
+    view = memoryview(data)
+    for part in png_chunks(data):
+        if part.name == b"IDAT":
+            for at in range(part.body, part.end - 4, PACKED_BYTES):
+                yield view[at : min(at + PACKED_BYTES, part.end - 4)]
+
+
+PACKED_BYTES = 1 << 16
+INFLATED_BYTES = 1 << 20
+ADLER_BYTES = 4
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""The seven passes of an interlaced PNG: the first column and row, and the steps between columns and rows."""
+PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""By colour type."""
+
+
+def _row_bytes(data: bytes) -> int:
+    """How many bytes the rows of a PNG have, a filter's number before each."""
+    width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
+    bits = depth * PNG_CHANNELS[colour]
+    passes = _ADAM7 if data[28] else ((0, 0, 1, 1),)
+    total = 0
+    for left, top, across, down in passes:
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + (columns * bits + 7) // 8)
+    return total
+
+
 def _repaired_png(data: bytes) -> bytes | None:
     ranges = Ranges(data)
     ranges.keep(0, 8)

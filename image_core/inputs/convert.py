@@ -1,4 +1,6 @@
-"""An image as it is, without its metadata, where models take it so: nothing is decoded, and the work is linear in its size.
+"""An image as it is, without its metadata, where models take it so.
+
+No decoder runs: the work is linear in the file's size, and in that of a PNG's rows, which are counted.
 
 All other images, and those whose completeness only decoding tells, go to the sandbox (`apart`, `decode`).
 """
@@ -30,11 +32,15 @@ def as_it_is(data: bytes, max_pixels: int) -> Picture | None:
     header = checked(data, max_pixels)
     try:
         clean = structure.cleaned(data, header.mime_type)
+        if not can_stay(header):
+            return None
+        if header.mime_type == "image/png":
+            structure.check_rows(data)
     except structure.NoEnd:
         return None
     except structure.Broken as error:
         raise Fault(InvalidImage, f"the file {error}") from error
-    return Picture(clean, header.mime_type, header.width, header.height) if can_stay(header) else None
+    return Picture(clean, header.mime_type, header.width, header.height)
 
 
 def checked(data: bytes, max_pixels: int) -> Header:

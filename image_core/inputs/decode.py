@@ -9,7 +9,6 @@ import io
 import random
 import struct
 import warnings
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from image_core.inputs.frame import Frame
 from image_core.inputs.kinds import not_an_image, unsupported
 from image_core.picture import Picture
 from image_core.sniff import Header, kind
-from image_core.structure import FRAMES, PNG_END, SOS, jpeg_segments, png_chunk, png_chunks
+from image_core.structure import FRAMES, PNG_END, SOS, jpeg_segments, png_chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +82,7 @@ def converted(
             return _written(_finished(frame, max_side), name)
     except MemoryError:
         raise NeedsMemory from None
-    except (OSError, ValueError, SyntaxError, EOFError, LookupError, struct.error, zlib.error) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, LookupError, struct.error) as error:
         raise Fault(InvalidImage, "the file is cut off or damaged") from error
     except (TypeError, AttributeError, OverflowError, RuntimeError, ZeroDivisionError, AssertionError) as error:
         raise Fault(InvalidImage, "the file is damaged") from error  # what decoders raise for files made to break them
@@ -133,11 +132,12 @@ def _whole(data: bytes, name: str, limits: Limits, max_side: int) -> Picture:
     shrunk = _shrunk(header)
     limits.check(name, (header.width, header.height), shrunk, progressive=header.progressive)
     try:
-        clean = structure.cleaned(data, header.mime_type)
-    except structure.NoEnd:
-        clean = _with_all_pixels(structure.with_end(data, header.mime_type), header, shrunk)
-        if can_stay(header):
-            return Picture(clean, header.mime_type, header.width, header.height)
+        try:
+            clean = structure.cleaned(data, header.mime_type)
+        except structure.NoEnd:
+            clean = _with_all_pixels(structure.with_end(data, header.mime_type), header, shrunk)
+            if can_stay(header):
+                return Picture(clean, header.mime_type, header.width, header.height)
     except structure.Broken as error:
         raise Fault(InvalidImage, f"the file {error}") from error
     image = _opened(clean, name)
@@ -165,7 +165,8 @@ def _shrunk(header: Header) -> int:
 def _with_all_pixels(data: bytes, header: Header, shrunk: int) -> bytes:
     """`data` where all of its pixels are there; a PNG's checksum is added where it is missing. Raises Fault."""
     if header.mime_type == "image/png":
-        return _with_all_rows(data, header)
+        missing = structure.missing_checksum(data)
+        return data.removesuffix(PNG_END) + png_chunk(b"IDAT", missing) + PNG_END if missing else data
     scan = data[:-2].rstrip(b"\0")
     if len(data) - 2 - len(scan) < PADDING_BYTES:
         scan = data[:-2]
@@ -213,46 +214,6 @@ def _has_all_scans(data: bytes) -> bool:
                 elif approximation & 15 == 0:
                     left.difference_update(range(start, end + 1))
     return not any(missing.values())
-
-
-def _with_all_rows(data: bytes, header: Header) -> bytes:
-    """Raise Fault where the compressed data of a PNG ends before its last row."""
-    inflater = zlib.decompressobj(-15)  # without zlib's head of two bytes and its checksum, which may be missing
-    skipped, size, checksum, behind = 2, 0, 1, b""
-    for part in png_chunks(data):
-        if part.name != b"IDAT":
-            continue
-        packed = data[part.body : part.end - 4]
-        skipped, packed = max(0, skipped - len(packed)), packed[skipped:]
-        while packed and not inflater.eof:
-            rows = inflater.decompress(packed, 1 << 20)
-            size, checksum = size + len(rows), zlib.adler32(rows, checksum)
-            packed = inflater.unconsumed_tail
-        behind = (behind + (inflater.unused_data if inflater.eof and not behind else packed))[:4]
-    if not inflater.eof or size < _row_bytes(data, header):
-        raise Fault(InvalidImage, "the file is cut off")
-    right = checksum.to_bytes(4, "big")
-    if not right.startswith(behind):
-        raise Fault(InvalidImage, "the file is damaged: a checksum is wrong")
-    if len(behind) == len(right):
-        return data
-    return data.removesuffix(PNG_END) + png_chunk(b"IDAT", right[len(behind) :]) + PNG_END
-
-
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""The seven passes of an interlaced PNG: the first column and row, and the steps between columns and rows."""
-
-
-def _row_bytes(data: bytes, header: Header) -> int:
-    """How many bytes the rows of a PNG have, a filter's number before each."""
-    bits = data[24] * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[data[25]]
-    passes = _ADAM7 if data[28] else ((0, 0, 1, 1),)
-    total = 0
-    for left, top, across, down in passes:
-        columns, rows = -(-(header.width - left) // across), -(-(header.height - top) // down)
-        if columns > 0 and rows > 0:
-            total += rows * (1 + (columns * bits + 7) // 8)
-    return total
 
 
 # --- kinds that are always converted

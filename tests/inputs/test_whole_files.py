@@ -202,10 +202,50 @@ def test_a_png_that_is_cut_off_is_refused(name: str) -> None:
         assert accepted(data[:end]) is None, (end, len(data))
 
 
-def test_a_png_whose_compressed_data_ends_early_is_refused() -> None:
-    short = zlib.compress(b"\0" * 100)
-    data = structure.PNG_SIGNATURE + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 50, 50, 8, 2, 0, 0, 0))
-    assert accepted(data + png_chunk(b"IDAT", short)) is None
+def png_of(width: int, height: int, packed: bytes, *, end: bytes = structure.PNG_END) -> bytes:
+    """An RGB file of this compressed data, all of whose chunks are right."""
+    head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return structure.PNG_SIGNATURE + head + png_chunk(b"IDAT", packed) + end
+
+
+@pytest.mark.parametrize("end", [structure.PNG_END, b""])
+def test_a_png_whose_rows_are_not_all_there_is_refused_whatever_its_chunks_say(end: bytes) -> None:
+    dice = random.Random(2)
+    rows = b"".join(b"\0" + dice.randbytes(150) for _ in range(50))
+    assert accepted(png_of(50, 50, zlib.compress(rows), end=end)) is not None
+    for packed in (
+        zlib.compress(rows[:100]),
+        zlib.compress(rows[:-1]),
+        zlib.compress(rows)[:-10],
+        zlib.compress(rows)[:-4] + b"abcd",
+        zlib.compress(rows)[:30] + b"garbage" * 10,
+        b"",
+        b"x",
+        b"no zlib at all",
+    ):
+        assert accepted(png_of(50, 50, packed, end=end)) is None
+
+
+def test_compressed_data_may_be_divided_into_chunks_anywhere() -> None:
+    packed = zlib.compress(b"".join(b"\0" + bytes(range(y, y + 9)) for y in range(3)))
+    first, middle, last = packed[:1], packed[1:-5], packed[-5:]
+    head = png_of(3, 3, first, end=b"")
+    for at in range(len(last) + 1):
+        chunks = (middle, last[:at], b"", last[at:])
+        whole = head + b"".join(png_chunk(b"IDAT", chunk) for chunk in chunks) + structure.PNG_END
+        made = accepted(whole)
+        assert made is not None
+        assert made.data == whole
+        cut = head + b"".join(png_chunk(b"IDAT", chunk) for chunk in chunks[:-1])
+        made = accepted(cut)
+        assert (made is not None) == (at > 0), at
+        if made is not None:
+            assert opened(made).tobytes() == opened(Picture(whole, "image/png", 3, 3)).tobytes()
+
+
+def test_a_png_with_more_rows_than_its_header_says_is_not_inflated_to_its_end() -> None:
+    bomb = zlib.compress(b"\0" * 100_000_000)
+    assert accepted(png_of(50, 50, bomb)) is not None
 
 
 def damaged(data: bytes, name: bytes) -> bytes:
