@@ -206,9 +206,9 @@ async def test_the_sums_of_a_day_are_the_ledgers(
     assert {row["outcome"]: row["generations"] for row in outcomes} == {"ok": 6, "deleted": 1, **failures}
     reasons = asked(queries()["Failures by reason"], lines)
     assert {row["reason"]: row["failures"] for row in reasons} == failures
-    latencies = asked(queries()["Latency by model: the half"], lines)
+    latencies = asked(queries()["Latency by model"], lines)
     assert sum(row["images"] for row in latencies) == 6
-    attempts = asked(queries()["Every call of a model: how often each is tried"], lines)
+    attempts = asked(queries()["Calls by model and outcome"], lines)
     assert sum(row["calls"] for row in attempts) >= len(entries)
 
 
@@ -302,7 +302,7 @@ def test_every_query_runs_on_an_empty_table() -> None:
 def test_warnings_outside_of_invocations_are_found() -> None:
     said = (NOW, "WARNING image_core.store: cosmos did not answer", "Host.Function.Console")
     (row,) = asked(
-        queries()["What was logged while no invocation ran: warnings of work that goes on after its response"],
+        queries()["Warnings that were logged while no invocation ran: of work that goes on after its response"],
         [*OK, said],
     )
     assert row["message"] == said[1]
