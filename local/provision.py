@@ -78,8 +78,12 @@ def cors_rule(origins: tuple[str, ...]) -> CorsRule:
     return CorsRule(
         list(origins),
         ["GET", "HEAD"],
-        allowed_headers=["range", "if-none-match", "x-ms-*"],
-        exposed_headers=["content-length", "content-type", "etag"],
+        allowed_headers=[
+            *("range", "if-none-match", "if-range", "cache-control"),
+            *("traceparent", "tracestate", "baggage", "sentry-trace", "request-id", "request-context"),
+            "x-ms-*",
+        ],
+        exposed_headers=["content-length", "content-type", "content-range", "accept-ranges", "etag"],
         max_age_in_seconds=3600,
     )
 

@@ -54,8 +54,21 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
               {
                 allowedOrigins: origins
                 allowedMethods: ['GET', 'HEAD']
-                allowedHeaders: ['range', 'if-none-match', 'x-ms-*']
-                exposedHeaders: ['content-length', 'content-type', 'etag']
+                // Those that the API takes, too: tracing libraries add theirs to every request of a page.
+                allowedHeaders: [
+                  'range'
+                  'if-none-match'
+                  'if-range'
+                  'cache-control'
+                  'traceparent'
+                  'tracestate'
+                  'baggage'
+                  'sentry-trace'
+                  'request-id'
+                  'request-context'
+                  'x-ms-*'
+                ]
+                exposedHeaders: ['content-length', 'content-type', 'content-range', 'accept-ranges', 'etag']
                 maxAgeInSeconds: 3600
               }
             ]

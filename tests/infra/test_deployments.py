@@ -1,10 +1,12 @@
 """Every deployment that the parameters allow has every property; a change that breaks one is noticed."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from image_core.api.guard import ALLOWED_HEADERS
 from image_core.settings import Settings, SettingsError
 from local.provision import cors_rule
 from tests.infra import properties
@@ -124,6 +126,29 @@ def test_pages_of_the_front_end_may_read_images(address: str, predictions: Predi
     assert (
         predictions("dev").one(f"{properties.STORAGE}/blobServices", account)["properties"]["cors"]["corsRules"] == []
     )
+
+
+def test_pages_may_send_to_the_images_what_they_may_send_to_the_api(predictions: Predict) -> None:
+    """But for what only a call of the API has: a tracing library adds its headers to both."""
+    predicted = predictions("dev", nextAuthUrl="https://app.example.com")
+    account = predicted.one(properties.STORAGE, "stpics")["name"]
+    (rule,) = predicted.one(f"{properties.STORAGE}/blobServices", account)["properties"]["cors"]["corsRules"]
+    taken = {name.strip().lower() for name in ALLOWED_HEADERS.split(",")} - {
+        "content-type",
+        "idempotency-key",
+        "prefer",
+    }
+    assert taken == set(rule["allowedHeaders"]) - {"x-ms-*"}
+
+
+def test_pages_of_the_site_may_read_images(predictions: Predict) -> None:
+    """Its host name is known to Azure alone: the prediction has the reference to it."""
+    base, parameters = DEPLOYMENTS["site"]
+    predicted = predictions(base, **parameters)
+    account = predicted.one(properties.STORAGE, "stpics")["name"]
+    rules = predicted.one(f"{properties.STORAGE}/blobServices", account)["properties"]["cors"]["corsRules"]
+    assert re.search(r"https://\{0\}', reference\('[^']*/staticSites/swa-prod-\w+'.*defaultHostname", rules)
+    assert "'https://app.example.com'" in rules
 
 
 def test_the_local_emulator_gets_the_same_rule_for_pages(predictions: Predict) -> None:
