@@ -59,7 +59,7 @@ export interface paths {
         };
         /**
          * The caller's generations, newest first
-         * @description A page at a time, without the long fields (`text`, `attempts`, `inputs`).
+         * @description A page at a time, without the long fields (`text`, `attempts`, `inputs`). A page of long records ends before `limit`: only a `continuation` of null ends the list.
          */
         get: operations["listGenerations"];
         put?: never;
@@ -314,8 +314,13 @@ export interface components {
          * @description What a request would do: everything is checked, and nothing is generated or kept.
          */
         DryRun: {
-            /** @constant */
-            dryRun: true;
+            /** @description `true`. */
+            dryRun: boolean;
+            /**
+             * @description Not sent: it is here so that generated types tell the answers apart by `status`.
+             * @constant
+             */
+            status?: "checked";
             /** @description The model that would be asked first. */
             model: string;
             /** @description The most that one answer of the dearest model of the chain costs, as budgets count it. */
@@ -371,11 +376,11 @@ export interface components {
         };
         /**
          * GenerateAnswer
-         * @description The new image, or a generation that is still running: `status` tells them apart. `DryRun` answers `dryRun` alone.
+         * @description The new image (`status` is `succeeded`), a generation that is still running (`running`), or what a dry run found (none).
          *
          *     Both statuses have this schema, because many generated clients know one schema for all of an operation's successes.
          */
-        GenerateAnswer: (components["schemas"]["Result"] | components["schemas"]["Running"]) | components["schemas"]["DryRun"];
+        GenerateAnswer: components["schemas"]["Result"] | components["schemas"]["Running"] | components["schemas"]["DryRun"];
         /**
          * GenerateRequest
          * @description The body of `POST /api/image`. Unknown fields are ignored.
@@ -578,10 +583,7 @@ export interface components {
             text: string | null;
             /** @description Of the generation, for `/api/generations/{id}`. */
             id: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             status: "succeeded";
             /** @description The model that made it. */
             model: string | null;
@@ -606,10 +608,7 @@ export interface components {
          */
         Running: {
             id: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             status: "running";
             statusUrl: string;
             /** @description Answers with the image as soon as there is one, or with the generation's error. */
@@ -1101,13 +1100,6 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The address is longer than the host takes, which is 8 KB. The answer is empty. */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {
                 headers: {
@@ -1241,13 +1233,6 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The address is longer than the host takes, which is 8 KB. The answer is empty. */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {
                 headers: {
@@ -1326,13 +1311,6 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
-            };
-            /** @description The address is longer than the host takes, which is 8 KB. The answer is empty. */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
             };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {
@@ -1473,13 +1451,6 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The address is longer than the host takes, which is 8 KB. The answer is empty. */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
             /** @description The range holds no byte. */
             416: {
                 headers: {
@@ -1596,13 +1567,6 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
-            };
-            /** @description The address is longer than the host takes, which is 8 KB. The answer is empty. */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
             };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {
@@ -1868,13 +1832,6 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
-            };
-            /** @description The address is longer than the host takes, which is 8 KB. The answer is empty. */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
             };
             /** @description The service has no usable secret or settings. Anything unexpected. */
             500: {

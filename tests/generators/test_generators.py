@@ -131,6 +131,7 @@ def check(printed: str) -> None:
     assert seen["later"] == ["running", True, True]
     assert seen["found"][:2] == ["succeeded", True]
     assert seen["found"][3] is None
+    assert seen["dry"] == [True, "image/jpeg", True]
     assert seen["listed"] == [[True], True]
     assert seen["bytes"] > 1000
     assert seen["wrong"] == [400, "invalid_image", 0]

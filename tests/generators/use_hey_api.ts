@@ -18,11 +18,12 @@ async function main(): Promise<void> {
   const uploaded = await uploadImage({ body: { file: file() }, throwOnError: true });
   const images = [uploaded.data.url];
   const made = (await generateImage({ body: { images, prompt: PROMPT }, throwOnError: true })).data;
-  if (made.status !== "succeeded") throw new Error(made.status);
+  if (made.status !== "succeeded") throw new Error(String(made.status));
   const later = (
     await generateImage({ body: { images, prompt: PROMPT }, headers: { Prefer: "wait=1" }, throwOnError: true })
   ).data;
-  if (later.status !== "running") throw new Error(later.status);
+  if (later.status !== "running") throw new Error(String(later.status));
+  const dry = (await generateImage({ body: { images, prompt: PROMPT, dryRun: true }, throwOnError: true })).data;
   const path = { id: later.id };
   const found = (await getGeneration({ path, headers: { Prefer: "wait=20" }, throwOnError: true })).data;
   const listed = (await listGenerations({ query: { limit: 1 }, throwOnError: true })).data;
@@ -37,6 +38,7 @@ async function main(): Promise<void> {
     made: [made.status, made.model, made.mimeType],
     later: [later.status, later.statusUrl === `/api/generations/${later.id}`, later.expectedSeconds >= 1],
     found: [found.status, found.imageUrl !== null, found.options, found.error],
+    dry: "dryRun" in dry ? [dry.dryRun, dry.inputs[0]?.mimeType, dry.estimatedCostUsd > 0] : [],
     listed: [listed.items.map((item) => item.id === later.id), listed.continuation !== null],
     bytes: bytes.size,
     wrong: [wrong.response?.status, wrong.error?.code, wrong.error?.imageIndex],

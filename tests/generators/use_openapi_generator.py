@@ -16,7 +16,7 @@ from openapi_client import (
     ImagesApi,
     ServiceApi,
 )
-from openapi_client.models import Result, Running
+from openapi_client.models import DryRun, Result, Running
 
 client = ApiClient(Configuration(host=os.environ["API"]), header_name="Cookie", header_value=os.environ["COOKIE"])
 images, generations = ImagesApi(client), GenerationsApi(client)
@@ -38,6 +38,8 @@ made = images.generate_image(request).actual_instance
 assert isinstance(made, Result), made
 later = images.generate_image(request, prefer="wait=1").actual_instance
 assert isinstance(later, Running), later
+dry = images.generate_image(GenerateRequest(images=[uploaded.url], prompt=PROMPT, dryRun=True)).actual_instance
+assert isinstance(dry, DryRun), dry
 found = generations.get_generation(later.id, prefer="wait=20")
 listed = generations.list_generations(limit=1)
 image = generations.get_image(made.image_url.rsplit("/", 1)[-1])
@@ -48,6 +50,7 @@ seen = {
     "made": [made.status, made.model, made.mime_type],
     "later": [later.status, later.status_url == f"/api/generations/{later.id}", later.expected_seconds >= 1],
     "found": [found.status, found.image_url is not None, found.options.to_dict(), found.error],
+    "dry": [dry.dry_run, dry.inputs[0].mime_type, dry.estimated_cost_usd > 0],
     "listed": [[item.id == later.id for item in listed.items], listed.continuation is not None],
     "bytes": len(image),
     "wrong": [wrong[0], wrong[1].code, wrong[1].image_index],

@@ -26,10 +26,11 @@ async function main(): Promise<void> {
   const uploaded = UploadImageResponse.parse((await uploadImage({ file: file() }, { headers })).data);
   const request = GenerateImageBody.parse({ images: [uploaded.url], prompt: PROMPT, model: "gemini-3-pro-image" });
   const made = GenerateImageResponse.parse((await generateImage(request, { headers })).data);
-  if (made.status !== "succeeded") throw new Error(made.status);
+  if (made.status !== "succeeded") throw new Error(String(made.status));
   const waiting = { headers: { ...headers, Prefer: "wait=1" } };
   const later = GenerateImageResponse.parse((await generateImage(request, waiting)).data);
-  if (later.status !== "running") throw new Error(later.status);
+  if (later.status !== "running") throw new Error(String(later.status));
+  const dry = GenerateImageResponse.parse((await generateImage({ ...request, dryRun: true }, { headers })).data);
   const patient = { headers: { ...headers, Prefer: "wait=20" } };
   const found = GetGenerationResponse.parse((await getGeneration(later.id, patient)).data);
   const listed = ListGenerationsResponse.parse((await listGenerations({ limit: 1 }, { headers })).data);
@@ -45,6 +46,7 @@ async function main(): Promise<void> {
     made: [made.status, made.model, made.mimeType],
     later: [later.status, later.statusUrl === `/api/generations/${later.id}`, later.expectedSeconds >= 1],
     found: [found.status, found.imageUrl !== null, found.options, found.error],
+    dry: "dryRun" in dry ? [dry.dryRun, dry.inputs[0]?.mimeType, dry.estimatedCostUsd > 0] : [],
     listed: [listed.items.map((item) => item.id === later.id), listed.continuation !== null],
     bytes: bytes.size,
     wrong: wrong.status === 400 ? [wrong.status, wrong.data.code, wrong.data.imageIndex] : [],

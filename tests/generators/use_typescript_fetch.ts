@@ -21,9 +21,10 @@ async function main(): Promise<void> {
   const uploaded = await images.uploadImage({ file: file() });
   const generateRequest = { images: [uploaded.url], prompt: PROMPT };
   const made = await images.generateImage({ generateRequest });
-  if (made.status !== "succeeded") throw new Error(made.status);
+  if (made.status !== "succeeded") throw new Error(String(made.status));
   const later = await images.generateImage({ generateRequest, prefer: "wait=1" });
-  if (later.status !== "running") throw new Error(later.status);
+  if (later.status !== "running") throw new Error(String(later.status));
+  const dry = await images.generateImage({ generateRequest: { ...generateRequest, dryRun: true } });
   const found = await generations.getGeneration({ id: later.id, prefer: "wait=20" });
   const listed = await generations.listGenerations({ limit: 1 });
   const bytes = (await generations.getImage({ name: made.imageUrl.split("/").pop() ?? "" })) as Blob;
@@ -36,6 +37,7 @@ async function main(): Promise<void> {
     made: [made.status, made.model, made.mimeType],
     later: [later.status, later.statusUrl === `/api/generations/${later.id}`, later.expectedSeconds >= 1],
     found: [found.status, found.imageUrl !== null, found.options, found.error],
+    dry: "dryRun" in dry ? [dry.dryRun, dry.inputs[0]?.mimeType, dry.estimatedCostUsd > 0] : [],
     listed: [listed.items.map((item) => item.id === later.id), listed.continuation !== null],
     bytes: bytes.size,
     wrong: [wrong[0], wrong[1].code, wrong[1].imageIndex],

@@ -3,7 +3,7 @@
 The answers are put together elsewhere, from records and errors; the tests hold every answer that they see to these.
 """
 
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic.alias_generators import to_camel
@@ -92,7 +92,11 @@ class DryRunBudget(Wire):
 class DryRun(Wire):
     """What a request would do: everything is checked, and nothing is generated or kept."""
 
-    dry_run: Literal[True]
+    # Without `const`, because generated Python compares a boolean one with text.
+    dry_run: bool = Field(description="`true`.")
+    status: Literal["checked"] | Absent = Field(
+        None, description="Not sent: it is here so that generated types tell the answers apart by `status`."
+    )
     model: str = Field(description="The model that would be asked first.")
     estimated_cost_usd: float = Field(
         description="The most that one answer of the dearest model of the chain costs, as budgets count it."
@@ -102,11 +106,19 @@ class DryRun(Wire):
     warnings: list[str]
 
 
-class GenerateAnswer(RootModel[Annotated[Result | Running, Field(discriminator="status")] | DryRun]):
-    """The new image, or a generation that is still running: `status` tells them apart. `DryRun` answers `dryRun` alone.
+def _one_of(schema: dict[str, Any]) -> None:
+    """The schemas of a union exclude each other, which pydantic does not see without a discriminator."""
+    schema["oneOf"] = schema.pop("anyOf")
+
+
+class GenerateAnswer(RootModel[Result | Running | DryRun]):
+    """The new image (`status` is `succeeded`), a generation that is still running (`running`), or what a dry run found (none).
 
     Both statuses have this schema, because many generated clients know one schema for all of an operation's successes.
     """
+
+    # No `discriminator`: every schema would have to require `status`, which a dry run does not have.
+    model_config = ConfigDict(json_schema_extra=_one_of)
 
 
 class ErrorBody(Wire):

@@ -105,10 +105,6 @@ def _operation(route: Route, settings: Settings) -> Part:
         **_errors(MethodNotAllowed.status, [MethodNotAllowed.code], upload=False),
         "headers": {"Allow": header("The methods that the path has.", WORD, required=True)},
     }
-    if any(each["in"] in {"path", "query"} for each in operation.parameters):
-        answers["414"] = {
-            "description": "The address is longer than the host takes, which is 8 KB. The answer is empty."
-        }
     made: Part = {
         "operationId": operation.name,
         "tags": [operation.tag],
