@@ -207,7 +207,9 @@ class Records:
         """
         after = None if continuation is None else _unseal(user, continuation)
         runs = [await self._behind(partition, after, limit) for partition in user.partitions]
-        items = sorted((item for run in runs for item in run.items), key=lambda item: str(item["id"]))
+        # A record that was copied from one partition to the other counts once, as `find` reads it.
+        by_id = {str(item["id"]): item for run in reversed(runs) for item in run.items}
+        items = [by_id[record_id] for record_id in sorted(by_id)]
         items.sort(key=_time, reverse=True)  # stable: records of one moment stay in the order of their ids
         # Nothing older than the end of a run that goes on: its next record may come before it.
         horizon = max((_time(run.items[-1]) for run in runs if not run.complete), default="")

@@ -81,6 +81,21 @@ async def test_both_partitions_are_merged_by_time_and_each_record_comes_once(
     assert sizes[-1] <= limit
 
 
+async def test_a_record_that_was_copied_to_the_other_partition_comes_once(
+    records: Records, container: ContainerProxy
+) -> None:
+    user = User("copied@example.com", "Copied@example.com")
+    for partition in user.partitions:
+        for number in range(3):
+            item = original(partition, f"gen-{number}", f"2026-01-01T00:00:0{number}.000Z", prompt=partition)
+            await container.create_item(item)
+    for limit in (1, 2, 3, 4):
+        ids, _ = await everything(records, user, limit)
+        assert ids == ["gen-2", "gen-1", "gen-0"]
+    page = await records.page(user, 10, None)
+    assert {item["prompt"] for item in page.items} == {"copied@example.com"}
+
+
 async def test_a_page_stays_where_it_is_while_newer_records_are_written(
     records: Records, container: ContainerProxy
 ) -> None:
