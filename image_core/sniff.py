@@ -139,11 +139,11 @@ def _jpeg(data: bytes) -> Header | None:
         orientation,
         plain=plain,
         progressive=process in PROGRESSIVE_FRAMES,
-        unsupported=_unsupported_jpeg(process, precision, height),
+        unsupported=_unsupported_jpeg(process, precision, height, channels),
     )
 
 
-def _unsupported_jpeg(process: int, precision: int, height: int) -> str | None:
+def _unsupported_jpeg(process: int, precision: int, height: int, channels: int) -> str | None:
     """The name of a variant that decoders do not take."""
     if process == 0xF7:  # noqa: PLR2004 - SOF55
         return "JPEG-LS"
@@ -153,6 +153,8 @@ def _unsupported_jpeg(process: int, precision: int, height: int) -> str | None:
         return "a hierarchical JPEG"
     if precision != EIGHT:
         return f"a JPEG with {precision} bits per sample"
+    if channels not in {1, 3, 4}:
+        return f"a JPEG with {channels} channels"
     return "a JPEG whose height is not in its header" if height == 0 else None
 
 

@@ -255,13 +255,20 @@ def _tiff(data: bytes, limits: Limits) -> Frame:
 def _heif(data: bytes, limits: Limits) -> Frame:
     import pi_heif  # noqa: PLC0415 - a megabyte of decoder that most images do not need
 
+    if isobmff.is_sequence(data):
+        raise unsupported("a HEIC sequence")
     turning = isobmff.turning(data)
     pi_heif.options.THUMBNAILS, pi_heif.options.DECODE_THREADS = False, DECODE_THREADS
-    file = pi_heif.HeifFile(data, convert_hdr_to_8bit=True, hdr_to_16bit=True, remove_stride=False)
-    primary = file[file.primary_index]
-    limits.check("HEIF", primary.size)
-    # libheif applies the container's rotation and mirroring.
-    stride, mode = primary.stride, primary.mode
+    try:
+        file = pi_heif.HeifFile(data, convert_hdr_to_8bit=True, hdr_to_16bit=True, remove_stride=False)
+        primary = file[file.primary_index]
+        limits.check("HEIF", primary.size)
+        # libheif applies the container's rotation and mirroring.
+        stride, mode = primary.stride, primary.mode
+    except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
+        if "nsupported" in str(error):
+            raise unsupported("a HEIF image of an unusual codec") from error
+        raise
     width, height = primary.size
     if width < 1 or height < 1 or len(primary.data) < stride * height:
         raise Fault(InvalidImage, "the file is damaged")

@@ -38,6 +38,14 @@ def turning(data: bytes) -> Turning:
         return Turning(turned=False, orientation=exif.UPRIGHT, exif_types=())
 
 
+def is_sequence(data: bytes) -> bool:
+    """Whether there are tracks, and no image that stands alone."""
+    try:
+        return _first(data, 0, len(data), b"meta") is None and _first(data, 0, len(data), b"moov") is not None
+    except struct.error:
+        return False
+
+
 def _turning(data: bytes) -> Turning:
     meta = _first(data, 0, len(data), b"meta")
     if meta is None:

@@ -56,7 +56,14 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"7z\xbc\xaf", "an archive"),
     (0, b"\xd0\xcf\x11\xe0", "an office document"),
 )
-_MEDIA_BRANDS = {b"crx ": "a camera raw file", b"jp2 ": "JPEG 2000", b"jpx ": "JPEG 2000", b"jxl ": "JPEG XL"}
+_MEDIA_BRANDS = {
+    b"crx ": "a camera raw file",
+    **dict.fromkeys((b"jp2 ", b"jpx ", b"j2ki", b"j2is"), "JPEG 2000"),
+    b"jxl ": "JPEG XL",
+    **dict.fromkeys((b"avci", b"avcs"), "an image in H.264 (AVCI)"),
+    **dict.fromkeys((b"vvic", b"vvis"), "an image in H.266"),
+    **dict.fromkeys((b"hevm", b"hevs"), "a HEIC sequence"),
+}
 _HTML = re.compile(
     r"(?:html|head|body|title|meta|script|noscript|style|link|base|div|span|p|h[1-6]|a|b|i|br|hr|img|font|center|table|form"
     r"|iframe|frameset|pre|ul|ol|main|nav|header|footer|section|article|template|svg-?\w+|xhtml:html|html:html)",

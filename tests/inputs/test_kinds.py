@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from image_core.inputs.convert import as_it_is
 from image_core.inputs.fault import Fault
 from image_core.inputs.kinds import BEGINNING_BYTES, not_an_image
+from tests.harness import IMAGES
 from tests.inputs.test_pictures import LIMITS, prepared
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
@@ -96,6 +97,11 @@ NAMED: list[tuple[str, bytes]] = [
     ("CUR", b"\0\0\2\0\1\0"),
     ("CgBI", b"\x89PNG\r\n\x1a\n\0\0\0\4CgBI" + bytes(30)),
     ("raw", box(b"crx ")),
+    ("AVCI", box(b"avci")),
+    ("H.266", box(b"vvic")),
+    ("sequence", box(b"hevs")),
+    ("sequence", box(b"hevc")[:16] + b"\0\0\0\x10moov" + bytes(8)),
+    ("codec", (IMAGES / "heif" / "ten-bits.heic").read_bytes().replace(b"hvc1", b"vvc1").replace(b"hvcC", b"vvcC")),
     ("raw", b"II*\0\x10\0\0\0CR\2\0" + bytes(30)),
     ("raw", b"FUJIFILMCCD-RAW 0201"),
     ("raw", b"IIRO\x08\0\0\0"),

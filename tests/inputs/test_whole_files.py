@@ -125,6 +125,7 @@ VARIANTS: list[tuple[str, bytes, str]] = [
             (0xF7, "JPEG-LS"),
         ]
     ),
+    ("2 channels", marked(JPEGS["baseline"], 0xC0, 5, b"\2"), "2 channels"),
     ("no height", marked(JPEGS["baseline"], 0xC0, 1, b"\0\0"), "height"),
 ]
 
