@@ -5,7 +5,6 @@ Its configuration is the README's, and the app still has the route files of the 
 
 import base64
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +16,6 @@ import requests
 from azure.storage.blob import BlobServiceClient
 from playwright.sync_api import expect, sync_playwright
 
-from image_core.api.routes import ROUTES
 from image_core.store.pictures import UNKEYED_OWNER, unkeyed_proof
 from image_core.user import User
 from local import config
@@ -27,6 +25,7 @@ from local.show import data_url
 from local.stack import Stack, started
 from tests.original_front_end import OriginalFrontEnd
 from tests.page.conftest import chromium
+from tests.readme import next_configuration
 
 pytestmark = [pytest.mark.next, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parent.parent.parent
@@ -34,14 +33,7 @@ EXAMPLE = ROOT / "examples" / "next"
 COFFEE = ROOT / "local" / "samples" / "coffee.jpg"
 
 
-README = (ROOT / "README.md").read_text()
 OWN_ROUTE = 'export async function POST() { return Response.json({ error: "the old route" }, { status: 418 }); }\n'
-
-
-def readme_configuration() -> str:
-    """The `next.config.mjs` that the README tells people to paste."""
-    (found,) = re.findall(r"```js\n(const api = .*?)```", README, re.DOTALL)
-    return str(found)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +46,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         EXAMPLE, copy / "next", copy_function=_linked, symlinks=True, ignore=shutil.ignore_patterns(".next")
     )
     (copy / "next" / "image-api.config.mjs").unlink()
-    (copy / "next" / "image-api.config.mjs").write_text(readme_configuration())
+    (copy / "next" / "image-api.config.mjs").write_text(next_configuration())
     for route in ("image", "upload"):
         (copy / "next" / "app" / "api" / route).mkdir(parents=True)
         (copy / "next" / "app" / "api" / route / "route.ts").write_text(OWN_ROUTE)
@@ -116,18 +108,6 @@ def session(app: str) -> Iterator[requests.Session]:
         made.post(f"{app}/api/auth/callback/credentials", data=form, timeout=30).raise_for_status()
         assert made.get(f"{app}/api/auth/session", timeout=30).json()["user"]["email"] == "grace.example@example.com"
         yield made
-
-
-def test_the_examples_configuration_is_the_readmes() -> None:
-    assert (EXAMPLE / "image-api.config.mjs").read_text() == readme_configuration()
-
-
-def test_every_route_of_the_api_is_rewritten() -> None:
-    (listed,) = re.findall(r"const routes = (\[.*?\]);", readme_configuration(), re.DOTALL)
-    sources = [re.escape(source).replace("/:path\\*", "(/.*)?") for source in re.findall(r'"(.*?)"', listed)]
-    for route in ROUTES:
-        assert any(re.fullmatch(source, route.path) for source in sources), route.path
-    assert not any(re.fullmatch(source, "auth/session") for source in sources)
 
 
 def test_without_a_session_nothing_is_generated(app: str) -> None:

@@ -46,7 +46,7 @@ def deployed_rule(origin: str) -> CorsRule:
     text = TEMPLATE.read_text()
 
     def listed(name: str) -> list[str]:
-        (values,) = re.findall(rf"{name}: \[(.*?)\]", text)
+        (values,) = re.findall(rf"{name}: \[(.*?)\]", text, re.DOTALL)
         return re.findall(r"'(.*?)'", values)
 
     (seconds,) = re.findall(r"maxAgeInSeconds: (\d+)", text)
@@ -63,9 +63,10 @@ def deployed_rule(origin: str) -> CorsRule:
 def storage(page_stack: Stack, front_end: str) -> Iterator[BlobServiceClient]:
     connection = page_stack.configuration.environment["AZURE_STORAGE_CONNECTION_STRING"]
     with BlobServiceClient.from_connection_string(connection) as client:
+        before = client.get_service_properties()["cors"]
         client.set_service_properties(cors=[deployed_rule(front_end)])
         yield client
-        client.set_service_properties(cors=[])
+        client.set_service_properties(cors=before)
 
 
 def made(stack: Stack) -> str:
