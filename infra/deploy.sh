@@ -19,7 +19,7 @@ usage: infra/deploy.sh [ENVIRONMENT] [OPTIONS]      create or update it (ENVIRON
 From the environment, else asked for where they are missing in the vault:
   GEMINI_API_KEY, NEXTAUTH_SECRET (and NEXTAUTH_SECRET_PREVIOUS while secrets are rotated)
 With staticWebApp = true, where no page has been deployed to the site yet: swa or npx on PATH
-For the parameter file infra/ENVIRONMENT.bicepparam:
+For the parameter file infra/ENVIRONMENT.bicepparam; the first two are else as in the last deployment:
   NEXTAUTH_URL, ALERT_EMAIL, OPERATOR_PRINCIPAL_ID
 For one real generation at the end:
   SMOKE_COOKIE (a session cookie, NAME=VALUE)
@@ -189,6 +189,29 @@ find_group() {
   group_exists=$(azure group exists --name "$group")
   [ "$group_exists" = true ] || return 0
   location=$(azure group show --name "$group" --query location --output tsv)
+}
+
+# last_parameter NAME: its value in this environment's last deployment; nothing where there was none.
+last_parameter() {
+  python3 -c 'import json, sys
+last = json.load(open(sys.argv[1], encoding="utf-8")) or {}
+value = {name: (last.get(name) or {}).get("value") or "" for name in ("environmentName", sys.argv[3])}
+print(value[sys.argv[3]] if value["environmentName"] == sys.argv[2] else "")' "$work/last" "$name" "$1"
+}
+
+# An update that says nothing of the front end's address must not remove it: a new key would end every call from the front end.
+keep_parameters() {
+  if ! az deployment group show --resource-group "$group" --name image-api --query properties.parameters --output json \
+    > "$work/last" 2> "$work/errors"; then
+    grep -qE 'DeploymentNotFound|could not be found' "$work/errors" || fail "az deployment group show: $(reason)"
+    return 0
+  fi
+  if [ -z "${NEXTAUTH_URL:-}" ]; then
+    NEXTAUTH_URL=$(last_parameter nextAuthUrl)
+    [ -z "$NEXTAUTH_URL" ] || say "NEXTAUTH_URL is that of the last deployment: $NEXTAUTH_URL"
+  fi
+  [ -n "${ALERT_EMAIL:-}" ] || ALERT_EMAIL=$(last_parameter alertEmail)
+  export NEXTAUTH_URL ALERT_EMAIL
 }
 
 # A vault that was deleted with its group keeps its name for a week: it comes back with its secrets.
@@ -368,6 +391,8 @@ deploy() {
     [ -t 0 ] || [ -n "$gemini" ] || fail "GEMINI_API_KEY is not set, and nobody is there to type it"
     [ -t 0 ] || [ -n "$nextauth" ] || fail "NEXTAUTH_SECRET is not set, and nobody is there to type it"
     azure group create --name "$group" --location "$location" --output none
+  else
+    keep_parameters
   fi
   azure deployment group what-if --resource-group "$group" --name image-api --parameters "$parameters"
   [ -z "$dry_run" ] || { plan && return 0; }

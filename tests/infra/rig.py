@@ -121,6 +121,10 @@ def answers(url: str, *first: Rule, group: bool = True, secrets: str = "", site:
         [["group", "exists"], f"{str(group).lower()}\n"],
         [["group", "show"], "westeurope\n"],
         [["bicep", "build"], '{"resources": [{"type": "Microsoft.Web/sites"}]}'],
+        [
+            ["deployment", "group", "show"],
+            {"error": "(DeploymentNotFound) Deployment 'image-api' could not be found.", "times": 9},
+        ],
         [["deployment", "group", "what-if"], "  + Microsoft.Web/sites/func-dev-x\n"],
         [
             ["deployment", "group", "create", "--resource-group", "rg-image-api-dev", "--name", "image-api-vault"],

@@ -111,6 +111,44 @@ def test_running_it_again_is_an_update_that_needs_no_secret(tmp_path: Path) -> N
     assert run.called("functionapp", "deployment", "source", "config-zip")
 
 
+@pytest.mark.parametrize(
+    ("environment", "given", "kept"),
+    [
+        ("dev", {}, {"NEXTAUTH_URL": "https://app.example.com", "ALERT_EMAIL": "ops@example.com"}),
+        ("dev", {"NEXTAUTH_URL": ""}, {"NEXTAUTH_URL": "https://app.example.com", "ALERT_EMAIL": "ops@example.com"}),
+        (
+            "dev",
+            {"NEXTAUTH_URL": "https://new.example.com"},
+            {"NEXTAUTH_URL": "https://new.example.com", "ALERT_EMAIL": "ops@example.com"},
+        ),
+        ("another one in the same group", {}, {"NEXTAUTH_URL": "", "ALERT_EMAIL": ""}),
+    ],
+)
+def test_an_update_keeps_what_the_last_deployment_was_told_of_the_front_end(
+    environment: str, given: dict[str, str], kept: dict[str, str], tmp_path: Path
+) -> None:
+    """A new Gemini key is set by a command that names nothing else."""
+    last = {"environmentName": environment, "nextAuthUrl": "https://app.example.com", "alertEmail": "ops@example.com"}
+    shown: Rule = [
+        ["deployment", "group", "show"],
+        json.dumps({name: {"value": value} for name, value in last.items()}),
+    ]
+    with deployment() as url:
+        rules = answers(url, shown, secrets="GEMINI-API-KEY\nNEXTAUTH-SECRET\n")
+        run = deploy(tmp_path, ["--yes"], rules, GEMINI_API_KEY=GEMINI, **given)
+    assert run.code == 0, run.err
+    for words in ("what-if", "create"):
+        for call in run.called("deployment", "group", words):
+            assert call["kept"] == kept
+
+
+def test_a_last_deployment_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path) -> None:
+    refused: Rule = [["deployment", "group", "show"], {"error": "(AuthorizationFailed) no"}]
+    run = deploy(tmp_path, ["--yes"], answers("http://127.0.0.1:1", refused), **SECRETS)
+    assert (run.code, len(run.err.splitlines())) == (1, 1)
+    assert not run.called("deployment", "group", "create")
+
+
 def test_secrets_are_rotated_by_giving_new_ones(tmp_path: Path) -> None:
     with deployment() as url:
         rules = answers(url, secrets="GEMINI-API-KEY\nNEXTAUTH-SECRET\n")
