@@ -209,6 +209,12 @@ class Endings:
         if mine is not None:
             await self._records.delete(mine)
 
+    async def log_gone(self, record: Record, made: tuple[Attempt, ...]) -> None:
+        """Write the log line of a generation whose record went while it ran: the ledger has the calls that it made."""
+        gone = replace(record, status="deleting", attempts=merged(record.attempts, made))
+        await self._pseudonyms.prepare_log()
+        log_generation(gone, self._now(), self._pseudonyms)
+
     async def apply(self, entry: Record) -> Record:
         """Write an entry of the outbox where it belongs, and only then remove the entry. Raises Gone as an ending does."""
         try:

@@ -245,6 +245,7 @@ class Runner:
         except LeaseLost as lost:
             log.warning("the lease was lost while the model was called", extra={"generation": record.id})
             if lost.stored is None or _is_gone(lost.stored, record):
+                await self._endings.log_gone(await bill.settled(), bill.made)
                 raise Gone(record.id) from lost
             return Outcome(lost.stored)
         except ImageError as error:

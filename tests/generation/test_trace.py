@@ -13,9 +13,10 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from image_core.trace import trace_parent
 from local.emulators import AzuritePorts
-from local.gemini.script import finished, overloaded
+from local.gemini.script import Scripted, finished, overloaded
 from tests.harness import Harness, data_url, harness, picture
 from tests.money.rig import Feed, feed
+from tests.money.test_ledger import BILLED_REFUSAL
 
 pytestmark = pytest.mark.emulators
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -129,6 +130,25 @@ async def test_a_generation_that_is_deleted_while_it_runs_has_a_line_with_its_bi
     (line,) = lines(caplog)
     assert (line["id"], line["outcome"]) == (started.json["id"], "deleted")
     assert line["costUsd"] == product.standin.billed_usd > 0
+
+
+async def test_a_generation_whose_record_goes_while_it_runs_has_a_line_with_its_bill(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its process slept past its lease, say, and another one finished the deletion."""
+    caplog.set_level(logging.INFO)
+    product.standin.script.add(finished("STOP", {"text": "no"}, usage=BILLED_REFUSAL), Scripted(delay=20))
+    async with product.another(LEASE_SECONDS="3") as running:
+        request = asyncio.create_task(running.generate(headers={"Prefer": "wait=60"}))
+        async with asyncio.timeout(30):
+            while len(product.standin.calls) < 2 or not await changes.entries():  # noqa: ASYNC110 - no events there
+                await asyncio.sleep(0.05)
+        (record,) = await changes.changed()
+        await changes.remove_record(record)
+        assert (await request).status == 404
+    (line,) = lines(caplog)
+    assert (line["id"], line["outcome"]) == (record["id"], "deleted")
+    assert [bill["id"] for bill in line["bills"]] == [entry["id"] for entry in await changes.entries()]
 
 
 async def test_the_line_of_a_queued_generation_has_the_callers_trace(

@@ -48,6 +48,10 @@ class Feed:
     async def usd(self) -> float:
         return round(sum(entry["usd"] or 0.0 for entry in await self.entries()), 6)
 
+    async def remove_record(self, document: dict[str, Any]) -> None:
+        """Remove a record, as another process does at the end of a deletion."""
+        await self._records.delete_item(document["id"], document["userId"])
+
     async def edit(self, document: dict[str, Any]) -> None:
         """A person's hand in the database."""
         await self._records.upsert_item(document)
