@@ -5,7 +5,10 @@ import logging
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from image_core.api.guard import Guard
 from image_core.settings import FUNCTION_TIMEOUT_SECONDS, LONGEST_DEADLINE_SECONDS, Settings, SettingsError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -292,3 +295,18 @@ def test_an_older_secret_that_the_vault_does_not_give_is_left_out_with_an_error_
 def test_a_reference_to_the_vault_never_becomes_a_secret(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{name}: the reference"):
         Settings.read({name: value})
+
+
+NAMES = sorted(str(field.alias) for field in Settings.model_fields.values())
+TEXTS = st.one_of(st.text(max_size=40), st.from_regex(r"(https?|x)://[\[\]@:/?#%.\w\u00fc-]{0,20}", fullmatch=True))
+
+
+@settings(max_examples=300, deadline=None)
+@given(name=st.sampled_from(NAMES), value=TEXTS)
+def test_no_value_breaks_the_reading_of_settings(name: str, value: str) -> None:
+    fault = name
+    try:
+        Guard(Settings.read({name: value}))
+    except SettingsError as error:
+        fault = str(error)
+    assert name in fault

@@ -185,3 +185,19 @@ def test_no_two_identities_have_one_id() -> None:
     assert len({user.id for user in users}) == len(users)
     assert len({user.folder for user in users}) == len(users)
     assert json.dumps([users[-1].id, users[-2].id]) == '["sub:*", "sub:k@b.c"]'
+
+
+PIECES = st.one_of(
+    st.sampled_from([*NAMES, ";", "; ", ",", ", ", "=", ".", ".0", ".1", ".15", ".16", '"', "%2E", "%", A, B, C, GOOD]),
+    st.text(max_size=5),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PIECES, max_size=30))
+async def test_no_header_is_anything_but_a_session_or_none(pieces: list[str]) -> None:
+    try:
+        found = (await SESSIONS.user({"cookie": "".join(pieces)})).id
+    except Unauthorized:
+        return
+    assert found == "ada@example.com"
