@@ -152,7 +152,10 @@ def test_an_answer_that_the_document_does_not_have_is_found(
     [
         ({}, None),
         ({"NEXTAUTH_URL": "https://App.example.com:443/shop/api/auth"}, ["https://app.example.com"]),
-        ({"NEXTAUTH_URL": "http://localhost:4280/"}, ["http://localhost:4280"]),
+        ({"NEXTAUTH_URL": "https://app.example.com:8443/"}, ["https://app.example.com:8443"]),
+        # Everybody's own machine.
+        ({"NEXTAUTH_URL": "http://localhost:4280/"}, None),
+        ({"NEXTAUTH_URL": "http://[::1]:4280"}, None),
         # The front end calls the API on another host, which the document cannot know.
         ({"NEXTAUTH_URL": "https://app.example.com", "ALLOWED_ORIGINS": "https://app.example.com"}, None),
     ],

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from openapi_pydantic.util import construct_open_api_with_schema_class
 from openapi_pydantic.v3.v3_1 import OpenAPI
@@ -38,6 +39,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
 SESSION_CODES = ("unauthorized", "misconfigured", "session_unavailable", "internal")
 PUBLIC_CODES = ("misconfigured", "internal")
 WAITING_STATUSES = {429, 503}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 INTRODUCTION = """\
 Images and a prompt go in, a new image comes out.
@@ -156,10 +158,14 @@ def _maker(name: str) -> str:
 
 
 def _servers(settings: Settings) -> Part:
-    """The front end's origin, where `/api` is ours. None where it is not known: clients are then told the address."""
-    if settings.nextauth_url is None or settings.allowed_origins:
+    """The front end's origin, where `/api` is ours.
+
+    None where it is not known, or is the reader's own machine: clients are then given the address.
+    """
+    origin = origin_of(settings.nextauth_url) if settings.nextauth_url else None
+    if origin is None or settings.allowed_origins or urlsplit(origin).hostname in LOOPBACK:
         return {}
-    return {"servers": [{"url": origin_of(settings.nextauth_url), "description": "The front end's origin"}]}
+    return {"servers": [{"url": origin, "description": "The front end's origin"}]}
 
 
 def _as_set(request: dict[str, Any], settings: Settings, models: Sequence[str]) -> None:
