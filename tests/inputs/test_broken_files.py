@@ -19,6 +19,7 @@ SEEDS = [
     "coffee.jpg",
     "rocket.webp",
     *(f"awkward/{name}" for name, end in AWKWARD.items() if end == "image"),
+    *("real/bigtiff.tif", "real/dng-like-thumbnail-first.tif", "real/float-0-1.tif", "real/primary-is-second.heic"),
 ]
 
 
@@ -40,7 +41,7 @@ for number in range(int(sys.argv[2]), 80):
         pass
 print("end")
 """
-CRASHING = {"cat.heic", "photo.avif"}
+CRASHING = {"cat.heic", "photo.avif", "primary-is-second.heic"}
 """Kinds whose decoders broken files have crashed: that is why they run in a process of their own."""
 
 
