@@ -26,7 +26,6 @@ from local.show import data_url
 START_SECONDS = 60.0
 TAIL_LINES = 15
 SAMPLE = Path(__file__).parent / "samples" / "coffee.jpg"
-OK = 200
 
 
 class CannotStart(RuntimeError):
@@ -170,8 +169,7 @@ def _wait_until_healthy(stack: Stack) -> tuple[str, ...]:
             problem = type(error).__name__
         else:
             states = _dependencies(answer)
-            down = {name for name, state in states.items() if state.get("status") == "down"}
-            if states and (answer.status_code == OK or (down == {"model"} and not stack.configuration.emulate_gemini)):
+            if states and not {name for name, state in states.items() if state.get("status") == "down"} - {"model"}:
                 return _model_warnings(states.get("model", {}))
             problem = f"{answer.status_code} {answer.text[:600]}"
         time.sleep(0.2)

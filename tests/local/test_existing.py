@@ -152,6 +152,16 @@ async def test_a_stack_on_configured_services_and_with_a_model_that_does_not_ans
     assert existing.is_storage(f"http://127.0.0.1:{azurite_ports.blob}/x", "Blob"), "it is not ended with the stack"
 
 
+def test_a_model_that_the_local_painter_does_not_know_is_a_warning(
+    azurite_ports: AzuritePorts, cosmos_url: str, tmp_path: Path
+) -> None:
+    ports = {**azurite_at(azurite_ports), "COSMOS_PORT": port_of(cosmos_url)}
+    with started(read(ports, {"GEMINI_MODELS": "gemini-99-image"}), tmp_path) as stack:
+        (warning,) = stack.warnings
+        assert "gemini-99-image" in warning
+        assert [used.name for used in stack.used] == [existing.STORAGE, existing.COSMOS]
+
+
 def test_a_taken_port_of_the_stack_itself_is_told(tmp_path: Path) -> None:
     with listening() as port, pytest.raises(CannotStart, match=f"port {port} is taken: set FRONT_PORT"):  # noqa: SIM117
         with started(read({"FRONT_PORT": port}), tmp_path):
