@@ -25,7 +25,7 @@ Messages = typing.List[str]  # noqa: UP006 - see above
 # Function keys do not work behind Static Web Apps: the session is checked inside, always.
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 product = App(os.environ)
-product.end_on_stop_signal()
+product.prepare_worker()
 
 
 def _below_prefix(url: str) -> str:

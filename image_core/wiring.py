@@ -50,7 +50,6 @@ class App:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._preloading = False
         quiet_libraries()
-        log_outside_invocations()
 
     async def handle(self, request: Request) -> Response:
         """Answer one HTTP request. Raises nothing."""
@@ -82,8 +81,12 @@ class App:
             await self.machinery.ledger.apply(changed)
             await log_ended(changed, self.machinery.pseudonyms, prompts=self.settings.log_prompts)
 
-    def end_on_stop_signal(self) -> None:
-        """On SIGTERM give the leases back and exit with 0: for a process that serves nothing but this application."""
+    def prepare_worker(self) -> None:
+        """Set up a process that serves nothing but this application, in a Functions worker.
+
+        Warnings that the host would drop go to standard output. On SIGTERM it gives its leases back and exits with 0.
+        """
+        log_outside_invocations()
         on_stop_signal(self._release, lambda: self._loop)
 
     @contextmanager

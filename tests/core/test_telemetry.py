@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from image_core.telemetry import OutsideInvocations, invocation, log_outside_invocations
 
+ROOT = Path(__file__).parent.parent.parent
 LOG = logging.getLogger("image_core.test_telemetry")
 
 
@@ -83,6 +87,16 @@ def test_a_record_that_cannot_be_formatted_does_not_raise(capsys: pytest.Capture
     finally:
         logging.raiseExceptions = raised
     assert said(capsys) == []
+
+
+def test_an_application_outside_of_a_worker_prints_nothing() -> None:
+    """The commands of operators write their results to standard output."""
+    program = (
+        "import logging; from image_core.wiring import App; App({});"
+        "logging.getLogger('image_core.store').warning('cosmos did not answer')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "cosmos did not answer\n")
 
 
 def test_the_handler_is_attached_once() -> None:
