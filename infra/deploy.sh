@@ -176,7 +176,7 @@ find_operator() {
     OPERATOR_PRINCIPAL_TYPE=User
   else
     # A pipeline's principal may rarely read the directory. Its token says who it is.
-    OPERATOR_PRINCIPAL_ID=$(azure account get-access-token --resource https://management.azure.com --query accessToken --output tsv |
+    OPERATOR_PRINCIPAL_ID=$(azure account get-access-token --query accessToken --output tsv |
       python3 -c 'import base64, json, sys; print(json.loads(base64.urlsafe_b64decode(sys.stdin.read().split(".")[1] + "=="))["oid"])' \
         2> /dev/null) || fail "the login's token does not say who it is: set OPERATOR_PRINCIPAL_ID to its object id"
     OPERATOR_PRINCIPAL_TYPE=ServicePrincipal

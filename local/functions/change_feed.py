@@ -10,7 +10,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 from azure.core.exceptions import AzureError
@@ -19,6 +19,9 @@ from azure.cosmos.exceptions import CosmosResourceNotFoundError
 
 from local.functions.application import CannotServe, Function, resolved
 from local.functions.invocation import InvocationFailed, Invoker
+
+if TYPE_CHECKING:
+    from azure.identity.aio import DefaultAzureCredential
 
 log = logging.getLogger("local.functions")
 
@@ -34,6 +37,7 @@ class Databases:
 
     def __init__(self) -> None:
         self._clients: dict[str, CosmosClient] = {}
+        self._credential: DefaultAzureCredential | None = None
 
     def container(self, connection: str, database: str, container: str) -> Any:
         if connection not in self._clients:
@@ -49,7 +53,8 @@ class Databases:
         if endpoint := os.environ.get(f"{connection}__accountEndpoint"):
             from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - only where there is no connection string
 
-            return CosmosClient(endpoint, DefaultAzureCredential(), **bounds)
+            self._credential = self._credential or DefaultAzureCredential()
+            return CosmosClient(endpoint, self._credential, **bounds)
         raise CannotServe(f"the app setting {connection} is not set, which a Cosmos DB binding needs")
 
     async def upsert(self, connection: str, database: str, container: str, documents: Iterable[Any]) -> None:
@@ -85,6 +90,8 @@ class Databases:
     async def close(self) -> None:
         for client in self._clients.values():
             await client.close()
+        if self._credential is not None:
+            await self._credential.close()
 
 
 Change = tuple[str, Mapping[str, Any]]

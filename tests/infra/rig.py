@@ -114,7 +114,7 @@ def answers(url: str, *first: Rule, group: bool = True, secrets: str = "", site:
         *first,
         [["account", "show", "--query", "id"], f"{SUBSCRIPTION}\n"],
         [["account", "show", "--query", "user.type"], "user\n"],
-        [["account", "get-access-token", "--resource", "https://management.azure.com"], f"{TOKEN}\n"],
+        [["account", "get-access-token", "--query", "accessToken"], f"{TOKEN}\n"],
         [["provider", "show"], "Registered\n"],
         [["functionapp", "list-flexconsumption-locations"], "westeurope\nNorth Europe\n"],
         [["ad", "signed-in-user"], "11111111-1111-1111-1111-111111111111\n"],
