@@ -59,7 +59,7 @@ async def api(req: func.HttpRequest, queued: func.Out[str]) -> func.HttpResponse
 @app.timer_trigger(arg_name="timer", schedule="%RECOVERY_INTERVAL%", run_on_startup=False, use_monitor=False)
 @app.queue_output(arg_name="queued", queue_name=QUEUE, connection=STORAGE)
 async def recovery(timer: func.TimerRequest, queued: func.Out[Messages]) -> None:  # noqa: ARG001 - the binding's name
-    """What no process works on any more goes into the queue."""
+    """Put the generations that no process works on into the queue."""
     if messages := await product.find_unfinished():
         queued.set(messages)
 
@@ -67,7 +67,7 @@ async def recovery(timer: func.TimerRequest, queued: func.Out[Messages]) -> None
 @app.function_name("resume")
 @app.queue_trigger(arg_name="message", queue_name=QUEUE, connection=STORAGE)
 async def resume(message: func.QueueMessage) -> None:
-    """One generation of the queue, brought to its end."""
+    """Run one generation of the queue to its end."""
     await product.resume(message.get_body())
 
 

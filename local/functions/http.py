@@ -182,7 +182,7 @@ def joined_query(raw: str) -> dict[str, str]:
     """Query parameters by name: names are compared without case, repeated values joined, empty ones dropped."""
     names: dict[str, str] = {}
     values: dict[str, list[str]] = {}
-    for name, value in parse_qsl(raw, keep_blank_values=True, max_num_fields=1024):
+    for name, value in parse_qsl(raw, keep_blank_values=True):
         values.setdefault(names.setdefault(name.lower(), name), []).append(value)
     joined = {name: ",".join(each) for name, each in values.items()}
     return {name: value for name, value in joined.items() if value}
