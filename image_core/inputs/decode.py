@@ -90,6 +90,8 @@ def converted(
 
 @dataclass(frozen=True, slots=True)
 class Limits:
+    """What one image may have of pixels, of pixels that are decoded, and of memory (None: of no limit)."""
+
     pixels: int
     decoded_pixels: int
     memory_bytes: int | None
@@ -140,15 +142,20 @@ def _whole(data: bytes, name: str, limits: Limits, max_side: int) -> Picture:
                 return Picture(clean, header.mime_type, header.width, header.height)
     except structure.Broken as error:
         raise Fault(InvalidImage, f"the file {error}") from error
-    image = _opened(clean, name)
-    if shrunk > 1:
-        image.draft(None, (header.width // shrunk, header.height // shrunk))
-    image.load()
+    image = _loaded(clean, name, header, shrunk)
     return _written(_finished(Frame.of(image, image.info.get("icc_profile"), header.orientation), max_side), name)
 
 
 def _opened(data: bytes, name: str) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=[name])
+
+
+def _loaded(data: bytes, name: str, header: Header, shrunk: int) -> Image.Image:
+    image = _opened(data, name)
+    if shrunk > 1:
+        image.draft(None, (max(1, header.width // shrunk), max(1, header.height // shrunk)))
+    image.load()
+    return image
 
 
 def _shrunk(header: Header) -> int:
@@ -187,10 +194,7 @@ def _fills() -> tuple[bytes, ...]:
 
 def _pixels(scans: bytes, header: Header, shrunk: int) -> bytes:
     """A digest of the pixels."""
-    image = _opened(scans + b"\xff\xd9", "JPEG")
-    if shrunk > 1:
-        image.draft(None, (header.width // shrunk, header.height // shrunk))
-    image.load()
+    image = _loaded(scans + b"\xff\xd9", "JPEG", header, shrunk)
     return hashlib.sha256(image.tobytes()).digest()
 
 

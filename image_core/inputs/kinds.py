@@ -6,7 +6,7 @@ Only a bounded beginning is read, and each character of it a bounded number of t
 import re
 import zlib
 
-from image_core.errors import InputError, InvalidImage, UnsupportedImage
+from image_core.errors import InvalidImage, UnsupportedImage
 from image_core.inputs.fault import Fault
 
 TAKEN = "send PNG, JPEG, WebP, HEIC, AVIF, GIF, BMP or TIFF"
@@ -89,9 +89,9 @@ def not_an_image(data: bytes) -> Fault:
 WEB_PAGE = "a web page"
 
 
-def unsupported(name: str, kind: type[InputError] = UnsupportedImage) -> Fault:
+def unsupported(name: str) -> Fault:
     """The Fault for an image of a kind that cannot be decoded."""
-    return Fault(kind, f"{name} cannot be used; {TAKEN}")
+    return Fault(UnsupportedImage, f"{name} cannot be used; {TAKEN}")
 
 
 def _magic(data: bytes) -> str | None:

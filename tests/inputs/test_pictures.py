@@ -170,6 +170,19 @@ def test_more_than_4096_pixels_a_side_are_scaled_down() -> None:
     opened(made)
 
 
+THIN = [(9000, 1), (1, 9000), (20_000, 3), (4097, 1)]
+
+
+@pytest.mark.parametrize(
+    ("size", "kind"),
+    [*((size, kind) for size in THIN for kind in ("JPEG", "PNG", "TIFF", "GIF", "BMP")), ((16_000, 7000), "JPEG")],
+)
+def test_an_image_of_any_shape_is_scaled_down(size: tuple[int, int], kind: str) -> None:
+    made = prepared(saved(Image.new("L", size, 200), kind), 120_000_000, 65_000_000)
+    assert max(made.width, made.height) <= MAX_SIDE
+    assert opened(made).convert("L").getextrema() == (200, 200)
+
+
 @pytest.mark.parametrize(
     ("size", "kind", "limits"), [((200, 100), "PNG", (10_000, 10_000)), ((200, 100), "GIF", (100_000, 10_000))]
 )
