@@ -6,18 +6,22 @@ import type { components } from "./schema.js";
 type Schemas = components["schemas"];
 
 export type Generation = Schemas["Generation"];
+export type DryRun = Schemas["DryRun"];
 export type GenerationPage = Schemas["GenerationPage"];
 export type GenerationSummary = Schemas["GenerationSummary"];
 export type Result = Schemas["Result"];
 export type Running = Schemas["Running"];
 export type UsageReport = Schemas["UsageReport"];
+export type ModelList = Schemas["ModelList"];
 export type ErrorBody = Schemas["ErrorBody"];
 
 /** The codes of docs/api.md, and one of our own: something else than the API answered, such as a proxy. */
 export type ErrorCode = ErrorBody["code"] | "unreadable_answer";
 
 /** Options of one image, beside images and prompt. `model` is one of those that the API is set to use. */
-export type GenerateOptions = Omit<Schemas["GenerateRequest"], "images" | "prompt" | "model"> & { model?: string | null };
+export type GenerateOptions = Omit<Schemas["GenerateRequest"], "images" | "prompt" | "model" | "dryRun"> & {
+  model?: string | null;
+};
 
 export interface ClientOptions {
   /** The API's origin, such as `https://app.example.com`; the page's own by default. */
@@ -103,6 +107,26 @@ export class ImageClient {
     const running = await read<Running>(response);
     call.onRunning?.(running);
     return made(await this.finished(running.statusUrl, call));
+  }
+
+  /**
+   * What `generate` would do and cost: everything is checked, and nothing is generated or kept. Throws the ApiError that
+   * `generate` would.
+   */
+  async check(
+    images: readonly (string | Blob)[],
+    prompt: string,
+    options: GenerateOptions = {},
+    { signal }: CallOptions = {},
+  ): Promise<DryRun> {
+    const body = { ...options, images: await Promise.all(images.map(asText)), prompt, dryRun: true };
+    const headers = { "Content-Type": "application/json" };
+    return await read<DryRun>(await this.#send("POST", "/api/image", signal, { body: JSON.stringify(body), headers }));
+  }
+
+  /** The models that `generate` may name, what each can make and costs, and the limits of a request. */
+  async models({ signal }: CallOptions = {}): Promise<ModelList> {
+    return await read(await this.#send("GET", "/api/models", signal));
   }
 
   /** The generation at `statusUrl` once it has finished, well or not. A few lost answers on the way do no harm. */

@@ -52,6 +52,9 @@ seen.noImages = await failure(client.generate([], "nothing"));
 seen.stranger = await failure(new ImageClient({ origin }).history());
 seen.invalid = await failure(client.history({ limit: 0 }));
 seen.usage = await failure(client.usage());
+seen.models = await client.models();
+seen.checked = await client.check([photo], "a pencil sketch", { imageSize: "4K" });
+seen.notChecked = await failure(client.check([], "a pencil sketch"));
 
 seen.page = await client.history({ limit: 2 });
 seen.listed = [];

@@ -42,6 +42,8 @@ WRONG = [
     'client.generate(["a"], "x", { size: "1K" })',
     'client.generate(["a"], "x").then((result) => result.imageUrl.nothing)',
     "client.history().then((page) => page.items[0].prompt)",
+    'client.generate(["a"], "x", { dryRun: true })',
+    'client.check(["a"], "x").then((run) => run.imageUrl)',
     'new ApiError(1, "no_such_code", "x", true, 1, {})',
 ]
 
@@ -128,6 +130,14 @@ def test_lost_answers_on_the_way_do_no_harm_and_a_proxys_own_error_is_told(seen:
     assert seen["patient"] == seen["later"]["id"]
     assert (seen["unreadable"]["status"], seen["unreadable"]["code"]) == (504, "unreadable_answer")
     assert (seen["unreadable"]["retryable"], seen["unreadable"]["retryAfter"]) == (True, 0)
+
+
+def test_models_are_listed_and_a_request_is_checked_without_being_made(seen: dict[str, Any]) -> None:
+    first = seen["models"]["models"][0]
+    assert (first["default"], first["prices"]["4K"]) == (True, 0.24)
+    assert (seen["checked"]["model"], seen["checked"]["dryRun"]) == (first["id"], True)
+    assert seen["checked"]["estimatedCostUsd"] > 0.24
+    assert seen["notChecked"]["code"] == "no_images"
 
 
 def test_what_was_spent_is_told(seen: dict[str, Any]) -> None:
