@@ -19,6 +19,7 @@ from image_core import __version__
 from image_core.errors import ImageFetchFailed, ImageTooLarge, UrlNotAllowed
 from image_core.inflight import Claim
 from image_core.inputs.addresses import AllowedHosts, refused
+from image_core.inputs.connector import MAX_HEAD_BYTES, MAX_HEADERS, BoundedConnector
 from image_core.inputs.fault import Fault
 from image_core.inputs.resolver import BoundedResolver, lookup_user
 from image_core.inputs.unpack import Unpacker
@@ -33,8 +34,6 @@ MAX_REDIRECTS = 10
 MAX_CONNECTIONS = 32
 """At the same time, of all users; a fair share of them for each."""
 CHUNK_BYTES = 65536
-MAX_HEADER_LINE_BYTES = 65_536
-"""Content security policies of some sites take 9 KB. aiohttp bounds the number of lines, too (128)."""
 READ_BUFFER_BYTES = 32768
 """Of an image that waits for memory: the rest of it waits in the network."""
 REDIRECTS = {301, 302, 303, 307, 308}
@@ -140,7 +139,7 @@ class Fetcher:
 
     def _session(self, *, trusted: bool) -> aiohttp.ClientSession:
         if trusted not in self._sessions:
-            connector = aiohttp.TCPConnector(
+            connector = BoundedConnector(
                 limit=0,  # the slots are the limit, and are shared fairly
                 force_close=True,  # idle connections to many hosts would add up
                 resolver=self._resolver,
@@ -153,8 +152,9 @@ class Fetcher:
                 trust_env=False,
                 auto_decompress=False,
                 read_bufsize=READ_BUFFER_BYTES,
-                max_line_size=MAX_HEADER_LINE_BYTES,
-                max_field_size=MAX_HEADER_LINE_BYTES,
+                max_line_size=MAX_HEAD_BYTES,  # some sites' content security policies alone take 9 KB
+                max_field_size=MAX_HEAD_BYTES,
+                max_headers=MAX_HEADERS,
                 headers={
                     "User-Agent": self._user_agent,
                     "Accept": "image/*",

@@ -109,6 +109,10 @@ async def endless_header_line(request: web.Request) -> web.StreamResponse:
     return await raw(request, b"HTTP/1.1 200 OK\r\nX-A: ", b"b" * 10_000)
 
 
+async def endless_interim_answers(request: web.Request) -> web.StreamResponse:
+    return await raw(request, b"", b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 1000 + b"\r\n\r\n")
+
+
 async def raw(request: web.Request, head: bytes, repeated: bytes) -> web.StreamResponse:
     """Write bytes to the connection until the client closes it."""
     transport = request.transport
@@ -146,6 +150,8 @@ BAD: list[tuple[str, Handler, type[ImageError]]] = [
     ("packed too many times", body(picture(), headers={"Content-Encoding": ",".join(["gzip"] * 5)}), ImageFetchFailed),
     ("empty gzip streams without an end", empty_streams, ImageTooLarge),
     ("headers without an end", endless_headers, ImageFetchFailed),
+    ("headers of 180 KB", body(picture(), headers={f"X-{number}": "a" * 60_000 for number in range(3)}), ImageFetchFailed),
+    ("interim answers without an end", endless_interim_answers, ImageFetchFailed),
     ("a header line without an end", endless_header_line, ImageFetchFailed),
     ("redirects to a backslash", redirect("http:\\\\localhost:PORT\\end"), UrlNotAllowed),
     ("an encoding that nobody asked for", body(b"x", headers={"Content-Encoding": "br"}), ImageFetchFailed),
@@ -189,6 +195,7 @@ GOOD: list[tuple[str, Handler]] = [
     ("deflated", encoded(zlib.compress(picture()), "deflate")),
     ("deflated without a head", encoded(RAW_DEFLATED, "deflate")),
     ("a header line of 9000 bytes", body(picture(), headers={"Content-Security-Policy": "a" * 9000})),
+    ("many headers", body(picture(), headers={f"X-{number}": "a" * 50 for number in range(500)})),
     ("a header line of 60000 bytes", body(picture(), headers={"Content-Security-Policy": "a" * 60000})),
     ("as it is", body(picture())),
     ("with the wrong type", body(picture(), headers={"Content-Type": "text/html"})),
