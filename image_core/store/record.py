@@ -18,7 +18,7 @@ LOST = "lost"
 
 WARNING_RECOVERED = "recovered: the picture was found after its process died; what the model said is not known"
 WARNING_PENDING = "record_pending: the database did not answer; the record will show the end of this generation shortly"
-WARNING_TEXT_CUT = "text_cut: the model's text was longer than 64 KB and was cut"
+WARNING_TEXT_TRUNCATED = "text_truncated: the model's text was longer than 64 KB and was cut"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class Record:
         """Finished with a picture. It bears the writer's name, so that a lost acknowledgement can be told from a conflict."""
         text, warnings = generated.text, generated.warnings
         if text is not None and (kept := cut(text)) != text:
-            text, warnings = kept, (*warnings, WARNING_TEXT_CUT)
+            text, warnings = kept, (*warnings, WARNING_TEXT_TRUNCATED)
         attempts = merged(self.attempts, generated.attempts)
         return replace(
             self,
