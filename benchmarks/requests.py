@@ -18,6 +18,8 @@ WARM_UP = 40
 AT_ONCE = 20
 IN_FLIGHT = 300
 LATENCY_SECONDS = 5.0
+LARGE_BUDGET = {"MAX_INFLIGHT_BYTES": "900000000"}
+"""What 300 requests in flight hold is measured here; that a smaller budget refuses some of them is not."""
 
 KINDS: dict[str, Callable[[Services], contextlib.AbstractContextManager[Subject]]] = {
     "floor": programs.floor,
@@ -87,7 +89,7 @@ def in_flight(around: Services, subject: Subject, *, light: bool) -> tuple[float
 def figures(rounds: int, count: int, *, flights: bool = True, kinds: tuple[str, ...] = SUBJECTS) -> dict[str, Figures]:
     """Rounds in which the subjects take turns; for memory each has a process that has done little before."""
     found = {kind: Figures() for kind in kinds}
-    with programs.services() as around:
+    with programs.services(settings=LARGE_BUDGET) as around:
         for _ in range(rounds):
             for kind in kinds:
                 with _warm(around, kind) as subject:

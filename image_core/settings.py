@@ -408,7 +408,10 @@ class Settings(BaseModel):
     )
     max_request_bytes: int = Field(30 * MEGABYTE, alias="MAX_REQUEST_BYTES", ge=1, description="Bytes of a request.")
     max_inflight_bytes: int = Field(
-        600 * MEGABYTE, alias="MAX_INFLIGHT_BYTES", ge=1, description="Image bytes in one process; beyond it 503."
+        600 * MEGABYTE,
+        alias="MAX_INFLIGHT_BYTES",
+        ge=1,
+        description="Memory of one process for bodies, images and answers; beyond it 503.",
     )
 
     # --- one generation

@@ -927,7 +927,7 @@ export interface operations {
                     "application/json": components["schemas"]["Upload"];
                 };
             };
-            /** @description The form has no field `file`. An input cannot be read; `imageIndex` is its place, from 0. */
+            /** @description A part of the request cannot be; `field` names it. The form has no field `file`. An input cannot be read; `imageIndex` is its place, from 0. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1109,7 +1109,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. */
+            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1242,7 +1242,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. */
+            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1321,7 +1321,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. */
+            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1577,7 +1577,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. */
+            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1672,7 +1672,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The front end does not answer whether the session is valid. */
+            /** @description The front end does not answer whether the session is valid. The service holds as many images as it can. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1779,7 +1779,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. */
+            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */

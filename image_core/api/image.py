@@ -8,6 +8,7 @@ from image_core.api.body import check_body, check_json_type
 from image_core.api.budget import ResponseBudget
 from image_core.api.http import Request, Response
 from image_core.api.prefer import Preference, preference
+from image_core.errors import ImageError
 from image_core.generation.dry_run import DryRun
 from image_core.generation.expected import Expected
 from image_core.generation.idempotency import checked_key
@@ -104,7 +105,11 @@ class ImageResource:
             return accepted(record, self._expected.seconds(record.options), headers)
         if not base64:
             return await succeeded(self._reading.shown(record), None, headers)
-        picture = await self._reading.picture(outcome, claim)
+        try:
+            picture = await self._reading.picture(outcome, claim)
+        except ImageError as error:
+            error.record_id = record.id  # it exists: the caller can ask for it again
+            raise
         # What is answered is paid for: it is counted, and never refused.
         await claim.receive(ANSWER_COPIES * encoded_length(len(picture.data)), GROWTH_SECONDS)
         return await succeeded(self._reading.shown(record), picture, headers)

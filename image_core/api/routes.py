@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from image_core.api.failures import error_response
 from image_core.api.http import Request, Response
 from image_core.errors import (
+    Busy,
     ImageError,
     Internal,
     MethodNotAllowed,
@@ -191,5 +192,5 @@ def _log_error(error: ImageError) -> None:
     elif isinstance(error, Misconfigured):
         log.error("misconfigured: %s", error.reason or error.message)
     elif error.status >= Internal.status:
-        level = logging.WARNING if isinstance(error, SessionUnavailable) else logging.ERROR
+        level = logging.WARNING if isinstance(error, Busy | SessionUnavailable) else logging.ERROR
         log.log(level, "answered %d %s", error.status, error.code)

@@ -1,6 +1,7 @@
 """The documentation speaks of what is there: every code, setting and test that it names exists."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,17 @@ def test_every_setting_that_is_named_exists(page: Path) -> None:
 def test_every_link_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_limit_in_the_table_of_inputs_is_where_it_says() -> None:
+    """A row's last column names what enforces the limit: a file, or a name in a module of `image_core`."""
+    section = (ROOT / "docs" / "inputs.md").read_text(encoding="utf-8").partition("## Limits")[2]
+    rows = [line.rstrip(" |").rpartition(" | ")[2] for line in section.splitlines() if line.startswith("| ")]
+    named = [word for where in rows for word in re.findall(r"`([^`]+)`", where)]
+    for word in named:
+        if "/" in word or word.endswith(".py"):
+            assert (ROOT / "image_core" / word).exists() or (ROOT / word).exists(), word
+        else:
+            module, _, name = word.rpartition(".")
+            assert hasattr(import_module(f"image_core.{module}"), name), word
+    assert len(named) > 25

@@ -36,7 +36,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
 }
 """By method and path; what is no route is not in the document."""
 
-SESSION_CODES = ("unauthorized", "misconfigured", "session_unavailable", "internal")
+SESSION_CODES = ("unauthorized", "misconfigured", "session_unavailable", "busy", "internal")
 PUBLIC_CODES = ("misconfigured", "internal")
 WAITING_STATUSES = {429, 503}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}

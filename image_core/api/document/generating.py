@@ -174,7 +174,7 @@ UPLOAD = Operation(
         )
     },
     codes=(
-        *("no_file", "invalid_image", "image_too_large", "length_required", "request_too_large"),
+        *("no_file", "invalid_request", "invalid_image", "image_too_large", "length_required", "request_too_large"),
         "unsupported_media_type",
         *("storage_unavailable", "busy"),
     ),
