@@ -106,6 +106,8 @@ class History:
         waiting = await self._outbox.read(record.id)
         if waiting is not None and waiting.blob_stem == record.blob_stem:
             record = record.billed(waiting.attempts)
+        elif record.completed_at is None:  # its process ended, or never came to its end: it may have called a model
+            record = record.billed(record.lost(iso(self._clock.now())))
         await self._ledger.write(record)
         if record.blob_stem:
             await self._outbox.delete_images(record.blob_stem)
