@@ -1,0 +1,291 @@
+"""A thousand random operations on two hosts that crash: at the end billed calls, ledger, records and images agree.
+
+A crash cuts a host off from database and storage in the middle of what it does, and a new one takes its place. Messages come late, twice and
+to any host; the change feed is delivered in part and again. What the service billed is the fake Gemini's own count: each of its answers
+has a number of input tokens of its own, by which the ledger's entries are matched with it.
+"""
+
+import asyncio
+import itertools
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from io import BytesIO
+from random import Random
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from image_core.errors import ImageError
+from image_core.generation.recovery import message
+from image_core.wiring import App
+from local.emulators import COSMOS_KEY, AzuritePorts
+from local.gemini.script import Script, Scripted, finished, overloaded
+from tests.faults.proxy import FaultyProxy, faulty
+from tests.harness import Harness, harness
+from tests.model.test_reply import part
+from tests.money.rig import Feed, feed
+
+pytestmark = [pytest.mark.faults, pytest.mark.emulators, pytest.mark.timeout(600)]
+
+OPERATIONS = int(os.environ.get("RANDOM_OPERATIONS", "1000"))
+AT_ONCE = 6
+KEYS = 6
+LEASE = 3
+WEIGHTS = {
+    "post": 18,
+    "post_with_key": 22,
+    "queue": 10,
+    "run_a_message": 18,
+    "delete": 14,
+    "deliver_the_feed": 6,
+    "look_for_unfinished": 6,
+    "read": 5,
+    "crash": 1,
+}
+
+
+class RandomScript(Script):
+    """Most calls give an image; some give none and are billed, some are refused, some fail and cost nothing."""
+
+    def __init__(self, random: Random, image: bytes) -> None:
+        super().__init__()
+        self._random = random
+        self._image = image
+        self._numbers = itertools.count(1000, 8)
+
+    def next(self, model: str) -> Scripted:
+        kind = self._random.choices(("image", "none", "refusal", "overloaded"), (80, 6, 6, 8))[0]
+        delay = self._random.uniform(0.01, 0.3)
+        usage = {"promptTokenCount": next(self._numbers), "candidatesTokenCount": 1120}
+        if kind == "image":
+            usage["candidatesTokensDetails"] = [{"modality": "IMAGE", "tokenCount": 1120}]  # type: ignore[assignment] # JSON
+            reply = finished("STOP", part(self._image), usage=usage)
+        elif kind == "none":
+            reply = finished("STOP", {"text": "no"}, usage=usage)
+        elif kind == "refusal":
+            reply = finished("IMAGE_SAFETY", usage=usage)
+        else:
+            reply = overloaded()
+        return replace(reply, delay=delay)
+
+
+class Host:
+    """An instance of the product with its own way to database and storage, which a crash cuts."""
+
+    def __init__(self, product: Harness, stack: AsyncExitStack, ways: tuple[FaultyProxy, FaultyProxy]) -> None:
+        self.harness = product
+        self._stack = stack
+        self._ways = ways
+        self.calls: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    async def start(cls, shared: Harness, azurite: AzuritePorts) -> "Host":
+        stack = AsyncExitStack()
+        cosmos = await stack.enter_async_context(faulty(shared.cosmos.target))
+        blobs = await stack.enter_async_context(faulty(shared.blobs.target))
+        environment = {
+            **shared.environment,
+            "AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string(f"{blobs.url}/devstoreaccount1"),
+            "AZURE_COSMOS_CONNECTION_STRING": f"AccountEndpoint={cosmos.url}/;AccountKey={COSMOS_KEY}",
+        }
+        product = Harness(App(environment), shared.standin, cosmos, blobs, environment, shared.email, shared.blob_base)
+        return cls(product, stack, (cosmos, blobs))
+
+    async def call(self, work: Awaitable[Any]) -> Any:
+        """The result of `work`; None where the host crashed meanwhile, or the storage did."""
+        task = asyncio.ensure_future(work)
+        self.calls.add(task)
+        try:
+            return await task
+        except (asyncio.CancelledError, ImageError):
+            return None
+        finally:
+            self.calls.discard(task)
+
+    async def crash(self) -> None:
+        """Nothing gets out any more, and everything that runs ends where it is."""
+        for way in self._ways:
+            way.away = True
+        running = self.harness.app.machinery.running
+        tasks = [*self.calls, *(task for task, _ in running._tasks.values())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.close()
+
+    async def close(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.harness.app.close(), 30)
+        await self._stack.aclose()
+
+
+class Operations:
+    """What users, the platform and accidents do."""
+
+    def __init__(self, shared: Harness, azurite: AzuritePorts, changes: Feed, random: Random) -> None:
+        self.done: Counter[str] = Counter()
+        self._shared = shared
+        self._azurite = azurite
+        self._changes = changes
+        self._random = random
+        self.hosts: list[Host] = []
+        self._messages: list[str] = []
+        self._ids: list[str] = []
+        self._crashing = asyncio.Lock()
+
+    async def one(self) -> None:
+        name = self._random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        await getattr(self, name)()
+        self.done[name] += 1
+
+    @property
+    def _host(self) -> Host:
+        return self._random.choice(self.hosts)
+
+    async def _generate(self, headers: dict[str, str]) -> None:
+        host = self._host
+        answer = await host.call(host.harness.generate(headers=headers))
+        if answer is not None and (record_id := answer.json.get("id")):
+            self._ids.append(record_id)
+            self._messages += answer.enqueue
+
+    async def post(self) -> None:
+        await self._generate(
+            {"Prefer": f"wait={self._random.choice((0, 1, 5))}"} if self._random.random() < 0.3 else {}
+        )
+
+    async def post_with_key(self) -> None:
+        await self._generate({"Idempotency-Key": f"key-{self._random.randrange(KEYS)}"})
+
+    async def queue(self) -> None:
+        key = {"Idempotency-Key": f"key-{self._random.randrange(KEYS)}"} if self._random.random() < 0.5 else {}
+        await self._generate({"Prefer": "respond-async", **key})
+
+    async def run_a_message(self) -> None:
+        """Any message that ever was, in any order: the queue delivers at least once."""
+        if self._messages:
+            host = self._host
+            await host.call(host.harness.app.resume(self._random.choice(self._messages).encode()))
+
+    async def delete(self) -> None:
+        if self._ids:
+            host = self._host
+            path = f"/api/generations/{self._random.choice(self._ids)}"
+            await host.call(host.harness.call("DELETE", path))
+
+    async def read(self) -> None:
+        host = self._host
+        await host.call(host.harness.call("GET", self._random.choice(("/api/generations", "/api/usage"))))
+
+    async def deliver_the_feed(self) -> None:
+        changed = await self._changes.changed()
+        host = self._host
+        some = self._random.sample(changed, self._random.randint(0, len(changed)))
+        if some:
+            await host.call(host.harness.app.ledger(some))
+
+    async def look_for_unfinished(self) -> None:
+        host = self._host
+        self._messages += [
+            each for each in await host.call(host.harness.app.find_unfinished()) or () if self._shared.email in each
+        ]
+
+    async def crash(self) -> None:
+        async with self._crashing:
+            place = self._random.randrange(len(self.hosts))
+            crashed, self.hosts[place] = self.hosts[place], await Host.start(self._shared, self._azurite)
+            await crashed.crash()
+
+    async def come_to_rest(self) -> None:
+        """As the platform would: the recovery's timer and the queue, until nothing is left to do."""
+        app = self.hosts[0].harness.app
+        for host in self.hosts:
+            await host.harness.drained()
+        async with asyncio.timeout(120):
+            while True:
+                left = [document for document in await self._changes.changed() if "leaseExpiresAt" in document]
+                waiting = [each for each in await app.find_unfinished() if self._shared.email in each]
+                if not left and not waiting:
+                    break
+                # The queue's own messages, too: it does not wait until the recovery finds what it has.
+                for each in {*waiting, *(message(document["id"], self._shared.email) for document in left)}:
+                    with suppress(ImageError):
+                        await app.resume(each.encode())
+                await asyncio.sleep(0.2)
+        await self._changes.deliver()
+
+
+@asynccontextmanager
+async def operations(shared: Harness, azurite: AzuritePorts, random: Random) -> AsyncIterator[Operations]:
+    async with feed(shared) as changes:
+        made = Operations(shared, azurite, changes, random)
+        made.hosts = [await Host.start(shared, azurite) for _ in range(2)]
+        try:
+            yield made
+        finally:
+            for host in made.hosts:
+                await host.close()
+
+
+def small_image() -> bytes:
+    data = BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(data, "PNG")
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("seed", [int(os.environ.get("RANDOM_SEED", "19"))])
+async def test_after_a_thousand_random_operations_the_bill_is_right(
+    seed: int, azurite_ports: AzuritePorts, cosmos_url: str
+) -> None:
+    settings = {"LEASE_SECONDS": str(LEASE), "IMAGE_ACCESS": "private", "MAX_CONCURRENT_PER_USER": "1000"}
+    async with harness(azurite_ports, cosmos_url, **settings) as shared:
+        random = Random(seed)
+        shared.standin.script = RandomScript(random, small_image())
+        async with operations(shared, azurite_ports, random) as made:
+            await some_at_once(OPERATIONS, made.one)
+            await made.come_to_rest()
+            await the_books_agree(shared, made)
+
+
+async def some_at_once(count: int, work: Callable[[], Awaitable[None]]) -> None:
+    left = iter(range(count))
+
+    async def one_after_another() -> None:
+        for _ in left:
+            await work()
+
+    await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
+
+
+async def the_books_agree(shared: Harness, made: Operations) -> None:
+    async with feed(shared) as changes:
+        entries, documents = await changes.entries(), await changes.changed()
+    billed = Counter(call.billed_usd for call in shared.standin.calls if call.billed_usd)
+    assert max(billed.values()) == 1, "each has a number of tokens of its own"
+    known = Counter(entry["usd"] for entry in entries if entry["usd"] is not None)
+    lost = [entry for entry in entries if entry["usd"] is None]
+    assert known <= billed, "nothing is billed that the service did not bill, and nothing twice"
+    missing = billed - known
+    assert missing.total() <= len(lost), "each call that died with its host is estimated"
+    assert sum(missing.elements()) <= sum(entry["budgetUsd"] for entry in lost)
+    assert bool(lost) <= bool(made.done["crash"]), "without a crash every bill is known"
+
+    said = (await made.hosts[0].harness.call("GET", "/api/usage")).json["today"]
+    assert said["calls"] == len(entries)
+    assert said["costUsd"] == pytest.approx(sum(known.elements()), abs=1e-4)
+    assert said["estimatedUsd"] == pytest.approx(sum(entry["budgetUsd"] for entry in lost), abs=1e-4)
+
+    assert {document["status"] for document in documents} <= {"succeeded", "failed"}
+    images = {document["outputImageUrl"].rsplit("/", 1)[-1] for document in documents if document["outputImageUrl"]}
+    user = await shared.app.sessions.user({"cookie": shared.cookie})
+    stored = {name.rsplit("/", 1)[-1] for name in await shared.blob_names("catafract", user.folder)}
+    assert stored == images, "an image for each record that has one, and none besides"
+    outbox = [
+        name for prefix in ("finished/", "images/") for name in await shared.blob_names("catafract-private", prefix)
+    ]
+    ids = {document["id"] for document in documents} | {document["blobStem"] for document in documents}
+    assert [name for name in outbox if any(each in name for each in ids)] == []
