@@ -1,10 +1,12 @@
-"""Whether anything grows with what is there: a user's 10 000th generation, and the recovery among 100 000 that are finished.
+"""Whether anything grows with what is there: a user's 10 000th generation, the 1000th image of a day in the ledger, and the recovery
+among 100 000 that are finished.
 
 The emulator looks at every item of a partition for a query, where the service follows an index: the time that it takes is not
 ours, and what is compared is this process's own time, and what comes back over the wire.
 """
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -29,6 +31,7 @@ from image_core.generation.spend import Budgets
 from image_core.picture import Picture
 from image_core.settings import Settings
 from image_core.store.cosmos import Cosmos
+from image_core.store.ledger import Ledger
 from image_core.store.record import InputCopy, Record
 from image_core.store.records import Records
 from image_core.user import User
@@ -41,6 +44,7 @@ CALLS = 40
 PAGE = 20
 BUDGETS = Budgets(1000.0, 10_000.0)
 
+OF_A_DAY = 1000
 NEW, OLD = User("new@example.com"), User("old@example.com")
 COPY = InputCopy("input-" + "0" * 64 + ".png", "image/png", 400, 400, 500_000)
 USAGE = Usage(566, 1120, 0.135532, {"TEXT": 6, "IMAGE": 560}, {"IMAGE": 1120})
@@ -74,6 +78,11 @@ class Bench:
         self._machinery = machinery
         self._relay = relay
         self._begun: list[Record] = []
+        self._numbers = itertools.count()
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._machinery.ledger
 
     async def begin(self, user: User) -> None:
         order = Order(None, pictures.PROMPT, Options(), (None,), "0" * 64, 0.2)
@@ -92,6 +101,31 @@ class Bench:
         found = await self._machinery.records.page(user, PAGE, None)
         assert len(found.items) == PAGE  # noqa: S101 - what is compared is the same amount
 
+    def billed(self, user: User) -> dict[str, Any]:
+        """A record of now with a bill that is not in the ledger."""
+        number = next(self._numbers)
+        attempt = replace(MADE.attempts[0], id=f"run{number}-0", started_at=iso(datetime.now(UTC)))
+        return {**finished(user.id, number), "attempts": [attempt.to_dict()]}
+
+    async def enter(self, user: User) -> None:
+        """As the process that called the model does."""
+        await self._machinery.ledger.write(Record.from_item(self.billed(user)))
+
+    async def deliver(self, user: User) -> None:
+        """As the change feed's function does, twice."""
+        changed = [self.billed(user)]
+        await self._machinery.ledger.apply(changed)
+        await self._machinery.ledger.apply(changed)
+
+    async def usage(self, user: User) -> None:
+        await self._machinery.spending.report(user)
+
+    async def requests(self, call: Callable[[], Awaitable[object]]) -> tuple[int, int]:
+        """Requests to the database, and bytes of its answers."""
+        before = self._relay.requests, self._relay.received
+        await call()
+        return self._relay.requests - before[0], self._relay.received - before[1]
+
     async def measured(self, call: Callable[[], Awaitable[object]]) -> tuple[float, int]:
         """Milliseconds of this process's own, and bytes over the wire."""
         before, began = self._relay.received, time.process_time()
@@ -104,6 +138,9 @@ class Patient(Cosmos):
 
     def __init__(self, client: CosmosClient) -> None:
         self._container = client.get_database_client("catafract").get_container_client("generations")
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
 
     @asynccontextmanager
     async def container(self, *_: object) -> AsyncIterator[ContainerProxy]:
@@ -125,6 +162,27 @@ async def _compared(bench: Bench) -> AsyncIterator[Row]:
         yield Row(f"{name}, 10 000th / first: bytes read", median(wire[OLD]) / median(wire[NEW]), "x", 1.05)
 
 
+async def _of_a_day(bench: Bench) -> AsyncIterator[Row]:
+    """What the ledger costs for a user's 1000th image of a day, and what it costs for the first ones."""
+    first, thousandth = User("first@example.com"), User("thousandth@example.com")
+    for _ in range(OF_A_DAY // 100):
+        await bench.ledger.apply([bench.billed(thousandth) for _ in range(100)])
+    for name in ("enter", "deliver", "budget", "usage"):
+        call = getattr(bench, name)
+        asked: dict[User, list[int]] = {first: [], thousandth: []}
+        wire: dict[User, list[int]] = {first: [], thousandth: []}
+        await call(first)  # the connection is made
+        for _ in range(CALLS):
+            for user in (first, thousandth):
+                requests, received = await bench.requests(partial(call, user))
+                asked[user].append(requests)
+                wire[user].append(received)
+        yield Row(f"{name}, 1000th image of a day: requests", median(asked[thousandth]), "", median(asked[first]))
+        yield Row(
+            f"{name}, 1000th / first of a day: bytes read", median(wire[thousandth]) / median(wire[first]), "x", 1.05
+        )
+
+
 async def _measure(around: programs.Services) -> list[Row]:
     port = around.configuration.ports["COSMOS_PORT"]
     async with Relay(port).listening() as relay, aiohttp.ClientSession() as http:
@@ -140,7 +198,8 @@ async def _measure(around: programs.Services) -> list[Row]:
         try:
             await documents.create_all(finished(NEW.id, number) for number in range(PAGE))
             await documents.create_all(finished(OLD.id, number) for number in range(THERE))
-            rows = [row async for row in _compared(bench)]
+            rows = [row async for row in _of_a_day(bench)]
+            rows += [row async for row in _compared(bench)]
             async with CosmosClient(url, COSMOS_KEY, connection_timeout=60, read_timeout=60) as client:
                 rows += [row async for row in _recovery(bench, Records(Patient(client)), documents)]
         finally:

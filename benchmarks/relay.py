@@ -8,11 +8,12 @@ CHUNK_BYTES = 65536
 
 
 class Relay:
-    """Passes connections on to `target`, a port of this machine; `received` are the bytes that it answered."""
+    """Passes connections on to `target`, a port of this machine. Counts `requests`, and the bytes that it answered (`received`)."""
 
     def __init__(self, target: int) -> None:
         self._target = target
         self.received = 0
+        self.requests = 0
         self.port = 0
 
     @asynccontextmanager
@@ -32,7 +33,10 @@ class Relay:
         while data := await source.read(CHUNK_BYTES):
             # The account's description names its own address: callers would go round us. Free ports have five digits.
             data = data.replace(f":{self._target}/".encode(), f":{self.port}/".encode()) if count else data
-            self.received += len(data) if count else 0
+            if count:
+                self.received += len(data)
+            else:
+                self.requests += data.count(b" HTTP/1.1\r\n")
             target.write(data)
             await target.drain()
         target.close()
