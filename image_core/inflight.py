@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from image_core.clock import Deadline
-from image_core.errors import Busy
+from image_core.errors import Busy, ImagesTooLarge
 from image_core.runtime.fair_share import FairShare
 from image_core.user import User
 
@@ -124,7 +124,13 @@ class Claim:
         await self._acquire(count, self.wait_seconds())
 
     async def grow(self, count: int) -> None:
-        """Acquire `count` bytes more, after a short wait at most. Raises Busy."""
+        """Acquire `count` bytes more, after a short wait at most.
+
+        Raises Busy; ImagesTooLarge where one request can never have so much.
+        """
+        most = self._account.capacity // 2
+        if self._bytes + count > most:
+            raise ImagesTooLarge(f"The images of one request may take {most:,} bytes here")
         if not self.try_add(count):
             await self._acquire(count, min(GROWTH_SECONDS, self.wait_seconds()))
 

@@ -35,8 +35,9 @@ class ResponseBudget:
         return budget if preferred is None else min(budget, preferred)
 
     def for_resources(self, request: Request) -> Deadline:
-        """Until when the request may wait for memory or a free slot; a short while also where the budget is 0."""
-        return self._clock.deadline(max(self.left(request), LEAST_SECONDS))
+        """Until when the request may wait for memory, for free slots, and for its images: also where the budget is 0."""
+        seconds = max(self.seconds(request) or UNBUDGETED_SECONDS, LEAST_SECONDS)
+        return Deadline(self._clock, request.started + seconds)
 
     def following(self, request: Request) -> float:
         """Seconds that a request for a generation or image that exists already may wait for its end."""

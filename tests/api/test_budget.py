@@ -53,3 +53,12 @@ def test_what_exists_already_is_waited_for_also_where_a_post_is_not() -> None:
     assert ResponseBudget(Settings.read({"RESPONSE_BUDGET_SECONDS": "0"}), later).following(request) == 19
     assert ResponseBudget(Settings.read({"RESPONSE_BUDGET_SECONDS": "25"}), later).following(request) == 24
     assert ResponseBudget(Settings.read({}), later).following(replace(request, headers=BEHIND)) == 39
+
+
+def test_memory_and_slots_are_waited_for_within_the_budget_and_a_while_where_there_is_none() -> None:
+    request = Request("POST", "image", started=100.0)
+    later = Clock(monotonic=lambda: 101.0)
+    for setting, seconds in (("0", 19), ("1", 4), ("25", 24)):
+        budget = ResponseBudget(Settings.read({"RESPONSE_BUDGET_SECONDS": setting}), later)
+        assert budget.for_resources(request).remaining() == seconds
+    assert ResponseBudget(Settings.read({}), later).for_resources(replace(request, headers=BEHIND)).remaining() == 39

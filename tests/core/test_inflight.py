@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from image_core.clock import Clock, Deadline
-from image_core.errors import Busy
+from image_core.errors import Busy, ImagesTooLarge
 from image_core.inflight import WORKER_COPIES, InflightBytes
 from image_core.user import User
 
@@ -105,10 +105,17 @@ async def test_growth_within_the_share_is_immediate_and_beyond_it_refused() -> N
     with memory.claim(ADA, soon()) as claim:
         await claim.grow(100)
         await claim.grow(100)
-        with pytest.raises(Busy):
-            await claim.grow(100)
+        with memory.claim(ADA, soon()) as another, pytest.raises(Busy):
+            await another.grow(100)
         assert memory.held == 200
     assert memory.held == 0
+
+
+async def test_a_request_that_can_never_have_so_much_is_told_so() -> None:
+    with budget().claim(ADA) as claim:
+        await claim.grow(150)
+        with pytest.raises(ImagesTooLarge):
+            await claim.grow(100)
 
 
 async def test_what_is_paid_for_is_never_refused() -> None:

@@ -338,7 +338,7 @@ async def test_over_the_byte_limit_is_413_with_the_limit(make: Callable[..., Loa
 
 async def test_over_the_memory_budget_is_busy_and_holds_nothing(make: Callable[..., Loader], shelf: Shelf) -> None:
     shelf.blobs["catafract", f"{STEM}.png"] = DATA
-    inflight, soon = InflightBytes(3 * len(DATA)), Clock().deadline(0.01)
+    inflight, soon = InflightBytes(6 * len(DATA)), Clock().deadline(0.01)
     with inflight.claim(ADA) as claim:
         await make().load_all([f"/api/images/{STEM}.png"], ADA, claim)
         assert inflight.held == len(DATA)
