@@ -13,6 +13,7 @@ import sys
 from image_core.errors import Busy, InputError, InvalidImage
 from image_core.inputs.convert import MAX_SIDE
 from image_core.inputs.fault import Fault, NeedsMemory
+from image_core.inputs.sandbox_memory import most_memory_bytes
 from image_core.offload import ended
 from image_core.picture import Picture
 
@@ -21,15 +22,6 @@ CPU_SECONDS = 15
 
 WALL_SECONDS = 45.0
 """Until a conversion is given up that does not get the processor: that is no fault of the file."""
-
-USUAL_MEMORY_BYTES = 300 * 2**20
-"""Of address space of one sandbox: enough for photographs of 24 megapixels in HEIC and of 61 in JPEG."""
-
-
-def most_memory_bytes(max_decoded_pixels: int) -> int:
-    """Of address space of the one sandbox that may take more than the usual: what the largest images in usual kinds need."""
-    return 100 * 2**20 + 8 * max_decoded_pixels
-
 
 PROGRAM = "from image_core.inputs.decoder import main; main()"
 
@@ -50,7 +42,8 @@ async def converted_apart(
     Raises Fault; NeedsMemory; Busy where the process cannot be had, or gets no processor time.
     When this returns or raises, cancelled or not, the process has ended.
     """
-    memory_bytes = most_memory_bytes(max_decoded_pixels) if memory_bytes is None else memory_bytes
+    most = most_memory_bytes(max_decoded_pixels)
+    memory_bytes = most if memory_bytes is None else memory_bytes
     limits = [str(max_pixels), str(max_decoded_pixels), str(memory_bytes), str(max_side)]
     work = asyncio.ensure_future(_run(limits, data, program, cpu_seconds, wall_seconds))
     try:
@@ -61,6 +54,8 @@ async def converted_apart(
         raise
     if code == -signal.SIGXCPU:
         raise Fault(InvalidImage, f"it takes more than {cpu_seconds} seconds of processor time to read, the limit")
+    if code == -signal.SIGABRT and memory_bytes < most:  # as C++ ends where it gets no memory
+        raise NeedsMemory
     return _read(output, code)
 
 

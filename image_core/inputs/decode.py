@@ -21,6 +21,7 @@ from image_core.inputs.convert import CGBI, MAX_SIDE, PASSED_THROUGH, can_stay, 
 from image_core.inputs.fault import Fault, NeedsMemory
 from image_core.inputs.frame import Frame
 from image_core.inputs.kinds import not_an_image, unsupported
+from image_core.inputs.sandbox_memory import most_memory_bytes
 from image_core.picture import Picture
 from image_core.sniff import Header, kind
 from image_core.structure import FRAMES, PNG_END, SOS, jpeg_segments, png_chunk
@@ -83,18 +84,31 @@ def converted(
     except MemoryError:
         raise NeedsMemory from None
     except (OSError, ValueError, SyntaxError, EOFError, LookupError, struct.error) as error:
+        if limits.may_be_short_of_memory:
+            raise NeedsMemory from error
         raise Fault(InvalidImage, "the file is cut off or damaged") from error
     except (TypeError, AttributeError, OverflowError, RuntimeError, ZeroDivisionError, AssertionError) as error:
+        if limits.may_be_short_of_memory:
+            raise NeedsMemory from error
         raise Fault(InvalidImage, "the file is damaged") from error  # what decoders raise for files made to break them
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Limits:
-    """What one image may have of pixels, of pixels that are decoded, and of memory (None: of no limit)."""
+    """What one image may have of pixels, of pixels that are decoded, and of memory (None: no limit)."""
 
     pixels: int
     decoded_pixels: int
     memory_bytes: int | None
+    expected_bytes: float = 0
+    """What decoding is expected to take, once the image's size is known."""
+
+    @property
+    def may_be_short_of_memory(self) -> bool:
+        """Whether a failure may be one of memory, which most decoders tell as damage, and another sandbox may use more."""
+        if self.memory_bytes is None or self.memory_bytes >= most_memory_bytes(self.decoded_pixels):
+            return False
+        return self.expected_bytes > self.memory_bytes / 3
 
     def check(self, name: str, size: tuple[int, int], shrunk: int = 1, *, progressive: bool = False) -> None:
         """Raise Fault or NeedsMemory where an image is too large; its decoder makes each side smaller by `shrunk`."""
@@ -106,8 +120,9 @@ class Limits:
             raise Fault(ImageTooLarge, f"it has {pixels:,} pixels; {limit}")
         fixed, each_sent, each_decoded = _MEMORY[name]
         sent = min(decoded, MAX_SIDE * MAX_SIDE * min(size) // max(size))
-        needed = fixed * MEBIBYTE + each_sent * sent + each_decoded * decoded + progressive * COEFFICIENT_BYTES * pixels
-        if self.memory_bytes is not None and needed > self.memory_bytes:
+        self.expected_bytes = fixed * MEBIBYTE + each_sent * sent + each_decoded * decoded
+        self.expected_bytes += progressive * COEFFICIENT_BYTES * pixels
+        if self.memory_bytes is not None and self.expected_bytes > self.memory_bytes:
             raise NeedsMemory
 
 

@@ -9,13 +9,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 from image_core.errors import BlobTooLarge, Busy, ImageTooLarge
 from image_core.inflight import Claim
-from image_core.inputs.apart import USUAL_MEMORY_BYTES, converted_apart, most_memory_bytes
+from image_core.inputs.apart import converted_apart
 from image_core.inputs.convert import as_it_is
 from image_core.inputs.fault import Fault, NeedsMemory
 from image_core.inputs.fetch import Fetcher
 from image_core.inputs.fit import MAX_INLINE_BYTES, RESERVED_BYTES, fitted
 from image_core.inputs.own import OwnAddresses, OwnBlob, OwnImages, OwnResult, own_image
 from image_core.inputs.parse import Inline, parse
+from image_core.inputs.sandbox_memory import USUAL_MEMORY_BYTES, most_memory_bytes
 from image_core.offload import ended, in_thread, offloaded
 from image_core.picture import Picture
 from image_core.runtime.fair_share import FairShare
