@@ -17,7 +17,14 @@ LEAST_SECONDS = 5.0
 """For resources: a request that never waits for its generation (budget 0) still has to be read."""
 
 UNBUDGETED_SECONDS = 20.0
-"""How long a generation is waited for where the budget is 0: `POST` then answers at once, and its end must still be found."""
+"""How long a generation is waited for where the budget is 0: `POST` then answers at once, and its end must still be found.
+It is also the least that a request has for its own work, such as fetching inputs."""
+
+READING_SECONDS = 2.0
+"""Beyond the budget, for reading an image that is there."""
+
+LAST_SECONDS = 3.0
+"""Beyond the budget, after which a request is given up: what it waits for does not answer."""
 
 
 class ResponseBudget:
@@ -42,6 +49,14 @@ class ResponseBudget:
     def following(self, request: Request) -> float:
         """Seconds that a request for a generation or image that exists already may wait for its end."""
         return max(0.0, (self.seconds(request) or UNBUDGETED_SECONDS) - self._since(request))
+
+    def for_reading(self, request: Request) -> float:
+        """Seconds that are left for reading an image that is there, before another answer than the image has to leave."""
+        return self.left(request) + READING_SECONDS
+
+    def to_the_last(self, request: Request) -> float:
+        """Seconds after which the request is given up, whatever it waits for."""
+        return max(0.0, max(self.seconds(request), UNBUDGETED_SECONDS) + LAST_SECONDS - self._since(request))
 
     def left(self, request: Request, preferred: float | None = None) -> float:
         """Seconds that are left of it, never below 0."""

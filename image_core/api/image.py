@@ -1,5 +1,6 @@
 """`POST /api/image`."""
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +20,7 @@ from image_core.inflight import ANSWER_COPIES, GROWTH_SECONDS, Claim, InflightBy
 from image_core.offload import offloaded
 from image_core.schemas import GenerateRequest
 from image_core.settings import Settings
+from image_core.store.record import Record
 from image_core.trace import trace_parent
 from image_core.user import User
 
@@ -67,7 +69,11 @@ class ImageResource:
         headers = {} if prefer.applied is None else {"Preference-Applied": prefer.applied}
         if submitted.replayed:
             headers["Idempotency-Replayed"] = "true"
-        response = await self._answer(submitted.outcome, headers, claim, base64=begun.base64)
+        try:
+            async with asyncio.timeout(self._budget.for_reading(request)):
+                response = await self._answer(submitted.outcome, headers, claim, base64=begun.base64)
+        except TimeoutError:  # the image is there and cannot be read in time: its address answers later
+            response = self._accepted(submitted.outcome.record, {})
         if submitted.queued:
             record = submitted.outcome.record
             return Response(response.status, response.body, response.headers, (self._submission.message(record),))
@@ -97,12 +103,15 @@ class ImageResource:
             claim.release()
         return _Begun(submitted, prefer, wanted.include_base64)
 
+    def _accepted(self, record: Record, headers: dict[str, str]) -> Response:
+        return accepted(record, self._expected.seconds(record.options), headers)
+
     async def _answer(self, outcome: Outcome, headers: dict[str, str], claim: Claim, *, base64: bool) -> Response:
         record = outcome.record
         if record.status == "failed":
             return failed(record)
         if record.status != "succeeded":
-            return accepted(record, self._expected.seconds(record.options), headers)
+            return self._accepted(record, headers)
         if not base64:
             return await succeeded(self._reading.shown(record), None, headers)
         try:

@@ -1,5 +1,6 @@
 """`/api/images/{name}`: a stored image, an input copy, or the image of a generation that may still run; to its owner."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from urllib.parse import urlencode
@@ -83,7 +84,7 @@ class ImagesResource:
         """The image of a generation, once it has one; its error, where it failed.
 
         While it runs the request waits within the response budget and then redirects to itself, so that a client that
-        only shows `imageUrl` gets its image through any proxy. So it does where the process has no memory for the bytes.
+        only shows `imageUrl` gets its image through any proxy. So it does where the bytes cannot be read in time.
         Nothing of it is cached: a name can come back.
         """
         record = await self._history.read(user, record_id)
@@ -93,16 +94,17 @@ class ImagesResource:
         if record.status not in {"running", "succeeded"}:
             return failed(record)
         try:
-            return await self._made(request, user, record)
-        except Busy:
+            async with asyncio.timeout(self._budget.for_reading(request)):
+                return await self._made(request, user, record)
+        except (Busy, TimeoutError) as error:
             if redirects >= MAX_REDIRECTS:
-                raise
+                raise Busy("The image is not there yet", retry_after=POLL_SECONDS) from error
         query = urlencode({**request.query, REDIRECTS: redirects + 1})
         return Response(307, b"", {"Location": f"{result_url(record)}?{query}", "Cache-Control": "no-store"})
 
     async def _made(self, request: Request, user: User, record: Record) -> Response:
         if record.status == "running":
-            raise Busy("The image is still being made", retry_after=POLL_SECONDS)
+            raise Busy
         opened = await self._reading.open_result(record)
         return await self._answer(request, user, opened, {**SAFE_HEADERS, "Cache-Control": "no-store"})
 

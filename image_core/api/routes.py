@@ -1,5 +1,6 @@
 """The one table of routes, and the edge where every error becomes an answer."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from image_core.errors import (
     Misconfigured,
     NotFound,
     SessionUnavailable,
+    StorageUnavailable,
     Unauthorized,
     UploadFailed,
 )
@@ -23,6 +25,7 @@ from image_core.telemetry import where
 from image_core.user import User
 
 if TYPE_CHECKING:
+    from image_core.api.budget import ResponseBudget
     from image_core.api.guard import Guard
     from image_core.inflight import InflightBytes
     from image_core.settings import Settings
@@ -49,6 +52,8 @@ class Resources(Protocol):
     def settings(self) -> "Settings": ...
     @property
     def inflight(self) -> "InflightBytes": ...
+    @property
+    def budget(self) -> "ResponseBudget": ...
     @property
     def guard(self) -> "Guard": ...
     @property
@@ -143,13 +148,27 @@ class Api:
         self._resources.guard.check_cross_site(request)
         if not request.body:
             user = await self._resources.sessions.user(request.headers)
-            return await route.handler(self._resources)(request, user, *found)
+            return await self._in_time(request, route.handler(self._resources)(request, user, *found))
         # What is longer than any route takes is refused by each route as soon as it has its turn.
         length = min(len(request.body), self._resources.settings.max_request_bytes)
         with self._resources.inflight.body(length) as body:
             user = await self._resources.sessions.user(request.headers)
             body.assign(user)
-            return await route.handler(self._resources)(request, user, *found)
+            return await self._in_time(request, route.handler(self._resources)(request, user, *found))
+
+    async def _in_time(self, request: Request, handling: Awaitable[Response]) -> Response:
+        """The response, before the proxy in front gives up. Raises StorageUnavailable where it does not come in time.
+
+        Handlers keep to the response budget by themselves, as long as the services that they call answer or fail.
+        """
+        timeout = asyncio.timeout(self._resources.budget.to_the_last(request))
+        try:
+            async with timeout:
+                return await handling
+        except TimeoutError as error:
+            if not timeout.expired():
+                raise
+            raise StorageUnavailable from error
 
 
 def _methods(route: Route) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import pytest
 from image_core.user import User
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, finished
+from tests.faults.proxy import Rule
 from tests.harness import Answer, Harness, harness
 
 pytestmark = pytest.mark.emulators
@@ -149,3 +150,25 @@ async def test_where_the_process_has_no_memory_for_the_image_it_is_asked_for_aga
         assert (last.status, last.json["code"]) == (503, "busy")
         answer, _ = await shown(product, again.headers["Location"])
         assert answer.status == 200
+
+
+async def test_where_the_image_of_a_replay_cannot_be_read_in_time_its_address_is_the_answer(
+    azurite_ports: AzuritePorts, cosmos_url: str
+) -> None:
+    async with harness(azurite_ports, cosmos_url, RESPONSE_BUDGET_SECONDS="1") as product:
+        key = {"Idempotency-Key": "hanging"}
+        made = await product.generate(headers=key)
+        released = asyncio.Event()
+        product.blobs.rule(Rule(reads_image, times=9, before=released.wait))
+        replayed = await product.generate(headers=key)
+        assert (replayed.status, replayed.json["id"]) == (202, made.json["id"])
+        hanging = await product.call("GET", replayed.json["imageUrl"])
+        assert hanging.status == 307
+        released.set()
+        answer, _ = await shown(product, hanging.headers["Location"])
+        assert answer.body == made.image
+        assert len(product.standin.calls) == 1
+
+
+def reads_image(method: str, path: str) -> bool:
+    return method == "GET" and "/catafract/generated-" in path
