@@ -4,6 +4,7 @@ A warning and never an error: a clean build must not break by ageing.
 """
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -12,14 +13,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from image_core.catalog import DEFAULT_CHAIN, retiring
 
 
-def warnings(on: date) -> list[str]:
+def warnings(names: Sequence[str], on: date) -> list[str]:
     """A line for each of them, as of that day."""
     return [
         f"warning: image_core/catalog.py: {each.name} of the default chain retires on {each.on}; successor: {each.successor}"
-        for each in retiring(DEFAULT_CHAIN, on)
+        for each in retiring(names, on)
     ]
 
 
 if __name__ == "__main__":
-    for line in warnings(datetime.now(UTC).date()):
+    for line in warnings(DEFAULT_CHAIN, datetime.now(UTC).date()):
         print(line, file=sys.stderr)

@@ -79,11 +79,3 @@ def priced(model: str, input_by_modality: dict[str, int], output_by_modality: di
     input_tokens, output_tokens = sum(input_by_modality.values()), sum(output_by_modality.values())
     cost = cost_usd(model, input_tokens, output_by_modality)
     return Usage(input_tokens, output_tokens, cost, input_by_modality, output_by_modality)
-
-
-def largest_size(model: str, asked: str | None) -> str | None:
-    """The size to ask `model` for: what was asked where it can do it or is not known, else its largest."""
-    known = MODELS.get(model)
-    if asked is None or known is None or asked in known.image_sizes:
-        return asked
-    return known.image_sizes[-1]

@@ -20,8 +20,8 @@ log = logging.getLogger("image_core.generation")
 SETTLE_SECONDS = 1.0
 """How long the end waits for the bill: its own write has it all, and the caller's answer waits behind both."""
 
-BILL_UNKNOWN = frozenset({"deadline_exceeded"})
-"""Outcomes of calls that we gave up: the service may bill them, and does not say so."""
+BILL_UNKNOWN = frozenset({"deadline_exceeded", "ok"})
+"""Outcomes of calls that may be billed without a word of it: those that we gave up, and images whose answer counts nothing."""
 
 
 class Bill:

@@ -63,8 +63,9 @@ OVERLOADED_SECONDS = 10
 UNAUTHORIZED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 PASSING = {HTTPStatus.REQUEST_TIMEOUT, 499}
 """Below 500, and of a fault that passes: the service's own timeout, and the cancellation of a call in its backend."""
-NO_ROUTE = {"status 404", "status 405"}
+NO_ROUTE = {"status 404", "status 405", "status 501"}
 """What a gateway answers that has no `GET models/NAME`."""
+NOT_DESCRIBED = "unknown: the gateway does not describe models"
 
 ACCOUNT_DETAILS = (
     "The model's service does not serve this account ({reason}). The operator of this API must check the place, the billing "
@@ -177,8 +178,8 @@ class ModelChain:
         """What is to be said of the models up to the first that would be asked now."""
         run, first = _Run(lambda _: None), self.first(options, inputs)
         for link in self._ordered(options):
+            run.warnings += _retired_warning(link)
             if link.model == first:
-                run.warnings += _retired_warning(link)
                 break
             self._passed_over(run, link, options, inputs, ask_gone=False)
         return tuple(run.warnings)
@@ -248,9 +249,9 @@ class ModelChain:
         gone = self.retired()
         ask_gone = all(link.model in gone for link in able)
         for link in self._ordered(options):
+            run.warnings += _retired_warning(link)
             if self._passed_over(run, link, options, inputs, ask_gone=ask_gone):
                 continue
-            run.warnings += _retired_warning(link)
             made = await self._asked(run, link.model, hold, prompt, options, deadline)
             if made is not None:
                 return made
@@ -419,6 +420,8 @@ class ModelChain:
             return Probed(model, State.OK)
         if isinstance(failed, CallFailed) and (failed.key_refused or failed.status in UNAUTHORIZED):
             return Probed(model, State.KEY_REFUSED, f"status {failed.status}")
+        if isinstance(failed, CallFailed) and failed.status is None and not failed.lost and self._gateway:
+            return Probed(model, State.UNKNOWN, NOT_DESCRIBED)  # a page, say: there is no such route
         if isinstance(failed, str) or failed.status is None:
             return Probed(model, State.DOWN, failed if isinstance(failed, str) else "unreachable")
         reason = f"status {failed.status}"
@@ -426,7 +429,7 @@ class ModelChain:
             return Probed(model, State.DOWN, reason)
         if model in self.retired() or describes or failed.names_model:
             return Probed(model, State.GONE, reason)
-        return Probed(model, State.UNKNOWN, "unknown: the gateway does not describe models")
+        return Probed(model, State.UNKNOWN, NOT_DESCRIBED)
 
     async def close(self) -> None:
         await self._gemini.close()

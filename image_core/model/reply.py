@@ -55,6 +55,10 @@ LONGEST_MESSAGE = 2000
 LONGEST_TEXT = 16_000
 """Characters of what a model said instead of making an image."""
 
+OTHER_FORMATS = ("GIF", "BMP", "TIFF", "AVIF")
+UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, LookupError, struct.error, zlib.error)
+"""What Pillow raises for an image that it cannot decode."""
+
 Json = dict[str, Any]
 
 
@@ -151,6 +155,8 @@ def _last_picture(images: list[str | bytes], decoded: Callable[[str | bytes], by
             continue
         header = sniff.sniff(found)
         if header is None or header.mime_type not in EXTENSIONS:
+            if (rewritten := _rewritten(found)) is not None:
+                return rewritten
             continue
         # A file may be whole and still not open everywhere: metadata with a wrong checksum, say.
         opening = structure.repaired(found, header.mime_type)
@@ -163,11 +169,22 @@ def _last_picture(images: list[str | bytes], decoded: Callable[[str | bytes], by
     return next(filter(_decodes, damaged), None)
 
 
+def _rewritten(data: bytes) -> Picture | None:
+    """A PNG of an image of a kind that is not kept; no model is known to answer with one. None where it is no image."""
+    try:
+        with Image.open(io.BytesIO(data), formats=OTHER_FORMATS) as image:
+            out = io.BytesIO()
+            image.convert("RGBA" if image.has_transparency_data else "RGB").save(out, "PNG")
+            return Picture(out.getvalue(), "image/png", image.width, image.height)
+    except UNDECODABLE:
+        return None
+
+
 def _decodes(repaired: Picture) -> bool:
     try:
         with Image.open(io.BytesIO(repaired.data)) as image:
             image.load()
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, zlib.error):
+    except UNDECODABLE:
         return False
     return True
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from image_core.catalog import ASPECT_RATIOS, CLASSIC, DEFAULT_CHAIN, IMAGE_SIZES, MODELS
+from image_core.settings import Settings
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted
 from tests.harness import Harness, harness
@@ -44,7 +45,7 @@ async def test_chain_is_listed_in_its_order_with_what_each_model_makes_and_costs
         "maxImages": 14,
         "maxImageBytes": 20_000_000,
         "maxRequestBytes": 30_000_000,
-        "maxImagePixels": 100_000_000,
+        "maxImagePixels": Settings.read({}).max_image_pixels,
         "maxPromptCharacters": 32_000,
     }
 

@@ -2,16 +2,20 @@
 
 import itertools
 import re
+import subprocess
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
+from checks import retirements
 from image_core import catalog
 from image_core.catalog import ASPECT_RATIOS, CLASSIC, DEFAULT_CHAIN, IMAGE_SIZES, MODELS, chain, current, lack
 from image_core.generated import Options
 from image_core.prices import cost_usd, expected_cost, max_output_tokens
 
+ROOT = Path(__file__).parent.parent.parent
 PRO, NANO, LITE = DEFAULT_CHAIN
 TODAY = date(2026, 11, 25)
 UNKNOWN = "a-model-of-tomorrow"
@@ -134,6 +138,17 @@ def test_retirement_is_warned_about_thirty_days_before(days: int, warned: bool) 
     found = catalog.retiring([PRO, "gemini-3.1-flash-image", UNKNOWN], day)
     assert [each.name for each in found] == (["gemini-3.1-flash-image"] if warned else [])
     assert all(each.successor == NANO for each in found)
+
+
+def test_check_prints_a_warning_for_each_name_and_does_not_fail() -> None:
+    done = subprocess.run(
+        [sys.executable, "checks/retirements.py"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    assert retirements.warnings(DEFAULT_CHAIN, TODAY) == []
+    (line,) = retirements.warnings([PRO, "gemini-3.1-flash-image"], date(2026, 9, 29))
+    assert line.startswith("warning: ")
+    assert line.endswith(f"gemini-3.1-flash-image of the default chain retires on 2026-10-29; successor: {NANO}")
 
 
 def test_every_retirement_leads_to_a_model_that_is_served() -> None:

@@ -134,6 +134,13 @@ async def test_retired_name_in_a_request_means_its_successor(bench: Bench) -> No
     assert [warning.split(":")[0] for warning in made.warnings] == ["model_retired"]
 
 
+async def test_retired_name_whose_successor_cannot_make_it_is_told_twice(bench: Bench) -> None:
+    made = await bench.generate(model="gemini-2.5-flash-image", image_size="2K")
+    assert made.model == PRO
+    assert [warning.split(":")[0] for warning in made.warnings] == ["model_retired", "model_skipped"]
+    assert bench.chain.warnings(Options(model="gemini-2.5-flash-image", image_size="2K"), 1) == made.warnings
+
+
 async def test_name_is_retired_by_the_clock_and_not_by_the_release(standin: Standin) -> None:
     settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": standin.url, "GEMINI_MODELS": OLD_DEFAULT}
     days: list[datetime] = [datetime(2026, 6, 24, 23, 59, tzinfo=UTC)]
@@ -211,7 +218,7 @@ class Gateway:
 KEY = {"x-goog-api-key": "key", "Content-Type": "application/json"}
 
 
-@pytest.mark.parametrize("status", [404, 405])
+@pytest.mark.parametrize("status", [404, 405, 501])
 async def test_gateway_without_a_route_for_descriptions_is_unknown_and_generates(standin: Standin, status: int) -> None:
     async with Gateway(standin, status).running() as url:
         bench = await make(standin, GOOGLE_GEMINI_BASE_URL=url)

@@ -23,8 +23,8 @@ from google import genai
 from google.genai import types
 
 from image_core.model.exchange import CHUNK_BYTES, LONG, Carried, Exchange, MarkLost, SentTwice
-from image_core.model.gemini import API_VERSION, Call, CallFailed, Gemini
-from image_core.model.reply import Reply
+from image_core.model.gemini import API_VERSION, Call, CallFailed, Gemini, _answer_of
+from image_core.model.reply import Reply, read
 from image_core.picture import Picture
 from image_core.settings import Settings
 from tests.harness import picture
@@ -335,6 +335,21 @@ async def test_only_a_service_with_a_trusted_certificate_is_called(
                 await asked(service, InHand((CUP,)))
             assert caught.value.lost
     assert len(service.bodies) == trusted
+
+
+async def test_answer_that_did_not_pass_our_session_is_read_from_the_sdks_types() -> None:
+    answer = types.GenerateContentResponse.model_validate(
+        {
+            **reply({"text": "Here."}, part(PLAIN)),
+            "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 1120},
+        }
+    )
+    with Exchange(InHand(()), (), 0.0) as exchange:
+        got = read(_answer_of(answer, None), PRO, exchange.data)
+    assert got.picture is not None
+    assert (got.picture.data, got.text, got.finish_reason) == (CUP.data, "Here.", "STOP")
+    assert got.usage is not None
+    assert got.usage.output_by_modality == {"IMAGE": 1120}
 
 
 class Bare(Exchange):

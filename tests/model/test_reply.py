@@ -88,6 +88,15 @@ async def test_incomplete_image_that_can_be_decoded_is_kept(bench: Bench, data: 
     assert structure.whole(made.picture.data, made.picture.mime_type)
 
 
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF"])
+async def test_image_of_a_kind_that_is_not_kept_becomes_a_png(bench: Bench, kind: str) -> None:
+    bench.standin.script.add(finished("STOP", part(image("red", kind, (64, 48)))))
+    made = await bench.generate()
+    assert (len(bench.models), made.picture.mime_type, made.picture.width) == (1, "image/png", 64)
+    with Image.open(io.BytesIO(made.picture.data)) as opened:
+        assert opened.convert("RGB").getpixel((10, 10)) == (255, 0, 0)
+
+
 async def test_whole_image_goes_before_one_that_must_be_repaired(bench: Bench) -> None:
     bench.standin.script.add(finished("STOP", part(RED), part(without_end("JPEG"))))
     assert (await bench.generate()).picture.data == RED

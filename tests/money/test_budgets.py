@@ -1,6 +1,7 @@
 """Budgets: checked before anything is loaded, held under load, and gone at midnight."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from image_core.settings import Settings, SettingsError
 from image_core.wiring import App
 from local import nextauth
 from local.emulators import AzuritePorts, cosmos_connection_string
-from tests.harness import SECRET, Answer, Harness, harness
+from local.gemini.script import finished
+from tests.harness import SECRET, Answer, Harness, harness, picture
 from tests.money.rig import feed
 
 pytestmark = pytest.mark.emulators
@@ -83,6 +85,16 @@ async def test_the_numbers_stay_the_same_when_the_ledger_has_caught_up(product: 
             said = (await limited.call("GET", "/api/usage")).json
             assert said["today"]["costUsd"] == product.standin.billed_usd
             assert said["budget"]["remainingUsd"] == round(5 - product.standin.billed_usd, 6)
+
+
+async def test_image_whose_answer_counts_no_tokens_counts_as_expected(product: Harness) -> None:
+    data = base64.b64encode(picture()).decode()
+    product.standin.script.add(finished("STOP", {"inlineData": {"mimeType": "image/jpeg", "data": data}}))
+    async with product.another(DAILY_BUDGET_USD_PER_USER="5") as limited:
+        assert (await limited.generate()).status == 200
+        report = (await limited.call("GET", "/api/usage")).json
+    assert report["today"]["estimatedUsd"] == pytest.approx(EXPECTED)
+    assert report["budget"]["remainingUsd"] == pytest.approx(5 - EXPECTED)
 
 
 async def test_deleting_gives_no_money_back(product: Harness) -> None:

@@ -261,7 +261,7 @@ MODELS = Operation(
                     "maxImages": 14,
                     "maxImageBytes": 20000000,
                     "maxRequestBytes": 30000000,
-                    "maxImagePixels": 100000000,
+                    "maxImagePixels": 120000000,
                     "maxPromptCharacters": 32000,
                 },
             },
