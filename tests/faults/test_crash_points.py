@@ -126,7 +126,15 @@ async def test_killed_after_the_picture_is_stored_pays_once(faults: Rig) -> None
 
 async def test_killed_during_the_finish_pays_once(faults: Rig) -> None:
     host = await faults.start_host()
-    faults.product.cosmos.rule(faults.killing(host, replaces, when="before", forward=False))
+    stored = asyncio.Event()
+
+    async def note() -> None:
+        stored.set()
+
+    faults.product.blobs.rule(Rule(stores_picture, after=note))
+    # The bill is written beside the upload of the image: what is meant is the first write behind both.
+    finishes = lambda method, path: stored.is_set() and replaces(method, path)  # noqa: E731 - a condition, used once
+    faults.product.cosmos.rule(faults.killing(host, finishes, when="before", forward=False))
     assert await faults.post(host) == (0, {})
     await faults.start_host()
     await faults.finished()
