@@ -51,6 +51,18 @@ param dailyBudgetUsdPerUser string = ''
 @maxLength(12)
 param dailyBudgetUsd string = ''
 
+@description('What one user may spend in a calendar month, in US dollars, as a decimal number. Empty: no limit.')
+@maxLength(12)
+param monthlyBudgetUsdPerUser string = ''
+
+@description('What all users together may spend in a calendar month, in US dollars, as a decimal number. Empty: no limit.')
+@maxLength(12)
+param monthlyBudgetUsd string = ''
+
+@description('Other limits of named users: a JSON object as docs/money.md has it. Empty: none.')
+@maxLength(8000)
+param userLimits string = ''
+
 @description('When the recovery looks for generations that no process works on: an NCRONTAB expression. Each run costs what docs/deploy.md says.')
 param recoveryInterval string = '0 * * * * *'
 
@@ -240,6 +252,9 @@ module functions 'modules/functions.bicep' = if (!vaultOnly) {
     responseBudgetSeconds: responseBudgetSeconds
     dailyBudgetUsdPerUser: dailyBudgetUsdPerUser
     dailyBudgetUsd: dailyBudgetUsd
+    monthlyBudgetUsdPerUser: monthlyBudgetUsdPerUser
+    monthlyBudgetUsd: monthlyBudgetUsd
+    userLimits: userLimits
     recoveryInterval: recoveryInterval
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount

@@ -18,6 +18,9 @@ param geminiModels string
 param responseBudgetSeconds string
 param dailyBudgetUsdPerUser string
 param dailyBudgetUsd string
+param monthlyBudgetUsdPerUser string
+param monthlyBudgetUsd string
+param userLimits string
 param recoveryInterval string
 param instanceMemoryMB int
 param maximumInstanceCount int
@@ -74,6 +77,9 @@ var product = {
   RESPONSE_BUDGET_SECONDS: responseBudgetSeconds
   DAILY_BUDGET_USD_PER_USER: dailyBudgetUsdPerUser
   DAILY_BUDGET_USD: dailyBudgetUsd
+  MONTHLY_BUDGET_USD_PER_USER: monthlyBudgetUsdPerUser
+  MONTHLY_BUDGET_USD: monthlyBudgetUsd
+  USER_LIMITS: userLimits
   RECOVERY_INTERVAL: recoveryInterval
   // A third of an instance, which bodies, inputs and answers use; Python, the host and the sandboxes use the rest (`make bench ONLY=worker`).
   MAX_INFLIGHT_BYTES: string(instanceMemoryMB * 350000)
