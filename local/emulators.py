@@ -118,8 +118,13 @@ def end(process: subprocess.Popen[bytes], grace: float = 5.0) -> None:
 
 
 @contextlib.contextmanager
-def azurite(ports: AzuritePorts, folder: Path | None = None, log: Path | None = None) -> Iterator[AzuritePorts]:
-    """Azurite on `ports`; in memory where there is no `folder`."""
+def azurite(
+    ports: AzuritePorts, folder: Path | None = None, log: Path | None = None, *, any_version: bool = True
+) -> Iterator[AzuritePorts]:
+    """Azurite on `ports`; in memory where there is no `folder`.
+
+    `any_version`: it takes versions of the API that it does not know. It learns of the service's newest some months later than the SDKs do.
+    """
     install_packages(LOCAL)
     where = ["--inMemoryPersistence"] if folder is None else ["--location", str(folder)]
     command = [
@@ -127,7 +132,7 @@ def azurite(ports: AzuritePorts, folder: Path | None = None, log: Path | None = 
         str(LOCAL / "azurite.mjs"),
         *("--blobPort", str(ports.blob), "--queuePort", str(ports.queue), "--tablePort", str(ports.table)),
         *where,
-        "--skipApiVersionCheck",  # it knows the service's newest version some months later than the SDKs do
+        *(["--skipApiVersionCheck"] if any_version else []),
         "--disableTelemetry",
         "--silent",
     ]

@@ -134,10 +134,10 @@ def _provision(configuration: config.Config) -> None:
     try:
         provision(cosmos, storage, queues, Names.read({**os.environ, **configuration.environment}))
     except AzureError as error:
-        raise CannotStart(
-            f"containers could not be created in the emulators: {str(error).splitlines()[0]}: does what runs there take "
-            "the emulators' published keys?"
-        ) from error
+        reason = str(error).splitlines()[0]
+        if "API version" in reason:
+            reason = "the Azurite that runs there does not know the SDK's version: start it with --skipApiVersionCheck, or end it and make run starts one"
+        raise CannotStart(f"containers could not be created in the emulators: {reason}") from error
 
 
 def _check_ports(configuration: config.Config) -> None:

@@ -13,7 +13,7 @@ from azure.cosmos.aio import CosmosClient
 from azure.storage.blob.aio import BlobServiceClient
 
 from local import config, existing
-from local.emulators import AzuritePorts, cosmos_connection_string
+from local.emulators import AzuritePorts, azurite, cosmos_connection_string, free_port
 from local.gemini.server import Standin
 from local.provision import Names, provision_storage
 from local.stack import CannotStart, started
@@ -160,6 +160,18 @@ def test_a_model_that_the_local_painter_does_not_know_is_a_warning(
         (warning,) = stack.warnings
         assert "gemini-99-image" in warning
         assert [used.name for used in stack.used] == [existing.STORAGE, existing.COSMOS]
+
+
+def test_an_azurite_that_does_not_know_the_sdks_version_is_told_with_what_to_do(
+    cosmos_url: str, tmp_path: Path
+) -> None:
+    """As a developer starts it, without our option."""
+    own = AzuritePorts(free_port(), free_port(), free_port())
+    ports = {**azurite_at(own), "COSMOS_PORT": port_of(cosmos_url)}
+    with azurite(own, any_version=False), pytest.raises(CannotStart) as said, started(read(ports), tmp_path):
+        pass
+    assert "--skipApiVersionCheck" in str(said.value)
+    assert len(str(said.value).splitlines()) == 1
 
 
 def test_a_taken_port_of_the_stack_itself_is_told(tmp_path: Path) -> None:
