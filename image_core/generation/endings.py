@@ -11,6 +11,7 @@ The rules of who may write:
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from image_core import sniff
@@ -241,8 +242,9 @@ class Endings:
             if name is not None and stored.output_image_url != entry.output_image_url:
                 await self._pictures.delete(entry.user, name)
             return stored
-        if name is None and stored.lease_owner != entry.lease_owner:
-            # Another process has the lease since. What this one paid stays on the bill.
+        same_run = stored.run_id == entry.run_id and stored.lease_owner in {None, entry.lease_owner}
+        if name is None and not same_run:
+            # Another process has the lease since, or had it. What this one paid stays on the bill.
             await self._ledger.write(entry)
             return await self._records.change(stored, lambda base: _with_bill(base, entry)) or stored
         if name is not None:
@@ -257,7 +259,13 @@ class Endings:
     async def from_outbox(self, record: Record) -> Record | None:
         """The end of `record` that waits in the outbox, written; None where none waits."""
         entry = await self._outbox.read(record.id)
-        return None if entry is None else await self.apply(entry)
+        if entry is None:
+            return None
+        if entry.blob_stem != record.blob_stem:  # of a generation that was deleted, whose key is used again
+            with suppress(Gone):
+                await self.apply(entry)
+            return None
+        return await self.apply(entry)
 
     async def apply_all(self) -> Applied:
         """Write every entry of the outbox. One that the storage does not take yet does not stop the others."""

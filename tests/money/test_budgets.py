@@ -251,3 +251,39 @@ async def at(product: Harness, settings: dict[str, str], now: Callable[[], datet
 def test_a_budget_that_is_no_amount_is_refused(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         Settings.read({name: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("{", "not JSON"),
+        ("[]", "JSON object"),
+        ('{"a@example.com": 5}', "entry 1, limits"),
+        ('{"a@example.com": {"dailyBudgetUsd": -1}}', "entry 1, dailyBudgetUsd"),
+        ('{"a@example.com": {"dailyBudgetUsd": "much"}}', "entry 1, dailyBudgetUsd"),
+        ('{"a@example.com": {"maxConcurrent": 0}}', "entry 1, maxConcurrent"),
+        ('{"b@example.com": {}, "a@example.com": {"weeklyBudgetUsd": 5}}', "entry 2, weeklyBudgetUsd: no such limit"),
+        ('{"a@example.com": {}, "A@example.com ": {}}', "entry 2"),
+        ('{"a@example.com": {}, "a@example.com": {}}', "a name stands in it twice"),
+        ('{"a@example.com": {"dailyBudgetUsd": 1, "dailyBudgetUsd": 2}}', "a name stands in it twice"),
+        ('{" ": {}}', "no e-mail address"),
+    ],
+)
+def test_limits_that_make_no_sense_are_named_and_no_address_is_repeated(value: str, said: str) -> None:
+    with pytest.raises(SettingsError, match="USER_LIMITS") as caught:
+        Settings.read({"USER_LIMITS": value})
+    assert said in str(caught.value)
+    assert "b@example.com" not in str(caught.value)
+
+
+def test_what_a_named_user_has_no_limit_of_their_own_for_is_as_for_all() -> None:
+    settings = Settings.read(
+        {
+            "DAILY_BUDGET_USD_PER_USER": "1",
+            "MONTHLY_BUDGET_USD_PER_USER": "10",
+            "USER_LIMITS": '{"Ada@Example.com": {"monthlyBudgetUsd": null, "maxConcurrent": 30}}',
+        }
+    )
+    ada, other = settings.limits_of("ada@example.com"), settings.limits_of("bob@example.com")
+    assert (ada.daily_budget_usd, ada.monthly_budget_usd, ada.max_concurrent) == (1, None, 30)
+    assert (other.daily_budget_usd, other.monthly_budget_usd, other.max_concurrent) == (1, 10, 10)
