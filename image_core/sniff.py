@@ -159,7 +159,7 @@ def _unsupported_jpeg(process: int, precision: int, height: int, channels: int) 
 
 
 def _webp(data: bytes) -> Header | None:
-    """By hand (RFC 9649): Pillow's opening makes room for the whole canvas, which a header can claim to be a gigabyte."""
+    """By hand (RFC 9649): Pillow allocates the whole canvas when it opens a file, and a header can claim a gigabyte."""
     chunk, body = data[12:16], data[20:30]
     if len(body) < 10:  # noqa: PLR2004 - what each of the three headers needs
         return None

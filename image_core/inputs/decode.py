@@ -1,4 +1,4 @@
-"""Decode what strangers sent, and write it again in a kind that models take. Runs in the sandbox (`decoder`).
+"""Decode untrusted images, and write them again in a kind that models take. Runs in the sandbox (`decoder`).
 
 Nothing is decoded before its number of pixels is known and allowed. Metadata never reaches a decoder: the orientation is read
 from it (`exif`, `isobmff`), and it is cut out before.
@@ -308,9 +308,9 @@ def _avif(data: bytes, limits: Limits) -> Frame:
     image = _opened(bytes(hidden), "AVIF")
     limits.check("AVIF", image.size)
     image.load()
-    # Pillow applies neither, and tells the container's rotation and mirroring as an orientation of EXIF.
-    told = exif.orientation(image.info.get("exif", b""))
-    return Frame.of(image, image.info.get("icc_profile"), told if turning.turned else turning.orientation)
+    # Pillow applies neither; it gives the container's rotation and mirroring as an orientation of EXIF.
+    container = exif.orientation(image.info.get("exif", b""))
+    return Frame.of(image, image.info.get("icc_profile"), container if turning.turned else turning.orientation)
 
 
 _READERS: "dict[str, Callable[[bytes, Limits], Frame]]" = {

@@ -1,4 +1,4 @@
-"""The process that decodes what a stranger sent (`apart` starts it): it holds one image, and nothing else of anybody's."""
+"""The process that decodes an untrusted image (`apart` starts it). It holds that image and nothing else."""
 
 import contextlib
 import json

@@ -23,7 +23,7 @@ class Turning:
     turned: bool
     orientation: int
     exif_types: tuple[int, ...]
-    """Where the four characters stand that make items EXIF's: replaced, decoders do not look at it."""
+    """Offsets of the item types `Exif`: where they are overwritten, decoders ignore the items."""
 
 
 Box = tuple[bytes, int, int]

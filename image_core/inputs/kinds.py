@@ -66,7 +66,7 @@ _MEDIA_BRANDS = {
 }
 _HTML = re.compile(
     r"(?:html|head|body|title|meta|script|noscript|style|link|base|div|span|p|h[1-6]|a|b|i|br|hr|img|font|center|table|form"
-    r"|iframe|frameset|pre|ul|ol|main|nav|header|footer|section|article|template|svg-?\w+|xhtml:html|html:html)",
+    r"|iframe|frameset|pre|ul|ol|main|nav|header|footer|section|article|template|xhtml:html|html:html)",
     re.IGNORECASE,
 )
 _DOCTYPE = re.compile(r"<!doctype\s+([\w:.-]+)", re.IGNORECASE)

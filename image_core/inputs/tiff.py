@@ -475,7 +475,7 @@ def _opened(directory: Directory, tags: list[Tag]) -> TiffImagePlugin.TiffImageF
 
 
 def _white(layout: Layout, planes: Sequence[Image.Image]) -> float:
-    """The value that is white. Raises Fault where the values are those of no image that people look at."""
+    """The value that is white. Raises Fault where the values fit no usual scale."""
     if layout.bits == 8:  # noqa: PLR2004
         return 255
     extrema = [_range(layout, plane) for plane in planes]

@@ -1,4 +1,4 @@
-"""What is sent in an image's place is refused by its name, in whatever guise it comes."""
+"""What is sent in an image's place is refused by its name, in whatever form it comes."""
 
 import gzip
 import struct
@@ -45,7 +45,7 @@ def refused(data: bytes) -> Fault:
 
 
 @pytest.mark.parametrize("text", SVGS.values(), ids=SVGS)
-def test_svg_is_named_in_every_guise(text: str) -> None:
+def test_svg_is_named_in_every_form(text: str) -> None:
     for encoding in ENCODINGS:
         for data in (text.encode(encoding), gzip.compress(text.encode(encoding))):
             fault = refused(data)

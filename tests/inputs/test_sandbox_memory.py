@@ -1,4 +1,4 @@
-"""Memory of the sandbox: an image that needs more than the usual gets it, alone, and is not called damaged for want of it."""
+"""Memory of the sandbox: an image that needs more than the usual gets it, alone, and is not called damaged for lack of it."""
 
 import asyncio
 import sys
@@ -35,7 +35,7 @@ def turned(side: int) -> bytes:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
 @pytest.mark.parametrize("megabytes", [70, 90, 110, 130])
-async def test_a_whole_image_is_never_damaged_for_want_of_memory(megabytes: int) -> None:
+async def test_a_whole_image_is_never_damaged_for_lack_of_memory(megabytes: int) -> None:
     data = turned(3000)
     for kind in (data, saved(Image.linear_gradient("L").resize((2500, 2500)).convert("RGB"), "AVIF", speed=10)):
         try:

@@ -47,11 +47,11 @@ class Tiff:
             letter, size = {1: ("B", 1), 2: ("B", 1), 3: ("H", 2), 4: ("I", 4), 7: ("B", 1), 13: ("I", 4)}[kind]
             packed = values if isinstance(values, bytes) else struct.pack(f"{self.order}{len(values)}{letter}", *values)
             count = len(packed) // size
-            room = 8 if self.big else 4
-            if len(packed) > room:
+            inline = 8 if self.big else 4
+            if len(packed) > inline:
                 packed = struct.pack(self.order + ("Q" if self.big else "I"), self.add(packed))
             entries += struct.pack(self.order + ("HHQ" if self.big else "HHI"), tag, kind, count)
-            entries += packed.ljust(room, b"\0")
+            entries += packed.ljust(inline, b"\0")
         head = struct.pack(self.order + ("Q" if self.big else "H"), len(tags))
         at = self.add(head + entries + b"\0" * (8 if self.big else 4))
         if linked:
