@@ -253,7 +253,7 @@ export interface components {
             remainingUsd: number;
             /**
              * Format: date-time
-             * @description When the next day begins.
+             * @description When the budget or the quota begins again.
              */
             resetsAt: string;
             /** @description In a month. */
@@ -1635,7 +1635,7 @@ export interface operations {
                      *         "maxImages": 14,
                      *         "maxImageBytes": 20000000,
                      *         "maxRequestBytes": 30000000,
-                     *         "maxImagePixels": 100000000,
+                     *         "maxImagePixels": 120000000,
                      *         "maxPromptCharacters": 32000
                      *       }
                      *     }

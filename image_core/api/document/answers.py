@@ -234,7 +234,9 @@ class Budget(Wire):
     daily_usd: float | None = Field(description="In a day; null where only the month has a budget.")
     running_usd: float = Field(description="What is running now is expected to cost.")
     remaining_usd: float = Field(description="What is left: of the day or of the month, whichever is less.")
-    resets_at: str = Field(json_schema_extra={"format": "date-time"}, description="When the next day begins.")
+    resets_at: str = Field(
+        json_schema_extra={"format": "date-time"}, description="When the budget or the quota begins again."
+    )
     monthly_usd: float | Absent = Field(None, description="In a month.")
     monthly_remaining_usd: float | Absent = Field(None, description="What is left of the month's.")
     month_resets_at: str | Absent = Field(
