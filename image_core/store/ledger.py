@@ -256,7 +256,7 @@ class Ledger:
             missing = [entry for entry in made if entry.id not in there]
             if not missing:
                 return
-            sums = [await self._stored_sum(user, period) for period in (day, day[:7])]
+            sums = await asyncio.gather(*(self._stored_sum(user, period) for period in (day, day[:7])))
             for each in sums:
                 for entry in missing:
                     each.sum.add_by_model(entry)
