@@ -25,7 +25,7 @@ from image_core.wiring import App
 from local.emulators import COSMOS_KEY, AzuritePorts
 from local.gemini.script import Script, Scripted, finished, overloaded
 from tests.faults.proxy import FaultyProxy, faulty
-from tests.harness import Harness, harness
+from tests.harness import Harness, data_url, harness
 from tests.model.test_reply import part
 from tests.money.rig import Feed, feed
 
@@ -48,6 +48,15 @@ WEIGHTS = {
 }
 
 
+def small_image() -> bytes:
+    data = BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(data, "PNG")
+    return data.getvalue()
+
+
+INPUT = data_url(small_image())
+
+
 class RandomScript(Script):
     """Most calls give an image; some give none and are billed, some are refused, some fail and cost nothing."""
 
@@ -59,7 +68,7 @@ class RandomScript(Script):
 
     def next(self, model: str) -> Scripted:
         kind = self._random.choices(("image", "none", "refusal", "overloaded"), (80, 6, 6, 8))[0]
-        delay = self._random.uniform(0.01, 0.3)
+        delay = self._random.uniform(0.01, 0.15)
         usage = {"promptTokenCount": next(self._numbers), "candidatesTokenCount": 1120}
         if kind == "image":
             usage["candidatesTokensDetails"] = [{"modality": "IMAGE", "tokenCount": 1120}]  # type: ignore[assignment] # JSON
@@ -148,7 +157,7 @@ class Operations:
 
     async def _generate(self, headers: dict[str, str]) -> None:
         host = self._host
-        answer = await host.call(host.harness.generate(headers=headers))
+        answer = await host.call(host.harness.generate(INPUT, headers=headers))
         if answer is not None and (record_id := answer.json.get("id")):
             self._ids.append(record_id)
             self._messages += answer.enqueue
@@ -229,12 +238,6 @@ async def operations(shared: Harness, azurite: AzuritePorts, random: Random) -> 
         finally:
             for host in made.hosts:
                 await host.close()
-
-
-def small_image() -> bytes:
-    data = BytesIO()
-    Image.new("RGB", (64, 64), "teal").save(data, "PNG")
-    return data.getvalue()
 
 
 @pytest.mark.parametrize("seed", [int(os.environ.get("RANDOM_SEED", "19"))])
