@@ -95,6 +95,11 @@ class _Run:
         error.warnings = tuple(self.warnings)
         return error
 
+    def out_of_day_quota(self) -> None:
+        """A model has no quota until the reset. Where another one failed for a reason that passes sooner, that one counts."""
+        if isinstance(self.last, RateLimited | ModelFailed):
+            self.last = self.limited()
+
     def limited(self) -> RateLimited:
         """Any of the models would do: the first that has some quota again is worth coming back for."""
         first = min(self.quota, key=self.quota.__getitem__)
@@ -222,7 +227,7 @@ class ModelChain:
             return True
         if self._out_of_quota(run, model):
             run.warnings.append(f"model_skipped: the quota of {model} is used up until {iso(run.resets[model])}")
-            run.last = run.limited()
+            run.out_of_day_quota()
             return True
         return False
 
@@ -328,7 +333,7 @@ class ModelChain:
             reset = self._quotas.used_up(model)
             log.warning("the quota of %s is used up until %s", model, iso(reset))
             self._out_of_quota(run, model)
-            run.last = run.limited()
+            run.out_of_day_quota()
             return None
         after = failed.retry_seconds
         run.quota[model] = RATE_LIMIT_SECONDS if after is None else max(1, math.ceil(after))

@@ -285,6 +285,19 @@ async def test_where_every_quota_is_used_up_no_call_is_made_until_the_reset(time
     assert (await timed.generate()).model == PRO
 
 
+async def test_overload_of_one_model_counts_more_than_the_daily_quota_of_the_next(
+    standin: Standin, times: Times
+) -> None:
+    bench = make(standin, times, f"{PRO},{LITE}")
+    standin.script.add(per_day(model=LITE), overloaded(), overloaded(), overloaded(), overloaded())
+    for _ in range(2):  # the second time the quota is known
+        with pytest.raises(ModelError) as caught:
+            await bench.generate()
+        assert (caught.value.body()["code"], caught.value.retry_after) == ("model_unavailable", 10)
+    assert bench.models == [PRO, PRO, LITE, PRO, PRO]
+    await bench.chain.close()
+
+
 async def test_model_that_was_named_and_has_no_quota_is_skipped(timed: Bench) -> None:
     timed.standin.script.add(per_day(model=NANO))
     assert (await timed.generate(model=NANO)).model == PRO
