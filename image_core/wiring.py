@@ -126,9 +126,11 @@ class App:
     @cached_property
     def inflight(self) -> "InflightBytes":
         from image_core.inflight import InflightBytes  # noqa: PLC0415 - see the head of this file
+        from image_core.offload import shorten_thread_turns  # noqa: PLC0415 - the same
         from image_core.runtime.allocator import return_large_blocks  # noqa: PLC0415 - the same
 
         return_large_blocks()
+        shorten_thread_turns()
         return InflightBytes(self.settings.max_inflight_bytes)
 
     @cached_property
