@@ -16,6 +16,9 @@ MAX_TEXT_BYTES = 64 * 1024
 LOST = "lost"
 """The outcome of a call whose process ended before the answer was written."""
 
+MAX_ATTEMPTS = 60
+"""Those without a bill beyond it are dropped, oldest first, when a generation is run again: an item may hold 2 MB."""
+
 WARNING_RECOVERED = "recovered: the picture was found after its process died; what the model said is not known"
 WARNING_PENDING = "record_pending: the database did not answer; the record will show the end of this generation shortly"
 WARNING_TEXT_TRUNCATED = "text_truncated: the model's text was longer than 64 KB and was cut"
@@ -130,6 +133,7 @@ class Record:
         return replace(
             self,
             status="running",
+            attempts=bounded(self.attempts),
             error=None,
             completed_at=None,
             timings=None,
@@ -290,6 +294,18 @@ def addresses(input_images: Any) -> list[str]:
     return [
         each for each in found if isinstance(each, str) and each.startswith(("http://", "https://", "/api/images/"))
     ]
+
+
+def bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """At most MAX_ATTEMPTS and every one that has a bill: a generation may be run again any number of times."""
+    surplus = len(attempts) - MAX_ATTEMPTS
+    kept = []
+    for attempt in attempts:
+        if surplus > 0 and attempt.usage is None and attempt.estimated_usd is None:
+            surplus -= 1
+        else:
+            kept.append(attempt)
+    return tuple(kept)
 
 
 def cut(text: str) -> str:

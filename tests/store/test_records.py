@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from image_core.errors import InvalidRequest, StorageUnavailable
-from image_core.generated import Options
+from image_core.generated import Attempt, Options, Usage
 from image_core.settings import Settings
 from image_core.store.cosmos import Cosmos
 from image_core.store.record import Record
@@ -189,3 +189,14 @@ async def test_a_finished_record_has_no_lease_in_the_index(records: Records, use
     item = record.failed({"code": "no_image"}, (), (), "now").to_item()
     assert "leaseExpiresAt" not in item
     assert "leaseExpiresAt" in record.to_item()
+
+
+def test_a_generation_that_is_run_again_and_again_keeps_every_bill_and_few_other_attempts(user: User) -> None:
+    record = make(user)
+    for number in range(100):
+        billed = Attempt("m", "no_image", 1, Usage(1, 1, 0.1), id=f"run{number}-1")
+        made = (Attempt("m", "model_unavailable", 1, id=f"run{number}-0"), billed)
+        record = record.failed({"code": "no_image"}, made, (), "now").reopened("me", "2999", 0.2)
+    assert len(record.attempts) == 100
+    assert all(attempt.usage for attempt in record.attempts)
+    assert make(user).failed({}, made, (), "now").reopened("me", "2999", 0.2).attempts == made
