@@ -45,6 +45,15 @@ async def test_a_whole_image_is_never_damaged_for_lack_of_memory(megabytes: int)
         assert made.width in {3000, 2500}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
+async def test_a_decoder_that_aborts_may_have_lacked_memory() -> None:
+    program = "import os; os.abort()"
+    with pytest.raises(NeedsMemory):
+        await converted_apart(b"x", PIXELS, PIXELS, USUAL_MEMORY_BYTES, program=program)
+    with pytest.raises(Fault):
+        await converted_apart(b"x", PIXELS, PIXELS, program=program)
+
+
 def test_a_damaged_image_is_damaged_where_there_is_no_more_memory_to_have() -> None:
     damaged = turned(3000)[:20_000]
     for memory in (None, most_memory_bytes(PIXELS)):

@@ -183,6 +183,14 @@ def test_the_thumbnail_is_never_sent_in_the_image_s_place(
     assert_looks_like(bytes(pages.body), LARGE)
 
 
+def test_a_reduced_image_of_another_shape_is_not_sent_either() -> None:
+    preview = [row[:17] for row in LARGE[:23]]
+    file = Tiff()
+    file.image([[(255, 0, 0)] * len(row) for row in preview], more={254: (4, [1])})
+    file.image(LARGE)
+    assert_looks_like(bytes(file.body), LARGE)
+
+
 def test_the_first_of_several_pages_is_sent() -> None:
     file = Tiff()
     file.image(LARGE)
