@@ -139,7 +139,7 @@ async def test_a_key_id_of_another_key_is_refused_as_auth_core_refuses_it() -> N
 def forged(
     header: dict[str, Any], claims: Any, cookie: str = V5, *, secret: str = SECRET, key: bytes | None = None
 ) -> str:
-    """A token that whoever knows the secret could make, in a form that the packages do not make."""
+    """A token made with the secret, in a form that the packages do not make."""
     enc = header.get("enc", "A256GCM")
     if key is None:
         key = v5_key(secret, cookie, enc) if V5 in cookie or enc != "A256GCM" else v4_key(secret)
@@ -148,29 +148,36 @@ def forged(
     return jwe.encrypt_compact({"alg": "dir", **header}, text, OctKey.import_key(key), registry=registry)
 
 
-NOW = int(datetime.now(UTC).timestamp())
-CLAIMS = {"email": "ada@example.com", "iat": NOW, "exp": NOW + 600}
 GCM, CBC = {"enc": "A256GCM"}, {"enc": "A256CBC-HS512"}
 
-# Claims, and whether the real packages find a session in them; ours must agree, but where it is stricter on purpose.
-CLAIM_FORMS: list[tuple[str, Any, bool]] = [
-    ("good ones", CLAIMS, True),
-    ("expired within the tolerance", {**CLAIMS, "exp": NOW - 5}, True),
-    ("expired", {**CLAIMS, "exp": NOW - 60}, False),
-    ("exp a string", {**CLAIMS, "exp": str(NOW + 600)}, False),
-    ("exp true", {**CLAIMS, "exp": True}, False),
-    ("exp null", {**CLAIMS, "exp": None}, False),
-    ("iat null", {**CLAIMS, "iat": None}, False),
-    ("iat a string", {**CLAIMS, "iat": "now"}, False),
-    ("no iat", {"email": "ada@example.com", "exp": NOW + 600}, True),
-    ("nbf now", {**CLAIMS, "nbf": NOW}, True),
-    ("nbf null", {**CLAIMS, "nbf": None}, False),
-    ("nbf later", {**CLAIMS, "nbf": NOW + 300}, False),
-    ("fractions of seconds", {**CLAIMS, "exp": NOW + 600.5, "iat": NOW - 0.5}, True),
-    ("a list", [CLAIMS], False),
-    ("no JSON", "nothing", False),
-    ("JSON in UTF-16", '\ufeff{"email": 1', False),
-]
+
+def good_claims(now: int) -> dict[str, Any]:
+    return {"email": "ada@example.com", "iat": now, "exp": now + 600}
+
+
+def claim_forms(now: int) -> list[tuple[str, Any, bool]]:
+    """Claims, and whether the real packages find a session in them; ours must agree, but where it is stricter on purpose."""
+    claims = good_claims(now)
+    return [
+        ("good ones", claims, True),
+        ("expired within the tolerance", {**claims, "exp": now - 1}, True),
+        ("expired", {**claims, "exp": now - 60}, False),
+        ("exp a string", {**claims, "exp": str(now + 600)}, False),
+        ("exp true", {**claims, "exp": True}, False),
+        ("exp null", {**claims, "exp": None}, False),
+        ("iat null", {**claims, "iat": None}, False),
+        ("iat a string", {**claims, "iat": "now"}, False),
+        ("no iat", {"email": "ada@example.com", "exp": now + 600}, True),
+        ("nbf now", {**claims, "nbf": now}, True),
+        ("nbf null", {**claims, "nbf": None}, False),
+        ("nbf later", {**claims, "nbf": now + 300}, False),
+        ("fractions of seconds", {**claims, "exp": now + 600.5, "iat": now - 0.5}, True),
+        ("a list", [claims], False),
+        ("no JSON", "nothing", False),
+        ("JSON in UTF-16", '\ufeff{"email": 1', False),
+    ]
+
+
 HEADER_FORMS: list[tuple[str, dict[str, Any], str, bool]] = [
     ("v4", GCM, V4, True),
     ("v5", CBC, V5, True),
@@ -184,12 +191,14 @@ HEADER_FORMS: list[tuple[str, dict[str, Any], str, bool]] = [
 
 
 async def test_ours_and_the_real_packages_find_the_same_sessions() -> None:
+    now = int(datetime.now(UTC).timestamp())
+    good_ones = good_claims(now)
     cases: list[tuple[str, str, str, bool]] = []
-    for name, claims, good in CLAIM_FORMS:
+    for name, claims, good in claim_forms(now):
         cases += [(f"v4, {name}", V4, forged(GCM, claims, V4), good), (f"v5, {name}", V5, forged(CBC, claims), good)]
     for name, fields, made_for, good in HEADER_FORMS:
-        cases.append((name, V4 if made_for == V4 else V5, forged(fields, CLAIMS, made_for), good))
-    token = forged(CBC, {**CLAIMS, "groups": "x" * 500})
+        cases.append((name, V4 if made_for == V4 else V5, forged(fields, good_ones, made_for), good))
+    token = forged(CBC, {**good_ones, "groups": "x" * 500})
     headers = [(name, cookie, f"{cookie}={value}", good) for name, cookie, value, good in cases]
     headers += [
         ("chunks", V5, f"{V5}.0={token[:300]}; {V5}.1={token[300:]}", True),
