@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -42,8 +43,12 @@ Trace = tuple[datetime, str, str]
 """When it was logged, the message, and the category."""
 
 
+NOW = datetime.now(UTC)
+
+
 def asked(query: str, traces: Iterable[Trace], requests: Iterable[int] = ()) -> list[dict[str, Any]]:
-    """The rows of a query over these traces and the result codes of these requests."""
+    """The rows of a query over these traces and the result codes of these requests, asked at `NOW`."""
+    query = re.sub(r"\bago\((\w+)\)", rf"(datetime({NOW:%Y-%m-%dT%H:%M:%S.%fZ}) - \1)", query)
     connection = duckdb_kql.connect()
     connection.execute(
         "CREATE TABLE traces (timestamp TIMESTAMP, message VARCHAR, customDimensions JSON, operation_Name VARCHAR,"
@@ -226,9 +231,6 @@ def test_the_cost_of_a_call_whose_bill_is_not_known_is_an_estimate() -> None:
     (spent,) = asked(alert("money").replace(str(DAILY_USD), "0.2"), lines)
     assert round(spent["usd"], 4) == 0.234
     assert asked(alert("money").replace(str(DAILY_USD), "0.24"), lines) == []
-
-
-NOW = datetime.now(UTC)
 
 
 def line(
