@@ -127,7 +127,7 @@ def started(configuration: config.Config, logs: Path) -> Iterator[Stack]:
 
 
 def _provision(configuration: config.Config) -> None:
-    """Create in emulators what is missing there, whoever started them. Nothing is created in a real account."""
+    """Create what is missing in emulators, also in those that this program has not started. Nothing is created in a real account."""
     wanted = (config.COSMOS, config.STORAGE, config.HOST_STORAGE)
     values = (configuration.setting(name) for name in wanted)
     cosmos, storage, queues = (value if existing.is_published(value) else None for value in values)

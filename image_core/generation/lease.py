@@ -1,7 +1,7 @@
 """The lease: the right of one process to run a generation, renewed for as long as it does.
 
 A process that was killed delays its generations by one lease. A renewal that fails is no reason to stop: the record may be reachable
-again before another process claims it, and an image in hand is kept whoever has the lease. Losing it to another is one, as long as the model has not answered.
+again before another process claims it, and a generated image is kept, regardless of which process has the lease. Losing it to another is one, as long as the model has not answered.
 """
 
 import asyncio

@@ -45,7 +45,7 @@ class LoadedInput:
     picture: Picture
     address: str | None
     converted: bool = False
-    """Whether its pixels were written anew: another kind, size, depth or orientation."""
+    """Whether its pixels were encoded again: another kind, size, depth or orientation."""
 
 
 class Loader:

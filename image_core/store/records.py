@@ -203,7 +203,7 @@ class Records:
         """One page of the history, newest first, without the long fields; `limit` is 1 to 100.
 
         The user's partitions are merged by time. A page has fewer records than `limit` where they are long (PAGE_BYTES).
-        Raises InvalidRequest where `continuation` is not one of ours.
+        Raises InvalidRequest where `continuation` was not issued by this API.
         """
         after = None if continuation is None else _unseal(user, continuation)
         runs = [await self._behind(partition, after, limit) for partition in user.partitions]
@@ -347,7 +347,7 @@ def _seal(user: User, position: Position) -> str:
 
 def _unseal(user: User, sealed: str) -> Position:
     """The position of a continuation. Raises InvalidRequest."""
-    refused = InvalidRequest("The continuation is not one of ours", field="continuation")
+    refused = InvalidRequest("The continuation was not issued by this API", field="continuation")
     if len(sealed) > MAX_CONTINUATION_CHARACTERS:
         raise refused
     try:

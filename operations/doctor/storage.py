@@ -102,7 +102,7 @@ def _from_before(client: BlobServiceClient, settings: Settings) -> Findings:
     if private:
         state = (
             f"{count} lie outside of users' folders: their owners read and delete them at /api/images/NAME; for everybody else, "
-            "and for templates that link to them, their blob addresses lead nowhere; uploads of the original product are nobody's"
+            "and for templates that link to them, their blob addresses lead nowhere; uploads of the original product belong to no user"
         )
     else:
         state = f"those in {count} users' folders are read by their owners at /api/images/NAME and by nobody else"
