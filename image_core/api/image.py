@@ -65,7 +65,9 @@ class ImageResource:
         if isinstance(begun, DryRun):
             return checked(begun)
         prefer = begun.prefer
-        submitted = await self._submission.ended(begun.submitted, self._budget.left(request, prefer.wait))
+        # A repeated key finds a generation that runs already: a caller that does not want to wait does not wait for it either.
+        wait = 0.0 if prefer.at_once else self._budget.left(request, prefer.wait)
+        submitted = await self._submission.ended(begun.submitted, wait)
         headers = {} if prefer.applied is None else {"Preference-Applied": prefer.applied}
         if submitted.replayed:
             headers["Idempotency-Replayed"] = "true"

@@ -23,6 +23,17 @@ async def test_a_caller_that_goes_away_finds_its_picture_with_its_key(product: H
     assert len(product.standin.calls) == 1
 
 
+@pytest.mark.parametrize("first", ["respond-async", "wait=1"])
+async def test_respond_async_with_the_key_of_a_running_generation_answers_at_once(product: Harness, first: str) -> None:
+    product.standin.latency = 12
+    key = {"Idempotency-Key": "running"}
+    began = await product.generate(headers={**key, "Prefer": first})
+    async with asyncio.timeout(10):  # less than the model takes, and than the response budget
+        again = await product.generate(headers={**key, "Prefer": "respond-async"})
+    assert (again.status, again.json["id"], again.enqueue) == (202, began.json["id"], ())
+    assert again.headers["Preference-Applied"] == "respond-async"
+
+
 async def test_a_user_may_run_so_many_at_once_and_no_more(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
     async with harness(azurite_ports, cosmos_url, MAX_CONCURRENT_PER_USER="2") as product:
         product.standin.latency = 2
