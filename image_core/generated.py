@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from image_core.picture import Picture
+from image_core.picture import OutputFormat, Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,14 +13,31 @@ class Options:
     model: str | None = None
     aspect_ratio: str | None = None
     image_size: str | None = None
+    output_format: OutputFormat | None = None
+    """The format in which the image is stored; None: as the model made it."""
+    output_quality: int | None = None
+    """1 to 100, for `jpeg` and `webp`; None: DEFAULT_QUALITY."""
 
-    def to_dict(self) -> dict[str, str]:
-        named = {"model": self.model, "aspectRatio": self.aspect_ratio, "imageSize": self.image_size}
+    def to_dict(self) -> dict[str, str | int]:
+        """The options that are set. Idempotency fingerprints are made of it: an option that is not set must not appear."""
+        named: dict[str, str | int | None] = {
+            "model": self.model,
+            "aspectRatio": self.aspect_ratio,
+            "imageSize": self.image_size,
+            "outputFormat": self.output_format,
+            "outputQuality": self.output_quality,
+        }
         return {name: value for name, value in named.items() if value is not None}
 
     @classmethod
-    def from_dict(cls, stored: dict[str, str]) -> "Options":
-        return cls(stored.get("model"), stored.get("aspectRatio"), stored.get("imageSize"))
+    def from_dict(cls, stored: dict[str, Any]) -> "Options":
+        return cls(
+            stored.get("model"),
+            stored.get("aspectRatio"),
+            stored.get("imageSize"),
+            stored.get("outputFormat"),
+            stored.get("outputQuality"),
+        )
 
 
 @dataclass(frozen=True, slots=True)

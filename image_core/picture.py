@@ -2,9 +2,18 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Literal
 
 EXTENSIONS: dict[str, str] = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 """The kinds that are kept, each with the extension its blob gets."""
+
+OutputFormat = Literal["png", "jpeg", "webp"]
+"""The formats that a caller may ask for."""
+
+MIME_TYPES: dict[OutputFormat, str] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+
+DEFAULT_QUALITY = 90
+"""Of `jpeg` and `webp`, 1 to 100."""
 
 
 @dataclass(frozen=True, slots=True)

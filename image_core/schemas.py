@@ -10,6 +10,7 @@ from image_core.catalog import AspectRatio, ImageSize
 from image_core.errors import InvalidJson, InvalidRequest, NoImages, NoPrompt
 from image_core.generated import Options
 from image_core.json_limits import NotJson, TooComplex, measure
+from image_core.picture import DEFAULT_QUALITY, OutputFormat
 
 MAX_PROMPT_CHARACTERS = 32_000
 
@@ -80,6 +81,13 @@ class GenerateRequest(BaseModel):
         max_length=200,
         description="One of the configured models, or a retired name of one; it is tried first.",
     )
+    output_format: Annotated[OutputFormat | None, BeforeValidator(_chosen)] = Field(
+        None,
+        description="The format of the new image; absent: as the model made it. An empty string and `auto` count as absent.",
+    )
+    output_quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        None, description=f"Of `jpeg` and `webp`; {DEFAULT_QUALITY} where it is absent."
+    )
     dry_run: Annotated[bool, BeforeValidator(_no, json_schema_input_type=bool | None)] = Field(
         default=False, description="`true` checks everything and generates nothing: see `DryRun`."
     )
@@ -89,7 +97,7 @@ class GenerateRequest(BaseModel):
 
     @property
     def options(self) -> Options:
-        return Options(self.model, self.aspect_ratio, self.image_size)
+        return Options(self.model, self.aspect_ratio, self.image_size, self.output_format, self.output_quality)
 
     @classmethod
     def parse(cls, body: bytes, max_images: int) -> "GenerateRequest":

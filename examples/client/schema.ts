@@ -396,6 +396,10 @@ export interface components {
             imageSize?: ("1K" | "2K" | "4K") | null;
             /** @description One of the configured models, or a retired name of one; it is tried first. */
             model?: ("gemini-3-pro-image" | "gemini-nano-banana-2.1" | "gemini-3.1-flash-lite-image") | null;
+            /** @description The format of the new image; absent: as the model made it. An empty string and `auto` count as absent. */
+            outputFormat?: ("png" | "jpeg" | "webp") | null;
+            /** @description Of `jpeg` and `webp`; 90 where it is absent. */
+            outputQuality?: number | null;
             /**
              * @description `true` checks everything and generates nothing: see `DryRun`.
              * @default false
@@ -566,6 +570,9 @@ export interface components {
             aspectRatio?: "1:1" | "2:3" | "3:2" | "3:4" | "4:3" | "4:5" | "5:4" | "9:16" | "16:9" | "21:9" | "1:4" | "4:1" | "1:8" | "8:1";
             /** @enum {string} */
             imageSize?: "1K" | "2K" | "4K";
+            /** @enum {string} */
+            outputFormat?: "png" | "jpeg" | "webp";
+            outputQuality?: number;
         };
         /**
          * Result

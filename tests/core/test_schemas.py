@@ -45,6 +45,28 @@ REFUSED: list[tuple[str, bytes, str, str | None]] = [
     ),
     ("aspect ratio unknown", b'{"images":["a"],"prompt":"x","aspectRatio":"7:3"}', "invalid_request", "aspectRatio"),
     ("image size unknown", b'{"images":["a"],"prompt":"x","imageSize":"8K"}', "invalid_request", "imageSize"),
+    ("output format unknown", b'{"images":["a"],"prompt":"x","outputFormat":"gif"}', "invalid_request", "outputFormat"),
+    (
+        "output format in capitals",
+        b'{"images":["a"],"prompt":"x","outputFormat":"PNG"}',
+        "invalid_request",
+        "outputFormat",
+    ),
+    ("output quality 0", b'{"images":["a"],"prompt":"x","outputQuality":0}', "invalid_request", "outputQuality"),
+    ("output quality 101", b'{"images":["a"],"prompt":"x","outputQuality":101}', "invalid_request", "outputQuality"),
+    ("output quality 1.5", b'{"images":["a"],"prompt":"x","outputQuality":1.5}', "invalid_request", "outputQuality"),
+    (
+        "output quality a boolean",
+        b'{"images":["a"],"prompt":"x","outputQuality":true}',
+        "invalid_request",
+        "outputQuality",
+    ),
+    (
+        "output quality a word",
+        b'{"images":["a"],"prompt":"x","outputQuality":"90"}',
+        "invalid_request",
+        "outputQuality",
+    ),
     ("model a number", b'{"images":["a"],"prompt":"x","model":1}', "invalid_request", "model"),
     ("a word for a boolean", b'{"images":["a"],"prompt":"x","includeBase64":"no"}', "invalid_request", "includeBase64"),
 ]
@@ -87,7 +109,7 @@ def test_a_leading_byte_order_mark_is_skipped() -> None:
     assert GenerateRequest.parse(b'\xef\xbb\xbf{"images":["a"],"prompt":"x"}', 3).prompt == "x"
 
 
-@pytest.mark.parametrize("field", ["aspectRatio", "imageSize"])
+@pytest.mark.parametrize("field", ["aspectRatio", "imageSize", "outputFormat"])
 @pytest.mark.parametrize("value", [b'""', b'"auto"', b"null"])
 def test_a_choice_that_a_form_left_open_is_absent(field: str, value: bytes) -> None:
     body = b'{"images":["a"],"prompt":"x","%s":%s}' % (field.encode(), value)

@@ -39,6 +39,8 @@ def test_the_id_depends_on_user_and_key_and_shows_neither() -> None:
         {"aspect_ratio": "1:1"},
         {"image_size": "2K"},
         {"model": "m"},
+        {"output_format": "webp"},
+        {"output_quality": 80},
     ],
     ids=str,
 )
@@ -50,3 +52,17 @@ def test_any_part_that_counts_changes_the_fingerprint(change: dict[str, object])
 def test_how_the_answer_is_wanted_does_not_change_the_fingerprint() -> None:
     request = GenerateRequest.model_construct(images=("a",), prompt="x")
     assert fingerprint(request) == fingerprint(request.model_copy(update={"include_base64": False}))
+
+
+@pytest.mark.parametrize(
+    ("body", "digest"),
+    [
+        (b'{"images":["a","b"],"prompt":"x"}', "6e7d22e731706d3a5b717df5f9d0b333d626ea79cc96fbc3349c268f6b782a01"),
+        (
+            b'{"images":["a"],"prompt":"x","model":"m","aspectRatio":"1:1","imageSize":"2K"}',
+            "7a31df74ca01d581f5993d5e4b49a17edce85806a03e274053b984a5ad75d960",
+        ),
+    ],
+)
+def test_keys_of_earlier_versions_have_the_same_fingerprint(body: bytes, digest: str) -> None:
+    assert fingerprint(GenerateRequest.parse(body, 3)) == digest

@@ -3,6 +3,7 @@
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ class Bench:
     clock: Clock
     slept: list[float] = field(default_factory=list)
 
-    async def generate(self, prompt: str = "black and white", seconds: float = 60, **options: str) -> Generated:
+    async def generate(self, prompt: str = "black and white", seconds: float = 60, **options: Any) -> Generated:
         cup = Picture(picture(), "image/jpeg", 600, 400)
         return await self.chain.generate(InHand((cup,)), prompt, Options(**options), self.clock.deadline(seconds))
 

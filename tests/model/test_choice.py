@@ -101,7 +101,7 @@ async def test_models_that_cannot_make_the_size_are_not_asked_when_the_others_fa
     ],
 )
 async def test_request_that_no_model_can_take_is_refused_with_its_field(
-    standin: Standin, models: str, options: dict[str, str], inputs: int, field: str | None
+    standin: Standin, models: str, options: dict[str, Any], inputs: int, field: str | None
 ) -> None:
     bench = await make(standin, GEMINI_MODELS=models)
     if field is None:

@@ -11,6 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from image_core.catalog import AspectRatio, ImageSize
 from image_core.errors import STATUS_BY_CODE
+from image_core.picture import OutputFormat
 from image_core.schemas import as_published
 
 Absent = SkipJsonSchema[None]
@@ -148,6 +149,8 @@ class Options(Wire):
     model: str | Absent = None
     aspect_ratio: AspectRatio | Absent = None
     image_size: ImageSize | Absent = None
+    output_format: OutputFormat | Absent = None
+    output_quality: int | Absent = None
 
 
 class InputCopy(Wire):
