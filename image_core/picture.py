@@ -15,6 +15,25 @@ MIME_TYPES: dict[OutputFormat, str] = {"png": "image/png", "jpeg": "image/jpeg",
 DEFAULT_QUALITY = 90
 """Of `jpeg` and `webp`, 1 to 100."""
 
+MAX_SIDES: dict[OutputFormat, int] = {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383}
+"""Pixels: the longest side that each format's encoder takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an image is made into. `width`: in pixels, at most; None: as it is. `quality`: of `jpeg` and `webp`."""
+
+    width: int | None
+    format: OutputFormat
+    quality: int = DEFAULT_QUALITY
+
+    def size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size that an upright image of `size` has then: the same shape, never larger."""
+        scale = min(1.0, MAX_SIDES[self.format] / max(size))
+        if self.width is not None:
+            scale = min(scale, self.width / size[0])
+        return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:

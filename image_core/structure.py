@@ -27,7 +27,7 @@ WEBP_EXIF_AND_XMP = 0x0C
 
 # JPEG (ITU-T T.81): marker codes.
 SOI, EOI, SOS, DQT, DHT = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4
-APP0, APP1, APP2, APP14, APP15, COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
+APP0, APP1, APP2, APP11, APP14, APP15, COM = 0xE0, 0xE1, 0xE2, 0xEB, 0xEE, 0xEF, 0xFE
 FRAMES = {*range(0xC0, 0xD0), 0xF7} - {DHT, 0xC8, 0xCC}
 """Start of frame, one code for each process; F7 is JPEG-LS's."""
 STANDALONE = {0x01, *range(0xD0, 0xD8)}
@@ -129,6 +129,20 @@ def repaired(data: bytes, mime_type: str) -> bytes | None:
         return _repaired_webp(data)
     except (Broken, IndexError, struct.error):
         return None
+
+
+def has_provenance(data: bytes, mime_type: str) -> bool:
+    """Whether the file has Content Credentials: a C2PA manifest in JUMBF (C2PA 2.1, A.3: PNG, JPEG and RIFF)."""
+    try:
+        if mime_type == "image/png":
+            return any(part.name == b"caBX" for part in png_chunks(data))
+        if mime_type == "image/jpeg":
+            return any(
+                part.name[0] == APP11 and data.startswith(b"JP", part.body, part.end) for part in jpeg_segments(data)
+            )
+        return any(part.name == b"C2PA" for part in webp_chunks(data))
+    except (Broken, IndexError, struct.error):
+        return False
 
 
 def _walked(data: bytes, mime_type: str) -> tuple[Ranges, bool]:

@@ -185,7 +185,7 @@ class App:
         from image_core.api.images import ImagesResource  # noqa: PLC0415 - see the head of this file
 
         parts = self.machinery
-        return ImagesResource(parts.reading, parts.history, parts.running, self.inflight, self.budget)
+        return ImagesResource(parts.reading, parts.rendering, parts.history, parts.running, self.inflight, self.budget)
 
     @cached_property
     def usage(self) -> "UsageResource":

@@ -19,6 +19,8 @@ export interface paths {
          *
          *     An input that cannot be used fails the request before anything is paid for: none is skipped. Unknown fields are ignored.
          *
+         *     With `outputFormat` the image is converted before it is stored, so that `imageBase64`, `imageUrl` and `mimeType` agree. An image that the model made in that format is stored as it is. Where the conversion drops Content Credentials (C2PA) `warnings` has `metadata_lost`; where it fails the model's own file is stored, with `format_kept`.
+         *
          *     With `dryRun` everything is checked and nothing is generated: the answer (`DryRun`) has the model that would be asked, what it is expected to cost, the inputs as the model would get them, and what is left of the budget.
          *
          *     With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets its answer again. A failed one that is `retryable` runs again under the same `id`.
@@ -104,6 +106,8 @@ export interface paths {
         /**
          * An image or an input copy, to its owner
          * @description Answers a range where one is asked for, and 304 where the caller has it.
+         *
+         *     With `w` or `format` the answer is a rendition: never enlarged, upright, in sRGB, without metadata; transparency is kept in WebP and PNG, and white in JPEG. It is made when it is first asked for, kept beside the image, and removed with it.
          *
          *     The `id` of a generation is the name of its image. While the generation runs the request waits, and redirects to itself when the response has to leave, at most 15 times; where the generation failed, its error is the answer.
          */
@@ -425,6 +429,8 @@ export interface components {
             imageUrl: string | null;
             /** @description The same as `imageUrl`. */
             outputImageUrl: string | null;
+            /** @description The address of a WebP of the image, at most 320 pixels wide; null where there is no image. */
+            thumbnailUrl: string | null;
             model: string | null;
             mimeType: string | null;
             width: number | null;
@@ -465,6 +471,8 @@ export interface components {
             imageUrl: string | null;
             /** @description The same as `imageUrl`. */
             outputImageUrl: string | null;
+            /** @description The address of a WebP of the image, at most 320 pixels wide; null where there is no image. */
+            thumbnailUrl: string | null;
             model: string | null;
             mimeType: string | null;
             width: number | null;
@@ -586,6 +594,8 @@ export interface components {
             imageBase64: string | null;
             /** @description The image's permanent address. */
             imageUrl: string;
+            /** @description The address of a WebP of the image, at most 320 pixels wide; null where there is no image. */
+            thumbnailUrl: string | null;
             /** @description What the model said. */
             text: string | null;
             /** @description Of the generation, for `/api/generations/{id}`. */
@@ -721,6 +731,7 @@ export interface operations {
                      * @example {
                      *       "imageBase64": "data:image/png;base64,iVBORw0KGgo=",
                      *       "imageUrl": "https://account.blob.core.windows.net/catafract/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png",
+                     *       "thumbnailUrl": "/api/images/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png?w=320&format=webp",
                      *       "text": "Here is your photograph as a watercolor.",
                      *       "id": "gen-1767225600000-4f1c2a9be07d3358",
                      *       "status": "succeeded",
@@ -1048,6 +1059,7 @@ export interface operations {
                      *           "id": "gen-1767225600000-4f1c2a9be07d3358",
                      *           "status": "succeeded",
                      *           "imageUrl": "https://account.blob.core.windows.net/catafract/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png",
+                     *           "thumbnailUrl": "/api/images/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png?w=320&format=webp",
                      *           "model": "gemini-3-pro-image",
                      *           "mimeType": "image/png",
                      *           "width": 1024,
@@ -1162,6 +1174,7 @@ export interface operations {
                      *       "id": "gen-1767225600000-4f1c2a9be07d3358",
                      *       "status": "succeeded",
                      *       "imageUrl": "https://account.blob.core.windows.net/catafract/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png",
+                     *       "thumbnailUrl": "/api/images/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png?w=320&format=webp",
                      *       "model": "gemini-3-pro-image",
                      *       "mimeType": "image/png",
                      *       "width": 1024,
@@ -1346,6 +1359,16 @@ export interface operations {
             query?: {
                 /** @description How often the request was redirected to itself. Only the API sets it. */
                 redirects?: number;
+                /**
+                 * @description The width in pixels, at most. Rounded up to one of 64, 128, 256, 320, 480, 640, 800, 1024, 1280, 1600, 2048.
+                 * @example 320
+                 */
+                w?: number;
+                /**
+                 * @description The format; `webp` where only `w` is given.
+                 * @example webp
+                 */
+                format?: "png" | "jpeg" | "webp";
             };
             header?: {
                 /** @description One range of bytes (RFC 9110). */
@@ -1373,7 +1396,7 @@ export interface operations {
                     ETag: string;
                     /** @description `bytes`. */
                     "Accept-Ranges": string;
-                    /** @description A caller's own cache may keep a stored image for good. */
+                    /** @description A caller's own cache may keep a stored image for good, and a rendition for a day. */
                     "Cache-Control": string;
                     [name: string]: unknown;
                 };
@@ -1388,7 +1411,7 @@ export interface operations {
                     ETag: string;
                     /** @description `bytes`. */
                     "Accept-Ranges": string;
-                    /** @description A caller's own cache may keep a stored image for good. */
+                    /** @description A caller's own cache may keep a stored image for good, and a rendition for a day. */
                     "Cache-Control": string;
                     /** @description Which bytes, and how many there are. */
                     "Content-Range": string;
@@ -1405,7 +1428,7 @@ export interface operations {
                     ETag: string;
                     /** @description `bytes`. */
                     "Accept-Ranges": string;
-                    /** @description A caller's own cache may keep a stored image for good. */
+                    /** @description A caller's own cache may keep a stored image for good, and a rendition for a day. */
                     "Cache-Control": string;
                     [name: string]: unknown;
                 };
@@ -1420,7 +1443,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A part of the request cannot be; `field` names it. */
+            /** @description A part of the request cannot be; `field` names it. An input cannot be read; `imageIndex` is its place, from 0. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1458,6 +1481,24 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description An input has more bytes or pixels than are taken; the limit is in `details`. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request is of another content type or packed (`Content-Encoding`), or an input of a kind that the model does not take and that is not converted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The range holds no byte. */
             416: {
                 headers: {
@@ -1465,7 +1506,7 @@ export interface operations {
                     ETag: string;
                     /** @description `bytes`. */
                     "Accept-Ranges": string;
-                    /** @description A caller's own cache may keep a stored image for good. */
+                    /** @description A caller's own cache may keep a stored image for good, and a rendition for a day. */
                     "Cache-Control": string;
                     /** @description Which bytes, and how many there are. */
                     "Content-Range": string;

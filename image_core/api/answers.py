@@ -1,12 +1,15 @@
 """From records to responses: the wire's words for how a generation stands."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pybase64
 
 from image_core.api.http import Response, json_response
 from image_core.errors import STATUS_BY_CODE, Internal
 from image_core.generation.dry_run import DryRun
+from image_core.generation.reading import stored_name
+from image_core.inputs.own import is_generated
 from image_core.offload import offloaded
 from image_core.picture import Picture
 from image_core.store.record import Record
@@ -31,6 +34,7 @@ def summary(record: Record) -> dict[str, Any]:
     """The fields of a finished generation, without the picture."""
     return {
         "imageUrl": record.output_image_url,
+        "thumbnailUrl": thumbnail_url(record),
         "text": record.text,
         "id": record.id,
         "status": record.status,
@@ -42,6 +46,14 @@ def summary(record: Record) -> dict[str, Any]:
         "attempts": [attempt.to_wire() for attempt in record.attempts],
         "warnings": list(record.warnings),
     }
+
+
+def thumbnail_url(record: Record) -> str | None:
+    """The address of a small rendition of a generation's image; None where there is no image that `/api/images` has."""
+    if record.status != "succeeded" or record.output_image_url is None:
+        return None
+    name = stored_name(record)
+    return f"/api/images/{quote(name)}?w=320&format=webp" if is_generated(name) else None
 
 
 async def succeeded(record: Record, picture: Picture | None, headers: dict[str, str]) -> Response:

@@ -2,7 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlencode
 
 from image_core.api.answers import POLL_SECONDS, failed, result_url
@@ -10,11 +13,12 @@ from image_core.api.budget import ResponseBudget
 from image_core.api.http import Request, Response
 from image_core.errors import Busy, InvalidRequest, NotFound
 from image_core.generation.history import History
-from image_core.generation.reading import Opened, Reading
+from image_core.generation.reading import Opened, Reading, stored_name
+from image_core.generation.rendering import Rendering, version
 from image_core.generation.running import Running
 from image_core.inflight import ANSWER_COPIES, InflightBytes
 from image_core.inputs.own import is_upload
-from image_core.picture import EXTENSIONS
+from image_core.picture import EXTENSIONS, MIME_TYPES, Target
 from image_core.store.blobs import Blob
 from image_core.store.record import Record
 from image_core.user import User
@@ -34,8 +38,17 @@ REDIRECTS = "redirects"
 FOREVER = "private, max-age=31536000, immutable"
 """A name of a stored image is used for one image only."""
 
+A_DAY = "private, max-age=86400"
+"""Of renditions: after it a browser asks again with the `ETag`, which is derived from the image's."""
+
+WIDTHS = (64, 128, 256, 320, 480, 640, 800, 1024, 1280, 1600, 2048)
+"""Of renditions, in pixels: another width is rounded up, so that an image has few of them."""
+
+RENDITION_QUALITY = 80
+
 CONTENT_TYPES = {**{extension: kind for kind, extension in EXTENSIONS.items()}, "jpeg": "image/jpeg"}
 
+_WIDTH = re.compile(r"[0-9]{1,4}")
 _COUNT = re.compile(r"[0-9]{1,3}")
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
@@ -51,12 +64,14 @@ class ImagesResource:
     def __init__(
         self,
         reading: Reading,
+        rendering: Rendering,
         history: History,
         running: Running,
         inflight: InflightBytes,
         budget: ResponseBudget,
     ) -> None:
         self._reading = reading
+        self._rendering = rendering
         self._history = history
         self._running = running
         self._inflight = inflight
@@ -65,22 +80,26 @@ class ImagesResource:
     async def get(self, request: Request, user: User, name: str) -> Response:
         """The bytes, or the range that was asked for (RFC 9110), or 304 where the caller has them.
 
-        The name of a generation answers with its image, and waits for it where it still runs.
+        The name of a generation answers with its image, and waits for it where it still runs. With `w` or `format` the
+        answer is a rendition of the image.
         """
-        redirects = _redirects(request)
+        redirects, target = _redirects(request), _target(request)
         if name.startswith(GENERATION_PREFIX):
-            return await self._result(request, user, name, redirects)
-        opened = await self._reading.open(user, name)
-        return await self._answer(request, user, opened, {**SAFE_HEADERS, "Cache-Control": FOREVER})
+            return await self._result(request, user, name, redirects, target)
+        image = self._served(request, user, name, await self._reading.open(user, name), target)
+        cache = FOREVER if target is None else A_DAY
+        return await self._answer(request, user, image, {**SAFE_HEADERS, "Cache-Control": cache})
 
     async def delete(self, request: Request, user: User, name: str) -> Response:  # noqa: ARG002 - as every handler
         """Remove an upload of the caller's. Raises NotFound, also for an image that belongs to a generation."""
         if not is_upload(name):
             raise NotFound("Only an upload is deleted by its name; the image of a generation goes with the generation")
-        await self._reading.delete(await self._reading.open(user, name))
+        await self._reading.delete(user, name)
         return Response(204, b"", {"Cache-Control": "no-store"})
 
-    async def _result(self, request: Request, user: User, record_id: str, redirects: int) -> Response:
+    async def _result(
+        self, request: Request, user: User, record_id: str, redirects: int, target: Target | None
+    ) -> Response:
         """The image of a generation, once it has one; its error, where it failed.
 
         While it runs the request waits within the response budget and then redirects to itself, so that a client that
@@ -95,28 +114,43 @@ class ImagesResource:
             return failed(record)
         try:
             async with asyncio.timeout(self._budget.for_reading(request)):
-                return await self._made(request, user, record)
+                return await self._made(request, user, record, target)
         except (Busy, TimeoutError) as error:
             if redirects >= MAX_REDIRECTS:
                 raise Busy("The image is not there yet", retry_after=POLL_SECONDS) from error
         query = urlencode({**request.query, REDIRECTS: redirects + 1})
         return Response(307, b"", {"Location": f"{result_url(record)}?{query}", "Cache-Control": "no-store"})
 
-    async def _made(self, request: Request, user: User, record: Record) -> Response:
+    async def _made(self, request: Request, user: User, record: Record, target: Target | None) -> Response:
         if record.status == "running":
             raise Busy
         opened = await self._reading.open_result(record)
-        return await self._answer(request, user, opened, {**SAFE_HEADERS, "Cache-Control": "no-store"})
+        image = self._served(request, user, stored_name(record), opened, target)
+        return await self._answer(request, user, image, {**SAFE_HEADERS, "Cache-Control": "no-store"})
 
-    async def _answer(self, request: Request, user: User, opened: Opened, safe: Mapping[str, str]) -> Response:
-        blob = opened.blob
-        etag = f'"{blob.etag.strip(chr(34))}"'
+    def _served(self, request: Request, user: User, name: str, opened: Opened, target: Target | None) -> "_Served":
+        if target is None:
+            etag = opened.blob.etag.strip('"')
+
+            async def stored() -> Opened:
+                return opened
+
+            return _Served(f'"{etag}"', _content_type(opened.blob), stored)
+        etag = f'"{version(name, opened)}.{target.width or "full"}.{target.format}"'
+        deadline = self._budget.for_resources(request)
+        make = partial(self._rendering.open, user, name, opened, target, deadline)
+        return _Served(etag, MIME_TYPES[target.format], make)
+
+    async def _answer(self, request: Request, user: User, image: "_Served", safe: Mapping[str, str]) -> Response:
+        etag = image.etag
         # The host gives a 304 without a type `text/plain`, which a cache would keep as the image's.
-        headers = {**safe, "ETag": etag, "Content-Type": _content_type(blob)}
+        headers = {**safe, "ETag": etag, "Content-Type": image.content_type}
         if _matches(request.headers.get("if-none-match"), etag):
             return Response(304, b"", headers)
         if request.method == "HEAD":
             return Response(200, b"", headers)
+        opened = await image.open()
+        blob = opened.blob
         wanted = None
         if request.headers.get("if-range", etag) == etag:
             wanted = _range(request.headers.get("range"), blob.size)
@@ -133,6 +167,29 @@ class ImagesResource:
         deadline = self._budget.for_resources(request)
         async with self._inflight.entered(user, ANSWER_COPIES * length, deadline):
             return await self._reading.read(opened, offset, length)
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """An image or a rendition as it is answered. `open` finds its blob, which may first have to be made."""
+
+    etag: str
+    content_type: str
+    open: Callable[[], Awaitable[Opened]]
+
+
+def _target(request: Request) -> Target | None:
+    """The rendition that is asked for; None for the image itself. Raises InvalidRequest."""
+    width, chosen = request.query.get("w"), request.query.get("format")
+    if width is None and chosen is None:
+        return None
+    if width is not None and not (_WIDTH.fullmatch(width) and 1 <= int(width) <= WIDTHS[-1]):
+        raise InvalidRequest(f"A number from 1 to {WIDTHS[-1]}", field="w")
+    formats = [each for each in MIME_TYPES if each == (chosen or "webp")]
+    if not formats or chosen == "":
+        raise InvalidRequest(f"One of {', '.join(MIME_TYPES)}", field="format")
+    step = None if width is None else WIDTHS[bisect_left(WIDTHS, int(width))]
+    return Target(step, formats[0], RENDITION_QUALITY)
 
 
 def _content_type(blob: Blob) -> str:

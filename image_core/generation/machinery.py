@@ -12,6 +12,7 @@ from image_core.generation.history import History
 from image_core.generation.limits import Limits
 from image_core.generation.reading import Reading
 from image_core.generation.recovery import Recovery
+from image_core.generation.rendering import Rendering
 from image_core.generation.run import Runner
 from image_core.generation.running import Running
 from image_core.generation.spend import Spending
@@ -19,6 +20,7 @@ from image_core.generation.submit import Submission
 from image_core.inflight import InflightBytes
 from image_core.inputs.load import Loader
 from image_core.inputs.own import OwnAddresses
+from image_core.inputs.sandbox import Sandboxes
 from image_core.model.chain import ModelChain
 from image_core.model.probe import state_of_chain
 from image_core.settings import Settings
@@ -30,6 +32,7 @@ from image_core.store.outbox import Outbox
 from image_core.store.pictures import Pictures
 from image_core.store.pseudonyms import Pseudonyms
 from image_core.store.records import Records
+from image_core.store.renditions import Renditions
 
 PROBE_SECONDS = 4.0
 
@@ -43,14 +46,17 @@ class Machinery:
         self.records = Records(self.cosmos)
         self.ledger = Ledger(self.cosmos, settings.cosmos_usage_container, clock)
         self.pseudonyms = Pseudonyms(self.blobs, settings)
-        self.pictures = Pictures(self.blobs, self.pseudonyms, settings)
+        self.renditions = Renditions(self.blobs, settings)
+        self.pictures = Pictures(self.blobs, self.pseudonyms, self.renditions, settings)
         self.inflight = inflight or InflightBytes(settings.max_inflight_bytes)
         self.model = ModelChain(settings, clock)
         own = _own_addresses(settings, self.blobs.account_url)
         self.expected = Expected(self.model.first)
         self.running = Running(self.records, clock)
-        self.reading = Reading(self.blobs, self.pictures, self.records, own)
-        self.loader = Loader(settings, own, self.reading)
+        self.reading = Reading(self.blobs, self.pictures, self.renditions, self.records, own)
+        sandboxes = Sandboxes(settings)
+        self.loader = Loader(settings, own, self.reading, sandboxes=sandboxes)
+        self.rendering = Rendering(self.blobs, self.renditions, sandboxes, self.inflight, clock)
         copies = InputCopies(self.blobs, settings)
         outbox = Outbox(self.blobs, settings)
         endings = Endings(self.records, self.pictures, outbox, self.ledger, self.pseudonyms, clock)
@@ -66,6 +72,7 @@ class Machinery:
             self.model,
             self.inflight,
             self.expected,
+            self.rendering,
             settings,
             clock,
         )
@@ -101,6 +108,7 @@ class Machinery:
 
     async def close(self) -> None:
         await self.running.drain()
+        await self.rendering.close()
         await self.loader.close()
         await self.model.close()
         await self.records.close()

@@ -13,6 +13,7 @@ from image_core.store.blobs import Blob, Blobs, Reserve
 from image_core.store.pictures import Pictures
 from image_core.store.record import Record
 from image_core.store.records import Records
+from image_core.store.renditions import Renditions
 from image_core.user import User
 
 MAX_OUTPUT_BYTES = 100_000_000
@@ -30,9 +31,12 @@ class Opened:
 class Reading:
     """Raises StorageUnavailable from every method while the storage does not answer."""
 
-    def __init__(self, blobs: Blobs, pictures: Pictures, records: Records, own: OwnAddresses) -> None:
+    def __init__(
+        self, blobs: Blobs, pictures: Pictures, renditions: Renditions, records: Records, own: OwnAddresses
+    ) -> None:
         self._blobs = blobs
         self._pictures = pictures
+        self._renditions = renditions
         self._records = records
         self._own = own
 
@@ -58,9 +62,11 @@ class Reading:
                 return Opened(place.container, blob)
         raise NotFound
 
-    async def delete(self, opened: Opened) -> None:
-        """Remove a blob that its owner has opened; one that is gone already is fine."""
+    async def delete(self, user: User, name: str) -> None:
+        """Remove the image `name` of `user` and its renditions. Raises NotFound."""
+        opened = await self.open(user, name)
         await self._blobs.delete(opened.container, opened.blob.name)
+        await self._renditions.delete_all(user, f"{name}/")
 
     def shown(self, record: Record) -> Record:
         """`record` with addresses that can be read now, whatever `IMAGE_ACCESS` was when they were written."""

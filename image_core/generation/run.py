@@ -25,6 +25,7 @@ from image_core.errors import (
     StorageUnavailable,
     TooManyGenerations,
 )
+from image_core.generated import Generated
 from image_core.generation.billing import Bill
 from image_core.generation.endings import Endings
 from image_core.generation.expected import Expected
@@ -33,14 +34,17 @@ from image_core.generation.limits import Limits
 from image_core.generation.order import Held, Model, Order
 from image_core.generation.outcome import Gone, Leased, Outcome
 from image_core.generation.reading import MAX_OUTPUT_BYTES
+from image_core.generation.rendering import CONVERT_SECONDS, Rendering
 from image_core.inflight import Claim, InflightBytes
-from image_core.picture import Picture
+from image_core.offload import offloaded
+from image_core.picture import DEFAULT_QUALITY, MIME_TYPES, Picture, Target
 from image_core.settings import FUNCTION_TIMEOUT_SECONDS, Settings
 from image_core.store.inputs import InputCopies
 from image_core.store.ledger import Ledger
 from image_core.store.pictures import Pictures
-from image_core.store.record import LOST, InputCopy, Record
+from image_core.store.record import LOST, WARNING_METADATA_LOST, InputCopy, Record
 from image_core.store.records import Records
+from image_core.structure import has_provenance
 from image_core.telemetry import where
 from image_core.trace import Trace
 from image_core.user import User
@@ -73,6 +77,7 @@ class Runner:
         model: Model,
         inflight: InflightBytes,
         expected: Expected,
+        rendering: Rendering,
         settings: Settings,
         clock: Clock,
         token: Callable[[int], str] = secrets.token_hex,
@@ -86,6 +91,7 @@ class Runner:
         self._model = model
         self._inflight = inflight
         self._expected = expected
+        self._rendering = rendering
         self._settings = settings
         self._clock = clock
         self._token = token
@@ -256,7 +262,7 @@ class Runner:
             broken = Internal(type(error).__name__)
             failing = replace(await bill.settled(), timings=trace.timings())
             return Outcome(await self._endings.fail(failing, broken, self._keep_seconds, bill.made))
-        generated = replace(generated, attempts=bill.made)
+        generated = await self._in_format(record, replace(generated, attempts=bill.made), held)
         with trace.step("picture"):
             stored = await self._endings.store(record, generated.picture, self._keep_seconds)
         with trace.step("finish"):
@@ -270,10 +276,27 @@ class Runner:
         mine = stored.mine and finished.output_image_url == stored.url
         return Outcome(finished, generated.picture if mine else None)
 
+    async def _in_format(self, record: Record, generated: Generated, held: Held) -> Generated:
+        """The image in the format that the request asked for; as the model made it where it cannot be converted."""
+        made, wanted = generated.picture, record.options.output_format
+        if wanted is None or made.mime_type == MIME_TYPES[wanted]:
+            return generated
+        with held.trace.step("convert"):
+            target = Target(None, wanted, record.options.output_quality or DEFAULT_QUALITY)
+            converted = await self._rendering.convert(record.user, made, target)
+            if converted is None:
+                kept = f"format_kept: the image could not be converted to {wanted}, and is {made.mime_type}"
+                return replace(generated, warnings=(*generated.warnings, kept))
+            held.received(len(converted.data))
+            lost = await offloaded(len(made.data), partial(has_provenance, made.data, made.mime_type))
+        warnings = (*generated.warnings, WARNING_METADATA_LOST) if lost else generated.warnings
+        return replace(generated, picture=converted, warnings=warnings)
+
     @property
     def _keep_seconds(self) -> float:
         """How long an image, and the end of a generation, wait in memory for a storage that is down."""
-        return min(KEEP_SECONDS, FUNCTION_TIMEOUT_SECONDS - self._settings.generation_deadline_seconds - MARGIN_SECONDS)
+        spent = self._settings.generation_deadline_seconds + CONVERT_SECONDS + MARGIN_SECONDS
+        return min(KEEP_SECONDS, FUNCTION_TIMEOUT_SECONDS - spent)
 
     async def _ended_already(self, record: Record) -> Outcome | None:
         if record.status == "deleting":

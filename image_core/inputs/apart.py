@@ -9,13 +9,14 @@ import json
 import os
 import signal
 import sys
+from dataclasses import asdict
 
 from image_core.errors import Busy, InputError, InvalidImage
 from image_core.inputs.convert import MAX_SIDE
 from image_core.inputs.fault import Fault, NeedsMemory
 from image_core.inputs.sandbox_memory import most_memory_bytes
 from image_core.offload import ended
-from image_core.picture import Picture
+from image_core.picture import Picture, Target
 
 CPU_SECONDS = 15
 """Of processor time for one file. A large photograph takes one to three; a file that was made to take longer is refused."""
@@ -33,11 +34,13 @@ async def converted_apart(
     memory_bytes: int | None = None,
     *,
     max_side: int = MAX_SIDE,
+    target: Target | None = None,
     program: str = PROGRAM,
     cpu_seconds: int = CPU_SECONDS,
     wall_seconds: float = WALL_SECONDS,
 ) -> Picture:
-    """`decode.converted` in another process, which may use `memory_bytes`; by default the most that any may.
+    """`decode.converted`, or with a `target` `decode.rendered`, in another process, which may use `memory_bytes`; by default
+    the most that any may.
 
     Raises Fault; NeedsMemory; Busy where the process cannot be had, or gets no processor time.
     When this returns or raises, cancelled or not, the process has ended.
@@ -45,6 +48,8 @@ async def converted_apart(
     most = most_memory_bytes(max_decoded_pixels)
     memory_bytes = most if memory_bytes is None else memory_bytes
     limits = [str(max_pixels), str(max_decoded_pixels), str(memory_bytes), str(max_side)]
+    if target is not None:
+        limits.append(json.dumps(asdict(target)))
     work = asyncio.ensure_future(_run(limits, data, program, cpu_seconds, wall_seconds))
     try:
         output, code = await asyncio.shield(work)

@@ -4,8 +4,10 @@ Nothing is decoded before its number of pixels is known and allowed. Metadata ne
 from it (`exif`, `isobmff`), and it is cut out before.
 """
 
+import contextlib
 import hashlib
 import io
+import math
 import random
 import struct
 import warnings
@@ -22,12 +24,12 @@ from image_core.inputs.fault import Fault, NeedsMemory
 from image_core.inputs.frame import Frame
 from image_core.inputs.kinds import not_an_image, unsupported
 from image_core.inputs.sandbox_memory import most_memory_bytes
-from image_core.picture import Picture
+from image_core.picture import MIME_TYPES, Picture, Target
 from image_core.sniff import Header, kind
 from image_core.structure import FRAMES, PNG_END, SOS, jpeg_segments, png_chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 # Our own limits are checked against the header, before any pixel: Pillow's would only warn, or refuse what we take.
 Image.MAX_IMAGE_PIXELS = None
@@ -55,6 +57,8 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_LYING = {5, 6, 7, 8}
+"""The orientations whose width is stored as height."""
 
 
 def converted(
@@ -74,13 +78,81 @@ def converted(
     if name is None or data[12:16] == CGBI:
         raise not_an_image(data)
     limits = Limits(max_pixels, max_decoded_pixels, memory_bytes)
+    with _faults(limits):
+        if name in PASSED_THROUGH:
+            return _whole(data, name, limits, max_side)
+        frame = _READERS[name](data, limits)
+        return _written(_finished(frame, _small(frame, max_side)), name)
+
+
+def rendered(
+    data: bytes,
+    target: Target,
+    max_pixels: int,
+    max_decoded_pixels: int,
+    memory_bytes: int | None = None,
+) -> Picture:
+    """The first frame or primary image, upright, in 8 bits, in sRGB, as `target` says. A JPEG has white for transparency.
+
+    Images that are stored already are rendered, so that what is there of a file that is cut off is shown, as browsers do.
+
+    Raises Fault; NeedsMemory as `converted` does.
+    """
+    name = kind(data)
+    if name is None or data[12:16] == CGBI:
+        raise not_an_image(data)
+    limits = Limits(max_pixels, max_decoded_pixels, memory_bytes, fit=target.size)
+    with _faults(limits), _cut_off_allowed():
+        if name in PASSED_THROUGH:
+            header = checked(data, limits.pixels)
+            size, shrunk = (header.width, header.height), _shrunk(header, 2 * max(_target_size(header, target)))
+            limits.check(name, size, shrunk, progressive=header.progressive)
+            image = _loaded(_without_metadata(data, header.mime_type), name, header, shrunk)
+            frame = Frame.of(image, image.info.get("icc_profile"), header.orientation)
+            wanted = _target_size(header, target)
+        else:
+            frame = _READERS[name](data, limits)
+            wanted = _target_size(Header("", *frame.size, frame.orientation), target)
+        return _encoded(_finished(frame, frame.scaled(wanted)), target)
+
+
+def _target_size(header: Header, target: Target) -> tuple[int, int]:
+    """The size in which `target` wants an image, before it is turned upright."""
+    if header.orientation in _LYING:
+        return target.size((header.height, header.width))[::-1]
+    return target.size((header.width, header.height))
+
+
+def _without_metadata(data: bytes, mime_type: str) -> bytes:
+    """The file without metadata, repaired where it is damaged. Raises Fault where no pixels are there."""
+    try:
+        return structure.cleaned(data, mime_type)
+    except structure.Broken as broken:
+        repaired = structure.repaired(data, mime_type)
+        if repaired is None:
+            raise Fault(InvalidImage, f"the file {broken}") from broken
+        return structure.with_end(repaired, mime_type)
+
+
+@contextlib.contextmanager
+def _cut_off_allowed() -> "Iterator[None]":
+    """Let Pillow decode what is there of a file that is cut off."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+@contextlib.contextmanager
+def _faults(limits: "Limits") -> "Iterator[None]":
+    """Translate what decoders raise to Fault and NeedsMemory."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata, none of which is kept
-            if name in PASSED_THROUGH:
-                return _whole(data, name, limits, max_side)
-            frame = _READERS[name](data, limits)
-            return _written(_finished(frame, max_side), name)
+            yield
+    except structure.Broken as error:
+        raise Fault(InvalidImage, f"the file {error}") from error
     except MemoryError:
         raise NeedsMemory from None
     except (OSError, ValueError, SyntaxError, EOFError, LookupError, struct.error) as error:
@@ -93,6 +165,11 @@ def converted(
         raise Fault(InvalidImage, "the file is damaged") from error  # what decoders raise for files made to break them
 
 
+def _within_max_side(size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(1.0, MAX_SIDE / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 @dataclass(slots=True)
 class Limits:
     """What one image may have of pixels, of pixels that are decoded, and of memory (None: no limit)."""
@@ -102,6 +179,8 @@ class Limits:
     memory_bytes: int | None
     expected_bytes: float = 0
     """What decoding is expected to take, once the image's size is known."""
+    fit: "Callable[[tuple[int, int]], tuple[int, int]]" = _within_max_side
+    """The size in which an image of a given size is written."""
 
     @property
     def may_be_short_of_memory(self) -> bool:
@@ -119,7 +198,8 @@ class Limits:
             limit = f"the limit for an image that must be converted is {self.decoded_pixels:,}"
             raise Fault(ImageTooLarge, f"it has {pixels:,} pixels; {limit}")
         fixed, each_sent, each_decoded = _MEMORY[name]
-        sent = min(decoded, MAX_SIDE * MAX_SIDE * min(size) // max(size))
+        # It may still have to be turned.
+        sent = min(decoded, max(math.prod(self.fit(size)), math.prod(self.fit(size[::-1]))))
         self.expected_bytes = fixed * MEBIBYTE + each_sent * sent + each_decoded * decoded
         self.expected_bytes += progressive * COEFFICIENT_BYTES * pixels
         if self.memory_bytes is not None and self.expected_bytes > self.memory_bytes:
@@ -146,7 +226,7 @@ _MEMORY = {
 def _whole(data: bytes, name: str, limits: Limits, max_side: int) -> Picture:
     """A PNG, JPEG or WebP: as it is where only its end was missing, else converted."""
     header = checked(data, limits.pixels)
-    shrunk = _shrunk(header)
+    shrunk = _shrunk(header, MAX_SIDE * MOST_SHRUNK)
     limits.check(name, (header.width, header.height), shrunk, progressive=header.progressive)
     try:
         try:
@@ -158,7 +238,8 @@ def _whole(data: bytes, name: str, limits: Limits, max_side: int) -> Picture:
     except structure.Broken as error:
         raise Fault(InvalidImage, f"the file {error}") from error
     image = _loaded(clean, name, header, shrunk)
-    return _written(_finished(Frame.of(image, image.info.get("icc_profile"), header.orientation), max_side), name)
+    frame = Frame.of(image, image.info.get("icc_profile"), header.orientation)
+    return _written(_finished(frame, _small(frame, max_side)), name)
 
 
 def _opened(data: bytes, name: str) -> Image.Image:
@@ -173,12 +254,12 @@ def _loaded(data: bytes, name: str, header: Header, shrunk: int) -> Image.Image:
     return image
 
 
-def _shrunk(header: Header) -> int:
-    """By how much the decoder of a JPEG makes it smaller."""
+def _shrunk(header: Header, least: float) -> int:
+    """By how much the decoder of a JPEG makes it smaller: its longest side keeps `least` pixels."""
     if header.mime_type != "image/jpeg":
         return 1
     side = max(header.width, header.height)
-    return max(factor for factor in (1, 2, 4, 8) if factor == 1 or side / factor >= MAX_SIDE * MOST_SHRUNK)
+    return max(factor for factor in (1, 2, 4, 8) if factor == 1 or side / factor >= least)
 
 
 # --- completeness of files without an end mark
@@ -325,10 +406,15 @@ _READERS: "dict[str, Callable[[bytes, Limits], Frame]]" = {
 # --- from pixels to a file
 
 
-def _finished(frame: Frame, max_side: int) -> Image.Image:
-    """Small enough, upright, in 8 bits of gray, RGB or RGBA, in sRGB."""
+def _small(frame: Frame, max_side: int) -> Image.Image:
+    """The image of `frame` with at most `max_side` pixels on each side."""
     image = frame.small()
     image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    return image
+
+
+def _finished(frame: Frame, image: Image.Image) -> Image.Image:
+    """`image`, made of the frame's pixels: upright, in gray, RGB or RGBA, in sRGB."""
     if frame.orientation in _TURNS:
         image = image.transpose(_TURNS[frame.orientation])
     image = _in_srgb(image, frame.profile)
@@ -372,3 +458,26 @@ def _written(image: Image.Image, name: str) -> Picture:
     out = io.BytesIO()
     save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return Picture(structure.cleaned(out.getvalue(), "image/jpeg"), "image/jpeg", *image.size)
+
+
+WHITE = (255, 255, 255)
+CHROMA_IN_FULL = 90
+"""From this quality on a JPEG has its colours in full resolution; below, every second one in each direction."""
+
+
+def _encoded(image: Image.Image, target: Target) -> Picture:
+    image.info = {}
+    if target.format == "jpeg" and image.mode == "RGBA":
+        opaque = Image.new("RGB", image.size, WHITE)
+        opaque.paste(image, mask=image.getchannel("A"))
+        image = opaque
+    options: dict[str, object] = {}
+    if target.format == "jpeg":
+        subsampling = 0 if target.quality >= CHROMA_IN_FULL else 2
+        options = {"quality": target.quality, "subsampling": subsampling, "optimize": True}
+    elif target.format == "webp":
+        options = {"quality": target.quality, "method": 4}
+    out = io.BytesIO()
+    save: Callable[..., None] = image.save
+    save(out, target.format.upper(), **options)
+    return Picture(out.getvalue(), MIME_TYPES[target.format], *image.size)

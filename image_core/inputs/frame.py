@@ -33,15 +33,19 @@ class Frame:
         return cls(image.size, rows, profile, orientation)
 
     def small(self) -> Image.Image:
-        """The image in 8 bits of gray, RGB, RGBA or CMYK, with at most MAX_SIDE pixels on each side.
+        """The image in 8 bits of gray, RGB, RGBA or CMYK, with at most MAX_SIDE pixels on each side."""
+        width, height = self.size
+        scale = max(1.0, max(width, height) / MAX_SIDE)
+        return self.scaled((max(1, round(width / scale)), max(1, round(height / scale))))
+
+    def scaled(self, size: tuple[int, int]) -> Image.Image:
+        """The image in 8 bits of gray, RGB, RGBA or CMYK, of `size`, which is not larger.
 
         A larger one is made in bands, each brought to 8 bits on its own: no second image of its size is made.
         """
         width, height = self.size
-        scale = max(width, height) / MAX_SIDE
-        if scale <= 1:
+        if size == self.size:
             return _usual(self.rows(0, height))
-        size = (max(1, round(width / scale)), max(1, round(height / scale)))
         ratio = height / size[1]
         margin = LANCZOS_SUPPORT * ratio + 1
         made: Image.Image | None = None

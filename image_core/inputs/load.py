@@ -11,31 +11,22 @@ from image_core.errors import BlobTooLarge, Busy, ImageTooLarge
 from image_core.inflight import Claim
 from image_core.inputs.apart import converted_apart
 from image_core.inputs.convert import as_it_is
-from image_core.inputs.fault import Fault, NeedsMemory
+from image_core.inputs.fault import Fault
 from image_core.inputs.fetch import Fetcher
 from image_core.inputs.fit import MAX_INLINE_BYTES, RESERVED_BYTES, fitted
 from image_core.inputs.own import OwnAddresses, OwnBlob, OwnImages, OwnResult, own_image
 from image_core.inputs.parse import Inline, parse
-from image_core.inputs.sandbox_memory import USUAL_MEMORY_BYTES, most_memory_bytes
+from image_core.inputs.sandbox import Convert, Sandboxes
 from image_core.offload import ended, in_thread, offloaded
 from image_core.picture import Picture
 from image_core.runtime.fair_share import FairShare
 from image_core.settings import Settings
 from image_core.user import User
 
-CONVERSIONS_AT_ONCE = 3
-"""Sandboxes of one process. One user has one of them, so that two users who convert leave one for a third."""
-
 CHECKS_AT_ONCE = 3
 """Threads that read the structure of untrusted files. The event loop's own pool has five at least: one is always left."""
 
 T = TypeVar("T")
-
-LARGE_AT_ONCE = 1
-"""Of the sandboxes, those that may use more than the usual memory."""
-
-Convert = Callable[[bytes, int, int, int], Awaitable[Picture]]
-"""`apart.converted_apart`: the file, the most pixels of an image, the most pixels of one that is decoded, and the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +50,7 @@ class Loader:
         fetcher: Fetcher | None = None,
         convert: Convert = converted_apart,
         most_together: int = MAX_INLINE_BYTES - RESERVED_BYTES,
+        sandboxes: Sandboxes | None = None,
     ) -> None:
         self._settings = settings
         self._own = own
@@ -66,8 +58,7 @@ class Loader:
         self._fetcher = fetcher or Fetcher(settings)
         self._convert = convert
         self._most_together = most_together
-        self._conversions = FairShare(CONVERSIONS_AT_ONCE)
-        self._large_conversions = FairShare(LARGE_AT_ONCE)
+        self._sandboxes = sandboxes or Sandboxes(settings)
         self._checks = FairShare(CHECKS_AT_ONCE)
 
     async def load_all(self, images: Sequence[str], user: User, claim: Claim) -> tuple[LoadedInput, ...]:
@@ -178,27 +169,7 @@ class Loader:
         return picture, converted
 
     async def _converted(self, data: bytes, claim: Claim, convert: Convert) -> Picture:
-        """Convert in a sandbox of the usual memory, and only where that is too little in one that may use more."""
-        user, max_pixels, max_decoded = (
-            claim.user.id,
-            self._settings.max_image_pixels,
-            self._settings.max_decoded_pixels,
-        )
-        try:
-            async with self._conversions.slot(user, claim.wait_seconds()):
-                return await convert(data, max_pixels, max_decoded, USUAL_MEMORY_BYTES)
-        except NeedsMemory:
-            pass
-        most = most_memory_bytes(max_decoded)
-        try:
-            # In this order: who waits for the one large sandbox holds none of the others.
-            async with (
-                self._large_conversions.slot(user, claim.wait_seconds()),
-                self._conversions.slot(user, claim.wait_seconds()),
-            ):
-                return await convert(data, max_pixels, max_decoded, most)
-        except NeedsMemory:
-            raise Fault(ImageTooLarge, f"decoding it takes more than {most // 2**20} MB of memory, the limit") from None
+        return await self._sandboxes.run(data, claim.user.id, claim.wait_seconds, convert)
 
     async def close(self) -> None:
         await self._fetcher.close()

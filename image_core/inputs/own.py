@@ -75,6 +75,11 @@ def is_upload(name: str) -> bool:
     return _UPLOAD.fullmatch(name) is not None
 
 
+def is_generated(name: str) -> bool:
+    """Whether a name is that of a generated image, ours or the original product's."""
+    return _GENERATED.fullmatch(name) is not None
+
+
 def places(name: str, user: User, own: OwnAddresses) -> tuple[Place, ...]:
     """The blobs in which what `/api/images/<name>` is for `user` may lie; none where it can be nothing of theirs.
 

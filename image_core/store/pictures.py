@@ -10,6 +10,7 @@ from image_core.picture import Picture
 from image_core.settings import Settings
 from image_core.store.blobs import Blob, Blobs, Reserve
 from image_core.store.pseudonyms import Pseudonyms
+from image_core.store.renditions import Renditions
 from image_core.user import User
 
 REVALIDATE = "no-cache"
@@ -37,8 +38,9 @@ class StoredPicture:
 class Pictures:
     """Raises StorageUnavailable from every method while Blob Storage does not answer."""
 
-    def __init__(self, blobs: Blobs, pseudonyms: Pseudonyms, settings: Settings) -> None:
+    def __init__(self, blobs: Blobs, pseudonyms: Pseudonyms, renditions: Renditions, settings: Settings) -> None:
         self._blobs = blobs
+        self._renditions = renditions
         self._pseudonyms = pseudonyms
         self._container = settings.storage_container
         self._private = settings.image_access == "private"
@@ -134,9 +136,10 @@ class Pictures:
             return await self._blobs.read(self._container, there, max_bytes, reserve)
 
     async def delete(self, user: User, name: str) -> None:
-        """Delete it wherever it lies: also where it was stored while `IMAGE_ACCESS` was different."""
+        """Delete it and its renditions wherever it lies: also where it was stored while `IMAGE_ACCESS` was different."""
         for path in self._paths(user, name):
             await self._blobs.delete(self._container, path)
+        await self._renditions.delete_all(user, f"{name}/")
 
     async def delete_original(self, user: User, url: str) -> None:
         """Delete the image of a record of the original product: what its address names in our container, unless another
@@ -147,15 +150,17 @@ class Pictures:
         name = unquote(name)
         try:
             blob = await self._blobs.describe(self._container, name)
+            if await self.belongs_to(user, name, blob) is not False:
+                await self._blobs.delete(self._container, name)
         except BlobMissing:
-            return
-        if await self.belongs_to(user, name, blob) is not False:
-            await self._blobs.delete(self._container, name)
+            pass  # its renditions may still be there
+        await self._renditions.delete_all(user, f"{name}/")
 
     async def delete_all(self, user: User, stem: str) -> None:
-        """Delete every picture with this stem."""
+        """Delete every image with this stem, and then their renditions."""
         for blob in await self._find(user, stem):
             await self._blobs.delete(self._container, blob.name)
+        await self._renditions.delete_all(user, f"{stem}.")
 
 
 def unkeyed_proof(user: User, name: str) -> str:

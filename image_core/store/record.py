@@ -21,6 +21,9 @@ MAX_ATTEMPTS = 60
 
 WARNING_RECOVERED = "recovered: the picture was found after its process died; what the model said is not known"
 WARNING_PENDING = "record_pending: the database did not answer; the record will show the end of this generation shortly"
+WARNING_METADATA_LOST = (
+    "metadata_lost: the conversion to another format dropped the Content Credentials (C2PA) of the model's file"
+)
 WARNING_TEXT_TRUNCATED = "text_truncated: the model's text was longer than 64 KB and was cut"
 
 

@@ -106,12 +106,14 @@ class Rig:
             self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE))
         return self.http
 
-    async def post(self, host: Host, key: str | None = "key-1", **headers: str) -> tuple[int, dict[str, Any]]:
-        """Status and body; 0 and nothing where the host broke off."""
+    async def post(
+        self, host: Host, key: str | None = "key-1", options: dict[str, Any] | None = None, **headers: str
+    ) -> tuple[int, dict[str, Any]]:
+        """Status and body; 0 and nothing where the host broke off. `options`: more fields of the request."""
         sent = {"Cookie": self.product.cookie, **{name.replace("_", "-"): value for name, value in headers.items()}}
         if key is not None:
             sent["Idempotency-Key"] = key
-        body = {"images": [data_url(picture(), "image/jpeg")], "prompt": "pixel art"}
+        body = {"images": [data_url(picture(), "image/jpeg")], "prompt": "pixel art", **(options or {})}
         try:
             async with self._client.post(f"{host.url}/api/image", json=body, headers=sent) as answer:
                 return answer.status, await answer.json()

@@ -124,6 +124,20 @@ async def test_killed_after_the_picture_is_stored_pays_once(faults: Rig) -> None
     assert body["usage"] is None or body["usage"]["costUsd"] == faults.product.standin.billed_usd
 
 
+async def test_killed_between_conversion_and_store_ends_in_the_wanted_format(faults: Rig) -> None:
+    host = await faults.start_host()
+    options = {"outputFormat": "webp", "outputQuality": 80}
+    faults.product.blobs.rule(faults.killing(host, stores_picture, when="before", forward=False))
+    assert await faults.post(host, options=options) == (0, {})
+    await faults.start_host()
+    await faults.finished()
+    status, body = await faults.post(faults.hosts[-1], options=options)
+    assert (status, body["mimeType"], body["warnings"]) == (200, "image/webp", [])
+    assert [name.rsplit(".", 1)[-1] for name in await faults.pictures()] == ["webp"]
+    assert faults.model_calls == 2
+    await faults.books_are_in_order()
+
+
 async def test_killed_during_the_finish_pays_once(faults: Rig) -> None:
     host = await faults.start_host()
     stored = asyncio.Event()

@@ -18,6 +18,9 @@ Absent = SkipJsonSchema[None]
 """A field that is left out where there is nothing to say, and never null."""
 
 
+THUMBNAIL = "The address of a WebP of the image, at most 320 pixels wide; null where there is no image."
+
+
 class Wire(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, json_schema_extra=as_published)
 
@@ -50,6 +53,7 @@ class Result(Wire):
         examples=["data:image/png;base64,iVBORw0KGgo="],
     )
     image_url: str = Field(description="The image's permanent address.")
+    thumbnail_url: str | None = Field(description=THUMBNAIL)
     text: str | None = Field(description="What the model said.")
     id: str = Field(description="Of the generation, for `/api/generations/{id}`.")
     status: Literal["succeeded"]
@@ -172,6 +176,7 @@ class GenerationSummary(Wire):
     input_images: list[str] = Field(description="An address for each input, never base64.")
     image_url: str | None
     output_image_url: str | None = Field(description="The same as `imageUrl`.")
+    thumbnail_url: str | None = Field(description=THUMBNAIL)
     model: str | None
     mime_type: str | None
     width: int | None

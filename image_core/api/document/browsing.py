@@ -30,7 +30,10 @@ TAG = "Generations"
 SERVICE = "Service"
 
 SUMMARY: Part = {
-    **{name: RESULT[name] for name in ("id", "status", "imageUrl", "model", "mimeType", "width", "height", "usage")},
+    **{
+        name: RESULT[name]
+        for name in ("id", "status", "imageUrl", "thumbnailUrl", "model", "mimeType", "width", "height", "usage")
+    },
     "warnings": [],
     "prompt": "as a watercolor painting",
     "inputImages": ["/api/images/input-4f1c2a9be07d3358.jpg"],
@@ -128,7 +131,9 @@ DELETE = Operation(
 _BLOB_HEADERS = {
     "ETag": header("The version of the bytes.", WORD, required=True),
     "Accept-Ranges": header("`bytes`.", WORD, required=True),
-    "Cache-Control": header("A caller's own cache may keep a stored image for good.", WORD, required=True),
+    "Cache-Control": header(
+        "A caller's own cache may keep a stored image for good, and a rendition for a day.", WORD, required=True
+    ),
 }
 _CONTENT_RANGE = {"Content-Range": header("Which bytes, and how many there are.", WORD, required=True)}
 _IF_NONE_MATCH = parameter("header", "If-None-Match", "The `ETag` that the caller has.", WORD)
@@ -149,6 +154,8 @@ IMAGE = Operation(
     summary="An image or an input copy, to its owner",
     description=(
         "Answers a range where one is asked for, and 304 where the caller has it.\n\n"
+        "With `w` or `format` the answer is a rendition: never enlarged, upright, in sRGB, without metadata; transparency is kept "
+        "in WebP and PNG, and white in JPEG. It is made when it is first asked for, kept beside the image, and removed with it.\n\n"
         "The `id` of a generation is the name of its image. While the generation runs the request waits, and redirects to "
         "itself when the response has to leave, at most 15 times; where the generation failed, its error is the answer."
     ),
@@ -159,6 +166,20 @@ IMAGE = Operation(
             "redirects",
             "How often the request was redirected to itself. Only the API sets it.",
             {"type": "integer", "minimum": 0, "maximum": 15, "default": 0},
+        ),
+        parameter(
+            "query",
+            "w",
+            "The width in pixels, at most. Rounded up to one of 64, 128, 256, 320, 480, 640, 800, 1024, 1280, 1600, 2048.",
+            {"type": "integer", "minimum": 1, "maximum": 2048},
+            example=320,
+        ),
+        parameter(
+            "query",
+            "format",
+            "The format; `webp` where only `w` is given.",
+            {"type": "string", "enum": ["png", "jpeg", "webp"]},
+            example="webp",
         ),
         parameter("header", "Range", "One range of bytes (RFC 9110).", WORD),
         _IF_NONE_MATCH,
@@ -174,7 +195,10 @@ IMAGE = Operation(
         },
         "416": {"description": "The range holds no byte.", "headers": {**_BLOB_HEADERS, **_CONTENT_RANGE}},
     },
-    codes=("invalid_request", "not_found", "storage_unavailable", "busy", "internal", *ENDED_WITHOUT_AN_IMAGE),
+    codes=(
+        *("invalid_request", "invalid_image", "image_too_large", "unsupported_media_type", "not_found"),
+        *("storage_unavailable", "busy", "internal", *ENDED_WITHOUT_AN_IMAGE),
+    ),
 )
 
 DELETE_UPLOAD = Operation(

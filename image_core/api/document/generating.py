@@ -36,6 +36,7 @@ DATA_URL = (
 RESULT: Part = {
     "imageBase64": "data:image/png;base64,iVBORw0KGgo=",
     "imageUrl": ADDRESS,
+    "thumbnailUrl": f"/api/images/{NAME}?w=320&format=webp",
     "text": "Here is your photograph as a watercolor.",
     "id": GENERATION,
     "status": "succeeded",
@@ -73,6 +74,9 @@ GENERATE = Operation(
         "stands, and `imageUrl` answers with the image as soon as there is one.\n\n"
         "An input that cannot be used fails the request before anything is paid for: none is skipped. Unknown fields are "
         "ignored.\n\n"
+        "With `outputFormat` the image is converted before it is stored, so that `imageBase64`, `imageUrl` and `mimeType` agree. "
+        "An image that the model made in that format is stored as it is. Where the conversion drops Content Credentials (C2PA) "
+        "`warnings` has `metadata_lost`; where it fails the model's own file is stored, with `format_kept`.\n\n"
         "With `dryRun` everything is checked and nothing is generated: the answer (`DryRun`) has the model that would be asked, "
         "what it is expected to cost, the inputs as the model would get them, and what is left of the budget.\n\n"
         "With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets "
