@@ -70,7 +70,7 @@ function card(item) {
   const state = { running: "being made …", failed: item.error ? messages.words(item.error).title : "failed" }[item.status];
   const cost = item.usage?.costUsd === undefined ? "" : `${dollars(item.usage.costUsd)} · `;
   const open = element("button", { type: "button", onclick: () => details(item.id) },
-    thumb(item.imageUrl, "", state ?? "gone"),
+    thumb(item.thumbnailUrl ?? item.imageUrl, "", state ?? "gone"),
     element("span", { className: "caption", textContent: short(item.prompt) }),
     element("span", { className: "note", textContent: `${cost}${new Date(item.createdAt).toLocaleDateString()}` }));
   const made = element("li", { className: "card", hidden: leaving.has(item.id) }, open);
@@ -130,7 +130,7 @@ async function details(id) {
   if (made.imageUrl) parts.push(element("img", { className: "picture", src: made.imageUrl, alt: `Result: ${short(made.prompt)}` }));
   if (made.inputs?.length) {
     parts.push(element("ul", { className: "strip", role: "list", "aria-label": "Made from" },
-      ...made.inputs.map((copy, index) => element("li", {}, thumb(`/api/images/${copy.name}`, `Input ${index + 1}`, "gone")))));
+      ...made.inputs.map((copy, index) => element("li", {}, thumb(`/api/images/${copy.name}?w=320&format=webp`, `Input ${index + 1}`, "gone")))));
   }
   parts.push(element("p", { className: "words", textContent: short(made.prompt) }));
   if (short(made.prompt) !== made.prompt) {

@@ -18,6 +18,7 @@ let longestPrompt = 32000;
 export function setup(given) {
   hooks = given;
   byId("make").addEventListener("submit", (event) => { event.preventDefault(); press(); });
+  byId("format").addEventListener("change", () => { byId("quality").disabled = !["jpeg", "webp"].includes(byId("format").value); });
   byId("stop-waiting").addEventListener("click", stopWaiting);
 }
 
@@ -33,9 +34,10 @@ async function press() {
   const characters = [...prompt].length; // as the API counts: an emoji is one
   if (characters > longestPrompt) { askPrompt(`The text has ${characters.toLocaleString("en")} characters; ${longestPrompt.toLocaleString("en")} are the most.`); return; }
   const asked = { prompt };
-  for (const [field, id] of [["aspectRatio", "aspect"], ["imageSize", "size"], ["model", "model"]]) {
+  for (const [field, id] of [["aspectRatio", "aspect"], ["imageSize", "size"], ["model", "model"], ["outputFormat", "format"]]) {
     if (byId(id).value) asked[field] = byId(id).value;
   }
+  if (!byId("quality").disabled) asked.outputQuality = byId("quality").valueAsNumber;
   // The key belongs to this press: whatever is sent again under it is paid for once.
   await run(asked, crypto.randomUUID(), inputs.chosen());
 }

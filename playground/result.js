@@ -45,8 +45,17 @@ function comparison(stage, originals) {
 
 /** Download, copy, edit again: for the result and for an entry of the history. */
 export function actions(made, editAgain) {
+  const name = made.imageUrl.split("/").pop();
+  const download = element("a", { className: "button", href: ownAddress(made.imageUrl), download: name, textContent: "Download" });
+  const format = element("select", { "aria-label": "Format of the download" },
+    ...[["", "as it is"], ["png", "PNG"], ["jpeg", "JPEG"], ["webp", "WebP"]].map(([value, textContent]) => element("option", { value, textContent })));
+  format.onchange = () => {
+    download.href = ownAddress(made.imageUrl) + (format.value && `?format=${format.value}`);
+    download.download = format.value ? `${name.replace(/\.\w+$/, "")}.${format.value.replace("jpeg", "jpg")}` : name;
+  };
   return element("p", { className: "actions" },
-    element("a", { className: "button", href: ownAddress(made.imageUrl), download: made.imageUrl.split("/").pop(), textContent: "Download" }),
+    download,
+    format,
     element("button", { type: "button", textContent: "Copy address", onclick: () => copy(new URL(made.imageUrl, location.href).href) }),
     element("button", { type: "button", textContent: "Edit this one again", onclick: () => editAgain(made) }));
 }

@@ -247,8 +247,8 @@ function made({ status, imageUrl, mimeType, width, height, error, ...rest }: Gen
     const message = body.error ?? "Failed to generate image";
     throw new ApiError(200, body.code ?? "internal", message, body.retryable ?? false, undefined, { id: rest.id, ...body });
   }
-  const { text, id, model, usage, attempts, warnings } = rest;
-  return { imageBase64: null, imageUrl, text, id, status, model, mimeType, width, height, usage, attempts, warnings };
+  const { thumbnailUrl, text, id, model, usage, attempts, warnings } = rest;
+  return { imageBase64: null, imageUrl, thumbnailUrl, text, id, status, model, mimeType, width, height, usage, attempts, warnings };
 }
 
 async function asText(image: string | Blob): Promise<string> {

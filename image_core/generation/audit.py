@@ -11,9 +11,11 @@ from image_core.generation.outcome import Gone
 from image_core.generation.recovery import Recovery, message
 from image_core.settings import Settings
 from image_core.store.blobs import Blob, Blobs
+from image_core.store.inputs import PREFIX as INPUT
 from image_core.store.outbox import Outbox
 from image_core.store.pictures import REVALIDATE
 from image_core.store.records import Records, Summary
+from image_core.store.renditions import PREFIX as RENDITIONS
 
 _OURS = re.compile(r"(?:.*/)?(generated-\d{10,17}-[0-9a-f]{32})\.[a-z]+")
 
@@ -23,7 +25,7 @@ class Finding:
     """One thing that is not as it should be. `mend` where there is one right answer; else a person has to look."""
 
     kind: str
-    """`picture_without_record`, `record_without_picture`, `past_its_lease`, `not_applied`, `long_cache`."""
+    """`picture_without_record`, `record_without_picture`, `past_its_lease`, `not_applied`, `long_cache`, `rendition_without_image`."""
     name: str
     mend: Callable[[], Awaitable[object]] | None = None
 
@@ -55,6 +57,8 @@ class Audit:
         young = now - timedelta(seconds=self._settings.lease_seconds)
         # First the pictures, then the records: what is made in between has its record already.
         pictures = await self._blobs.find(self._settings.storage_container, "")
+        renditions = await self._blobs.find(self._settings.storage_private_container, RENDITIONS)
+        copies = await self._blobs.find(self._settings.storage_private_container, "inputs/") if renditions else ()
         waiting = await self._outbox.ids()
         records = [record async for record in self._records.everything()]
         stems = {record.blob_stem for record in records if record.blob_stem}
@@ -79,6 +83,12 @@ class Audit:
             for picture in pictures
             if self._settings.image_access == "public" and "immutable" in (picture.cache_control or "")
         ]
+        sources = names | {f"{INPUT}{copy.name.rsplit('/', 1)[-1]}" for copy in copies}
+        found += [
+            Finding("rendition_without_image", rendition.name, self._delete_rendition(rendition.name))
+            for rendition in renditions
+            if rendition.name.split("/")[-2] not in sources and rendition.created < young
+        ]
         return found + [Finding("not_applied", record_id, self._apply(record_id)) for record_id in waiting]
 
     def _revalidate(self, blob: Blob) -> Callable[[], Awaitable[object]]:
@@ -86,6 +96,10 @@ class Audit:
         return lambda: self._blobs.set_headers(
             self._settings.storage_container, blob.name, blob.content_type, REVALIDATE
         )
+
+    def _delete_rendition(self, name: str) -> Callable[[], Awaitable[object]]:
+        """What is left where a process died between storing a rendition and seeing that its image was deleted meanwhile."""
+        return lambda: self._blobs.delete(self._settings.storage_private_container, name)
 
     def _resume(self, record: Summary) -> Callable[[], Awaitable[object]]:
         return lambda: self._recovery.resume(message(record.id, record.user_id).encode())

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -274,3 +275,26 @@ async def test_another_format_under_the_same_key_is_another_request(product: Har
 async def test_dry_run_checks_the_output_fields(product: Harness, fields: dict[str, Any]) -> None:
     refused = await product.generate(dryRun=True, **fields)
     assert (refused.status, refused.json["field"]) == (400, next(iter(fields)))
+
+
+async def test_reconcile_finds_and_deletes_a_rendition_whose_image_is_gone(
+    azurite_ports: AzuritePorts, cosmos_url: str
+) -> None:
+    async with harness(azurite_ports, cosmos_url) as product:
+        made = await product.generate()
+        await product.call("GET", made.json["thumbnailUrl"])
+        stem = made.json["imageUrl"].rsplit("/", 1)[-1].rpartition(".")[0]
+        audit = product.app.machinery.audit
+        (path,) = [each for each in await product.blob_names("catafract-private", "renditions/") if stem in each]
+        orphan = path.replace(stem, "generated-1704067230000-" + "0" * 32)
+        blobs = product.app.machinery.blobs
+        await blobs.put("catafract-private", orphan, b"x", "image/webp", overwrite=True)
+        later = product.app.machinery.records
+        later.now = lambda: datetime.now(UTC) + timedelta(hours=1)  # type: ignore[method-assign] # renditions are old then
+        found = [each for each in await audit.findings() if each.kind == "rendition_without_image"]
+        assert orphan in [each.name for each in found]
+        assert path not in [each.name for each in found]
+        for each in found:
+            assert each.mend is not None
+            await each.mend()
+        assert orphan not in await product.blob_names("catafract-private", "renditions/")
