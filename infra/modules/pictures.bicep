@@ -103,6 +103,16 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
             }
           }
           {
+            name: 'renditions'
+            enabled: true
+            type: 'Lifecycle'
+            definition: {
+              // They go with their images; this rule is for what a process left behind. They are made again when asked for.
+              filters: { blobTypes: ['blockBlob'], prefixMatch: ['catafract-private/renditions/'] }
+              actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: 90 } } }
+            }
+          }
+          {
             name: 'unused-uploads'
             enabled: true
             type: 'Lifecycle'

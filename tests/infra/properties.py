@@ -154,7 +154,7 @@ def pictures_are_as_public_as_asked(predicted: Prediction) -> None:
 def inputs_are_always_private_and_go(predicted: Prediction) -> None:
     container = predicted.one(f"{STORAGE}/blobServices/containers", "catafract-private")
     assert container["properties"]["publicAccess"] == "None"
-    rule, _ = predicted.one(f"{STORAGE}/managementPolicies")["properties"]["policy"]["rules"]
+    rule, _, _ = predicted.one(f"{STORAGE}/managementPolicies")["properties"]["policy"]["rules"]
     assert rule["enabled"] is True
     assert rule["definition"]["filters"]["prefixMatch"] == ["catafract-private/inputs/"]
     assert rule["definition"]["actions"] == {"baseBlob": {"delete": {"daysAfterModificationGreaterThan": 30}}}
@@ -162,8 +162,15 @@ def inputs_are_always_private_and_go(predicted: Prediction) -> None:
     assert service["properties"]["deleteRetentionPolicy"]["enabled"] is True
 
 
+def renditions_that_are_left_behind_go(predicted: Prediction) -> None:
+    _, rule, _ = predicted.one(f"{STORAGE}/managementPolicies")["properties"]["policy"]["rules"]
+    assert rule["enabled"] is True
+    assert rule["definition"]["filters"]["prefixMatch"] == ["catafract-private/renditions/"]
+    assert list(rule["definition"]["actions"]["baseBlob"]["delete"]) == ["daysAfterModificationGreaterThan"]
+
+
 def unused_uploads_go_and_nothing_else(predicted: Prediction) -> None:
-    _, rule = predicted.one(f"{STORAGE}/managementPolicies")["properties"]["policy"]["rules"]
+    _, _, rule = predicted.one(f"{STORAGE}/managementPolicies")["properties"]["policy"]["rules"]
     assert rule["enabled"] is True
     (tag,) = rule["definition"]["filters"]["blobIndexMatch"]
     assert {tag["name"]: tag["value"]} == UPLOAD_TAGS
@@ -268,6 +275,7 @@ PROPERTIES: tuple[Callable[[Prediction], None], ...] = (
     settings_can_be_read,
     pictures_are_as_public_as_asked,
     inputs_are_always_private_and_go,
+    renditions_that_are_left_behind_go,
     unused_uploads_go_and_nothing_else,
     the_app_runs_as_built,
     the_database_is_what_the_code_expects,

@@ -248,6 +248,11 @@ MUTATIONS = {
         "enabled: true\n            type: 'Lifecycle'",
         "enabled: false\n            type: 'Lifecycle'",
     ),
+    "renditions that stay": (
+        "modules/pictures.bicep",
+        "name: 'renditions'\n            enabled: true",
+        "name: 'renditions'\n            enabled: false",
+    ),
     "every image goes": (
         "modules/pictures.bicep",
         "blobIndexMatch: [{ name: 'kind', op: '==', value: 'upload' }]",
