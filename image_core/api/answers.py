@@ -34,10 +34,10 @@ def summary(record: Record) -> dict[str, Any]:
     """The fields of a finished generation, without the picture."""
     return {
         "imageUrl": record.output_image_url,
-        "thumbnailUrl": thumbnail_url(record),
         "text": record.text,
         "id": record.id,
         "status": record.status,
+        "thumbnailUrl": thumbnail_url(record),
         "model": record.model,
         "mimeType": record.mime_type,
         "width": record.width,
