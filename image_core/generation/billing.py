@@ -14,6 +14,7 @@ from image_core.generated import Attempt
 from image_core.generation.lease import Lease
 from image_core.store.ledger import Ledger
 from image_core.store.record import Record
+from image_core.telemetry import where
 
 log = logging.getLogger("image_core.generation")
 
@@ -59,6 +60,8 @@ class Bill:
             await self._ledger.write(replace(record, attempts=made, warnings=()))
         except StorageUnavailable:
             log.warning("the bill waits for the end", extra={"generation": record.id})
+        except Exception as error:  # noqa: BLE001 - a bug here must not end a generation: its end writes the bill, too
+            log.error("the bill was not written: %s", where(error), extra={"generation": record.id})  # noqa: TRY400 - the message may hold what was sent
 
     async def settled(self) -> Record:
         """The newest version of the record, once the bill is written. A write that takes too long is given up."""

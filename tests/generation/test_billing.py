@@ -1,0 +1,46 @@
+"""The bill of a run: its writes beside the image."""
+
+import logging
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from image_core.generated import Attempt, Options, Usage
+from image_core.generation.billing import Bill
+from image_core.store.record import Record
+
+if TYPE_CHECKING:
+    from image_core.generation.lease import Lease
+    from image_core.store.ledger import Ledger
+
+RECORD = Record(
+    id="gen-1",
+    user_id="ada@example.com",
+    prompt="a watercolor",
+    input_images=(),
+    inputs=(),
+    options=Options(),
+    created_at="2026-11-25T12:00:00.000Z",
+    request_hash="",
+    blob_stem="generated-1",
+)
+
+
+class BrokenLease:
+    """A lease whose record cannot be written, for a reason that nothing foresees."""
+
+    record = RECORD
+
+    async def change(self, change: Any) -> None:
+        raise ValueError(RECORD.user_id)
+
+
+async def test_a_bill_that_breaks_ends_no_generation_and_is_logged_without_its_message(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bill = Bill(cast("Lease", BrokenLease()), cast("Ledger", None))
+    bill.note(Attempt("gemini-3-pro-image", "ok", 10, Usage(1, 1, 0.1, {}, {})))
+    with caplog.at_level(logging.ERROR):
+        assert await bill.settled() == RECORD
+    assert "the bill was not written" in caplog.text
+    assert RECORD.user_id not in caplog.text
