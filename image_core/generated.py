@@ -5,6 +5,9 @@ from typing import Any
 
 from image_core.picture import OutputFormat, Picture
 
+CANCELED = "canceled"
+"""The outcome of a call that was aborted because its generation was canceled."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:

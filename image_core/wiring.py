@@ -178,7 +178,9 @@ class App:
         from image_core.api.generations import GenerationsResource  # noqa: PLC0415 - see the head of this file
 
         parts = self.machinery
-        return GenerationsResource(parts.history, parts.reading, parts.running, self.inflight, self.budget)
+        return GenerationsResource(
+            parts.history, parts.cancellation, parts.reading, parts.running, self.inflight, self.budget
+        )
 
     @cached_property
     def images(self) -> "ImagesResource":

@@ -57,6 +57,9 @@ export const detailsOf = (id) => one(id);
 export const history = (continuation) =>
   call(`/api/generations?limit=12${continuation ? `&continuation=${encodeURIComponent(continuation)}` : ""}`);
 
+/** Stop a generation; answers how it stands: an image that was there already is kept. */
+export const cancel = (id) => call(`/api/generations/${encodeURIComponent(id)}/cancel`, { method: "POST" });
+
 /** Is made even if the page goes meanwhile. */
 export const remove = (id) => one(id, { method: "DELETE", keepalive: true });
 

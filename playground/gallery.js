@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import * as messages from "./messages.js";
-import { actions, facts, short } from "./result.js";
+import { actions, costOfCanceled, facts, short } from "./result.js";
 import { announce, byId, dollars, element, pause, thumb, toast } from "./dom.js";
 
 const UNDO_SECONDS = 5;
@@ -67,7 +67,7 @@ function show(cards) {
 const sayEmpty = () => { byId("history-empty").hidden = byId("gallery").querySelector(".card:not([hidden])") !== null; };
 
 function card(item) {
-  const state = { running: "being made …", failed: item.error ? messages.words(item.error).title : "failed" }[item.status];
+  const state = { running: "being made …", canceled: "canceled", failed: item.error ? messages.words(item.error).title : "failed" }[item.status];
   const cost = item.usage?.costUsd === undefined ? "" : `${dollars(item.usage.costUsd)} · `;
   const open = element("button", { type: "button", onclick: () => details(item.id) },
     thumb(item.thumbnailUrl ?? item.imageUrl, "", state ?? "gone"),
@@ -97,7 +97,7 @@ async function look(id) {
     const standing = await api.generation(id, undefined, LOOK_SECONDS);
     if (standing.status === "running" || !cardOf(id)) return true;
     show([...byId("gallery").children].map((each) => (each.dataset.id === id ? card(standing) : each)));
-    announce(standing.status === "succeeded" ? "A picture of your history is ready" : "A picture of your history failed");
+    announce(`A picture of your history ${{ succeeded: "is ready", canceled: "was canceled" }[standing.status] ?? "failed"}`);
     hooks.finished();
   } catch (error) {
     if (error.status === 401) return false;
@@ -119,11 +119,11 @@ async function details(id) {
     return;
   }
   if (dialog.open) return; // a double click
-  const title = { succeeded: "Picture", running: "Being made" }[made.status] ?? "No picture";
+  const title = { succeeded: "Picture", running: "Being made", canceled: "Canceled" }[made.status] ?? "No picture";
   const parts = [element("div", { className: "head" },
     element("h2", { id: "details-title", textContent: title }),
     element("button", { type: "button", className: "quiet", textContent: "Close", onclick: close }))];
-  if (made.error) {
+  if (made.error && made.status !== "canceled") {
     parts.push(element("div", { className: "problem" }));
     messages.show(parts.at(-1), new api.ApiError(200, made.error, null), null);
   }
@@ -138,13 +138,26 @@ async function details(id) {
   }
   if (made.imageUrl) parts.push(actions(made, (chosen) => { close(); hooks.edit(chosen); }));
   parts.push(facts(made));
-  if (made.status !== "running") {
+  if (made.status === "running") {
+    parts.push(element("p", { className: "actions" },
+      element("button", { type: "button", textContent: "Cancel", onclick: () => { close(); cancel(id); } })));
+  } else {
     parts.push(element("p", { className: "actions" },
       element("button", { type: "button", textContent: "Delete", onclick: () => { close(); remove(id); } })));
   }
   byId("details-parts").replaceChildren(...parts);
   dialog.dataset.id = id;
   dialog.showModal();
+}
+
+/** The card shows the end as soon as there is one, as for every one that runs. */
+async function cancel(id) {
+  try {
+    const made = await api.cancel(id);
+    if (made.status === "canceled") toast(`Canceled. Cost: ${costOfCanceled(made)}`, null, 10);
+  } catch (error) {
+    hooks.failed(error, () => cancel(id), "It was not canceled. ");
+  }
 }
 
 /** Hidden at once; the call is made when the time for undoing is over. */

@@ -19,6 +19,7 @@ export function setup(given) {
   hooks = given;
   byId("make").addEventListener("submit", (event) => { event.preventDefault(); press(); });
   byId("format").addEventListener("change", () => { byId("quality").disabled = !["jpeg", "webp"].includes(byId("format").value); });
+  byId("cancel").addEventListener("click", cancel);
   byId("stop-waiting").addEventListener("click", stopWaiting);
 }
 
@@ -57,6 +58,7 @@ async function run(asked, key, pictures) {
     const images = await inputs.forRequest(pictures, (call) => patiently(call, signal));
     const made = await untilFinished({ ...asked, images }, key, signal);
     if (signal.aborted) { hooks.finished(); return; }
+    if (made.status === "canceled") { canceled(made); return; }
     if (made.status === "failed") throw new api.ApiError(200, made.error, null);
     finish();
     result.show({ ...made, prompt: asked.prompt }, pictures[0].preview, hooks.edit);
@@ -67,6 +69,10 @@ async function run(asked, key, pictures) {
   } catch (error) {
     if (error.name === "AbortError") return;
     if (!(error instanceof api.ApiError)) throw error;
+    if (error.code === "canceled" && !signal.aborted) {
+      canceled(await api.detailsOf(error.body.id).catch(() => ({ usage: error.body.usage })));
+      return;
+    }
     failed(error, signal.aborted, () => run(asked, key, pictures));
   }
 }
@@ -93,6 +99,7 @@ async function untilFinished(request, key, signal) {
   if (signal.aborted) return began;
   if (began.status !== "running") return { ...began, ...(await patiently(() => api.detailsOf(began.id), signal, busyToo)) };
   countDown(began.expectedSeconds);
+  mayCancel(began.id);
   let standing = began;
   while (standing.status === "running") {
     // A proxy may answer sooner than was asked: without a pause, that would be a call after the other.
@@ -157,6 +164,8 @@ function begin() {
   byId("countdown").textContent = "Sending …";
   byId("leave-hint").textContent = "Stay until it is sent.";
   byId("progress").removeAttribute("value");
+  byId("cancel").hidden = true;
+  resetCancel();
   byId("waiting").scrollIntoView({ block: "nearest" });
 }
 
@@ -171,6 +180,42 @@ function finish() {
   clearInterval(ticking);
   running = null;
   busy(false);
+}
+
+function mayCancel(id) {
+  running.id = id;
+  byId("cancel").hidden = false;
+}
+
+/** What waits for the generation shows how that ended. */
+async function cancel() {
+  const { id, stop } = running;
+  if (running.canceling) return;
+  running.canceling = true;
+  byId("cancel").setAttribute("aria-disabled", "true");
+  byId("cancel").textContent = "Canceling …";
+  try {
+    await patiently(() => api.cancel(id), stop.signal);
+  } catch (error) {
+    if (!(error instanceof api.ApiError)) throw error;
+    if (running?.id !== id) return;
+    running.canceling = false;
+    resetCancel();
+    toast(`It was not canceled. ${messages.words(error).title}`, { label: "Try again", run: cancel }, 10);
+  }
+}
+
+function resetCancel() {
+  byId("cancel").removeAttribute("aria-disabled");
+  byId("cancel").textContent = "Cancel";
+}
+
+function canceled(made) {
+  finish();
+  byId("empty").hidden = false;
+  byId("result-title").focus();
+  toast(`Canceled. Cost: ${result.costOfCanceled(made)}`, null, 10);
+  hooks.finished();
 }
 
 /** The generation goes on; only this page looks away. */

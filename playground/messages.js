@@ -13,6 +13,7 @@ const WORDS = {
   too_many_generations: ["Enough at once", "Wait until one of your pictures is finished.", true],
   budget_exceeded: ["The budget is used up", "It begins again with the next day or month (UTC); the details say when."],
   interrupted: ["It was interrupted", "What made it stopped before the end. Trying again begins anew.", true],
+  canceled: ["It was canceled", "What the model's service billed until then is in your usage.", true],
   image_too_large: ["A picture is too large", "Choose a smaller one, or make it smaller first."],
   request_too_large: ["Too much at once", "Fewer or smaller pictures fit."],
   images_too_large: ["The images are too large together", "Fewer or smaller images fit into one request."],

@@ -69,12 +69,20 @@ async function copy(text) {
   }
 }
 
+/** What a canceled generation cost, in words: the bill of a call that was aborted is not known. */
+export function costOfCanceled(made) {
+  const known = made.usage?.costUsd;
+  const aborted = (made.attempts ?? []).some(({ outcome }) => outcome === "canceled" || outcome === "lost");
+  if (aborted) return known ? `${dollars(known)} and a stopped call, whose price your budget counts as an estimate` : "A stopped call, whose price your budget counts as an estimate";
+  return known ? dollars(known) : "Nothing";
+}
+
 /** What is known of it: model, cost, time, size, attempts. */
 export function facts(made) {
   const unknown = made.status === "succeeded" ? "unknown" : "";
   const rows = [
     ["Model", made.model ?? unknown],
-    ["Cost", made.usage ? dollars(made.usage.costUsd) : unknown],
+    ["Cost", made.status === "canceled" ? costOfCanceled(made) : made.usage ? dollars(made.usage.costUsd) : unknown],
     ["Size", made.width ? `${made.width} × ${made.height}, ${made.mimeType}` : ""],
     ["Time", seconds(made)],
     ["Attempts", (made.attempts ?? []).map((one) => `${one.model}: ${one.outcome}, ${(one.durationMs / 1000).toFixed(1)} s`).join("\n")],

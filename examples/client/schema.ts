@@ -23,7 +23,7 @@ export interface paths {
          *
          *     With `dryRun` everything is checked and nothing is generated: the answer (`DryRun`) has the model that would be asked, what it is expected to cost, the inputs as the model would get them, and what is left of the budget.
          *
-         *     With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets its answer again. A failed one that is `retryable` runs again under the same `id`.
+         *     With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets its answer again. One that was canceled, or failed and is `retryable`, runs again under the same `id`.
          */
         post: operations["generateImage"];
         delete?: never;
@@ -91,6 +91,28 @@ export interface paths {
          * @description A second time it is not there: 404.
          */
         delete: operations["deleteGeneration"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/generations/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop a generation
+         * @description A queued one never starts; of a running one the model's call is aborted. Requests that wait for it get the error `canceled`. Safe to repeat: one that has ended is answered as it is, and an image that is there by then is kept (`succeeded`).
+         *
+         *     The service may bill a call that was aborted. Budgets count it at its expected price (`estimatedUsd` of `/api/usage`).
+         */
+        post: operations["cancelGeneration"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -352,7 +374,7 @@ export interface components {
              * @description For programs.
              * @enum {string}
              */
-            code: "budget_exceeded" | "busy" | "cross_site" | "deadline_exceeded" | "gemini_key_missing" | "idempotency_mismatch" | "image_fetch_failed" | "image_too_large" | "images_too_large" | "internal" | "interrupted" | "invalid_image" | "invalid_json" | "invalid_request" | "length_required" | "method_not_allowed" | "misconfigured" | "model_auth_failed" | "model_error" | "model_unavailable" | "no_file" | "no_image" | "no_images" | "no_prompt" | "not_found" | "rate_limited" | "refused" | "request_too_large" | "session_unavailable" | "storage_unavailable" | "too_many_generations" | "unauthorized" | "unsupported_media_type" | "url_not_allowed";
+            code: "budget_exceeded" | "busy" | "canceled" | "cross_site" | "deadline_exceeded" | "gemini_key_missing" | "idempotency_mismatch" | "image_fetch_failed" | "image_too_large" | "images_too_large" | "internal" | "interrupted" | "invalid_image" | "invalid_json" | "invalid_request" | "length_required" | "method_not_allowed" | "misconfigured" | "model_auth_failed" | "model_error" | "model_unavailable" | "no_file" | "no_image" | "no_images" | "no_prompt" | "not_found" | "rate_limited" | "refused" | "request_too_large" | "session_unavailable" | "storage_unavailable" | "too_many_generations" | "unauthorized" | "unsupported_media_type" | "url_not_allowed";
             /** @description Whether the same request can succeed later. */
             retryable: boolean;
             /** @description More, for people. */
@@ -367,6 +389,8 @@ export interface components {
             text?: string | null;
             /** @description Why it stopped, in the service's word. */
             finishReason?: string | null;
+            /** @description Of a canceled generation: what the service counted; null where nothing is known. */
+            usage?: components["schemas"]["Usage"] | null;
             /** @description The budget of a day, in US dollars. */
             dailyUsd?: number;
             /** @description The budget of a month, in US dollars, where that is used up. */
@@ -422,7 +446,7 @@ export interface components {
         Generation: {
             id: string;
             /** @enum {string} */
-            status: "running" | "succeeded" | "failed";
+            status: "running" | "succeeded" | "failed" | "canceled";
             prompt: string;
             /** @description An address for each input, never base64. */
             inputImages: string[];
@@ -437,7 +461,7 @@ export interface components {
             height: number | null;
             usage: components["schemas"]["Usage"] | null;
             options: components["schemas"]["Options"];
-            /** @description Why it failed, where it did. */
+            /** @description Why it failed, where it did; `canceled` where it was canceled. */
             error: components["schemas"]["ErrorBody"] | null;
             warnings: string[];
             /** Format: date-time */
@@ -464,7 +488,7 @@ export interface components {
         GenerationSummary: {
             id: string;
             /** @enum {string} */
-            status: "running" | "succeeded" | "failed";
+            status: "running" | "succeeded" | "failed" | "canceled";
             prompt: string;
             /** @description An address for each input, never base64. */
             inputImages: string[];
@@ -479,7 +503,7 @@ export interface components {
             height: number | null;
             usage: components["schemas"]["Usage"] | null;
             options: components["schemas"]["Options"];
-            /** @description Why it failed, where it did. */
+            /** @description Why it failed, where it did; `canceled` where it was canceled. */
             error: components["schemas"]["ErrorBody"] | null;
             warnings: string[];
             /** Format: date-time */
@@ -828,6 +852,15 @@ export interface operations {
                 headers: {
                     /** @description The methods that the path has. */
                     Allow: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The caller has canceled the generation; `usage` is what the service counted for it, null where nothing is known. The same `Idempotency-Key` runs it again. */
+            409: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -1354,6 +1387,171 @@ export interface operations {
             };
         };
     };
+    cancelGeneration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A generation's `id`. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It has ended: how it stands. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "gen-1767225600000-4f1c2a9be07d3358",
+                     *       "status": "canceled",
+                     *       "imageUrl": null,
+                     *       "thumbnailUrl": null,
+                     *       "model": null,
+                     *       "mimeType": null,
+                     *       "width": null,
+                     *       "height": null,
+                     *       "usage": null,
+                     *       "warnings": [],
+                     *       "prompt": "as a watercolor painting",
+                     *       "inputImages": [
+                     *         "/api/images/input-4f1c2a9be07d3358.jpg"
+                     *       ],
+                     *       "outputImageUrl": null,
+                     *       "createdAt": "2026-01-01T00:00:00.000Z",
+                     *       "completedAt": "2026-01-01T00:00:04.330Z",
+                     *       "userId": "ada@example.com",
+                     *       "options": {
+                     *         "aspectRatio": "1:1"
+                     *       },
+                     *       "error": {
+                     *         "error": "The generation was canceled",
+                     *         "code": "canceled",
+                     *         "retryable": true,
+                     *         "usage": null,
+                     *         "id": "gen-1767225600000-4f1c2a9be07d3358"
+                     *       },
+                     *       "text": null,
+                     *       "inputs": [],
+                     *       "attempts": [
+                     *         {
+                     *           "model": "gemini-3-pro-image",
+                     *           "outcome": "canceled",
+                     *           "durationMs": 4210,
+                     *           "startedAt": "2026-01-01T00:00:00.120Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Generation"];
+                };
+            };
+            /** @description Another process runs it and will stop with its next lease renewal, within 20 seconds. */
+            202: {
+                headers: {
+                    /** @description Where to ask how it stands. */
+                    Location: string;
+                    /** @description Seconds after which to ask. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "gen-1767225600000-4f1c2a9be07d3358",
+                     *       "status": "running",
+                     *       "imageUrl": null,
+                     *       "thumbnailUrl": null,
+                     *       "model": null,
+                     *       "mimeType": null,
+                     *       "width": null,
+                     *       "height": null,
+                     *       "usage": null,
+                     *       "warnings": [],
+                     *       "prompt": "as a watercolor painting",
+                     *       "inputImages": [
+                     *         "/api/images/input-4f1c2a9be07d3358.jpg"
+                     *       ],
+                     *       "outputImageUrl": null,
+                     *       "createdAt": "2026-01-01T00:00:00.000Z",
+                     *       "completedAt": null,
+                     *       "userId": "ada@example.com",
+                     *       "options": {
+                     *         "aspectRatio": "1:1"
+                     *       },
+                     *       "error": null,
+                     *       "text": null,
+                     *       "inputs": [],
+                     *       "attempts": []
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Generation"];
+                };
+            };
+            /** @description There is no session, or none that verifies. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Another site's page tries to write. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is nothing of that name, or it is another user's. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The route has no such method; `Allow` lists those that it has. */
+            405: {
+                headers: {
+                    /** @description The methods that the path has. */
+                    Allow: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The service has no usable secret or settings. Anything unexpected. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
+            503: {
+                headers: {
+                    /** @description Seconds after which to try again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     getImage: {
         parameters: {
             query?: {
@@ -1475,6 +1673,15 @@ export interface operations {
                 headers: {
                     /** @description The methods that the path has. */
                     Allow: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The caller has canceled the generation; `usage` is what the service counted for it, null where nothing is known. The same `Idempotency-Key` runs it again. */
+            409: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {

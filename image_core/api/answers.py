@@ -22,7 +22,7 @@ LONG_FIELDS = {"text", "attempts", "inputs"}
 
 
 def failed(record: Record) -> Response:
-    """The answer for a generation that failed: the same for its first caller and for a replay."""
+    """The answer for a generation that failed or was canceled: the same for its first caller and for a replay."""
     error = dict(record.error or {})
     retry_after = error.pop("retryAfter", None)
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
@@ -79,16 +79,21 @@ def encoded_length(size: int) -> int:
 
 def accepted(record: Record, expected_seconds: int, headers: dict[str, str]) -> Response:
     """202: still running, with the addresses of its status and of its image."""
-    status_url = f"/api/generations/{record.id}"
+    address = status_url(record)
     body = {
         "id": record.id,
         "status": "running",
-        "statusUrl": status_url,
+        "statusUrl": address,
         "imageUrl": result_url(record),
         "createdAt": record.created_at,
         "expectedSeconds": expected_seconds,
     }
-    return json_response(202, body, {"Location": status_url, "Retry-After": str(POLL_SECONDS), **headers})
+    return json_response(202, body, {"Location": address, "Retry-After": str(POLL_SECONDS), **headers})
+
+
+def status_url(record: Record) -> str:
+    """The address that says how a generation stands."""
+    return f"/api/generations/{record.id}"
 
 
 def result_url(record: Record) -> str:

@@ -1,10 +1,11 @@
-"""`/api/generations`: the caller's own, listed, read, waited for, deleted."""
+"""`/api/generations`: the caller's own, listed, read, waited for, canceled, deleted."""
 
-from image_core.api.answers import POLL_SECONDS, detailed, listed
+from image_core.api.answers import POLL_SECONDS, detailed, listed, status_url
 from image_core.api.budget import ResponseBudget
 from image_core.api.http import Request, Response, json_response
 from image_core.api.prefer import preference
 from image_core.errors import InvalidRequest
+from image_core.generation.cancel import Cancellation
 from image_core.generation.history import History
 from image_core.generation.reading import Reading
 from image_core.generation.running import Running
@@ -13,6 +14,8 @@ from image_core.store.record import Record
 from image_core.user import User
 
 LONGEST_WAIT_SECONDS = 40
+CANCEL_SECONDS = 10
+"""How long a cancellation waits for a run of this process to end: its call is aborted at once, and its record written."""
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 
@@ -28,9 +31,16 @@ LIST_COPIES = 4
 
 class GenerationsResource:
     def __init__(
-        self, history: History, reading: Reading, running: Running, inflight: InflightBytes, budget: ResponseBudget
+        self,
+        history: History,
+        cancellation: Cancellation,
+        reading: Reading,
+        running: Running,
+        inflight: InflightBytes,
+        budget: ResponseBudget,
     ) -> None:
         self._history = history
+        self._cancellation = cancellation
         self._reading = reading
         self._running = running
         self._inflight = inflight
@@ -64,6 +74,16 @@ class GenerationsResource:
         if record.status == "running":
             headers["Retry-After"] = str(POLL_SECONDS)
         return json_response(200, detailed(self._reading.shown(record)), headers)
+
+    async def cancel(self, request: Request, user: User, record_id: str) -> Response:
+        """How the generation stands when it was canceled: 202 while another process is still to stop it."""
+        async with self._inflight.entered(user, LIST_COPIES * MAX_RECORD_BYTES, self._budget.for_resources(request)):
+            seconds = min(CANCEL_SECONDS, self._budget.following(request))
+            record = await self._cancellation.cancel(user, record_id, seconds)
+        body = detailed(self._reading.shown(record))
+        if record.status == "running":
+            return json_response(202, body, {"Location": status_url(record), "Retry-After": str(POLL_SECONDS)})
+        return json_response(200, body)
 
     async def delete(self, request: Request, user: User, record_id: str) -> Response:  # noqa: ARG002 - as every handler
         """The picture and the record are gone."""

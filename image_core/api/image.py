@@ -110,7 +110,7 @@ class ImageResource:
 
     async def _answer(self, outcome: Outcome, headers: dict[str, str], claim: Claim, *, base64: bool) -> Response:
         record = outcome.record
-        if record.status == "failed":
+        if record.status in {"failed", "canceled"}:
             return failed(record)
         if record.status != "succeeded":
             return self._accepted(record, headers)

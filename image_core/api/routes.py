@@ -94,6 +94,7 @@ ROUTES = (
     Route("POST", "upload", lambda resources: resources.upload.post),
     Route("GET", "generations", lambda resources: resources.generations.list),
     Route("GET", "generations/{id}", lambda resources: resources.generations.get),
+    Route("POST", "generations/{id}/cancel", lambda resources: resources.generations.cancel),
     Route("DELETE", "generations/{id}", lambda resources: resources.generations.delete),
     Route("GET", "images/{name}", lambda resources: resources.images.get),
     Route("DELETE", "images/{name}", lambda resources: resources.images.delete),

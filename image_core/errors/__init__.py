@@ -18,6 +18,7 @@ ImageError
 ├── Unauthorized                401  the reason is for the log alone
 ├── CrossSite                   403
 ├── NotFound, MethodNotAllowed  404, 405
+├── Canceled                    409  what was billed; the same key runs again
 ├── IdempotencyMismatch         422
 ├── TooManyGenerations          429
 ├── BudgetExceeded              429  the numbers, and when there is money again
@@ -70,6 +71,7 @@ from image_core.errors.model import (
 )
 from image_core.errors.request import (
     BudgetExceeded,
+    Canceled,
     CrossSite,
     IdempotencyMismatch,
     ImagesTooLarge,
@@ -107,6 +109,7 @@ __all__ = [
     "BlobTooLarge",
     "BudgetExceeded",
     "Busy",
+    "Canceled",
     "ContainerMissing",
     "CrossSite",
     "DeadlineExceeded",

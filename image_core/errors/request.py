@@ -110,6 +110,22 @@ class IdempotencyMismatch(ImageError):
     message = "This Idempotency-Key was used with a different request"
 
 
+class Canceled(ImageError):
+    """Its caller has canceled the generation. `usage` is what the service counted for it, as far as that is known."""
+
+    status = 409
+    code = "canceled"
+    retryable = True
+    message = "The generation was canceled"
+
+    def __init__(self, usage: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self.usage = usage
+
+    def fields(self) -> dict[str, Any]:
+        return {"usage": self.usage}
+
+
 class TooManyGenerations(ImageError):
     status = 429
     code = "too_many_generations"

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from image_core.errors import StorageUnavailable
-from image_core.generated import Attempt
+from image_core.generated import CANCELED, Attempt
 from image_core.generation.lease import Lease
 from image_core.store.ledger import Ledger
 from image_core.store.record import Record
@@ -32,12 +32,28 @@ class Bill:
         self._lease = lease
         self._ledger = ledger
         self.made: tuple[Attempt, ...] = ()
+        self._aborted: Attempt | None = None
         self._writing: asyncio.Task[None] | None = None
 
     def note(self, attempt: Attempt) -> None:
-        """One call has ended. It is written where the service billed it, or may have, with those before it that it did not bill."""
+        """One call has ended. It is written where the service billed it, or may have, with those before it that it did not bill.
+
+        One that was aborted waits for `canceled`: where another process has the generation now, that one entered it as lost.
+        """
+        if attempt.outcome == CANCELED:
+            self._aborted = attempt
+        else:
+            self._add(attempt, may_be_billed=attempt.outcome in BILL_UNKNOWN)
+
+    def canceled(self, *, sent: bool) -> None:
+        """The generation was canceled: note the call that was aborted, at the expected price where it was `sent` whole."""
+        aborted, self._aborted = self._aborted, None
+        if aborted is not None:
+            self._add(aborted, may_be_billed=sent)
+
+    def _add(self, attempt: Attempt, *, may_be_billed: bool) -> None:
         record = self._lease.record
-        estimated = record.expected_usd if attempt.usage is None and attempt.outcome in BILL_UNKNOWN else None
+        estimated = record.expected_usd if attempt.usage is None and may_be_billed else None
         attempt_id = f"{record.run_id}-{len(self.made)}"
         self.made = (*self.made, replace(attempt, id=attempt_id, estimated_usd=estimated))
         if attempt.usage is not None or estimated is not None:

@@ -1,10 +1,10 @@
-"""How a generation ends: the one place that writes `succeeded` and `failed`, and what it does when somebody else wrote first.
+"""How a generation ends: the one place that writes `succeeded`, `failed` and `canceled`, and what it does when somebody else wrote first.
 
 The rules of who may write:
 
-- A picture in hand beats a running record, and a failed one, whoever holds the lease.
+- A picture in hand beats a running record, and a failed or canceled one, whoever holds the lease.
 - A record that has its picture beats a picture in hand: mine is deleted, theirs is returned.
-- `failed` is written by the holder of the lease only.
+- `failed` and `canceled` are written by the holder of the lease only.
 - A record that is being deleted, or is gone, takes nothing: my picture is deleted.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from image_core import sniff
 from image_core.clock import Clock, iso
-from image_core.errors import ImageError, ModelError, StorageUnavailable
+from image_core.errors import Canceled, ImageError, ModelError, StorageUnavailable
 from image_core.generated import Attempt, Generated, merged
 from image_core.generation.log_line import log_generation
 from image_core.generation.outcome import Gone
@@ -150,6 +150,15 @@ class Endings:
 
         def ending(base: Record) -> Record:
             return replace(base.failed(body, attempts, warnings, now), timings=record.timings)
+
+        return await self._keep(record, ending, None, seconds)
+
+    async def cancel(self, record: Record, seconds: float, attempts: tuple[Attempt, ...] = ()) -> Record:
+        """The end that its caller asked for. `attempts` are those that the record may not have yet."""
+        now, body = self._now(), Canceled().body()
+
+        def ending(base: Record) -> Record:
+            return replace(base.canceled(body, attempts, now), timings=record.timings)
 
         return await self._keep(record, ending, None, seconds)
 

@@ -34,6 +34,10 @@ class LeaseLost(Exception):
         self.stored = stored
 
 
+class CancelRequested(Exception):
+    """The caller has canceled the generation, and no answer of a model has begun to arrive."""
+
+
 class Lease:
     """The lease of one run: use it as an async context manager, in which it is renewed.
 
@@ -47,6 +51,7 @@ class Lease:
         self._clock = clock
         self._writing = asyncio.Lock()
         self._lost: asyncio.Future[Record | None] | None = None
+        self._canceling = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -72,8 +77,19 @@ class Lease:
         async with self._writing:
             stored = await self._records.change(self.record, change)
             if stored is not None and self.is_mine(stored):
-                self.record = stored
+                self.saw(stored)
             return stored
+
+    def saw(self, stored: Record) -> None:
+        """Take a newer version of this generation, unfinished, under this lease. A cancellation in it takes effect at once."""
+        self.record = stored
+        if stored.cancel_requested_at is not None:
+            self._canceling.set()
+
+    def check_canceled(self) -> None:
+        """Raises CancelRequested where the generation was canceled."""
+        if self._canceling.is_set():
+            raise CancelRequested
 
     def is_mine(self, stored: Record) -> bool:
         """Whether `stored` is this generation, unfinished, under this lease."""
@@ -83,21 +99,33 @@ class Lease:
             and stored.lease_expires_at is not None
         )
 
-    async def while_held(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` returns. It is cancelled when the lease is lost meanwhile: then raises LeaseLost."""
+    async def while_held(self, work: Coroutine[Any, Any, T], keeps: Callable[[], bool] = lambda: False) -> T:
+        """What `work` returns. It is stopped when the lease is lost meanwhile, or the generation is canceled.
+
+        A cancellation does not stop it while `keeps` says that a paid answer is on its way. What it returns all the same counts.
+
+        Raises LeaseLost, CancelRequested.
+        """
         assert self._lost is not None  # noqa: S101 - the context was entered
-        task = asyncio.ensure_future(work)
-        either: set[asyncio.Future[Any]] = {task, self._lost}
+        task, canceling = asyncio.ensure_future(work), asyncio.ensure_future(self._canceling.wait())
+        stops: set[asyncio.Future[Any]] = {task, self._lost}
         try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*stops, canceling}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done() and not self._lost.done() and keeps():
+                await asyncio.wait(stops, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
         finally:
+            canceling.cancel()
             if not task.done():
                 task.cancel()
                 with suppress(asyncio.CancelledError, Exception):
                     await task
-        raise LeaseLost(self._lost.result())
+        if not task.cancelled() and task.exception() is None:
+            return task.result()  # it came at the same moment
+        if self._lost.done():
+            raise LeaseLost(self._lost.result())
+        raise CancelRequested
 
     async def _renew(self) -> None:
         assert self._lost is not None  # noqa: S101 - the context was entered

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from image_core.clock import Clock, iso
 from image_core.generation.audit import Audit
+from image_core.generation.cancel import Cancellation
 from image_core.generation.endings import Endings
 from image_core.generation.expected import Expected
 from image_core.generation.history import History
@@ -77,6 +78,7 @@ class Machinery:
             clock,
         )
         self.history = History(self.records, self.pictures, outbox, self.ledger, self.pseudonyms, settings, clock)
+        self.cancellation = Cancellation(self.records, self.history, self.runner, self.running, clock)
         self.recovery = Recovery(self.records, endings, self.history, self.runner, clock)
         self.audit = Audit(self.records, self.blobs, outbox, endings, self.recovery, settings, clock)
         self.submission = Submission(

@@ -45,8 +45,13 @@ class Held:
         self._claim = claim
         self._read = read
         self._pictures = pictures
+        self.left = False
+        """Whether the whole request has left for a model: from then on the call may be billed."""
+        self.arriving = False
+        """Whether the answer has begun to arrive."""
 
     async def pictures(self) -> tuple[Picture, ...]:
+        self.left = self.arriving = False
         if self._pictures is None:
             self._claim.release()
             self._claim.take(self.size)
@@ -54,9 +59,11 @@ class Held:
         return self._pictures
 
     def sent(self) -> None:
+        self.left = True
         self.release()
 
     async def receiving(self, count: int, seconds: float) -> None:
+        self.arriving = True
         await self._claim.receive(count, seconds)
 
     def received(self, count: int) -> None:

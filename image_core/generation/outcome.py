@@ -16,7 +16,7 @@ class Outcome:
 
     @property
     def finished(self) -> bool:
-        return self.record.status in {"succeeded", "failed"}
+        return self.record.status in {"succeeded", "failed", "canceled"}
 
 
 class Gone(NotFound):

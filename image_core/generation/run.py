@@ -25,11 +25,11 @@ from image_core.errors import (
     StorageUnavailable,
     TooManyGenerations,
 )
-from image_core.generated import Generated
+from image_core.generated import CANCELED, Attempt, Generated
 from image_core.generation.billing import Bill
 from image_core.generation.endings import Endings
 from image_core.generation.expected import Expected
-from image_core.generation.lease import Lease, LeaseLost
+from image_core.generation.lease import CancelRequested, Lease, LeaseLost
 from image_core.generation.limits import Limits
 from image_core.generation.order import Held, Model, Order
 from image_core.generation.outcome import Gone, Leased, Outcome
@@ -169,6 +169,16 @@ class Runner:
                 held.release()
                 await self._give_back(lease)  # nothing was paid for: the next process need not wait
                 raise
+            except CancelRequested:
+                held.release()
+                return await self._cancel(lease)
+            except LeaseLost as lost:
+                held.release()
+                if lost.stored is None or _is_gone(lost.stored, record):
+                    raise Gone(record.id) from lost
+                if lost.stored.status == "running":
+                    raise Leased(lost.stored) from lost
+                return Outcome(lost.stored)
             except (Internal, TooManyGenerations, BudgetExceeded) as error:
                 held.release()
                 return Outcome(await self._endings.fail(lease.record, error, self._keep_seconds))
@@ -183,29 +193,47 @@ class Runner:
         recovered = await self._image_there(record)
         if recovered is not None:
             return recovered
+        if record.canceling:
+            raise CancelRequested
         if record.attempt_count > self._settings.max_recoveries or record.lost_claims > MAX_LOST_CLAIMS:
             lost = record.lost(self._now())
             return Outcome(await self._endings.fail(record, Interrupted(), self._keep_seconds, lost))
         if record.attempt_count == 0:
             await self._limits.check_start(record)
         with held.trace.step("inputs"):
-            await claim.enter(held.size)
-            await held.pictures()
+            await lease.while_held(_loaded(held, claim))
         await self._start(lease)
         return None
+
+    async def _cancel(self, lease: Lease) -> Outcome:
+        """End a generation that was canceled before this process called a model for it. An earlier one may have."""
+        record = lease.record
+        lost = record.lost(self._now())
+        if lost:
+            with suppress(StorageUnavailable):  # the change feed's function enters it, too
+                await self._ledger.write(replace(record, attempts=lost))
+        return Outcome(await self._endings.cancel(record, self._keep_seconds, lost))
+
+    def cancel(self, stored: Record) -> bool:
+        """Stop the run of a generation whose record says that it was canceled. Whether this process runs it."""
+        mine = [lease for lease in self._held if lease.record.id == stored.id and lease.is_mine(stored)]
+        for lease in mine:
+            lease.saw(stored)
+        return bool(mine)
 
     async def _start(self, lease: Lease) -> None:
         """Note in the record that a model is about to be called. Raises Leased, Gone, StorageUnavailable."""
         run_id, now = self._token(16), self._now()
 
         def started(stored: Record) -> Record | None:
-            mine = stored.status == "running" and lease.is_mine(stored)
+            mine = stored.status == "running" and lease.is_mine(stored) and not stored.canceling
             return stored.started(run_id, now) if mine and stored.run_id != run_id else None
 
         stored = await lease.change(started)
         if stored is None or _is_gone(stored, lease.record):
             raise Gone(lease.record.id)
         if stored.run_id != run_id:
+            lease.check_canceled()
             raise Leased(stored)
         if stored.attempts and stored.attempts[-1].outcome == LOST:
             with suppress(StorageUnavailable):  # the change feed's function enters it, too
@@ -244,10 +272,20 @@ class Runner:
     async def _run_to_the_end(self, lease: Lease, held: Held, bill: Bill) -> Outcome:
         began, trace, record = self._clock.monotonic(), held.trace, lease.record
         deadline = self._clock.deadline(self._settings.generation_deadline_seconds)
-        call = self._model.generate(held, record.prompt, record.options, deadline, bill.note)
+
+        def noted(attempt: Attempt) -> None:
+            bill.note(attempt)
+            if attempt.outcome not in {"ok", CANCELED}:
+                lease.check_canceled()  # no further call
+
+        call = self._model.generate(held, record.prompt, record.options, deadline, noted)
         try:
             with trace.step("model"):
-                generated = await lease.while_held(call)
+                generated = await lease.while_held(call, lambda: held.arriving)
+        except CancelRequested:
+            bill.canceled(sent=held.left)
+            canceling = replace(await bill.settled(), timings=trace.timings())
+            return Outcome(await self._endings.cancel(canceling, self._keep_seconds, bill.made))
         except LeaseLost as lost:
             log.warning("the lease was lost while the model was called", extra={"generation": record.id})
             if lost.stored is None or _is_gone(lost.stored, record):
@@ -361,6 +399,12 @@ class Runner:
             if isinstance(released, BaseException):
                 log.warning("a lease was not released: %s", type(released).__name__)
         return len(held)
+
+
+async def _loaded(held: Held, claim: Claim) -> None:
+    """Wait for memory for the inputs of `held`, and read them."""
+    await claim.enter(held.size)
+    await held.pictures()
 
 
 def _is_gone(stored: Record, mine: Record) -> bool:

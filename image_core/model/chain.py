@@ -40,7 +40,7 @@ from image_core.errors import (
     RateLimited,
     Refused,
 )
-from image_core.generated import Attempt, Generated, Options, Usage
+from image_core.generated import CANCELED, Attempt, Generated, Options, Usage
 from image_core.model.gemini import Call, CallFailed, Gemini
 from image_core.model.hold import Hold
 from image_core.model.probe import Probed, State
@@ -276,6 +276,9 @@ class ModelChain:
             except TimeoutError:
                 self._note(run, model, "deadline_exceeded", began)
                 raise run.ended(DeadlineExceeded("The model did not answer in time")) from None
+            except asyncio.CancelledError:
+                self._note(run, model, CANCELED, began)
+                raise
             except ImageError as error:
                 if not run.attempts:
                     raise

@@ -4,11 +4,11 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from image_core.generated import Attempt, Generated, Options, Usage, merged
+from image_core.generated import CANCELED, Attempt, Generated, Options, Usage, merged
 from image_core.picture import Picture
 from image_core.user import User
 
-Status = Literal["running", "succeeded", "failed", "deleting"]
+Status = Literal["running", "succeeded", "failed", "canceled", "deleting"]
 
 MAX_TEXT_BYTES = 64 * 1024
 """What is kept of the model's words: an item may hold 2 MB, and nobody reads more than this."""
@@ -93,6 +93,8 @@ class Record:
     """What it is expected to cost at most: what budgets count until it ends."""
     trace_parent: str | None = None
     """Of the request that began it (W3C Trace Context), for its log line."""
+    cancel_requested_at: str | None = None
+    """When its caller canceled it while it ran. An image that is there all the same wins."""
     timings: dict[str, int] | None = None
     """Milliseconds that each step took (`image_core.trace.Trace.timings`); None where no run has come to its end."""
     etag: str = ""
@@ -123,13 +125,18 @@ class Record:
 
     def lost(self, now: str) -> tuple[Attempt, ...]:
         """The call whose bill is not known because its process ended: an attempt at the expected price, where there was one."""
-        if self.run_id is None or any(attempt.outcome == "ok" for attempt in self.attempts_of_run()):
+        if self.run_id is None or any(attempt.outcome in {"ok", CANCELED} for attempt in self.attempts_of_run()):
             return ()
         lost_id = f"{self.run_id}-lost"
         if any(attempt.id == lost_id for attempt in self.attempts):
             return ()
         model = self.options.model or "unknown"
         return (Attempt(model, LOST, 0, None, now, lost_id, self.expected_usd or 0.0),)
+
+    @property
+    def canceling(self) -> bool:
+        """Whether what runs it is to stop."""
+        return self.status == "running" and self.cancel_requested_at is not None
 
     def reopened(self, owner: str | None, until: str, expected_usd: float) -> "Record":
         """To be run again by its caller's wish; what was attempted before stays on the bill."""
@@ -140,6 +147,7 @@ class Record:
             error=None,
             completed_at=None,
             timings=None,
+            cancel_requested_at=None,
             lease_owner=owner,
             lease_expires_at=until,
             attempt_count=0,
@@ -217,6 +225,12 @@ class Record:
             lease_expires_at=None,
         )
 
+    def canceled(self, error: dict[str, Any], attempts: tuple[Attempt, ...], now: str) -> "Record":
+        """Ended by its caller's wish, without an image. `error` says what was billed."""
+        ended = self.failed(error, attempts, (), now)
+        usage = None if ended.usage is None else ended.usage.to_dict()
+        return replace(ended, status="canceled", error={**error, "usage": usage})
+
     def to_item(self) -> dict[str, Any]:
         """The document, in the words of the wire."""
         item: dict[str, Any] = {
@@ -249,6 +263,8 @@ class Record:
             "traceParent": self.trace_parent,
             "timings": self.timings,
         }
+        if self.cancel_requested_at is not None:
+            item["cancelRequestedAt"] = self.cancel_requested_at
         if self.lease_expires_at is not None:
             item["leaseExpiresAt"] = self.lease_expires_at
         return item
@@ -286,6 +302,7 @@ class Record:
             run_id=item.get("runId"),
             expected_usd=item.get("expectedUsd"),
             trace_parent=item.get("traceParent"),
+            cancel_requested_at=item.get("cancelRequestedAt"),
             timings=item.get("timings"),
             etag=item.get("_etag", ""),
         )

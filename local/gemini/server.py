@@ -38,6 +38,10 @@ class Standin:
         self.latency = latency
         self.script = Script()
         self.calls: list[Call] = []
+        self.answering = asyncio.Event()
+        """Set when an answer is about to be sent."""
+        self.aborted = asyncio.Event()
+        """Set when a caller has closed its connection before its answer."""
         self.keep_inputs = False
         self.inputs: list[tuple[tuple[str, bytes], ...]] = []
         """Of each call since `keep_inputs` was set: type and bytes of its images."""
@@ -52,7 +56,7 @@ class Standin:
         app.router.add_get("/__calls", self._calls)
         app.router.add_post("/__script", self._scripted)
         app.router.add_delete("/__script", self._reset)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
@@ -95,7 +99,12 @@ class Standin:
                 asked.max_output_tokens,
             )
         )
-        await asyncio.sleep(reply.delay or self.latency)
+        try:
+            await asyncio.sleep(reply.delay or self.latency)
+        except asyncio.CancelledError:
+            self.aborted.set()
+            raise
+        self.answering.set()
         return await send(request, reply, body)
 
     async def _list(self, _: web.Request) -> web.Response:

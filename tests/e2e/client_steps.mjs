@@ -48,6 +48,13 @@ seen.refusedAtOnce = await failure(client.generate([photo], "refused at once"));
 await script({ delay: 3 });
 seen.left = await failure(client.generate([photo], "left", {}, { signal: AbortSignal.timeout(500) }));
 
+await script({ delay: 30 });
+const toCancel = { onRunning: ({ id }) => (seen.canceling = client.cancel(id)) };
+seen.canceledWait = await failure(hasty.generate([photo], "canceled", {}, toCancel));
+seen.canceled = await seen.canceling;
+seen.canceledAgain = await client.cancel(seen.canceled.id);
+delete seen.canceling;
+
 seen.noImages = await failure(client.generate([], "nothing"));
 seen.stranger = await failure(new ImageClient({ origin }).history());
 seen.invalid = await failure(client.history({ limit: 0 }));

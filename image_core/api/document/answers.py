@@ -138,6 +138,9 @@ class ErrorBody(Wire):
     image_index: int | Absent = Field(None, description="The image that is wrong, from 0.")
     text: str | None = Field(None, description="What the model said instead of making a picture.")
     finish_reason: str | None = Field(None, description="Why it stopped, in the service's word.")
+    usage: Usage | None = Field(
+        None, description="Of a canceled generation: what the service counted; null where nothing is known."
+    )
     daily_usd: float | Absent = Field(None, description="The budget of a day, in US dollars.")
     monthly_usd: float | Absent = Field(
         None, description="The budget of a month, in US dollars, where that is used up."
@@ -171,7 +174,7 @@ class GenerationSummary(Wire):
     """A generation as the history lists it."""
 
     id: str
-    status: Literal["running", "succeeded", "failed"]
+    status: Literal["running", "succeeded", "failed", "canceled"]
     prompt: str
     input_images: list[str] = Field(description="An address for each input, never base64.")
     image_url: str | None
@@ -183,7 +186,7 @@ class GenerationSummary(Wire):
     height: int | None
     usage: Usage | None
     options: Options
-    error: ErrorBody | None = Field(description="Why it failed, where it did.")
+    error: ErrorBody | None = Field(description="Why it failed, where it did; `canceled` where it was canceled.")
     warnings: list[str]
     created_at: str = Field(json_schema_extra={"format": "date-time"})
     completed_at: str | None

@@ -18,6 +18,7 @@ from image_core.api.document.parts import (
     READ_LINK,
     RECORD_ID,
     RETRY_AFTER,
+    SECONDS,
     WORD,
     Operation,
     Part,
@@ -25,6 +26,7 @@ from image_core.api.document.parts import (
     json_answer,
     parameter,
 )
+from image_core.api.document.samples import SAMPLES
 
 TAG = "Generations"
 SERVICE = "Service"
@@ -114,6 +116,46 @@ READ = Operation(
                 },
             },
         )
+    },
+    codes=("not_found", "storage_unavailable"),
+)
+
+_STANDING: Part = {
+    **SUMMARY,
+    **dict.fromkeys(("imageUrl", "outputImageUrl", "thumbnailUrl", "model", "mimeType", "width", "height")),
+    "status": "canceled",
+    "usage": None,
+    "text": None,
+    "inputs": [],
+    "attempts": [
+        {"model": MODEL, "outcome": "canceled", "durationMs": 4210, "startedAt": "2026-01-01T00:00:00.120Z"},
+    ],
+    "completedAt": "2026-01-01T00:00:04.330Z",
+    "error": SAMPLES["canceled"].body | {"usage": None},
+}
+
+CANCEL = Operation(
+    name="cancelGeneration",
+    tag=TAG,
+    summary="Stop a generation",
+    description=(
+        "A queued one never starts; of a running one the model's call is aborted. Requests that wait for it get the error "
+        "`canceled`. Safe to repeat: one that has ended is answered as it is, and an image that is there by then is kept "
+        "(`succeeded`).\n\n"
+        "The service may bill a call that was aborted. Budgets count it at its expected price (`estimatedUsd` of `/api/usage`)."
+    ),
+    parameters=(RECORD_ID,),
+    answers={
+        "200": json_answer("It has ended: how it stands.", Generation, _STANDING),
+        "202": json_answer(
+            "Another process runs it and will stop with its next lease renewal, within 20 seconds.",
+            Generation,
+            {**_STANDING, "status": "running", "attempts": [], "completedAt": None, "error": None},
+            {
+                "Location": header("Where to ask how it stands.", WORD, required=True),
+                "Retry-After": header("Seconds after which to ask.", SECONDS, required=True),
+            },
+        ),
     },
     codes=("not_found", "storage_unavailable"),
 )

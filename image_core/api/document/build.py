@@ -25,6 +25,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("POST", "upload"): generating.UPLOAD,
     ("GET", "generations"): browsing.LIST,
     ("GET", "generations/{id}"): browsing.READ,
+    ("POST", "generations/{id}/cancel"): browsing.CANCEL,
     ("DELETE", "generations/{id}"): browsing.DELETE,
     ("GET", "images/{name}"): browsing.IMAGE,
     ("DELETE", "images/{name}"): browsing.DELETE_UPLOAD,

@@ -60,7 +60,7 @@ RUNNING: Part = {
 
 ENDED_WITHOUT_AN_IMAGE = (
     *("no_image", "refused", "model_error", "model_auth_failed", "model_unavailable", "rate_limited"),
-    *("interrupted", "deadline_exceeded"),
+    *("interrupted", "deadline_exceeded", "canceled"),
 )
 """The errors that a generation can end with."""
 
@@ -80,7 +80,7 @@ GENERATE = Operation(
         "With `dryRun` everything is checked and nothing is generated: the answer (`DryRun`) has the model that would be asked, "
         "what it is expected to cost, the inputs as the model would get them, and what is left of the budget.\n\n"
         "With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets "
-        "its answer again. A failed one that is `retryable` runs again under the same `id`."
+        "its answer again. One that was canceled, or failed and is `retryable`, runs again under the same `id`."
     ),
     parameters=(
         parameter("header", "Prefer", f"{PREFER} `respond-async`: 202 at once.", WORD),

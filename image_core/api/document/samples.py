@@ -64,6 +64,10 @@ _SAMPLES = (
         errors.UnsupportedMediaType("Send the request as application/json"),
         "The request is of another content type or packed (`Content-Encoding`), or an input of a kind that the model does not take and that is not converted.",
     ),
+    Sample(
+        _of_generation(errors.Canceled({"inputTokens": 1300, "outputTokens": 240, "costUsd": 0.0055})),
+        "The caller has canceled the generation; `usage` is what the service counted for it, null where nothing is known. The same `Idempotency-Key` runs it again.",
+    ),
     Sample(errors.IdempotencyMismatch(), "The `Idempotency-Key` was used with a different request."),
     Sample(
         errors.TooManyGenerations("10 of yours are running; wait until one is finished", retry_after=10),
