@@ -120,10 +120,16 @@ def test_a_caller_that_gives_up_is_let_go(seen: dict[str, Any]) -> None:
 def test_the_history_is_read_page_by_page_and_a_deleted_one_is_gone(seen: dict[str, Any]) -> None:
     assert [item["id"] for item in seen["page"]["items"]] == seen["listed"][:2]
     assert seen["page"]["continuation"]
-    assert len(seen["listed"]) == len(set(seen["listed"])) == 5
+    assert len(seen["listed"]) == len(set(seen["listed"])) == 6
     assert seen["made"]["id"] in seen["listed"]
     assert "code" not in seen["deleted"]
     assert seen["gone"]["code"] == "not_found"
+
+
+def test_a_generation_is_canceled_and_whoever_waits_for_it_learns_so(seen: dict[str, Any]) -> None:
+    assert (seen["canceled"]["status"], seen["canceledAgain"]["status"]) == ("canceled", "canceled")
+    assert (seen["canceledWait"]["code"], seen["canceledWait"]["retryable"]) == ("canceled", True)
+    assert seen["canceledWait"]["body"]["id"] == seen["canceled"]["id"]
 
 
 def test_lost_answers_on_the_way_do_no_harm_and_a_proxys_own_error_is_told(seen: dict[str, Any]) -> None:

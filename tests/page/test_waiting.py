@@ -79,6 +79,35 @@ def test_leaving_loses_nothing(page: Page, page_stack: Stack) -> None:
     expect(page.locator(".card img")).to_be_visible(timeout=SECONDS)
 
 
+def test_what_is_canceled_stops_and_says_what_it_cost(page: Page, page_stack: Stack) -> None:
+    sign_in(page)
+    choose(page, COFFEE)
+    script(page_stack, {"delay": 60})
+    before = calls(page_stack)
+    generate(page)
+    page.get_by_role("button", name="Cancel", exact=True).click(timeout=SECONDS)
+    expect(page.locator(".toast").last).to_contain_text("Canceled. Cost: A stopped call", timeout=SECONDS)
+    expect(page.locator("#waiting")).to_be_hidden()
+    expect(page.locator("#result-title")).to_be_focused()
+    expect(page.locator(".card")).to_contain_text("canceled")
+    page.locator(".card button").click()
+    expect(page.locator("#details-title")).to_have_text("Canceled")
+    expect(page.locator("#details .facts")).to_contain_text("A stopped call")
+    assert calls(page_stack) == before + 1
+
+
+def test_what_was_left_is_canceled_from_the_history(page: Page, page_stack: Stack) -> None:
+    sign_in(page)
+    choose(page, COFFEE)
+    script(page_stack, {"delay": 60})
+    generate(page)
+    expect(page.locator("#countdown")).to_contain_text("left", timeout=SECONDS)
+    page.get_by_role("button", name="Stop waiting").click()
+    page.locator(".card button").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel", exact=True).click()
+    expect(page.locator(".card")).to_contain_text("canceled", timeout=SECONDS)
+
+
 def hold(page: Page) -> list[Route]:
     """Press the button on a slow connection: the request is on its way until it is let go."""
     held: list[Route] = []

@@ -1,0 +1,112 @@
+"""Canceling on real hosts: from another one, and with the host killed at each step. No call is made again, and none is off the bill."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from image_core.user import User
+from local.emulators import AzuritePorts
+from tests.faults.proxy import Rule
+from tests.faults.rig import LEASE, Rig, replaces, rig, stores_picture
+from tests.money.rig import feed
+
+pytestmark = [pytest.mark.faults, pytest.mark.emulators, pytest.mark.timeout(300)]
+
+LONG = 11.0
+"""Seconds that the fake model takes."""
+
+
+@pytest.fixture
+async def faults(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Rig]:
+    async with rig(azurite_ports, cosmos_url) as made:
+        yield made
+
+
+async def ended(faults: Rig) -> Any:
+    """The one record, once it has ended."""
+
+    async def done() -> bool:
+        return [record.status for record in await faults.records()] not in ([], ["running"])
+
+    await faults.until(done)
+    (found,) = await faults.records()
+    return await faults.product.app.machinery.records.read(User(faults.product.email), found.id)
+
+
+async def canceled_and_billed(faults: Rig, outcomes: list[str]) -> None:
+    """It ends `canceled` after one call, which the ledger has as an estimate, and the same key makes the image then."""
+    record = await ended(faults)
+    assert (record.status, [attempt.outcome for attempt in record.attempts]) == ("canceled", outcomes)
+    assert faults.model_calls == 1
+    async with feed(faults.product) as ledger:
+
+        async def entered() -> bool:
+            return len(await ledger.entries()) == 1
+
+        await faults.until(entered, 30)
+        (entry,) = await ledger.entries()
+        assert (entry["usd"], entry["budgetUsd"]) == (None, record.expected_usd)
+    await faults.books_are_in_order()
+    faults.product.standin.latency = 0
+    status, body = await faults.post(faults.hosts[-1])
+    assert (status, body["id"]) == (200, record.id)
+    assert faults.model_calls == 2
+    await faults.books_are_in_order()
+
+
+async def test_canceled_from_another_host_it_stops_with_the_next_renewal(faults: Rig) -> None:
+    faults.product.standin.latency = LONG
+    host, other = await faults.start_host(), await faults.start_host()
+    posting = asyncio.create_task(faults.post(host))
+    await faults.called()
+    (record,) = await faults.records()
+    status, body = await faults.call(other, "POST", f"generations/{record.id}/cancel")
+    assert (status, body["status"]) == (202, "running")
+    async with asyncio.timeout(LEASE):
+        status, body = await posting
+    assert (status, body["code"]) == (409, "canceled")
+    await asyncio.wait_for(faults.product.standin.aborted.wait(), LEASE)
+    await canceled_and_billed(faults, ["canceled"])
+
+
+@pytest.mark.parametrize(
+    "writes", [1, 2, 3], ids=["the request is written", "the bill is written", "the end is written"]
+)
+async def test_killed_when_a_step_of_a_cancellation_is_done_another_ends_it(faults: Rig, writes: int) -> None:
+    faults.product.standin.latency = LONG
+    host = await faults.start_host()
+    posting = asyncio.create_task(faults.post(host))
+    await faults.called()
+    (record,) = await faults.records()
+    if writes > 1:
+        faults.product.cosmos.rule(Rule(of(record.id), times=writes - 1))
+    faults.product.cosmos.rule(faults.killing(host, of(record.id), when="after"))
+    with pytest.raises(aiohttp.ClientError):
+        await faults.call(host, "POST", f"generations/{record.id}/cancel")
+    assert await posting == (0, {})
+    await faults.start_host()
+    await canceled_and_billed(faults, ["lost"] if writes == 1 else ["canceled"])
+
+
+def of(record_id: str) -> Callable[[str, str], bool]:
+    """A replace of this record."""
+    return lambda method, path: replaces(method, path) and f"/docs/{record_id}" in path
+
+
+async def test_canceled_while_the_image_is_stored_the_image_stays(faults: Rig) -> None:
+    host, other = await faults.start_host(), await faults.start_host()
+    canceling = asyncio.Event()
+    storing = faults.product.blobs.rule(Rule(stores_picture, before=canceling.wait))
+    posting = asyncio.create_task(faults.post(host))
+    await storing.hit.wait()
+    (record,) = await faults.records()
+    assert (await faults.call(other, "POST", f"generations/{record.id}/cancel"))[0] == 202
+    canceling.set()
+    status, body = await posting
+    assert (status, body["status"]) == (200, "succeeded")
+    assert (await faults.call(other, "POST", f"generations/{record.id}/cancel"))[1]["status"] == "succeeded"
+    assert faults.model_calls == 1
+    await faults.books_are_in_order()
