@@ -46,7 +46,7 @@ class Bill:
             self._add(attempt, may_be_billed=attempt.outcome in BILL_UNKNOWN)
 
     def canceled(self, *, sent: bool) -> None:
-        """The generation was canceled: note the call that was aborted, at the expected price where it was `sent` whole."""
+        """The generation was canceled: note the call that was aborted, at the expected price where its request was `sent`."""
         aborted, self._aborted = self._aborted, None
         if aborted is not None:
             self._add(aborted, may_be_billed=sent)

@@ -46,7 +46,7 @@ class Held:
         self._read = read
         self._pictures = pictures
         self.left = False
-        """Whether the whole request has left for a model: from then on the call may be billed."""
+        """Whether a request to a model was begun to be sent: from then on the call may be billed."""
         self.arriving = False
         """Whether the answer has begun to arrive."""
 
@@ -58,8 +58,10 @@ class Held:
             self._pictures = await self._read()
         return self._pictures
 
-    def sent(self) -> None:
+    def leaving(self) -> None:
         self.left = True
+
+    def sent(self) -> None:
         self.release()
 
     async def receiving(self, count: int, seconds: float) -> None:

@@ -103,6 +103,7 @@ class Exchange:
             raise SentTwice
         if self._sdk_alone:
             self.left = True
+            self._hold.leaving()
             return None
         if not isinstance(body, aiohttp.Payload):
             raise MarkLost
@@ -114,6 +115,7 @@ class Exchange:
                 raise MarkLost
             parts += [before, picture]
         self.left = True
+        self._hold.leaving()
         self._sending.clear()
         return Carried([*parts, rest], self._hold.sent)
 

@@ -12,6 +12,10 @@ class Hold(Protocol):
         """The inputs in their order: from memory, else read again from where they are kept. Raises ImageError."""
         ...
 
+    def leaving(self) -> None:
+        """The request is about to be sent: from now on the call may be billed."""
+        ...
+
     def sent(self) -> None:
         """They have left, whole: nothing needs them now but another attempt."""
         ...

@@ -43,6 +43,7 @@ WEIGHTS = {
     "queue": 10,
     "run_a_message": 18,
     "delete": 14,
+    "cancel": 10,
     "deliver_the_feed": 6,
     "look_for_unfinished": 6,
     "read": 5,
@@ -188,6 +189,13 @@ class Operations:
             path = f"/api/generations/{self._random.choice(self._ids)}"
             await host.call(host.harness.call("DELETE", path))
 
+    async def cancel(self) -> None:
+        """One that has ended, mostly, or is queued; sometimes one that runs."""
+        if self._ids:
+            host = self._host
+            path = f"/api/generations/{self._random.choice(self._ids[-8:])}/cancel"
+            await host.call(host.harness.call("POST", path))
+
     async def read(self) -> None:
         host = self._host
         await host.call(host.harness.call("GET", self._random.choice(("/api/generations", "/api/usage"))))
@@ -286,16 +294,16 @@ async def the_books_agree(shared: Harness, made: Operations) -> None:
     lost = [entry for entry in entries if entry["usd"] is None]
     assert known <= billed, "nothing is billed that the service did not bill, and nothing twice"
     missing = billed - known
-    assert missing.total() <= len(lost), "each call that died with its host is estimated"
+    assert missing.total() <= len(lost), "each call that was aborted, or died with its host, is estimated"
     assert sum(missing.elements()) <= sum(entry["budgetUsd"] for entry in lost)
-    assert bool(lost) <= bool(made.done["crash"]), "without a crash every bill is known"
+    assert bool(lost) <= bool(made.done["crash"] + made.done["cancel"]), "otherwise every bill is known"
 
     said = (await made.hosts[0].harness.call("GET", "/api/usage")).json["today"]
     assert said["calls"] == len(entries)
     assert said["costUsd"] == pytest.approx(sum(known.elements()), abs=1e-4)
     assert said["estimatedUsd"] == pytest.approx(sum(entry["budgetUsd"] for entry in lost), abs=1e-4)
 
-    assert {document["status"] for document in documents} <= {"succeeded", "failed"}
+    assert {document["status"] for document in documents} <= {"succeeded", "failed", "canceled"}
     images = {document["outputImageUrl"].rsplit("/", 1)[-1] for document in documents if document["outputImageUrl"]}
     user = await shared.app.sessions.user({"cookie": shared.cookie})
     stored = {name.rsplit("/", 1)[-1] for name in await shared.blob_names("catafract", user.folder)}

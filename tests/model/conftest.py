@@ -32,6 +32,9 @@ class InHand:
     async def pictures(self) -> tuple[Picture, ...]:
         return self.inputs
 
+    def leaving(self) -> None:
+        """Nothing asks for it here."""
+
     def sent(self) -> None:
         self.times_sent += 1
 
