@@ -1,6 +1,8 @@
 """Canceling: in every state, from any instance, and never at the price of an image that is there."""
 
 import asyncio
+import json
+import logging
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -338,3 +340,16 @@ async def test_one_that_is_deleted_right_after_is_gone_with_its_bill_in_the_ledg
     assert await product.record(record_id) is None
     today = (await product.call("GET", "/api/usage")).json["today"]
     assert today["unpricedCalls"] == len(product.standin.calls) == 1
+
+
+async def test_its_log_line_says_so(product: Harness, caplog: pytest.LogCaptureFixture) -> None:
+    waiting, record_id = await running(product)
+    await canceled(product, record_id)
+    await waiting
+    caplog.set_level(logging.INFO, "image_core.generation.line")
+    async with feed(product) as changes:
+        await changes.deliver()
+    (line,) = [each.message for each in caplog.records if each.name == "image_core.generation.line"]
+    told = json.loads(line.removeprefix("generation "))
+    assert (told["id"], told["outcome"], told["costUsd"]) == (record_id, "canceled", None)
+    assert [(bill["usd"], bill["budgetUsd"] > 0) for bill in told["bills"]] == [(None, True)]
