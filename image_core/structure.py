@@ -186,6 +186,14 @@ def _png(data: bytes) -> tuple[Ranges, bool]:
             if part.name == b"IDAT" and part.end > part.body:
                 return _last_idat(ranges, part), False
             break
+        if part.name == b"IEND":
+            if not seen_pixels:
+                raise Broken("has no pixels")
+            if data[part.start : part.end] == PNG_END:
+                ranges.keep(part.start, part.end)
+            else:  # it holds no pixels, so one that is damaged counts as little as one that is missing
+                ranges.put(PNG_END)
+            return ranges, True
         if part.name in PNG_PIXELS:
             if not _right_checksum(data, part):
                 raise Broken("is damaged: a checksum is wrong")
@@ -193,10 +201,6 @@ def _png(data: bytes) -> tuple[Ranges, bool]:
             ranges.keep(part.start, part.end)
         elif part.name in PNG_COLOURS and _right_checksum(data, part):  # decoders leave one with a wrong checksum out
             ranges.keep(part.start, part.end)
-        if part.name == b"IEND":
-            if not seen_pixels:
-                raise Broken("has no pixels")
-            return ranges, True
     if not seen_pixels:
         raise Broken("is cut off")
     return ranges, False

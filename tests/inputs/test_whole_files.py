@@ -265,7 +265,17 @@ def test_a_wrong_checksum_beside_the_pixels_does_not_count(name: bytes) -> None:
         assert name not in made.data  # type: ignore[union-attr] # asserted above
 
 
-@pytest.mark.parametrize(("file", "name"), [("RGB", b"IHDR"), ("RGB", b"IDAT"), ("palette", b"PLTE"), ("RGB", b"IEND")])
+@pytest.mark.parametrize("name", PNGS)
+@pytest.mark.parametrize("end", [structure.PNG_END[:-1] + b"\0", png_chunk(b"IEND", b"odd")])
+def test_a_png_whose_end_is_damaged_is_accepted_and_gets_a_right_one(name: str, end: bytes) -> None:
+    data = PNGS[name]
+    made = accepted(data[:-12] + end)
+    assert_same_pixels(made, data)
+    assert made is not None
+    assert made.data.endswith(structure.PNG_END)
+
+
+@pytest.mark.parametrize(("file", "name"), [("RGB", b"IHDR"), ("RGB", b"IDAT"), ("palette", b"PLTE")])
 def test_a_wrong_checksum_of_the_pixels_is_refused(file: str, name: bytes) -> None:
     assert accepted(damaged(PNGS[file], name)) is None
 

@@ -39,7 +39,12 @@ function Outcome({ generation }: { generation: Generation }) {
       return null;
     case "running": {
       const left = generation.secondsLeft;
-      return <p>{left === null ? "Sending …" : left > 0 ? `About ${left} s left` : "Longer than usual; it goes on."}</p>;
+      return (
+        <>
+          <p>{left === null ? "Sending …" : left > 0 ? `About ${left} s left` : "Longer than usual; it goes on."}</p>
+          {generation.cancel && <button onClick={generation.cancel}>Cancel</button>}
+        </>
+      );
     }
     case "done": {
       const { result } = generation;

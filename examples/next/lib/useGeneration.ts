@@ -7,14 +7,17 @@ import { ApiError, ImageClient, type GenerateOptions, type Result } from "@clien
 
 export type Generation =
   | { state: "idle" }
-  | { state: "running"; secondsLeft: number | null }
+  | { state: "running"; secondsLeft: number | null; cancel: (() => void) | null }
   | { state: "done"; result: Result }
   | { state: "failed"; error: ApiError | TypeError; retry: () => void };
 
 // Five seconds, then the API says how long it will take; asking again costs nothing.
 const client = new ImageClient({ waitSeconds: 5 });
 
-/** `start` begins one; `secondsLeft` falls below 0 where it takes longer than expected: it goes on all the same. */
+/**
+ * `start` begins one; `secondsLeft` falls below 0 where it takes longer than expected: it goes on all the same. `cancel` is there
+ * once the API has answered with the generation's id; the generation then ends as a failure with the code `canceled`.
+ */
 export function useGeneration() {
   const [generation, setGeneration] = useState<Generation>({ state: "idle" });
   const leaving = useRef<AbortController>(undefined);
@@ -24,14 +27,16 @@ export function useGeneration() {
     leaving.current?.abort();
     const { signal } = (leaving.current = new AbortController());
     let ticking: ReturnType<typeof setInterval> | undefined;
-    setGeneration({ state: "running", secondsLeft: null });
+    setGeneration({ state: "running", secondsLeft: null, cancel: null });
     try {
       const result = await client.generate(images, prompt, options, {
         idempotencyKey: key,
         signal,
-        onRunning: ({ createdAt, expectedSeconds }) => {
+        onRunning: ({ id, createdAt, expectedSeconds }) => {
           const ends = Date.parse(createdAt) + expectedSeconds * 1000;
-          const tick = () => setGeneration({ state: "running", secondsLeft: Math.ceil((ends - Date.now()) / 1000) });
+          // A cancellation that does not get through changes nothing: the generation goes on, and can be canceled again.
+          const cancel = () => void client.cancel(id).catch(() => undefined);
+          const tick = () => setGeneration({ state: "running", secondsLeft: Math.ceil((ends - Date.now()) / 1000), cancel });
           ticking = setInterval(tick, 500);
           tick();
         },
