@@ -58,6 +58,7 @@ def names(page: Page) -> list[str]:
 
 def drop_from_outside(page: Page, onto: str, *files: Path) -> None:
     """Files out of another program, let go over a place of the page: a browser opens what the page does not take."""
+    page.locator(onto).scroll_into_view_if_needed()
     box = page.locator(onto).bounding_box()
     assert box is not None
     place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
