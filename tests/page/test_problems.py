@@ -57,7 +57,10 @@ def test_without_a_connection_it_says_so_and_goes_on_later(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
     keys: list[str] = []
-    page.on("request", lambda sent: keys.append(sent.headers["idempotency-key"]) if sent.url.endswith("/api/image") else None)
+    page.on(
+        "request",
+        lambda sent: keys.append(sent.headers["idempotency-key"]) if sent.url.endswith("/api/image") else None,
+    )
     page.context.set_offline(offline=True)
     generate(page)
     expect(page.locator("#problem")).to_contain_text("No connection", timeout=SECONDS)
