@@ -9,6 +9,7 @@ from image_core import __version__
 from image_core.api.http import Request, Response, json_response
 from image_core.clock import Clock
 from image_core.errors import ImageError
+from image_core.telemetry import where
 
 log = logging.getLogger("image_core.health")
 
@@ -57,7 +58,7 @@ class HealthResource:
             more = {"status": "down", "code": error.code}
         except TimeoutError:
             more = {"status": "down", "code": "timeout"}
-        except Exception:
-            log.exception("a probe failed")
+        except Exception as error:  # noqa: BLE001 - whatever a probe meets, the others are still answered
+            log.error("a probe failed: %s", where(error))  # noqa: TRY400 - its message may hold a secret
             more = {"status": "down", "code": "internal"}
         return {"status": "ok", "latencyMs": round((self._clock.monotonic() - began) * 1000), **more}

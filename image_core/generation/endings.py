@@ -2,7 +2,7 @@
 
 The rules of who may write:
 
-- A picture in hand beats a running record, and a failed or canceled one, whoever holds the lease.
+- A generated image overrides a running record, and a failed or canceled one, regardless of which process holds the lease.
 - A record that has its picture beats a picture in hand: mine is deleted, theirs is returned.
 - `failed` and `canceled` are written by the holder of the lease only.
 - A record that is being deleted, or is gone, takes nothing: my picture is deleted.
