@@ -13,10 +13,8 @@ from PIL import Image
 
 from local.node import install_packages
 from local.stack import Stack
-from tests.typescript import CLIENT, COMPILER, faults, node
-
-pytestmark = pytest.mark.e2e
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.paths import ROOT
+from tests.support.typescript import CLIENT, COMPILER, faults, node
 
 
 def test_its_types_are_those_of_the_document() -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import ROOT, descendants, environment, gone, greeting, run
-
-pytestmark = pytest.mark.e2e
+from tests.support.commands import descendants, environment, gone, greeting, run
+from tests.support.paths import ROOT
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 import requests
@@ -14,9 +13,9 @@ from PIL import Image
 
 from local.show import data_url
 from local.stack import Stack
+from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.e2e
-SAMPLES = Path(__file__).parent.parent.parent / "local" / "samples"
+SAMPLES = ROOT / "local" / "samples"
 
 
 class Quiet(SimpleHTTPRequestHandler):

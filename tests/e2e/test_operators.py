@@ -6,16 +6,14 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import requests
 
 from local.show import data_url
 from local.stack import Stack
+from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.e2e
-ROOT = Path(__file__).parent.parent.parent
 COFFEE = ROOT / "local" / "samples" / "coffee.jpg"
 
 

@@ -14,9 +14,7 @@ import requests
 from local.config import ROOT
 from local.emulators import free_port, running, wait_for_port
 from local.stack import Stack
-from tests.original_front_end import PHOTOGRAPH, OriginalFrontEnd
-
-pytestmark = pytest.mark.e2e
+from tests.support.original_front_end import PHOTOGRAPH, OriginalFrontEnd
 
 
 @pytest.fixture(scope="module")

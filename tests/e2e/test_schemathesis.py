@@ -15,7 +15,7 @@ from image_core.api.routes import ROUTES
 from local import config
 from local.stack import Stack, started
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 MADE = 5
 """Images at least: what it sends is not only refused. Which cases there are changes with the document."""
 SETTINGS = Path(__file__).parent / "schemathesis.toml"

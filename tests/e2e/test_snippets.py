@@ -16,10 +16,8 @@ import requests
 from PIL import Image
 
 from local.stack import Stack
-from tests.typescript import faults
-
-pytestmark = pytest.mark.e2e
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.paths import ROOT
+from tests.support.typescript import faults
 
 
 def snippet(language: str) -> str:

@@ -9,11 +9,11 @@ import pytest
 
 from image_core.user import User
 from local.emulators import AzuritePorts
-from tests.faults.proxy import Rule
-from tests.faults.rig import LEASE, Rig, replaces, rig, stores_picture
-from tests.money.rig import feed
+from tests.support.change_feed import feed
+from tests.support.faulty_proxy import Rule
+from tests.support.hosts import LEASE, Rig, replaces, rig, stores_picture
 
-pytestmark = [pytest.mark.faults, pytest.mark.emulators, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 LONG = 11.0
 """Seconds that the fake model takes."""

@@ -9,12 +9,12 @@ import pytest
 
 from local.emulators import AzuritePorts
 from local.gemini.script import finished
-from tests.faults.proxy import Rule
-from tests.faults.rig import LEASE, Rig, begins, replaces, rig, stores_picture
-from tests.harness import picture
-from tests.model.test_reply import part
+from tests.support.faulty_proxy import Rule
+from tests.support.harness import picture
+from tests.support.hosts import LEASE, Rig, begins, replaces, rig, stores_picture
+from tests.unit.models.test_large_responses import part
 
-pytestmark = [pytest.mark.faults, pytest.mark.emulators, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

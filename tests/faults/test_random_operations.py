@@ -24,12 +24,12 @@ from image_core.generation.recovery import message
 from image_core.wiring import App
 from local.emulators import COSMOS_KEY, AzuritePorts
 from local.gemini.script import Script, Scripted, finished, overloaded
-from tests.faults.proxy import FaultyProxy, faulty
-from tests.harness import Harness, data_url, harness
-from tests.model.test_reply import part
-from tests.money.rig import Feed, feed
+from tests.support.change_feed import Feed, feed
+from tests.support.faulty_proxy import FaultyProxy, faulty
+from tests.support.harness import Harness, data_url, harness
+from tests.unit.models.test_large_responses import part
 
-pytestmark = [pytest.mark.faults, pytest.mark.emulators, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 OPERATIONS = int(os.environ.get("RANDOM_OPERATIONS", "1000"))
 AT_ONCE = 6

@@ -19,9 +19,9 @@ from image_core.api.http import Request
 from image_core.settings import Settings
 from local.emulators import AzuritePorts
 from local.node import find_node, install_packages
-from tests.harness import Harness, harness, picture
+from tests.support.harness import Harness, harness, picture
 
-pytestmark = [pytest.mark.generators, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent.parent
 PACKAGES = FOLDER / "node_modules"

@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.infra.predicted import ROOT
 from tests.infra.rig import Rule, answers, deploy, deployment
+from tests.support.paths import ROOT
 
 SECRETS = {"GEMINI_API_KEY": "a", "NEXTAUTH_SECRET": "b"}
 DOCUMENTS = ("README.md", "docs/*.md", "examples/**/README.md")

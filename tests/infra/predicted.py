@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.paths import ROOT
+
 INFRA = ROOT / "infra"
 
 SUBSCRIPTION = "00000000-0000-0000-0000-00000000000b"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from image_core.settings import Settings
 from image_core.store.pictures import UPLOAD_TAGS
-from tests.infra.predicted import ROOT, Prediction
+from tests.infra.predicted import Prediction
+from tests.support.paths import ROOT
 
 STORAGE = "Microsoft.Storage/storageAccounts"
 COSMOS = "Microsoft.DocumentDB/databaseAccounts"

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.infra.predicted import ROOT
+from tests.support.paths import ROOT
 
 SUBSCRIPTION = "00000000-0000-0000-0000-00000000000b"
 PROVIDERS = ("Web", "Storage", "DocumentDB", "KeyVault", "ManagedIdentity", "OperationalInsights", "Insights")

@@ -11,7 +11,6 @@ import pytest
 import yaml  # type: ignore[import-untyped] # its stubs are another package, for one test
 
 from tests.infra.az_calls import calls_in, documented, recommended
-from tests.infra.predicted import ROOT
 from tests.infra.rig import (
     FUNCTIONS,
     PAGE_TOKEN,
@@ -26,8 +25,8 @@ from tests.infra.rig import (
     deploy,
     deployment,
 )
+from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.infra
 GEMINI, NEXTAUTH, COOKIE = (
     "AIza-a-secret-key",
     "a secret of the front end, with 'quotes' and $signs",

@@ -13,7 +13,6 @@ from tests.infra import properties
 from tests.infra.conftest import Predict
 from tests.infra.predicted import Prediction
 
-pytestmark = pytest.mark.infra
 OPERATOR = "11111111-1111-1111-1111-111111111111"
 
 DEPLOYMENTS: dict[str, tuple[str, dict[str, Any]]] = {

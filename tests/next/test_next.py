@@ -23,12 +23,12 @@ from local.emulators import free_port, running, wait_for_port
 from local.node import find_node, install_packages
 from local.show import data_url
 from local.stack import Stack, started
-from tests.original_front_end import OriginalFrontEnd
 from tests.page.conftest import chromium
-from tests.readme import next_configuration
+from tests.support.original_front_end import OriginalFrontEnd
+from tests.support.paths import ROOT
+from tests.support.readme import next_configuration
 
-pytestmark = [pytest.mark.next, pytest.mark.timeout(600)]
-ROOT = Path(__file__).parent.parent.parent
+pytestmark = pytest.mark.timeout(600)
 EXAMPLE = ROOT / "examples" / "next"
 COFFEE = ROOT / "local" / "samples" / "coffee.jpg"
 

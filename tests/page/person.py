@@ -7,8 +7,8 @@ import requests
 from playwright.sync_api import Page, expect
 
 from local.stack import Stack
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 SAMPLES = ROOT / "local" / "samples"
 COFFEE = SAMPLES / "coffee.jpg"
 SECONDS = 30_000

@@ -4,7 +4,6 @@ import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +14,10 @@ from playwright.sync_api import BrowserContext
 from local.show import data_url
 from local.stack import Stack
 from tests.page.person import COFFEE
+from tests.support.paths import ROOT
 
-pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
-TEMPLATE = Path(__file__).parent.parent.parent / "infra" / "modules" / "pictures.bicep"
+pytestmark = pytest.mark.timeout(180)
+TEMPLATE = ROOT / "infra" / "modules" / "pictures.bicep"
 
 
 class Blank(BaseHTTPRequestHandler):

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, Response, expect
 
 from tests.page.person import COFFEE, SECONDS, choose, finished, generate, sign_in
 
-pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 
 def test_history_loads_thumbnails_and_no_images(page: Page) -> None:

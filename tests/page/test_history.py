@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 from local.stack import Stack
 from tests.page.person import COFFEE, SECONDS, choose, generate, script, sign_in
 
-pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 REFUSED: dict[str, object] = {
     "body": {"candidates": [{"content": {"parts": [{"text": "No."}]}, "finishReason": "IMAGE_SAFETY"}]}
 }

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, Route, expect
 from local.stack import Stack
 from tests.page.person import COFFEE, SAMPLES, SECONDS, choose, drop_from_outside, finished, generate, names, sign_in
 
-pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 CAT = SAMPLES / "cat.png"
 PASTE = """([files, text, onto]) => {
     const copied = new DataTransfer();

@@ -9,20 +9,10 @@ import requests
 from playwright.sync_api import Page, expect
 
 from local.stack import Stack
-from tests.page.person import (
-    COFFEE,
-    ROOT,
-    SAMPLES,
-    SECONDS,
-    choose,
-    drop_from_outside,
-    finished,
-    generate,
-    script,
-    sign_in,
-)
+from tests.page.person import COFFEE, SAMPLES, SECONDS, choose, drop_from_outside, finished, generate, script, sign_in
+from tests.support.paths import ROOT
 
-pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 
 def test_from_the_first_look_to_the_second_picture(page: Page, width: int) -> None:

@@ -9,9 +9,10 @@ from playwright.sync_api import Page, Route, expect
 
 from image_core.errors import ImageError
 from local.stack import Stack
-from tests.page.person import COFFEE, ROOT, SAMPLES, SECONDS, calls, choose, finished, generate, script, sign_in
+from tests.page.person import COFFEE, SAMPLES, SECONDS, calls, choose, finished, generate, script, sign_in
+from tests.support.paths import ROOT
 
-pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 IMAGES = ROOT / "tests" / "fixtures" / "images" / "awkward"
 NOT_OF_A_PERSON = {
     "internal",

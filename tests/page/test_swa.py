@@ -14,10 +14,10 @@ from playwright.sync_api import Page, expect
 from local import config
 from local.show import data_url
 from local.stack import Stack, started
-from tests.commands import descendants, gone, greeting, run
 from tests.page.person import COFFEE, calls, drop_from_outside, finished, generate, script, sign_in
+from tests.support.commands import descendants, gone, greeting, run
 
-pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from playwright.sync_api import Page, Route, expect
 from local.stack import Stack
 from tests.page.person import COFFEE, SECONDS, calls, choose, finished, generate, script, sign_in
 
-pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 
 def test_a_double_click_pays_once(page: Page, page_stack: Stack) -> None:

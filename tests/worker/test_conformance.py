@@ -11,7 +11,6 @@ import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,12 +35,12 @@ from local.functions.http import runner as http_runner
 from local.functions.invocation import Invoker
 from local.gemini.server import Standin
 from local.provision import provision_cosmos, provision_storage
-from tests.contract import document
-from tests.harness import SECRET, data_url, picture
+from tests.support.contract import document
+from tests.support.harness import SECRET, data_url, picture
+from tests.support.paths import ROOT
 from tests.worker.messages import protos
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-ROOT = Path(__file__).parent.parent.parent
 MESSAGES = protos()
 
 
@@ -294,7 +293,6 @@ async def test_messages_that_the_function_cannot_enqueue_fail_it(
     assert answer.result.status == MESSAGES.StatusResult.Failure
 
 
-@pytest.mark.emulators
 async def test_a_request_that_is_not_waited_for_goes_into_the_queue_in_both(
     functions: dict[str, Any],
     ours: application.Application,
@@ -413,7 +411,6 @@ async def host_log() -> AsyncIterator[HostLog]:
     root.setLevel(level)
 
 
-@pytest.mark.emulators
 async def test_a_generation_that_ends_after_its_answer_has_a_line_that_the_host_keeps(
     functions: dict[str, Any],
     host_log: HostLog,

@@ -3,8 +3,6 @@
 The benchmark with its sizes divided by ten: `make bench ONLY=worker` is the whole of it.
 """
 
-import pytest
-
 from benchmarks import programs
 from benchmarks.worker import BYTES_PER_MB, INSTANCE_MB, Case, measure
 from image_core.inflight import BODIES_SHARE, WORKER_COPIES
@@ -13,7 +11,6 @@ LIMIT = INSTANCE_MB * BYTES_PER_MB // 10
 CASE = Case("14 requests of 2.8 MB", 2_800_000, 14, 1.0)
 
 
-@pytest.mark.emulators
 def test_requests_that_wait_hold_what_is_counted_and_the_rest_is_refused() -> None:
     with programs.services() as around:
         measured = measure(around, CASE, LIMIT, latency=8.0)

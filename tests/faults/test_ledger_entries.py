@@ -1,0 +1,52 @@
+"""The bill outlives the process that was to pay it: the ledger has what the service billed, whatever dies."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from image_core.user import User
+from local.emulators import AzuritePorts
+from tests.support.change_feed import feed
+from tests.support.faulty_proxy import Rule
+from tests.support.hosts import Rig, rig, stores_picture
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+async def faults(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Rig]:
+    async with rig(azurite_ports, cosmos_url) as made:
+        yield made
+
+
+async def test_killed_after_the_answer_leaves_the_bill_behind(faults: Rig) -> None:
+    """The picture is lost with the process and made once more: the ledger has both calls, as the service has."""
+    never = asyncio.Event()
+    faults.product.blobs.rule(Rule(stores_picture, before=never.wait, forward=False, deliver=False))
+    host = await faults.start_host()
+    posting = asyncio.create_task(faults.post(host))
+
+    async def billed() -> bool:
+        record = await faults.product.app.machinery.records.read(
+            User(faults.product.email), (await faults.records())[0].id
+        )
+        return record is not None and bool(record.attempts)
+
+    await faults.called()
+    await faults.until(billed)
+    await host.kill()
+    never.set()
+    await posting
+    await faults.start_host()
+    await faults.finished()
+    assert (await faults.post(faults.hosts[-1]))[0] == 200
+    assert faults.model_calls == 2
+    await faults.books_are_in_order()
+    async with feed(faults.product) as ledger:
+
+        async def in_the_ledger() -> bool:
+            return await ledger.usd() == faults.product.standin.billed_usd
+
+        await faults.until(in_the_ledger, 30)  # the host's own change feed has written it
+        assert len(await ledger.entries()) == 2

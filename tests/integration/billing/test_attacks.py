@@ -1,0 +1,215 @@
+"""Nothing that a user does lowers what was spent: the fake Gemini's own count, the ledger and `GET /api/usage` agree."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import date, timedelta
+
+import pytest
+
+from image_core.user import User
+from local.emulators import AzuritePorts
+from local.gemini.script import Scripted
+from operations.usage import collect
+from tests.integration.billing.test_ledger import no_picture, refusal
+from tests.support.change_feed import Feed, feed
+from tests.support.harness import Harness, harness
+
+
+@pytest.fixture
+async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
+    async with harness(azurite_ports, cosmos_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def ledger(product: Harness) -> AsyncIterator[Feed]:
+    async with feed(product) as running:
+        yield running
+
+
+async def everything_agrees(product: Harness, ledger: Feed) -> None:
+    """What the service billed, what the ledger has, and what the user and the operator are told."""
+    billed = product.standin.billed_usd
+    assert await ledger.usd() == billed
+    said = (await product.call("GET", "/api/usage")).json
+    assert said["today"]["costUsd"] == said["month"]["costUsd"] == billed
+    assert said["today"]["calls"] == len(await ledger.entries())
+    first = date.fromisoformat((await ledger.entries())[0]["time"][:10])
+    collected = await collect(product.app, first, first + timedelta(days=1), ("user",))
+    assert collected[(product.email,)].usd == billed
+
+
+async def test_a_key_that_is_used_again_after_a_deletion_does_not_overwrite_its_bill(
+    product: Harness, ledger: Feed
+) -> None:
+    key = {"Idempotency-Key": "again"}
+    ids = set()
+    for delivered in (False, True, False, True):
+        made = await product.generate(headers=key)
+        assert made.status == 200
+        ids.add(made.json["id"])
+        if delivered:
+            await ledger.deliver()
+        assert (await product.call("DELETE", f"/api/generations/{made.json['id']}")).status == 204
+    assert len(ids) == 1, "the id comes back"
+    assert len(await ledger.entries()) == len(product.standin.calls) == 4
+    await everything_agrees(product, ledger)
+
+
+async def test_deleting_and_repeating_runs_into_the_budget(product: Harness) -> None:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.5") as limited:
+        answers = []
+        for _ in range(6):
+            made = await limited.generate(headers={"Idempotency-Key": "again"})
+            answers.append(made.status)
+            if made.status == 200:
+                await limited.call("DELETE", f"/api/generations/{made.json['id']}")
+        assert answers == [200, 200, 200, 429, 429, 429]
+    assert product.standin.billed_usd <= 0.5
+
+
+@pytest.mark.parametrize("reply", [no_picture, refusal])
+async def test_failures_that_are_billed_stay_on_the_bill_when_they_are_repeated_and_deleted(
+    reply: Callable[[], Scripted], product: Harness, ledger: Feed
+) -> None:
+    key = {"Idempotency-Key": "failing"}
+    for round_number in range(3):
+        product.standin.script.add(*(reply() for _ in range(6)))
+        failed = await product.generate(headers=key)
+        assert failed.status == 500
+        if round_number:
+            await product.call("DELETE", f"/api/generations/{failed.json['id']}")
+        product.standin.script.clear()
+    await everything_agrees(product, ledger)
+
+
+async def test_a_generation_that_is_deleted_while_it_runs_and_its_key_used_again_is_billed_twice(
+    product: Harness, ledger: Feed
+) -> None:
+    product.standin.latency = 1
+    key = {"Idempotency-Key": "both", "Prefer": "wait=0"}
+    for _ in range(2):
+        queued = await product.generate(headers=key)
+        runner = asyncio.create_task(product.app.resume(queued.enqueue[0].encode()))
+        before = len(product.standin.calls)
+        async with asyncio.timeout(30):
+            while len(product.standin.calls) == before:  # noqa: ASYNC110 - the fake Gemini has no event
+                await asyncio.sleep(0.02)
+        await product.call("DELETE", f"/api/generations/{queued.json['id']}")
+        await runner
+    assert len(product.standin.calls) == 2
+    await everything_agrees(product, ledger)
+
+
+async def test_the_end_that_waits_in_the_outbox_is_billed_when_the_record_is_deleted_before_it_is_written(
+    product: Harness, ledger: Feed
+) -> None:
+    """The database is away when the model answers; its user deletes the generation as soon as it is back."""
+    product.standin.script.add(Scripted(delay=1))
+    running = asyncio.create_task(product.generate(headers={"Idempotency-Key": "outbox"}))
+    await product.called()
+    product.cosmos.away = True
+    made = await running
+    assert (made.status, made.json["warnings"][0][:14]) == (200, "record_pending")
+    product.cosmos.back()
+    await product.call("DELETE", f"/api/generations/{made.json['id']}")
+    # Deleted while it has a lease, it stays hidden until the lease is over; its end is applied by the recovery.
+    await product.app.find_unfinished()
+    await everything_agrees(product, ledger)
+
+
+async def test_a_queued_generation_counts_however_late_the_queue_is(product: Harness, ledger: Feed) -> None:
+    async with product.another(MAX_CONCURRENT_PER_USER="2", DAILY_BUDGET_USD_PER_USER="0.5") as limited:
+        queued = [await limited.generate(headers={"Prefer": "respond-async"}) for _ in range(2)]
+        assert [each.status for each in queued] == [202, 202]
+        for document in await ledger.changed():
+            await ledger.edit({**document, "leaseExpiresAt": "2026-01-01T00:00:00.000Z"})
+        assert (await limited.generate()).json["code"] == "too_many_generations"
+        async with limited.another(MAX_CONCURRENT_PER_USER="9") as wider:
+            assert (await wider.generate()).json["code"] == "budget_exceeded"
+        for each in queued:
+            await limited.app.resume(each.enqueue[0].encode())
+        assert (await limited.call("GET", "/api/usage")).json["budget"]["runningUsd"] == 0
+    await everything_agrees(product, ledger)
+
+
+async def test_a_queued_generation_is_checked_again_when_it_starts(product: Harness) -> None:
+    """Budgets were lowered meanwhile: of three that wait the first one fits."""
+    queued = [await product.generate(headers={"Prefer": "respond-async"}) for _ in range(3)]
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.2") as limited:
+        for each in reversed(queued):
+            await limited.app.resume(each.enqueue[0].encode())
+        answers = [(await limited.call("GET", f"/api/generations/{each.json['id']}")).json for each in queued]
+    assert [each["status"] for each in answers] == ["succeeded", "failed", "failed"]
+    assert {each["error"]["code"] for each in answers[1:]} == {"budget_exceeded"}
+    assert len(product.standin.calls) == 1
+
+
+async def test_a_deleted_queued_generation_costs_nothing_and_counts_no_longer(product: Harness) -> None:
+    async with product.another(MAX_CONCURRENT_PER_USER="1") as limited:
+        queued = await limited.generate(headers={"Prefer": "respond-async"})
+        await limited.call("DELETE", f"/api/generations/{queued.json['id']}")
+        assert (await limited.generate()).status == 200
+    assert len(product.standin.calls) == 1
+
+
+async def test_limits_of_named_users_stand_in_place_of_those_of_all(product: Harness) -> None:
+    limits = f'{{"{product.email.upper()}": {{"dailyBudgetUsd": 0.4, "maxConcurrent": 1}}}}'
+    settings = {"DAILY_BUDGET_USD_PER_USER": "0", "USER_LIMITS": limits}
+    async with product.another(**settings) as named, named.another(email=f"other-{named.email}") as other:
+        assert (await other.generate()).json["dailyUsd"] == 0
+        assert [(await named.generate()).status for _ in range(3)] == [200, 200, 429]
+        product.standin.latency = 1
+    unlimited = f'{{"{product.email}": {{"dailyBudgetUsd": null, "maxConcurrent": 1}}}}'
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0", USER_LIMITS=unlimited) as named:
+        answers = await asyncio.gather(*(named.generate() for _ in range(3)))
+        assert sorted(each.status for each in answers) == [200, 429, 429]
+        assert (await named.call("GET", "/api/usage")).json["budget"] is None
+
+
+async def test_a_monthly_budget_stands_beside_the_daily_one(product: Harness, ledger: Feed) -> None:
+    first = await product.generate()
+    (entry,) = await ledger.entries()
+    day = entry["time"][:10]
+    month_only = f"{day[:7]}-{'01' if day[8:] != '01' else '02'}"
+    (record,) = await ledger.changed()
+    earlier = {**record["attempts"][0], "id": "earlier-0", "startedAt": f"{month_only}T00:00:00.000Z"}
+    await ledger.edit({**record, "id": "gen-earlier", "blobStem": "generated-earlier", "attempts": [earlier]})
+    await ledger.deliver()
+    settings = {"DAILY_BUDGET_USD_PER_USER": "0.4", "MONTHLY_BUDGET_USD_PER_USER": "0.44"}
+    async with product.another(**settings) as limited:
+        cost = first.json["usage"]["costUsd"]
+        budget = (await limited.call("GET", "/api/usage")).json["budget"]
+        assert budget["remainingUsd"] == budget["monthlyRemainingUsd"] == round(0.44 - 2 * cost, 6)
+        assert budget["monthResetsAt"].endswith("-01T00:00:00.000Z")
+        refused = await limited.generate()
+        assert (refused.status, refused.json["code"], refused.json["monthlyUsd"]) == (429, "budget_exceeded", 0.44)
+        assert refused.json["spentUsd"] == round(2 * cost, 6)
+        assert refused.json["resetsAt"] == budget["monthResetsAt"]
+    async with product.another(MONTHLY_BUDGET_USD=str(round(2 * cost, 6))) as limited:
+        assert "service's budget" in (await limited.generate()).json["details"]
+
+
+async def test_the_sum_of_an_earlier_version_goes_on(product: Harness, ledger: Feed) -> None:
+    """Entries that have no sum yet are added up once, and what comes after is added to that."""
+    made = await product.generate()
+    day = (await ledger.entries())[0]["time"][:10]
+    for period in (day, day[:7]):
+        await ledger.remove(f"sum-{period}")
+    said = (await product.call("GET", "/api/usage")).json
+    assert said["today"]["costUsd"] == said["month"]["costUsd"] == made.json["usage"]["costUsd"]
+    await product.generate()
+    await everything_agrees(product, ledger)
+    spent = await product.app.machinery.ledger.sum_of(User(product.email), day)
+    assert spent.calls == 2
+
+
+async def test_an_answer_that_came_too_late_to_be_paid_attention_to_is_estimated(product: Harness) -> None:
+    product.standin.script.add(Scripted(delay=30))
+    async with product.another(GENERATION_DEADLINE_SECONDS="10.5", DAILY_BUDGET_USD_PER_USER="5") as limited:
+        late = await limited.generate()
+        assert (late.status, late.json["code"]) == (504, "deadline_exceeded")
+        said = (await limited.call("GET", "/api/usage")).json
+        assert (said["today"]["costUsd"], said["today"]["unpricedCalls"]) == (0, 1)
+        assert said["today"]["estimatedUsd"] > 0.134
+        assert said["budget"]["remainingUsd"] == round(5 - said["today"]["estimatedUsd"], 6)

@@ -1,0 +1,288 @@
+"""Budgets: checked before anything is loaded, held under load, and gone at midnight."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from azure.cosmos.aio import CosmosClient
+
+from image_core.clock import Clock
+from image_core.generated import Options
+from image_core.prices import expected_cost
+from image_core.settings import Settings, SettingsError
+from image_core.wiring import App
+from local import nextauth
+from local.emulators import AzuritePorts, cosmos_connection_string
+from local.gemini.script import finished
+from tests.support.change_feed import feed
+from tests.support.harness import SECRET, Answer, Harness, harness, picture
+
+PROMPT = "a watercolor painting"
+EXPECTED = expected_cost(Settings.read({}).gemini_models, Options(), 1, datetime.now(UTC).date(), len(PROMPT))
+"""The expected price of an image of one input: that of the dearest model, with all the words that it may say."""
+
+
+@pytest.fixture
+async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
+    async with harness(azurite_ports, cosmos_url) as running:
+        await nothing_spent(running)
+        yield running
+
+
+async def nothing_spent(product: Harness) -> None:
+    """The sums of other tests' users go, and what they left running, so that everybody's day begins at nothing."""
+    async with CosmosClient.from_connection_string(cosmos_connection_string(product.cosmos.target)) as client:
+        database = client.get_database_client("catafract")
+        for name, which in (("usage", "IS_DEFINED(c.period)"), ("generations", "IS_DEFINED(c.leaseExpiresAt)")):
+            container = database.get_container_client(name)
+            found = container.query_items(f"SELECT c.id, c.userId FROM c WHERE {which}")  # noqa: S608 - ours
+            for each in [item async for item in found]:
+                await container.delete_item(each["id"], each["userId"])
+
+
+def statuses(answers: list[Answer]) -> dict[int, int]:
+    return {status: sum(each.status == status for each in answers) for status in {each.status for each in answers}}
+
+
+async def test_without_a_budget_nothing_is_refused(product: Harness) -> None:
+    assert (await product.generate()).status == 200
+    assert (await product.call("GET", "/api/usage")).json["budget"] is None
+
+
+async def test_a_budget_of_nothing_lets_nothing_through_and_says_why(product: Harness) -> None:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0") as strict:
+        refused = await strict.generate("not even an image")
+        assert (refused.status, refused.json["code"], refused.json["retryable"]) == (429, "budget_exceeded", True)
+        assert (refused.json["dailyUsd"], refused.json["spentUsd"], refused.json["runningUsd"]) == (0, 0, 0)
+        assert refused.json["resetsAt"].endswith("T00:00:00.000Z")
+        assert 0 < int(refused.headers["Retry-After"]) <= 86400
+    assert product.standin.calls == []
+
+
+async def test_what_was_spent_and_what_is_left_is_told(product: Harness) -> None:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.32") as limited:
+        assert (await limited.generate()).status == 200
+        budget = (await limited.call("GET", "/api/usage")).json["budget"]
+        assert budget["dailyUsd"] == 0.32
+        assert budget["remainingUsd"] == round(0.32 - product.standin.billed_usd, 6)
+        assert (await limited.generate()).status == 200
+        refused = await limited.generate()
+        assert refused.json["code"] == "budget_exceeded"
+        assert refused.json["spentUsd"] == product.standin.billed_usd, "without the ledger's function having run at all"
+
+
+async def test_the_numbers_stay_the_same_when_the_ledger_has_caught_up(product: Harness) -> None:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="5") as limited, feed(limited) as ledger:
+        for delivered in (False, True, True):
+            await limited.generate()
+            if delivered:
+                await ledger.deliver()
+            said = (await limited.call("GET", "/api/usage")).json
+            assert said["today"]["costUsd"] == product.standin.billed_usd
+            assert said["budget"]["remainingUsd"] == round(5 - product.standin.billed_usd, 6)
+
+
+async def test_image_whose_answer_counts_no_tokens_counts_as_expected(product: Harness) -> None:
+    data = base64.b64encode(picture()).decode()
+    product.standin.script.add(finished("STOP", {"inlineData": {"mimeType": "image/jpeg", "data": data}}))
+    async with product.another(DAILY_BUDGET_USD_PER_USER="5") as limited:
+        assert (await limited.generate()).status == 200
+        report = (await limited.call("GET", "/api/usage")).json
+    assert report["today"]["estimatedUsd"] == pytest.approx(EXPECTED)
+    assert report["budget"]["remainingUsd"] == pytest.approx(5 - EXPECTED)
+
+
+async def test_deleting_gives_no_money_back(product: Harness) -> None:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.18") as limited:
+        made = await limited.generate()
+        await limited.call("DELETE", f"/api/generations/{made.json['id']}")
+        assert (await limited.generate()).json["code"] == "budget_exceeded"
+
+
+async def test_a_generation_that_runs_counts_and_so_does_one_that_was_deleted_while_it_runs(product: Harness) -> None:
+    product.standin.latency = 3
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.18") as limited:
+        running = await limited.generate(headers={"Prefer": "wait=1"})
+        assert running.status == 202
+        assert (await limited.generate()).json["runningUsd"] == EXPECTED
+        await limited.call("DELETE", f"/api/generations/{running.json['id']}")
+        assert (await limited.generate()).json["runningUsd"] == EXPECTED
+        await limited.drained()
+
+
+async def test_a_replay_costs_nothing_and_is_answered(product: Harness) -> None:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.18") as limited:
+        first = await limited.generate(headers={"Idempotency-Key": "once"})
+        again = await limited.generate(headers={"Idempotency-Key": "once"})
+        assert (first.status, again.status) == (200, 200)
+        assert (await limited.generate(headers={"Idempotency-Key": "twice"})).status == 429
+
+
+async def test_another_users_money_is_not_touched(product: Harness) -> None:
+    async with product.another(DAILY_BUDGET_USD_PER_USER="0.18") as limited:
+        await limited.generate()
+        assert (await limited.generate()).status == 429
+        async with limited.another(email=f"other-{limited.email}") as other:
+            assert (await other.generate()).status == 200
+
+
+async def test_fifty_at_once_stop_at_the_budget(product: Harness) -> None:
+    """A budget for ten: one process lets in ten, and they cost no more than was expected."""
+    product.standin.latency = 1
+    budget = round(10 * EXPECTED, 6)
+    settings = {"DAILY_BUDGET_USD_PER_USER": str(budget), "MAX_CONCURRENT_PER_USER": "100"}
+    async with product.another(**settings) as limited:
+        answers = await asyncio.gather(*(limited.generate() for _ in range(50)))
+        assert statuses(answers) == {200: 10, 429: 40}
+    assert product.standin.billed_usd <= budget
+
+
+async def test_two_processes_pass_a_budget_by_no_more_than_the_documented_overshoot(product: Harness) -> None:
+    product.standin.latency = 1
+    concurrent, budget = 4, round(10 * EXPECTED, 6)
+    settings = {"DAILY_BUDGET_USD_PER_USER": str(budget), "MAX_CONCURRENT_PER_USER": str(concurrent)}
+    async with product.another(**settings) as one, product.another(**settings) as two:
+        for _ in range(5):
+            await asyncio.gather(*(each.generate() for each in (one, two) * 10))
+    assert product.standin.billed_usd <= budget + concurrent * EXPECTED
+    assert product.standin.billed_usd > budget - 2 * EXPECTED
+
+
+async def test_so_many_at_once_and_no_more(product: Harness) -> None:
+    product.standin.latency = 1
+    async with product.another(MAX_CONCURRENT_PER_USER="3") as limited:
+        answers = await asyncio.gather(*(limited.generate() for _ in range(12)))
+    assert statuses(answers) == {200: 3, 429: 9}
+    assert {each.json["code"] for each in answers if each.status == 429} == {"too_many_generations"}
+
+
+async def test_requests_with_one_key_are_one_generation_for_every_limit(product: Harness) -> None:
+    product.standin.latency = 1
+    settings = {"MAX_CONCURRENT_PER_USER": "1", "DAILY_BUDGET_USD_PER_USER": "0.18", "DAILY_BUDGET_USD": "0.18"}
+    async with product.another(**settings) as limited, product.another(**settings) as second:
+        key = {"Idempotency-Key": "many"}
+        answers = await asyncio.gather(*(each.generate(headers=key) for each in (limited, second) * 6))
+    assert statuses(answers) == {200: 12}
+    assert len(product.standin.calls) == 1
+
+
+async def test_everybodys_budget_is_everybodys(product: Harness) -> None:
+    async with (
+        product.another(DAILY_BUDGET_USD="0.32") as one,
+        feed(one) as mine,
+        one.another(email=f"second-{one.email}") as two,
+        feed(two) as others,
+    ):
+        for each, ledger in ((one, mine), (two, others)):
+            assert (await each.generate()).status == 200
+            await ledger.deliver()
+        refused = await two.generate()
+        assert refused.json["code"] == "budget_exceeded"
+        assert refused.json["spentUsd"] == product.standin.billed_usd
+        assert "service's budget" in refused.json["details"]
+
+
+async def test_everybodys_budget_counts_what_others_are_running(product: Harness) -> None:
+    product.standin.latency = 2
+    async with product.another(DAILY_BUDGET_USD="0.18") as one, one.another(email=f"next-{one.email}") as two:
+        running = asyncio.create_task(one.generate())
+        await product.called()
+        refused = await two.generate()
+        assert (refused.status, refused.json["runningUsd"]) == (429, EXPECTED)
+        assert (await running).status == 200
+
+
+async def test_a_model_without_a_price_counts_as_the_dearest(product: Harness) -> None:
+    settings = {"GEMINI_MODELS": "gemini-4-image", "DAILY_BUDGET_USD_PER_USER": "0.20"}
+    async with product.another(**settings) as limited:
+        assert (await limited.generate()).status == 200
+        refused = await limited.generate()
+        assert refused.json["code"] == "budget_exceeded"
+        assert refused.json["spentUsd"] >= 0.134
+
+
+@pytest.mark.parametrize("seconds", [1, 3600])
+async def test_at_midnight_there_is_money_again(seconds: int, product: Harness) -> None:
+    """What began yesterday is yesterday's, also while it is being added up on the other side of midnight."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    settings = {**product.environment, "DAILY_BUDGET_USD_PER_USER": "0.18"}
+    async with at(product, settings, lambda: midnight - timedelta(seconds=1)) as before, feed(before) as ledger:
+        assert (await before.generate()).status == 200
+        refused = await before.generate()
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
+        await ledger.deliver()
+    async with at(product, settings, lambda: midnight + timedelta(seconds=seconds)) as after:
+        said = (await after.call("GET", "/api/usage")).json
+        assert (said["today"]["calls"], said["today"]["since"]) == (0, midnight.strftime("%Y-%m-%dT00:00:00.000Z"))
+        assert said["budget"]["remainingUsd"] == 0.18
+        assert (await after.generate()).status == 200
+
+
+@dataclass(slots=True)
+class Shifted(Harness):
+    """The product with another clock on the wall. Its sessions are of that time, too."""
+
+    now: Callable[[], datetime]
+
+    @property
+    def cookie(self) -> str:
+        user = {**nextauth.DEFAULT_USER, "email": self.email}
+        return nextauth.cookie_header(nextauth.session_cookies(SECRET, user, self.now()))
+
+
+@asynccontextmanager
+async def at(product: Harness, settings: dict[str, str], now: Callable[[], datetime]) -> AsyncIterator[Harness]:
+    app = App(settings, Clock(now=now))
+    try:
+        yield Shifted(
+            app, product.standin, product.cosmos, product.blobs, settings, product.email, product.blob_base, now
+        )
+    finally:
+        await app.close()
+
+
+@pytest.mark.parametrize("value", ["-1", "two", "nan", "inf"])
+@pytest.mark.parametrize("name", ["DAILY_BUDGET_USD", "DAILY_BUDGET_USD_PER_USER"])
+def test_a_budget_that_is_no_amount_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        Settings.read({name: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("{", "not JSON"),
+        ("[]", "JSON object"),
+        ('{"a@example.com": 5}', "entry 1, limits"),
+        ('{"a@example.com": {"dailyBudgetUsd": -1}}', "entry 1, dailyBudgetUsd"),
+        ('{"a@example.com": {"dailyBudgetUsd": "much"}}', "entry 1, dailyBudgetUsd"),
+        ('{"a@example.com": {"maxConcurrent": 0}}', "entry 1, maxConcurrent"),
+        ('{"b@example.com": {}, "a@example.com": {"weeklyBudgetUsd": 5}}', "entry 2, weeklyBudgetUsd: no such limit"),
+        ('{"a@example.com": {}, "A@example.com ": {}}', "entry 2"),
+        ('{"a@example.com": {}, "a@example.com": {}}', "a name stands in it twice"),
+        ('{"a@example.com": {"dailyBudgetUsd": 1, "dailyBudgetUsd": 2}}', "a name stands in it twice"),
+        ('{" ": {}}', "no e-mail address"),
+    ],
+)
+def test_limits_that_make_no_sense_are_named_and_no_address_is_repeated(value: str, said: str) -> None:
+    with pytest.raises(SettingsError, match="USER_LIMITS") as caught:
+        Settings.read({"USER_LIMITS": value})
+    assert said in str(caught.value)
+    assert "b@example.com" not in str(caught.value)
+
+
+def test_what_a_named_user_has_no_limit_of_their_own_for_is_as_for_all() -> None:
+    settings = Settings.read(
+        {
+            "DAILY_BUDGET_USD_PER_USER": "1",
+            "MONTHLY_BUDGET_USD_PER_USER": "10",
+            "USER_LIMITS": '{"Ada@Example.com": {"monthlyBudgetUsd": null, "maxConcurrent": 30}}',
+        }
+    )
+    ada, other = settings.limits_of("ada@example.com"), settings.limits_of("bob@example.com")
+    assert (ada.daily_budget_usd, ada.monthly_budget_usd, ada.max_concurrent) == (1, None, 30)
+    assert (other.daily_budget_usd, other.monthly_budget_usd, other.max_concurrent) == (1, 10, 10)

@@ -1,0 +1,207 @@
+"""The ledger: everything that was billed is in it, once, whatever happens around it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from image_core.errors import StorageUnavailable
+from image_core.generation.spend import Budgets
+from local.emulators import AzuritePorts
+from local.gemini.script import Scripted, finished, overloaded
+from tests.support.change_feed import Feed, feed
+from tests.support.faulty_proxy import Rule
+from tests.support.harness import Harness, harness
+
+BILLED_REFUSAL: dict[str, Any] = {
+    "promptTokenCount": 300,
+    "candidatesTokenCount": 40,
+    "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 40}, {"modality": "IMAGE", "tokenCount": 260}],
+    "candidatesTokensDetails": [{"modality": "TEXT", "tokenCount": 40}],
+}
+
+
+@pytest.fixture
+async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
+    async with harness(azurite_ports, cosmos_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def ledger(product: Harness) -> AsyncIterator[Feed]:
+    async with feed(product) as running:
+        yield running
+
+
+def no_picture() -> Scripted:
+    return finished("STOP", {"text": "I would rather not draw."}, usage=BILLED_REFUSAL)
+
+
+def refusal() -> Scripted:
+    return finished("IMAGE_SAFETY", usage=BILLED_REFUSAL)
+
+
+async def test_ten_generations_cost_what_the_service_billed(product: Harness, ledger: Feed) -> None:
+    """With refusals, retries and deletions between; before and after every delivery is repeated."""
+    product.standin.script.add(
+        overloaded(), no_picture()
+    )  # the first: overloaded, no picture, then one by the next model
+    first = await product.generate()
+    assert first.status == 200
+    for _ in range(2):
+        product.standin.script.add(refusal())
+        assert (await product.generate()).status == 500
+    made = [await product.generate(imageSize=size) for size in ("1K", "2K", "4K", "1K", "1K", "2K", "1K")]
+    assert [each.status for each in made] == [200] * 7
+    billed = product.standin.billed_usd
+    assert billed > 7 * 0.13
+    await ledger.deliver()
+    assert await ledger.usd() == billed
+    known = await ledger.entries()
+    await ledger.deliver()
+    await ledger.deliver()
+    assert await ledger.entries() == known, "a repeated delivery changes nothing"
+    for each in (first, *made[:4]):
+        assert (await product.call("DELETE", f"/api/generations/{each.json['id']}")).status == 204
+    await ledger.deliver()
+    assert await ledger.entries() == known, "a deletion leaves the ledger as it is"
+    said = (await product.call("GET", "/api/usage")).json
+    assert said["today"]["costUsd"] == said["month"]["costUsd"] == billed
+    assert (said["today"]["images"], said["today"]["calls"]) == (8, 11)
+
+
+async def test_a_generation_that_is_deleted_before_the_feed_is_read_is_in_the_ledger(
+    product: Harness, ledger: Feed
+) -> None:
+    made = await product.generate()
+    await product.call("DELETE", f"/api/generations/{made.json['id']}")
+    assert await ledger.changed() == []
+    assert await ledger.usd() == product.standin.billed_usd > 0
+
+
+async def test_a_generation_that_is_deleted_while_it_runs_is_in_the_ledger(product: Harness, ledger: Feed) -> None:
+    product.standin.latency = 1
+    started = await product.generate(headers={"Prefer": "wait=0"})
+    waiting = await product.call("GET", "/api/generations")
+    (running,) = waiting.json["items"]
+    assert started.status == 202
+    runner = asyncio.create_task(product.app.resume(started.enqueue[0].encode()))
+    await product.called()
+    await product.call("DELETE", f"/api/generations/{running['id']}")
+    await runner
+    await ledger.deliver()
+    assert await ledger.usd() == product.standin.billed_usd > 0
+
+
+async def test_the_bill_is_in_the_record_before_the_picture_is_stored(product: Harness, ledger: Feed) -> None:
+    """So that a process that dies in between leaves it behind."""
+    go_on = asyncio.Event()
+    held = product.blobs.rule(
+        Rule(lambda method, path: method == "PUT" and "/catafract/generated-" in path, before=go_on.wait)
+    )
+    request = asyncio.create_task(product.generate())
+    try:
+        async with asyncio.timeout(30):
+            await held.hit.wait()
+            while not (await ledger.changed())[0]["attempts"]:  # noqa: ASYNC110 - the database has no event
+                await asyncio.sleep(0.05)
+        (running,) = await ledger.changed()
+        assert running["status"] == "running"
+        await ledger.deliver()
+        assert await ledger.usd() == product.standin.billed_usd > 0
+    finally:
+        go_on.set()
+        assert (await request).status == 200
+    known = await ledger.entries()
+    await ledger.deliver()
+    assert await ledger.entries() == known, "the end adds no second entry"
+
+
+async def test_a_picture_that_nobody_could_price_counts_as_the_dearest(product: Harness, ledger: Feed) -> None:
+    made = await product.generate(imageSize="4K")
+    (known,) = await ledger.entries()
+    (record,) = await ledger.changed()
+    lost = {"attempts": [], "usage": None, "model": None, "warnings": ["recovered: found"]}
+    await ledger.edit({**record, "id": "gen-found", "runId": "run", **lost})
+    await ledger.deliver()
+    (entry,) = [each for each in await ledger.entries() if each != known]
+    assert (entry["id"], entry["generationId"]) == ("run-recovered", "gen-found")
+    assert (entry["model"], entry["usd"], entry["budgetUsd"]) == ("unknown", None, 0.24)
+    today = (await product.call("GET", "/api/usage")).json["today"]
+    assert (today["calls"], today["unpricedCalls"], today["estimatedUsd"]) == (2, 1, 0.24)
+    assert today["costUsd"] == made.json["usage"]["costUsd"]
+
+
+async def test_a_model_without_a_price_counts_as_the_dearest_and_is_reported_as_unknown(
+    azurite_ports: AzuritePorts, cosmos_url: str
+) -> None:
+    models = "gemini-4-image"
+    async with harness(azurite_ports, cosmos_url, GEMINI_MODELS=models) as product, feed(product) as ledger:
+        assert (await product.generate()).status == 200
+        await ledger.deliver()
+        (entry,) = await ledger.entries()
+        assert entry["usd"] is None
+        assert entry["budgetUsd"] >= 0.134
+        said = (await product.call("GET", "/api/usage")).json["today"]
+        assert (said["calls"], said["unpricedCalls"], said["costUsd"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"attempts": "many"},
+        {"attempts": [{"model": "m"}]},
+        {"attempts": [{"model": "m", "outcome": "ok", "durationMs": 1, "usage": "free"}]},
+        {"createdAt": None, "inputs": [1]},
+        {"options": "large"},
+        {"usage": 7},
+    ],
+)
+async def test_a_record_that_a_person_broke_does_not_stop_the_others(
+    edited: dict[str, Any], product: Harness, ledger: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = await product.generate()
+    (record,) = await ledger.changed()
+    broken = {**record, "id": "gen-broken", **edited}
+    await ledger.deliver([broken, record])
+    assert [entry["generationId"] for entry in await ledger.entries()] == [made.json["id"]]
+    assert "gen-broken is no record" in caplog.text
+    assert product.email not in caplog.text
+
+
+async def test_two_ledgers_that_race_write_the_same(product: Harness, ledger: Feed) -> None:
+    for _ in range(3):
+        await product.generate()
+    async with product.another() as other, feed(other) as second:
+        await asyncio.gather(*(each.deliver() for each in (ledger, second) * 3))
+    assert await ledger.usd() == product.standin.billed_usd
+    spent = await product.app.machinery.spending.of_user(await _user(product), Budgets(1.0, 1.0))
+    assert spent.day_usd == spent.month_usd == product.standin.billed_usd
+
+
+async def _user(product: Harness) -> Any:
+    return await product.app.sessions.user({"cookie": product.cookie})
+
+
+async def test_the_answer_does_not_wait_for_a_bill_that_cannot_be_written(product: Harness, ledger: Feed) -> None:
+    """The end of the record has it all."""
+    met = product.cosmos.rule(
+        Rule(lambda method, path: method == "PUT" and "/docs/" in path, times=8, forward=False, deliver=False)
+    )
+    made = await product.generate()
+    assert made.status == 200
+    assert met.hit.is_set()
+    await ledger.deliver()
+    assert await ledger.usd() == product.standin.billed_usd > 0
+
+
+async def test_a_ledger_that_cannot_be_written_fails_so_that_the_batch_is_given_again(product: Harness) -> None:
+    await product.generate()
+    async with feed(product) as ledger:
+        documents = await ledger.changed()
+    product.cosmos.away = True
+    with pytest.raises(StorageUnavailable):
+        await product.app.ledger(documents)
+    product.cosmos.back()
+    await product.app.ledger(documents)

@@ -1,0 +1,309 @@
+"""The queries and alerts of infra/, run on the lines of a day with every kind of ending: their sums are the ledger's."""
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb_kql
+import pytest
+
+from local.emulators import AzuritePorts
+from local.gemini.script import finished
+from tests.integration.billing.test_ledger import BILLED_REFUSAL, refusal
+from tests.support.change_feed import Feed, feed
+from tests.support.faulty_proxy import Rule
+from tests.support.harness import Harness, harness
+from tests.support.hosts import replaces
+from tests.support.paths import ROOT
+
+INFRA = ROOT / "infra"
+DAILY_USD = 1_000_000
+LINE = "image_core.generation.line"
+
+
+def queries() -> dict[str, str]:
+    """Those of queries.kql, by the beginning of the comment above each."""
+    found = {}
+    for block in (INFRA / "queries.kql").read_text().split("\n\n")[1:]:
+        comment, _, query = block.partition("\n")
+        found[comment.removeprefix("// ").partition(",")[0]] = query
+    return found
+
+
+def alert(name: str) -> str:
+    return (INFRA / "alerts" / f"{name}.kql").read_text().replace("DAILY_USD", str(DAILY_USD))
+
+
+Trace = tuple[datetime, str, str]
+"""When it was logged, the message, and the category."""
+
+
+NOW = datetime.now(UTC)
+
+
+def asked(query: str, traces: Iterable[Trace], requests: Iterable[int] = ()) -> list[dict[str, Any]]:
+    """The rows of a query over these traces and the result codes of these requests, asked at `NOW`."""
+    query = re.sub(r"\bago\((\w+)\)", rf"(datetime({NOW:%Y-%m-%dT%H:%M:%S.%fZ}) - \1)", query)
+    connection = duckdb_kql.connect()
+    connection.execute(
+        "CREATE TABLE traces (timestamp TIMESTAMP, message VARCHAR, customDimensions JSON, operation_Name VARCHAR,"
+        " severityLevel BIGINT)"
+    )
+    connection.execute("CREATE TABLE requests (resultCode VARCHAR)")
+    for when, message, category in traces:
+        connection.execute(
+            "INSERT INTO traces VALUES (?, ?, ?, 'ledger', 1)",
+            [when.astimezone(UTC).replace(tzinfo=None), message, json.dumps({"Category": category})],
+        )
+    for code in requests:
+        connection.execute("INSERT INTO requests VALUES (?)", [str(code)])
+    answered = duckdb_kql.query(connection, query)
+    return [dict(zip(answered.columns, row, strict=True)) for row in answered.fetchall()]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[Trace]:
+    return [
+        (datetime.fromtimestamp(record.created, UTC), record.getMessage(), "Function.ledger.User")
+        for record in caplog.records
+        if record.name == LINE
+    ]
+
+
+@pytest.fixture
+async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
+    async with harness(azurite_ports, cosmos_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def ledger(product: Harness) -> AsyncIterator[Feed]:
+    async with feed(product) as running:
+        yield running
+
+
+async def resume_lapsed(product: Harness, ledger: Feed, record_id: str) -> None:
+    """Let the lease of a record be over, and run it again as the queue does."""
+    record = await product.record(record_id)
+    assert record is not None
+    await ledger.edit({**record, "leaseExpiresAt": "2026-01-01T00:00:00.000Z"})
+    message = json.dumps({"id": record_id, "userId": product.email})
+    await product.app.resume(message.encode())
+
+
+async def crashed(product: Harness, ledger: Feed) -> str:
+    """A generation whose process dies before it can finish the record, and that another process recovers."""
+    async with product.another() as dying:
+        dying.cosmos.rule(Rule(replaces))  # the bill is written, the end is not
+        hold = dying.cosmos.rule(Rule(replaces, times=9, before=asyncio.Event().wait))
+        request = asyncio.create_task(dying.generate(headers={"Prefer": "wait=60"}))
+        async with asyncio.timeout(30):
+            await hold.hit.wait()
+            (running,) = [record for record in await ledger.changed() if record["status"] == "running"]
+            while not await product.blob_names("catafract", running["blobStem"]):  # noqa: ASYNC110 - no event there
+                await asyncio.sleep(0.05)
+        for task in [*dying.app.machinery.running._tasks.values()]:
+            task[0].cancel()
+        request.cancel()
+        with suppress(asyncio.CancelledError):
+            await request
+        dying.cosmos.rules.remove(hold)
+    await resume_lapsed(product, ledger, running["id"])
+    return str(running["id"])
+
+
+async def abandoned(product: Harness) -> None:
+    """A request whose caller goes away while the model works."""
+    product.standin.latency = 1
+    async with model_called(product):
+        request = asyncio.create_task(product.generate())
+    request.cancel()
+    with suppress(asyncio.CancelledError):
+        await request
+    await product.drained()
+    product.standin.latency = 0
+
+
+@asynccontextmanager
+async def model_called(product: Harness) -> AsyncIterator[None]:
+    """Ends when the model has been called once more than at its beginning."""
+    calls = len(product.standin.calls)
+    yield
+    async with asyncio.timeout(30):
+        while len(product.standin.calls) == calls:  # noqa: ASYNC110 - the fake Gemini has no event
+            await asyncio.sleep(0.02)
+
+
+async def after_its_answer(product: Harness) -> str:
+    """A generation that ends after its 202."""
+    product.standin.latency = 1.5
+    accepted = await product.generate(headers={"Prefer": "wait=1"})
+    assert accepted.status == 202
+    await product.drained()
+    product.standin.latency = 0
+    return str(accepted.json["id"])
+
+
+async def over_the_deadline(product: Harness) -> None:
+    async with product.another(GENERATION_DEADLINE_SECONDS="1") as hurried:
+        late = await hurried.generate(headers={"Prefer": "wait=60"})
+    assert late.json["code"] == "deadline_exceeded"
+
+
+async def failed_and_again(product: Harness, ledger: Feed) -> str:
+    """A generation that fails, billed, is in the log, and runs again under its key on another day's line."""
+    headers = {"Idempotency-Key": "again"}
+    product.standin.script.add(*[finished("STOP", {"text": "no"}, usage=BILLED_REFUSAL)] * 20)
+    failed = await product.generate(headers=headers)
+    assert failed.json["retryable"], failed.json
+    await ledger.deliver()
+    product.standin.script.clear()
+    assert (await product.generate(headers=headers)).json["id"] == failed.json["id"]
+    return str(failed.json["id"])
+
+
+async def deleted_while_it_runs(product: Harness) -> None:
+    product.standin.latency = 1
+    queued = await product.generate(headers={"Prefer": "respond-async"})
+    async with model_called(product):
+        runner = asyncio.create_task(product.app.resume(queued.enqueue[0].encode()))
+    await product.call("DELETE", f"/api/generations/{queued.json['id']}")
+    await runner
+    product.standin.latency = 0
+
+
+async def test_the_sums_of_a_day_are_the_ledgers(
+    product: Harness, ledger: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    first = (await product.generate()).json["id"]
+    await after_its_answer(product)
+    await abandoned(product)
+    await over_the_deadline(product)
+    product.standin.script.add(refusal())
+    assert (await product.generate()).json["code"] == "refused"
+    await failed_and_again(product, ledger)
+    await crashed(product, ledger)
+    ended = await product.generate()
+    await product.call("DELETE", f"/api/generations/{ended.json['id']}")
+    await deleted_while_it_runs(product)
+    for _ in range(3):
+        await ledger.deliver()  # at least once
+    await product.call("DELETE", f"/api/generations/{first}")  # its line is written again
+
+    lines = logged(caplog)
+    entries, usd = await ledger.entries(), await ledger.usd()
+    assert len(lines) > 2 * 9, "lines come several times"
+    (costs,) = asked(queries()["Cost by day and user"], lines)
+    assert (costs["usd"], costs["calls"]) == (round(usd, 4), len(entries))
+    estimated = round(sum(entry["budgetUsd"] for entry in entries if entry["usd"] is None), 4)
+    assert costs["estimatedUsd"] == estimated
+    assert round(usd, 4) == round(product.standin.billed_usd, 4) > 0
+    spent = asked(alert("money").replace(f"| where usd > {DAILY_USD}", ""), lines)
+    assert [round(row["usd"], 4) for row in spent] == [round(usd + estimated, 4)]
+    outcomes = asked(queries()["Generations by outcome"], lines)
+    failures = {"deadline_exceeded": 1, "refused": 1}
+    assert {row["outcome"]: row["generations"] for row in outcomes} == {"ok": 6, "deleted": 1, **failures}
+    reasons = asked(queries()["Failures by reason"], lines)
+    assert {row["reason"]: row["failures"] for row in reasons} == failures
+    latencies = asked(queries()["Latency by model"], lines)
+    assert sum(row["images"] for row in latencies) == 6
+    attempts = asked(queries()["Calls by model and outcome"], lines)
+    assert sum(row["calls"] for row in attempts) >= len(entries)
+
+
+def test_the_cost_of_a_call_whose_bill_is_not_known_is_an_estimate() -> None:
+    when = NOW.isoformat()
+    bills = [
+        {"id": "a", "usd": 0.1, "budgetUsd": 0.1, "startedAt": when},
+        {"id": "b", "usd": None, "budgetUsd": 0.134, "startedAt": when},
+    ]
+    lines = [
+        (NOW, f"generation {json.dumps({'id': 'gen-1', 'user': 'u', 'bills': bills})}", "Function.ledger.User")
+    ] * 2
+    (row,) = asked(queries()["Cost by day and user"], lines)
+    assert (row["usd"], row["estimatedUsd"], row["calls"]) == (0.1, 0.134, 2)
+    (spent,) = asked(alert("money").replace(str(DAILY_USD), "0.2"), lines)
+    assert round(spent["usd"], 4) == 0.234
+    assert asked(alert("money").replace(str(DAILY_USD), "0.24"), lines) == []
+
+
+def line(
+    number: int, outcome: str, *, ago: timedelta, logged_ago: timedelta | None = None, total: int = 20_000
+) -> Trace:
+    ended = NOW - ago
+    written = {
+        "id": f"gen-{number}",
+        "createdAt": "2026-01-01T00:00:00.000Z",
+        "endedAt": ended.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "outcome": outcome,
+        "durationMs": {"total": total},
+        "bills": [],
+    }
+    return (
+        NOW - (ago if logged_ago is None else logged_ago),
+        f"generation {json.dumps(written)}",
+        "Function.ledger.User",
+    )
+
+
+MINUTE = timedelta(minutes=1)
+OK = [line(number, "ok", ago=MINUTE) for number in range(9)]
+FAILURES = [line(number + 100, "model_error", ago=MINUTE) for number in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("traces", "fires"),
+    [
+        (OK + FAILURES, True),
+        (OK + FAILURES[:1], False),
+        (OK + FAILURES[:1] * 5, False),
+        (OK + FAILURES[:1] + [line(300, "refused", ago=MINUTE)] * 3, False),
+        (OK[:5] + FAILURES, False),
+        (OK + [line(100, "model_error", ago=timedelta(days=1), logged_ago=MINUTE)] * 5, False),
+        (OK + FAILURES + [line(100, "ok", ago=MINUTE, logged_ago=timedelta())], False),
+    ],
+    ids=[
+        "two of eleven",
+        "one of ten",
+        "one, five times",
+        "refusals",
+        "too few",
+        "an old one deleted",
+        "one ran again",
+    ],
+)
+def test_the_alert_on_failures_counts_each_generation_once(traces: list[Trace], fires: bool) -> None:
+    assert bool(asked(alert("failures"), traces)) is fires
+
+
+def test_the_alert_on_slowness_counts_each_generation_once() -> None:
+    slow = line(50, "ok", ago=MINUTE, total=130_000)
+    assert asked(alert("slow"), [*OK, slow]) != []
+    assert asked(alert("slow"), [*OK, *OK, *[line(number + 50, "ok", ago=MINUTE) for number in range(20)], slow]) == []
+    assert asked(alert("slow"), [*OK[:5], *[slow] * 9]) == []
+
+
+def test_the_other_alerts_fire_when_they_should() -> None:
+    assert asked(alert("poison"), [(NOW, "poison message gen-1", "Function.poison.User")]) != []
+    assert asked(alert("poison"), OK) == []
+    assert asked(alert("unavailable"), [], [500, 503, *[200] * 20]) != []
+    assert asked(alert("unavailable"), [], [500, *[200] * 20]) == []
+
+
+def test_every_query_runs_on_an_empty_table() -> None:
+    for name, query in queries().items():
+        assert asked(query, []) == [], name
+
+
+def test_warnings_outside_of_invocations_are_found() -> None:
+    said = (NOW, "WARNING image_core.store: cosmos did not answer", "Host.Function.Console")
+    (row,) = asked(
+        queries()["Warnings that were logged while no invocation ran: of work that goes on after its response"],
+        [*OK, said],
+    )
+    assert row["message"] == said[1]

@@ -1,0 +1,186 @@
+"""Our small Functions host does with an app what Azure's own does: routes, triggers, queues, poison, failures."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import requests
+
+from local.emulators import AzuritePorts, cosmos_connection_string, end, free_port, running, wait_for_port
+from local.functions.application import CannotServe
+from local.functions.timers import Schedule
+from tests.integration.functions_host.conftest import SAMPLE
+from tests.support.paths import ROOT
+
+ROUTES = [
+    ("GET", "/v1/items/7", 200, "number 7"),
+    ("GET", "/v1/items/seven", 201, "GET name seven by_name"),
+    ("DELETE", "/v1/items/7", 201, "DELETE name 7 by_name"),
+    ("GET", "/v1/items/special", 201, "GET name special by_name"),
+    ("GET", "/V1/ITEMS/Special", 201, "GET name Special by_name"),
+    ("GET", "/v1/first", 200, "text"),
+    ("GET", "/v1/items/a%20b", 201, "GET name a b by_name"),
+    ("GET", "/v1/items/a%2Fb", 201, "GET name a%2Fb by_name"),
+    ("GET", "/v1/other/path?x=1&y=%20", 200, "GET other/path {'x': '1', 'y': ' '} 0 None"),
+    ("GET", "/v1/", 200, "GET  {} 0 None"),
+    ("PUT", "/v1/items/7", 404, ""),
+    ("DELETE", "/v1/other", 404, ""),
+    ("GET", "/items/7", 404, ""),
+    ("GET", "/v10/items/7", 404, ""),
+    ("GET", "/v1/fails", 500, ""),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "status", "text"), ROUTES, ids=[f"{row[0]} {row[1]}" for row in ROUTES])
+def test_a_request_finds_its_function(host: str, method: str, path: str, status: int, text: str) -> None:
+    answer = requests.request(method, host + path, timeout=10)
+    assert (answer.status_code, answer.text) == (status, text)
+
+
+def test_body_and_headers_go_in_and_out(host: str) -> None:
+    answer = requests.post(f"{host}/v1/x", data=b"\0" * 1000, headers={"X-A": "a"}, timeout=10)
+    assert answer.text == "POST x {} 1000 a"
+    assert (answer.headers["X-B"], answer.headers["Content-Type"]) == ("b", "text/plain; charset=utf-8")
+
+
+def seen(host: str) -> list[str]:
+    return requests.get(f"{host}/v1/seen", timeout=10).text.splitlines()
+
+
+def until(host: str, line: str) -> list[str]:
+    for _ in range(150):
+        lines = seen(host)
+        if line in lines:
+            return lines
+        time.sleep(0.1)
+    raise AssertionError(f"{line} was not seen in {seen(host)}")
+
+
+def test_a_message_that_fails_goes_to_poison_and_does_not_hold_the_others(host: str) -> None:
+    assert requests.post(f"{host}/v1/enqueue", data="bad one|good one|good two", timeout=10).text == "sent"
+    lines = until(host, "poison bad one|1")
+    assert {"good one|1", "good two|1"} <= set(lines)
+    assert [line for line in lines if line.startswith("bad")] == ["bad one|1", "bad one|2", "bad one|3"]
+
+
+def test_a_timer_runs_by_its_setting_from_the_file(host: str) -> None:
+    until(host, "tick|0")
+
+
+def test_a_failed_output_fails_the_invocation(azurite_ports: AzuritePorts) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "local.functions_host", "--port", str(port), "--root", str(SAMPLE)]
+    nowhere = cosmos_connection_string("http://127.0.0.1:9")
+    away = azurite_ports.connection_string().replace(f":{azurite_ports.queue}/", ":9/")
+    with running(
+        command, environment={"AzureWebJobsStorage": away, "COSMOS": nowhere, "PYTHONPATH": str(ROOT)}
+    ) as process:
+        wait_for_port(port, process, "the host", None)
+        url = f"http://127.0.0.1:{port}/v1"
+        assert (
+            requests.get(f"{url}/items/1", timeout=10).status_code == 200
+        )  # a queue or a database that is away does not end the host
+        assert requests.post(f"{url}/enqueue", data="x", timeout=60).status_code == 500
+        end(process)
+
+
+def start(root: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "local.functions_host", "--port", str(free_port()), "--root", str(root)],
+        cwd=ROOT,
+        env={**os.environ, "AzureWebJobsStorage": "", **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+BLOB_TRIGGER = """
+import azure.functions as func
+app = func.FunctionApp()
+@app.blob_trigger(arg_name="b", path="x", connection="y")
+def f(b: func.InputStream) -> None: ...
+"""
+BROKEN = [
+    ("no function_app.py", "function_app.py", None, "function_app.py"),
+    ("one that does not load", "function_app.py", "import nothing_of_that_name", "nothing_of_that_name"),
+    ("one without an app", "function_app.py", "x = 1", "FunctionApp"),
+    ("no host.json", "host.json", None, "host.json"),
+    ("a host.json that is not JSON", "host.json", "{", "host.json"),
+    ("a queue span that is none", "host.json", '{"extensions": {"queues": {"visibilityTimeout": "soon"}}}', "soon"),
+    ("a timer without its setting", "local.settings.json", None, "TICK"),
+    ("a timer that is none", "local.settings.json", '{"Values": {"TICK": "now and then"}}', "now and then"),
+    (
+        "a binding that is not known",
+        "function_app.py",
+        BLOB_TRIGGER,
+        "blobTrigger",
+    ),
+]
+
+
+@pytest.mark.parametrize(("file", "text", "word"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
+def test_what_cannot_be_served_is_one_line(tmp_path: Path, file: str, text: str | None, word: str) -> None:
+    root = tmp_path / "app"
+    shutil.copytree(SAMPLE, root)
+    if text is None:
+        (root / file).unlink()
+    else:
+        (root / file).write_text(text)
+    done = start(
+        root,
+        AzureWebJobsStorage="DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;QueueEndpoint=http://127.0.0.1:9/a",
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("functions host: ")
+    assert word in last
+
+
+NOON = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("expression", "due"),
+    [
+        ("0 * * * * *", "12:01:00"),
+        ("*/15 * * * * *", "12:00:45"),
+        ("0 */5 * * * *", "12:05:00"),
+        ("30 9 * * *", "09:30:00"),
+        ("00:00:20", "12:00:50"),
+        ("1.00:00:00", "12:00:30"),
+    ],
+)
+def test_a_timer_is_due_when_its_expression_says(expression: str, due: str) -> None:
+    assert Schedule(expression).after(NOON).strftime("%H:%M:%S") == due
+
+
+@pytest.mark.parametrize("expression", ["", "x", "* * *", "61 * * * * *", "0 0 0 0 0 0 0 0"])
+def test_a_wrong_expression_is_told(expression: str) -> None:
+    with pytest.raises(CannotServe):
+        Schedule(expression)
+
+
+NAMES = """
+import json
+from pathlib import Path
+from local.functions.application import load
+print(json.dumps(sorted(function.name for function in load(Path.cwd()).functions)))
+"""
+
+
+@pytest.mark.parametrize(("value", "loaded"), [("true", False), ("1", False), ("false", True), ("", True)])
+def test_a_function_that_an_app_setting_disables_is_not_loaded(value: str, loaded: bool) -> None:
+    environment = {**os.environ, "AzureWebJobs.ledger.Disabled": value}
+    command = [sys.executable, "-c", NAMES]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    names = set(json.loads(done.stdout))
+    assert names - {"ledger"} == {"api", "poison", "recovery", "resume"}
+    assert ("ledger" in names) is loaded

@@ -1,0 +1,54 @@
+"""An end that waits in the outbox is written only where it still belongs."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from image_core.store.record import Record
+from local.emulators import AzuritePorts
+from tests.support.change_feed import Feed, feed
+from tests.support.harness import Harness, harness
+
+
+@pytest.fixture
+async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
+    async with harness(azurite_ports, cosmos_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def records(product: Harness) -> AsyncIterator[Feed]:
+    async with feed(product) as running:
+        yield running
+
+
+async def queued(product: Harness, records: Feed) -> tuple[str, Record]:
+    """The message of a queued generation, and its record."""
+    answer = await product.generate(headers={"Prefer": "respond-async"})
+    (document,) = await records.changed()
+    return answer.enqueue[0], Record.from_item(document)
+
+
+async def test_a_failure_does_not_replace_what_another_process_runs(product: Harness, records: Feed) -> None:
+    message, record = await queued(product, records)
+    outbox = product.app.machinery.audit._outbox
+    await outbox.put(replace(record, lease_owner="one").failed({"code": "model_unavailable"}, (), (), "2026"))
+    await records.edit({**record.to_item(), "leaseOwner": "another", "leaseExpiresAt": "2999-01-01T00:00:00.000Z"})
+    await product.app.find_unfinished()
+    (document,) = await records.changed()
+    assert (document["status"], document["leaseOwner"]) == ("running", "another")
+    assert record.id not in await outbox.ids()
+    assert message
+
+
+async def test_an_end_of_a_deleted_generation_does_not_stop_the_next_one_under_its_key(
+    product: Harness, records: Feed
+) -> None:
+    message, record = await queued(product, records)
+    outbox = product.app.machinery.audit._outbox
+    await outbox.put(replace(record, blob_stem="generated-earlier").failed({"code": "no_image"}, (), (), "2026"))
+    await product.app.resume(message.encode())
+    (document,) = await records.changed()
+    assert document["status"] == "succeeded"
+    assert record.id not in await outbox.ids()

@@ -1,0 +1,159 @@
+"""What is missing in the storage when an image is to be stored: the image is kept, its caller has the id, and it is paid once."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from local.emulators import AzuritePorts
+from tests.support.faulty_proxy import Answer, Rule, blob_error, cosmos_not_found
+from tests.support.harness import Answer as Response
+from tests.support.harness import Harness, harness, picture
+
+KEY = {"Idempotency-Key": "one"}
+GONE = [blob_error(404, "ContainerNotFound"), blob_error(409, "ContainerBeingDeleted")]
+FOREVER = 100_000
+
+
+@pytest.fixture
+async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
+    async with harness(azurite_ports, cosmos_url) as running:
+        yield running
+
+
+def of_images(_: str, path: str) -> bool:
+    return path.startswith(("/devstoreaccount1/catafract/", "/devstoreaccount1/catafract?"))
+
+
+def of_private(_: str, path: str) -> bool:
+    return "/catafract-private" in path
+
+
+async def outbox(product: Harness, record_id: str, stem: str) -> list[str]:
+    """What the outbox has of one generation."""
+    names = [
+        name for prefix in ("finished/", "images/") for name in await product.blob_names("catafract-private", prefix)
+    ]
+    return [name for name in names if record_id in name or stem in name]
+
+
+async def in_the_outbox(product: Harness) -> Response:
+    """The answer for a generation whose image container is gone, once its image is in the outbox."""
+    waiting = await product.generate(headers={**KEY, "Prefer": "wait=1"})
+    await product.drained()
+    return waiting
+
+
+@pytest.mark.parametrize("gone", GONE, ids=["missing", "being deleted"])
+async def test_an_image_whose_container_is_gone_waits_in_the_outbox_and_is_paid_once(
+    gone: Answer, product: Harness
+) -> None:
+    outage = product.blobs.rule(Rule(of_images, FOREVER, answer=gone))
+    waiting = await in_the_outbox(product)
+    assert waiting.status == 202
+    record_id = waiting.json["id"]
+    stored = await product.record(record_id)
+    assert stored is not None
+    image = f"images/{stored['blobStem']}.png"
+    assert await outbox(product, record_id, stored["blobStem"]) == [f"finished/{record_id}.json", image]
+    assert (stored["status"], stored["leaseOwner"]) == ("running", None)
+    again = await product.generate(headers={**KEY, "Prefer": "wait=1"})
+    assert (again.status, again.json["id"]) == (202, record_id)
+    messages = [each for each in await product.app.find_unfinished() if record_id in each]
+    assert messages == [], "no model is needed, and so no message"
+    assert len(product.standin.calls) == 1
+
+    outage.times = 0
+    await product.app.find_unfinished()
+    made = await product.generate(headers=KEY)
+    assert (made.status, made.headers["Idempotency-Replayed"], made.json["warnings"]) == (200, "true", [])
+    assert made.json["text"]
+    assert made.json["usage"]["costUsd"] == product.standin.billed_usd
+    data, kind = await product.blob("catafract", f"{stored['blobStem']}.png")
+    assert (data, kind) == (made.image, "image/png")
+    assert await outbox(product, record_id, stored["blobStem"]) == []
+    assert len(product.standin.calls) == 1
+
+
+async def test_a_container_that_comes_back_at_once_is_not_noticed(product: Harness) -> None:
+    product.blobs.rule(Rule(lambda method, path: method == "PUT" and of_images(method, path), 2, answer=GONE[1]))
+    made = await product.generate()
+    assert (made.status, made.json["warnings"]) == (200, [])
+    assert await outbox(product, made.json["id"], made.json["imageUrl"].rsplit("/", 1)[-1]) == []
+
+
+async def test_without_its_end_an_image_in_the_outbox_is_found(product: Harness) -> None:
+    """Its process died between the two writes of the outbox."""
+    outage = product.blobs.rule(Rule(of_images, FOREVER, answer=GONE[0]))
+    waiting = await in_the_outbox(product)
+    await product.app.machinery.audit._outbox.delete(waiting.json["id"])
+    outage.times = 0
+    (queued,) = [each for each in await product.app.find_unfinished() if waiting.json["id"] in each]
+    await product.app.resume(queued.encode())
+    made = await product.generate(headers=KEY)
+    assert made.status == 200
+    assert made.json["warnings"][0].startswith("recovered")
+    assert made.json["usage"]["costUsd"] == product.standin.billed_usd
+    stem = made.json["imageUrl"].rsplit("/", 1)[-1].split(".")[0]
+    assert await outbox(product, made.json["id"], stem) == []
+    assert len(product.standin.calls) == 1
+
+
+async def test_a_generation_in_the_outbox_that_is_deleted_leaves_nothing(product: Harness) -> None:
+    outage = product.blobs.rule(Rule(of_images, FOREVER, answer=GONE[0]))
+    waiting = await in_the_outbox(product)
+    stored = await product.record(waiting.json["id"])
+    assert stored is not None
+    path = f"/api/generations/{waiting.json['id']}"
+    refused = await product.call("DELETE", path)
+    assert refused.status == 503, "its image may be in a container that comes back"
+    assert (await product.call("GET", path)).status == 404
+    outage.times = 0
+    await product.app.find_unfinished()
+    assert await product.record(waiting.json["id"]) is None
+    assert await outbox(product, waiting.json["id"], stored["blobStem"]) == []
+    assert (await product.call("GET", "/api/usage")).json["today"]["costUsd"] == product.standin.billed_usd
+
+
+@pytest.mark.parametrize("gone", GONE, ids=["missing", "being deleted"])
+async def test_without_the_private_container_nothing_is_begun(gone: Answer, product: Harness) -> None:
+    product.blobs.rule(Rule(of_private, FOREVER, answer=gone))
+    refused = await product.generate()
+    assert (refused.status, refused.json["code"]) == (503, "storage_unavailable")
+    assert product.standin.calls == []
+
+
+@pytest.mark.parametrize("gone", GONE, ids=["missing", "being deleted"])
+async def test_an_upload_is_answered_with_its_address_only_when_its_bytes_are_there(
+    gone: Answer, product: Harness
+) -> None:
+    boundary = "b"
+    form = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n' + picture() + b"\r\n--b--\r\n"
+    )
+    headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
+    outage = product.blobs.rule(Rule(of_images, FOREVER, answer=gone))
+    refused = await product.call("POST", "/api/upload", form, headers)
+    assert (refused.status, refused.json["code"]) == (503, "storage_unavailable")
+    outage.times = 0
+    stored = await product.call("POST", "/api/upload", form, headers)
+    assert stored.status == 200
+    assert (await product.blob("catafract", stored.json["url"].rsplit("/", 1)[-1]))[0]
+
+
+@pytest.mark.parametrize("sub_status", [1002, 1003])
+async def test_a_database_that_misses_its_container_is_never_an_absence(sub_status: int, product: Harness) -> None:
+    made = await product.generate(headers=KEY)
+    before = len(product.cosmos.seen)
+    product.cosmos.rule(Rule(lambda _, path: "/docs" in path, FOREVER, answer=cosmos_not_found(sub_status)))
+    calls = [
+        await product.generate(headers=KEY),
+        await product.generate(headers={"Idempotency-Key": "another"}),
+        await product.generate(),
+        await product.call("GET", f"/api/generations/{made.json['id']}"),
+        await product.call("DELETE", f"/api/generations/{made.json['id']}"),
+        await product.call("GET", "/api/generations"),
+        await product.call("GET", "/api/usage"),
+    ]
+    assert {(each.status, each.json["code"]) for each in calls} == {(503, "storage_unavailable")}
+    assert len(product.cosmos.seen) - before < 100, "no endless loop"
+    assert len(product.standin.calls) == 1

@@ -1,0 +1,234 @@
+"""What an operator sees of a generation: its log line, the same as metrics, and nothing that belongs to its caller."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from image_core.trace import trace_parent
+from local.emulators import AzuritePorts
+from local.gemini.script import Scripted, finished, overloaded
+from tests.integration.billing.test_ledger import BILLED_REFUSAL
+from tests.support.change_feed import Feed, feed
+from tests.support.harness import Harness, data_url, harness, picture
+
+CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+PROMPT = "a secret prompt about a lighthouse"
+
+
+@pytest.fixture(scope="module")
+def measured() -> InMemoryMetricReader:
+    """The SDK as a host would bring it: once for a process."""
+    reader = InMemoryMetricReader()
+    metrics.set_meter_provider(MeterProvider([reader]))
+    return reader
+
+
+@pytest.fixture
+async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
+    async with harness(azurite_ports, cosmos_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def changes(product: Harness) -> AsyncIterator[Feed]:
+    async with feed(product) as running:
+        yield running
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    said = [record.getMessage() for record in caplog.records]
+    return [json.loads(line.removeprefix("generation ")) for line in said if line.startswith("generation {")]
+
+
+async def test_the_feed_of_an_ended_generation_writes_its_line(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    product.standin.script.add(overloaded())
+    made = await product.generate(prompt=PROMPT, imageSize="2K", headers={"traceparent": CALLER})
+    assert lines(caplog) == []
+    await changes.deliver()
+    (line,) = lines(caplog)
+    assert (line["id"], line["outcome"], line["model"]) == (made.json["id"], "ok", made.json["model"])
+    assert [attempt["outcome"] for attempt in line["attempts"]] == ["model_unavailable", "ok"]
+    assert set(line["durationMs"]) == {"inputs", "copies", "record", "model", "picture", "total"}
+    assert line["durationMs"]["total"] >= line["durationMs"]["model"]
+    assert (line["images"], line["imageSize"], line["attempt"]) == (1, "2K", 1)
+    assert line["bytesIn"] == len(picture())
+    record = await product.record(made.json["id"])
+    assert record is not None
+    assert (line["createdAt"], line["endedAt"]) == (record["createdAt"], record["completedAt"])
+    assert line["costUsd"] == product.standin.billed_usd
+    assert [(bill["id"], bill["usd"]) for bill in line["bills"]] == [
+        (entry["id"], entry["usd"]) for entry in await changes.entries()
+    ]
+    assert line["traceId"] == CALLER.split("-")[1]
+
+
+async def test_the_line_of_a_failure_has_its_reason(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    product.standin.script.add(finished("IMAGE_SAFETY", {"text": "no"}))
+    await product.generate()
+    await changes.deliver()
+    (line,) = lines(caplog)
+    assert (line["outcome"], line["model"], line["costUsd"], line["bills"]) == ("refused", None, None, [])
+    assert line["durationMs"]["model"] <= line["durationMs"]["total"]
+
+
+async def test_a_running_generation_has_no_line(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    await product.generate(headers={"Prefer": "respond-async"})
+    await changes.deliver()
+    assert lines(caplog) == []
+
+
+async def test_what_is_not_a_record_does_not_stop_the_lines_of_others(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    made = await product.generate()
+    original = {"id": "old", "userId": product.email, "prompt": "x", "createdAt": "2025-01-01T00:00:00.000Z"}
+    edited = {**original, "id": "edited", "completedAt": "2025-01-01T00:00:00.000Z", "inputs": [], "traceParent": 3}
+    await changes.deliver([{"id": "broken"}, original, edited, *await changes.changed()])
+    assert [line["id"] for line in lines(caplog)] == [made.json["id"]]
+
+
+async def test_a_deletion_writes_the_line_before_the_record_goes(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    made = await product.generate()
+    await product.call("DELETE", f"/api/generations/{made.json['id']}")
+    assert await changes.changed() == []
+    (line,) = lines(caplog)
+    assert (line["id"], line["outcome"], line["costUsd"]) == (made.json["id"], "ok", product.standin.billed_usd)
+
+
+async def test_a_generation_that_is_deleted_while_it_runs_has_a_line_with_its_bill(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    product.standin.latency = 1
+    started = await product.generate(headers={"Prefer": "wait=0"})
+    runner = asyncio.create_task(product.app.resume(started.enqueue[0].encode()))
+    await product.called()
+    await product.call("DELETE", f"/api/generations/{started.json['id']}")
+    await runner
+    await changes.deliver()
+    (line,) = lines(caplog)
+    assert (line["id"], line["outcome"]) == (started.json["id"], "deleted")
+    assert line["costUsd"] == product.standin.billed_usd > 0
+
+
+async def test_a_generation_whose_record_goes_while_it_runs_has_a_line_with_its_bill(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its process slept past its lease, say, and another one finished the deletion."""
+    caplog.set_level(logging.INFO)
+    product.standin.script.add(finished("STOP", {"text": "no"}, usage=BILLED_REFUSAL), Scripted(delay=20))
+    async with product.another(LEASE_SECONDS="3") as running:
+        request = asyncio.create_task(running.generate(headers={"Prefer": "wait=60"}))
+        async with asyncio.timeout(30):
+            while len(product.standin.calls) < 2 or not await changes.entries():  # noqa: ASYNC110 - no events there
+                await asyncio.sleep(0.05)
+        (record,) = await changes.changed()
+        await changes.remove_record(record)
+        assert (await request).status == 404
+    (line,) = lines(caplog)
+    assert (line["id"], line["outcome"]) == (record["id"], "deleted")
+    assert [bill["id"] for bill in line["bills"]] == [entry["id"] for entry in await changes.entries()]
+
+
+async def test_the_line_of_a_queued_generation_has_the_callers_trace(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    queued = await product.generate(headers={"Prefer": "respond-async", "traceparent": CALLER})
+    await product.app.resume(queued.enqueue[0].encode())
+    await changes.deliver()
+    (line,) = lines(caplog)
+    assert (line["id"], line["traceId"]) == (queued.json["id"], CALLER.split("-")[1])
+
+
+async def test_nothing_of_the_caller_is_in_the_logs(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "image_core")
+    caplog.set_level(logging.INFO)
+    made = await product.generate(prompt=PROMPT)
+    await changes.deliver()
+    await product.call("DELETE", f"/api/generations/{made.json['id']}")
+    assert lines(caplog)
+    image = data_url(picture(), "image/jpeg").partition(",")[2]
+    token = product.cookie.partition("=")[2]
+    for secret in (PROMPT, product.email, image[:60], token[:60], "a-stand-in-key"):
+        assert secret not in caplog.text
+
+
+async def test_prompts_are_logged_only_where_that_is_switched_on(
+    product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with product.another(LOG_PROMPTS="true") as telling:
+        await telling.generate(prompt=PROMPT)
+        await telling.app.ledger(await changes.changed())
+    (line,) = lines(caplog)
+    assert line["prompt"] == PROMPT
+    assert product.email not in caplog.text
+
+
+async def test_the_same_is_measured_for_whoever_brings_an_exporter(
+    measured: InMemoryMetricReader, product: Harness
+) -> None:
+    before = values(measured)
+    made = await product.generate()
+    after = values(measured)
+    model = made.json["model"]
+    ok = ("image_api.generations", (("model", model), ("outcome", "ok")))
+    assert after[ok] - before.get(ok, 0) == 1
+    cost = ("image_api.cost", (("model", model),))
+    assert round(after[cost] - before.get(cost, 0), 6) == product.standin.billed_usd
+    names = {name for name, _ in after}
+    assert {"image_api.generation.duration", "image_api.step.duration"} <= names
+    assert {"gen_ai.client.operation.duration", "gen_ai.client.token.usage"} <= names
+
+
+def values(reader: InMemoryMetricReader) -> dict[tuple[str, tuple[tuple[str, Any], ...]], float]:
+    """Sums of counters and of histograms, by name and labels."""
+    read = reader.get_metrics_data()
+    return {
+        (metric.name, tuple(sorted(dict(point.attributes or {}).items()))): float(
+            getattr(point, "value", 0) or getattr(point, "sum", 0)
+        )
+        for resource in (read.resource_metrics if read is not None else [])
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        for point in metric.data.data_points
+    }
+
+
+@pytest.mark.parametrize(
+    ("header", "kept"),
+    [
+        (CALLER, True),
+        (None, False),
+        ("", False),
+        ("00-short-00f067aa0ba902b7-01", False),
+        (CALLER.upper(), False),
+        (CALLER + "\n", False),
+        (CALLER + "-more", False),
+    ],
+)
+def test_a_trace_is_kept_where_it_is_one(header: str | None, kept: bool) -> None:
+    assert trace_parent(header) == (header if kept else None)

@@ -1,0 +1,25 @@
+"""Every awkward file through the HTTP API: an image, or the right code with its place, and no model call without a picture."""
+
+import time
+
+import pytest
+
+from tests.support.awkward_files import AWKWARD
+from tests.support.harness import Harness, data_url, picture
+
+STATUS = {"image": 200, "invalid_image": 400, "image_too_large": 413, "unsupported_media_type": 415}
+
+
+@pytest.mark.parametrize(("name", "end"), AWKWARD.items(), ids=AWKWARD)
+async def test_it_ends_as_it_should_within_five_seconds(product: Harness, name: str, end: str) -> None:
+    began = time.monotonic()
+    answer = await product.generate(data_url(picture()), data_url(picture(f"awkward/{name}"), "image/png"))
+    assert time.monotonic() - began < 5
+    assert answer.status == STATUS[end], answer.body[:300]
+    if end == "image":
+        assert product.standin.calls[0].inputs == 2
+        copies = (await product.record(answer.json["id"]) or {})["inputs"]
+        assert {copy["mimeType"] for copy in copies} <= {"image/png", "image/jpeg", "image/webp"}
+    else:
+        assert (answer.json["code"], answer.json["imageIndex"]) == (end, 1)
+        assert product.standin.calls == []

@@ -1,0 +1,63 @@
+"""Where there is no memory the answer is 503 `busy` on every route, and another user's requests are answered as ever."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from image_core.user import User
+from local.emulators import AzuritePorts
+from tests.support.harness import Answer, Harness, data_url, harness, picture
+
+LIMIT = 60_000_000
+FORM = {"Content-Type": "multipart/form-data; boundary=x"}
+
+
+@pytest.fixture
+async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
+    async with harness(azurite_ports, cosmos_url, MAX_INFLIGHT_BYTES=str(LIMIT), RESPONSE_BUDGET_SECONDS="7") as made:
+        yield made
+
+
+def is_busy(answer: Answer) -> bool:
+    return (answer.status, answer.json["code"], answer.json["retryable"], "Retry-After" in answer.headers) == (
+        *(503, "busy"),
+        *(True, True),
+    )
+
+
+def upload() -> bytes:
+    return b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + picture("cat.png") + b"\r\n--x--"
+
+
+async def test_without_working_memory_every_route_waits_and_is_then_busy(product: Harness) -> None:
+    made = (await product.generate(headers={"Idempotency-Key": "k"})).json
+    name = made["imageUrl"].rsplit("/", 1)[-1]
+    eve = User("eve@example.com")
+    with product.app.inflight.claim(eve) as all_of_it:
+        all_of_it.take(LIMIT)
+        answers = await asyncio.gather(
+            product.generate(),
+            product.generate(headers={"Idempotency-Key": "k"}),
+            product.call("POST", "/api/upload", upload(), FORM),
+            product.call("GET", f"/api/images/{name}"),
+            product.call("GET", "/api/generations"),
+            product.call("GET", f"/api/generations/{made['id']}"),
+        )
+        assert [is_busy(answer) for answer in answers] == [True] * 6
+        assert (await product.call("GET", "/api/health", signed_in=False)).status == 200
+    assert product.app.inflight.held == 0
+    replayed = await product.generate(headers={"Idempotency-Key": "k"})
+    assert (replayed.status, replayed.json["id"]) == (200, made["id"])
+    assert len(product.standin.calls) == 1
+
+
+async def test_a_user_whose_share_of_bodies_is_used_up_is_refused_at_once_and_others_are_not(product: Harness) -> None:
+    large = data_url(picture("cat.png")) + "=" * 5_000_000
+    with product.app.inflight.body(7_000_000) as waiting:
+        waiting.assign(User(product.email))
+        assert is_busy(await product.generate(large))
+        async with product.another("bob@example.com") as bob:
+            bob.app.__dict__["inflight"] = product.app.inflight
+            assert (await bob.generate(large)).status == 200
+    assert product.app.inflight.held == 0

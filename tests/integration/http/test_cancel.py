@@ -1,0 +1,353 @@
+"""Canceling: in every state, from any instance, and never at the price of an image that is there."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from image_core.errors import StorageUnavailable
+from image_core.generation.recovery import message
+from image_core.picture import Picture
+from local.emulators import AzuritePorts
+from local.gemini.script import Scripted, finished
+from tests.support.change_feed import feed
+from tests.support.faulty_proxy import Rule, blob_error
+from tests.support.harness import Answer, Harness, harness
+from tests.support.hosts import replaces, stores_picture
+
+QUEUED = {"Prefer": "respond-async"}
+KEY = {"Idempotency-Key": "key"}
+USAGE = {"promptTokenCount": 1300, "candidatesTokenCount": 20}
+LONG = 60.0
+"""Seconds that the fake model takes: no test waits for them."""
+
+
+@pytest.fixture
+async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
+    """With the shortest lease: another instance's cancellation is seen within a second."""
+    async with harness(azurite_ports, cosmos_url, LEASE_SECONDS="3") as running:
+        yield running
+
+
+async def canceled(product: Harness, record_id: str) -> Answer:
+    return await product.call("POST", f"/api/generations/{record_id}/cancel")
+
+
+async def the_id(product: Harness) -> str:
+    """Of the generation that runs."""
+    listed = (await product.call("GET", "/api/generations")).json["items"]
+    (record_id,) = [item["id"] for item in listed if item["status"] == "running"]
+    return str(record_id)
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Until `true()` is, for what has no event."""
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.02)
+
+
+async def running(product: Harness, headers: dict[str, str] | None = None) -> tuple[asyncio.Task[Answer], str]:
+    """A request that waits for a model that does not answer soon, and the id of its generation."""
+    product.standin.script.add(Scripted(delay=LONG))
+    before = len(product.standin.calls)
+    waiting = asyncio.create_task(product.generate(headers=headers))
+    await until(lambda: len(product.standin.calls) > before)
+    return waiting, await the_id(product)
+
+
+async def test_a_running_one_is_stopped_at_once_and_its_request_learns_so(product: Harness) -> None:
+    waiting, record_id = await running(product)
+    answer = await canceled(product, record_id)
+    assert (answer.status, answer.json["status"], answer.json["error"]["code"]) == (200, "canceled", "canceled")
+    assert [attempt["outcome"] for attempt in answer.json["attempts"]] == ["canceled"]
+    waited = await asyncio.wait_for(waiting, 5)
+    assert (waited.status, waited.json["code"], waited.json["id"], waited.json["usage"], waited.json["retryable"]) == (
+        409,
+        "canceled",
+        record_id,
+        None,
+        True,
+    )
+    async with asyncio.timeout(5):
+        await product.standin.aborted.wait()  # the connection to the model is closed
+    record = await product.record(record_id)
+    assert record is not None
+    assert "leaseExpiresAt" not in record
+    assert record["completedAt"]
+
+
+async def test_what_a_canceled_one_is_everywhere_else(product: Harness) -> None:
+    waiting, record_id = await running(product)
+    await canceled(product, record_id)
+    await waiting
+    detail = await product.call("GET", f"/api/generations/{record_id}", headers={"Prefer": "wait=20"})
+    assert (detail.status, detail.json["status"], "Retry-After" in detail.headers) == (200, "canceled", False)
+    listed = (await product.call("GET", "/api/generations")).json["items"]
+    assert [(item["status"], item["error"]["code"], item["thumbnailUrl"]) for item in listed] == [
+        ("canceled", "canceled", None)
+    ]
+    image = await product.call("GET", f"/api/images/{record_id}")
+    assert (image.status, image.json["code"]) == (409, "canceled")
+    assert [each for each in await product.app.find_unfinished() if record_id in each] == []
+    assert [each for each in await product.app.machinery.audit.findings() if each.name == record_id] == []
+    assert (await product.call("DELETE", f"/api/generations/{record_id}")).status == 204
+    assert (await canceled(product, record_id)).status == 404
+
+
+async def test_a_second_cancellation_changes_nothing(product: Harness) -> None:
+    waiting, record_id = await running(product)
+    both = await asyncio.gather(canceled(product, record_id), canceled(product, record_id))
+    assert [answer.json["status"] for answer in both] == ["canceled", "canceled"]
+    stored = await product.record(record_id)
+    assert (await canceled(product, record_id)).json == both[0].json
+    assert await product.record(record_id) == stored
+    await waiting
+
+
+async def test_another_users_is_not_there(product: Harness) -> None:
+    waiting, record_id = await running(product)
+    async with product.another("someone.else@example.com") as other:
+        assert (await canceled(other, record_id)).status == 404
+    assert (await canceled(product, "gen-1767225600000-00")).status == 404
+    assert not waiting.done()
+    await canceled(product, record_id)
+    await waiting
+
+
+async def test_a_queued_one_never_starts(product: Harness) -> None:
+    queued = await product.generate(headers=QUEUED)
+    answer = await canceled(product, queued.json["id"])
+    assert (answer.status, answer.json["status"], answer.json["attempts"]) == (200, "canceled", [])
+    await product.app.resume(queued.enqueue[0].encode())
+    assert (await product.call("GET", f"/api/generations/{queued.json['id']}")).json["status"] == "canceled"
+    assert product.standin.calls == []
+    assert (await product.call("GET", "/api/usage")).json["today"]["calls"] == 0
+
+
+async def test_a_queued_one_whose_message_runs_is_stopped(product: Harness) -> None:
+    product.standin.script.add(Scripted(delay=LONG))
+    queued = await product.generate(headers=QUEUED)
+    resuming = asyncio.create_task(product.app.resume(queued.enqueue[0].encode()))
+    await product.called()
+    answer = await canceled(product, queued.json["id"])
+    assert (answer.status, answer.json["status"]) == (200, "canceled")
+    await asyncio.wait_for(resuming, 5)
+
+
+async def test_it_is_stopped_while_its_inputs_are_read(product: Harness) -> None:
+    queued = await product.generate(headers=QUEUED)
+    never = asyncio.Event()
+    reading = product.blobs.rule(Rule(lambda method, path: method == "GET" and "/inputs/" in path, before=never.wait))
+    resuming = asyncio.create_task(product.app.resume(queued.enqueue[0].encode()))
+    await reading.hit.wait()
+    answer = await canceled(product, queued.json["id"])
+    assert (answer.status, answer.json["status"], answer.json["attempts"]) == (200, "canceled", [])
+    await asyncio.wait_for(resuming, 5)
+    never.set()
+    assert product.standin.calls == []
+
+
+@pytest.mark.parametrize("step", [stores_picture, replaces], ids=["while it is stored", "while its end is written"])
+async def test_an_image_that_is_there_wins(product: Harness, step: Callable[[str, str], bool]) -> None:
+    release = asyncio.Event()
+    product.standin.script.add(Scripted(delay=0.5))
+    waiting = asyncio.create_task(product.generate())
+    await product.called()
+    record_id = await the_id(product)
+    held = product.blobs.rule(Rule(stores_picture, before=release.wait))
+    await held.hit.wait()
+    if step is replaces:
+        release.set()
+        await waiting
+        answer = await canceled(product, record_id)
+    else:
+        canceling = asyncio.create_task(canceled(product, record_id))
+        async with asyncio.timeout(10):
+            while not ((await product.record(record_id)) or {}).get("cancelRequestedAt"):  # noqa: ASYNC110 - the database has no event
+                await asyncio.sleep(0.02)
+        release.set()
+        answer = await canceling
+    assert (answer.status, answer.json["status"], answer.json["error"]) == (200, "succeeded", None)
+    made = await waiting
+    assert (made.status, made.json["imageUrl"]) == (200, answer.json["imageUrl"])
+    assert len(product.standin.calls) == 1
+
+
+async def test_an_answer_that_has_begun_to_arrive_is_kept(product: Harness) -> None:
+    product.standin.script.add(Scripted(trickle=2.0))
+    waiting = asyncio.create_task(product.generate())
+    await product.called()
+    await asyncio.wait_for(product.standin.answering.wait(), 10)
+    await until(lambda: product.app.machinery.inflight.held)  # memory for the answer
+    answer = await canceled(product, await the_id(product))
+    assert (answer.status, answer.json["status"]) == (200, "succeeded")
+    assert (await waiting).status == 200
+
+
+async def test_an_image_that_a_dead_process_left_is_found(product: Harness) -> None:
+    queued = await product.generate(headers=QUEUED)
+    made = await product.generate()
+    data, kind = await product.blob("catafract", made.json["imageUrl"].partition("/catafract/")[2])
+    stored = await product.app.machinery.records.read(
+        await product.app.sessions.user({"cookie": product.cookie}), queued.json["id"]
+    )
+    assert stored is not None
+    picture = Picture(data, kind, made.json["width"], made.json["height"])
+    await product.app.machinery.pictures.put(stored.user, stored.blob_stem, picture, "a process that died")
+    answer = await canceled(product, queued.json["id"])
+    assert (answer.status, answer.json["status"], answer.json["warnings"][0][:9]) == (200, "succeeded", "recovered")
+
+
+async def test_from_another_instance_it_stops_with_the_next_renewal(product: Harness) -> None:
+    waiting, record_id = await running(product, KEY)
+    async with product.another() as other:
+        repeated = asyncio.create_task(other.generate(headers=KEY))
+        answer = await canceled(other, record_id)
+        assert (answer.status, answer.json["status"]) == (202, "running")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert answer.headers["Location"] == f"/api/generations/{record_id}"
+        for each in (waiting, repeated):
+            ended = await asyncio.wait_for(each, 10)
+            assert (ended.status, ended.json["code"]) == (409, "canceled")
+    assert len(product.standin.calls) == 1
+
+
+async def test_one_whose_process_died_ends_at_once_with_its_call_on_the_bill(product: Harness) -> None:
+    queued = await product.generate(headers=QUEUED)
+    async with feed(product) as records:
+        (document,) = await records.changed()
+        # As a process leaves it that died while it called a model.
+        await records.edit(
+            {
+                **document,
+                "leaseOwner": "gone",
+                "leaseExpiresAt": "2026-01-01T00:00:00.000Z",
+                "attemptCount": 1,
+                "runId": "run",
+            }
+        )
+    answer = await canceled(product, queued.json["id"])
+    assert (answer.status, answer.json["status"]) == (200, "canceled")
+    assert [attempt["outcome"] for attempt in answer.json["attempts"]] == ["lost"]
+    today = (await product.call("GET", "/api/usage")).json["today"]
+    assert (today["unpricedCalls"], today["estimatedUsd"] > 0) == (1, True)
+    assert product.standin.calls == []
+
+
+async def test_a_canceled_key_runs_again(product: Harness) -> None:
+    waiting, record_id = await running(product, KEY)
+    await canceled(product, record_id)
+    await waiting
+    made = await product.generate(headers=KEY)
+    assert (made.status, made.json["id"], made.headers.get("Idempotency-Replayed")) == (200, record_id, None)
+    assert [attempt["outcome"] for attempt in made.json["attempts"]] == ["canceled", "ok"]
+    assert (await product.generate(headers=KEY)).headers["Idempotency-Replayed"] == "true"
+    assert (await canceled(product, record_id)).json["status"] == "succeeded"
+
+
+async def test_a_key_that_was_canceled_and_runs_again_can_be_canceled_again(product: Harness) -> None:
+    for _ in range(2):
+        waiting, record_id = await running(product, KEY)
+        assert (await canceled(product, record_id)).json["status"] == "canceled"
+        assert (await waiting).status == 409
+    today = (await product.call("GET", "/api/usage")).json["today"]
+    assert today["unpricedCalls"] == len(product.standin.calls) == 2
+
+
+async def test_no_further_call_is_made_where_an_answer_without_an_image_was_arriving(product: Harness) -> None:
+    words = finished("STOP", {"text": "words"}, usage=USAGE)
+    words.trickle = 2.0
+    product.standin.script.add(words)
+    waiting = asyncio.create_task(product.generate())
+    await asyncio.wait_for(product.standin.answering.wait(), 10)
+    await until(lambda: product.app.machinery.inflight.held)  # memory for the answer
+    answer = await canceled(product, await the_id(product))
+    assert (answer.json["status"], [each["outcome"] for each in answer.json["attempts"]]) == ("canceled", ["no_image"])
+    assert (await waiting).json["usage"]["costUsd"] == answer.json["usage"]["costUsd"] == product.standin.billed_usd
+    assert len(product.standin.calls) == 1
+
+
+async def test_what_was_billed_before_is_told_and_kept(product: Harness) -> None:
+    product.standin.script.add(
+        finished("STOP", {"text": "words"}, usage=USAGE)
+    )  # words and no image: the same model is asked once more
+    product.standin.script.add(Scripted(delay=LONG))
+    waiting = asyncio.create_task(product.generate())
+    await until(lambda: len(product.standin.calls) == 2)
+    answer = await canceled(product, await the_id(product))
+    assert [attempt["outcome"] for attempt in answer.json["attempts"]] == ["no_image", "canceled"]
+    assert answer.json["usage"]["costUsd"] > 0
+    assert answer.json["error"]["usage"] == answer.json["usage"] == (await waiting).json["usage"]
+    today = (await product.call("GET", "/api/usage")).json["today"]
+    assert (today["calls"], today["unpricedCalls"], today["costUsd"]) == (2, 1, answer.json["usage"]["costUsd"])
+
+
+async def test_canceling_again_and_again_is_no_way_around_a_budget(
+    azurite_ports: AzuritePorts, cosmos_url: str
+) -> None:
+    settings = {"DAILY_BUDGET_USD_PER_USER": "1", "MAX_CONCURRENT_PER_USER": "1"}
+    async with harness(azurite_ports, cosmos_url, **settings) as product:
+        for number in range(20):
+            product.standin.script.add(Scripted(delay=LONG))
+            before = len(product.standin.calls)
+            waiting = asyncio.create_task(product.generate(headers={"Idempotency-Key": f"key-{number % 3}"}))
+            await until(lambda: len(product.standin.calls) > before or waiting.done())  # noqa: B023 - called at once
+            if not waiting.done():
+                await canceled(product, await the_id(product))
+            answer = await waiting
+            if answer.status == 429:
+                break
+            assert answer.json["code"] == "canceled"
+        assert answer.json["code"] == "budget_exceeded"
+        usage = (await product.call("GET", "/api/usage")).json
+        assert usage["today"]["unpricedCalls"] == len(product.standin.calls)
+        assert product.standin.billed_usd <= usage["today"]["estimatedUsd"] <= 1
+        assert usage["budget"]["runningUsd"] == 0
+
+
+async def test_a_storage_that_is_away_is_told_and_the_recovery_ends_it(product: Harness) -> None:
+    queued = await product.generate(headers=QUEUED)
+    missing = blob_error(404, "ContainerNotFound")
+    away = product.blobs.rule(Rule(lambda _, path: "comp=list" in path and "generated-" in path, 20, answer=missing))
+    assert (await canceled(product, queued.json["id"])).json["code"] == StorageUnavailable.code
+    away.times = 0
+    await product.app.resume(message(queued.json["id"], product.email).encode())
+    assert (await product.call("GET", f"/api/generations/{queued.json['id']}")).json["status"] == "canceled"
+    assert product.standin.calls == []
+
+
+async def test_it_leaves_its_place_to_the_next(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
+    async with harness(azurite_ports, cosmos_url, MAX_CONCURRENT_PER_USER="1") as product:
+        waiting, record_id = await running(product)
+        assert (await product.generate()).status == 429
+        await canceled(product, record_id)
+        await waiting
+        assert (await product.generate()).status == 200
+
+
+async def test_one_that_is_deleted_right_after_is_gone_with_its_bill_in_the_ledger(product: Harness) -> None:
+    waiting, record_id = await running(product)
+    async with product.another() as other:
+        assert (await canceled(other, record_id)).status == 202
+        assert (await other.call("DELETE", f"/api/generations/{record_id}")).status == 204
+    assert (await asyncio.wait_for(waiting, 10)).status == 404
+    await product.drained()
+    assert await product.record(record_id) is None
+    today = (await product.call("GET", "/api/usage")).json["today"]
+    assert today["unpricedCalls"] == len(product.standin.calls) == 1
+
+
+async def test_its_log_line_says_so(product: Harness, caplog: pytest.LogCaptureFixture) -> None:
+    waiting, record_id = await running(product)
+    await canceled(product, record_id)
+    await waiting
+    caplog.set_level(logging.INFO, "image_core.generation.line")
+    async with feed(product) as changes:
+        await changes.deliver()
+    (line,) = [each.message for each in caplog.records if each.name == "image_core.generation.line"]
+    told = json.loads(line.removeprefix("generation "))
+    assert (told["id"], told["outcome"], told["costUsd"]) == (record_id, "canceled", None)
+    assert [(bill["usd"], bill["budgetUsd"] > 0) for bill in told["bills"]] == [(None, True)]

@@ -1,0 +1,94 @@
+"""`GET /api/health?deep=1` where a container or a database does not exist."""
+
+from typing import Any
+
+import pytest
+from azure.cosmos.aio import CosmosClient
+
+import function_app
+from image_core.store.cosmos import LEASES
+from local.emulators import AzuritePorts, cosmos_connection_string
+from local.provision import Names, provision_cosmos
+from tests.support.harness import Harness, harness
+
+
+async def dependencies(product: Harness, status: int) -> dict[str, Any]:
+    answer = await product.call("GET", "/api/health?deep=1", signed_in=False)
+    assert answer.status == status, answer.body
+    assert "devstoreaccount1" not in answer.body.decode()
+    found: dict[str, Any] = answer.json["dependencies"]
+    return found
+
+
+MISSING = {
+    "AZURE_COSMOS_CONTAINER": ("database", "catafract/nowhere"),
+    "AZURE_COSMOS_USAGE_CONTAINER": ("database", "catafract/nowhere"),
+    "AZURE_STORAGE_CONTAINER": ("storage", "nowhere"),
+    "AZURE_STORAGE_PRIVATE_CONTAINER": ("storage", "nowhere"),
+}
+
+
+@pytest.mark.parametrize("setting", MISSING)
+async def test_a_missing_container_is_down_and_named(
+    setting: str, azurite_ports: AzuritePorts, cosmos_url: str
+) -> None:
+    dependency, container = MISSING[setting]
+    async with harness(azurite_ports, cosmos_url, **{setting: "nowhere"}) as product:
+        found = await dependencies(product, 503)
+    assert {name for name, state in found.items() if state["status"] != "ok"} == {dependency}
+    assert found[dependency]["code"] == "storage_unavailable"
+    assert [name for name, state in found[dependency]["containers"].items() if state == "missing"] == [container]
+
+
+async def test_a_missing_database_is_down_with_all_of_its_containers(
+    azurite_ports: AzuritePorts, cosmos_url: str
+) -> None:
+    async with harness(azurite_ports, cosmos_url, AZURE_COSMOS_DATABASE="nowhere") as product:
+        found = await dependencies(product, 503)
+    names = ("nowhere/generations", "nowhere/usage", "nowhere/leases")
+    assert found["database"]["containers"] == dict.fromkeys(names, "missing")
+
+
+async def test_a_container_that_is_deleted_while_the_process_runs_is_noticed_and_its_return_too(
+    azurite_ports: AzuritePorts, cosmos_url: str
+) -> None:
+    direct = cosmos_connection_string(cosmos_url)
+    await provision_cosmos(direct, Names(database="short-lived"))
+    async with harness(azurite_ports, cosmos_url, AZURE_COSMOS_DATABASE="short-lived") as product:
+        assert (await dependencies(product, 200))["database"]["status"] == "ok"
+        async with CosmosClient.from_connection_string(direct) as client:
+            await client.get_database_client("short-lived").delete_container(LEASES)
+        async with product.another() as later:  # the answer of one process is kept for ten seconds
+            found = await dependencies(later, 503)
+            assert found["database"]["containers"]["short-lived/leases"] == "missing"
+            # A process that has used the container before hears of it by the sub-status alone.
+            assert (await product.app.machinery.cosmos.probe())["short-lived/leases"] == "missing"
+            await provision_cosmos(direct, Names(database="short-lived"))
+            assert set((await later.app.machinery.cosmos.probe()).values()) == {"ok"}
+            assert set((await product.app.machinery.cosmos.probe()).values()) == {"ok"}
+
+
+async def test_a_call_while_a_container_is_missing_is_an_outage_and_not_a_missing_item(
+    azurite_ports: AzuritePorts, cosmos_url: str
+) -> None:
+    async with harness(azurite_ports, cosmos_url, AZURE_COSMOS_CONTAINER="nowhere") as product:
+        answer = await product.call("GET", "/api/generations/gen-1704067230000-abc")
+        assert (answer.status, answer.json["code"]) == (503, "storage_unavailable")
+
+
+async def test_a_service_that_does_not_answer_is_down(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
+    async with harness(azurite_ports, cosmos_url) as product:
+        product.cosmos.away = True
+        found = await dependencies(product, 503)
+    assert found["database"]["status"] == "down"
+    assert found["storage"]["status"] == "ok"
+
+
+def test_the_change_feed_keeps_its_position_in_the_container_that_is_looked_for() -> None:
+    triggers = [
+        binding
+        for function in function_app.app.get_functions()
+        for binding in function.get_bindings()
+        if binding.get_binding_name() == "cosmosDBTrigger"
+    ]
+    assert [trigger.get_dict_repr()["leaseContainerName"] for trigger in triggers] == [LEASES]

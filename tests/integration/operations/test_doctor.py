@@ -1,0 +1,282 @@
+"""`make doctor`: everything is in order, or one line says what is not and what mends it."""
+
+import asyncio
+import json
+import re
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from azure.cosmos import PartitionKey
+from azure.cosmos.aio import CosmosClient
+from azure.storage.blob import PublicAccess
+from azure.storage.blob.aio import BlobServiceClient
+
+from image_core.catalog import DEFAULT_CHAIN
+from image_core.clock import Clock
+from image_core.settings import Settings
+from local import nextauth
+from local.emulators import AzuritePorts, cosmos_connection_string
+from local.gemini.script import Scripted
+from operations.doctor import model
+from operations.doctor.__main__ import look, main
+from operations.doctor.finding import Finding
+from tests.support.harness import SECRET, Harness, harness
+from tests.support.paths import GEMINI_RESPONSES
+
+
+@pytest.fixture
+async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
+    async with harness(azurite_ports, cosmos_url) as running:
+        yield running
+
+
+async def findings(product: Harness, **other: str) -> list[Finding]:
+    environment = {**product.environment, "SESSION_COOKIE": product.cookie, **other}
+    return await asyncio.to_thread(lambda: list(look(environment)))
+
+
+async def only_fault(product: Harness, **other: str) -> Finding:
+    """The one red line; all others are green."""
+    found = await findings(product, **other)
+    (fault,) = [finding for finding in found if finding.fix is not None]
+    assert len(fault.line.splitlines()) == 1
+    assert SECRET not in fault.line
+    return fault
+
+
+async def test_a_stack_in_order_is_all_green(product: Harness, capsys: pytest.CaptureFixture[str]) -> None:
+    environment = {**product.environment, "SESSION_COOKIE": product.cookie}
+    assert await asyncio.to_thread(main, None, environment) == 0
+    out = capsys.readouterr().out
+    assert "FAIL" not in out
+    for container in ("catafract", "catafract-private", "catafract/generations", "catafract/usage"):
+        assert f"ok    container {container}: " in out
+    for part in ("model gemini-3-pro-image: alive", "session cookie: verifies", "clock"):
+        assert part in out
+    for secret in (SECRET, product.cookie, "a-stand-in-key"):
+        assert secret not in out
+
+
+async def test_after_a_switch_of_the_access_it_says_what_becomes_of_older_images(product: Harness) -> None:
+    await product.generate()
+    async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
+        container = client.get_container_client("catafract")
+        await container.set_container_access_policy({}, public_access=None)
+        try:
+            found = await findings(product, IMAGE_ACCESS="private")
+            async with product.another(IMAGE_ACCESS="private") as private:
+                await private.generate()
+        finally:
+            await container.set_container_access_policy({}, public_access=PublicAccess.BLOB)
+    assert [finding.line for finding in found if finding.fix is not None] == []
+    (older,) = [finding.state for finding in found if "from before" in finding.what]
+    assert "outside of users' folders" in older
+    assert "templates" in older
+    (older,) = [finding.state for finding in await findings(product) if "from before" in finding.what]
+    assert "users' folders" in older
+
+
+async def test_a_setting_that_cannot_be_read_is_named(product: Harness) -> None:
+    fault = await only_fault(product, MAX_IMAGES="many")
+    assert "MAX_IMAGES" in fault.state
+
+
+async def test_a_stopped_storage(product: Harness) -> None:
+    with socket.socket() as nobody:  # bound, and not listening
+        nobody.bind(("127.0.0.1", 0))
+        gone = AzuritePorts(nobody.getsockname()[1], 1, 2).connection_string()
+        fault = await only_fault(product, AZURE_STORAGE_CONNECTION_STRING=gone)
+    assert (fault.what, fault.fix) == ("storage", "start it (make run), or correct the address")
+
+
+async def test_a_stopped_database(product: Harness) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        gone = cosmos_connection_string(f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        fault = await only_fault(product, AZURE_COSMOS_CONNECTION_STRING=gone)
+    assert (fault.what, fault.fix) == ("database", "start it (make run), or correct the address")
+
+
+async def test_pictures_that_are_public_although_they_should_not_be(product: Harness) -> None:
+    fault = await only_fault(product, IMAGE_ACCESS="private")
+    assert fault.state == "public access is blob, and must be none"
+    assert "--public-access off" in str(fault.fix)
+
+
+async def test_inputs_that_anybody_can_read(product: Harness) -> None:
+    async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
+        container = client.get_container_client("inputs-by-mistake")
+        await container.create_container(public_access=PublicAccess.BLOB)
+    fault = await only_fault(product, AZURE_STORAGE_PRIVATE_CONTAINER="inputs-by-mistake")
+    assert fault.what == "container inputs-by-mistake"
+    assert "--public-access off" in str(fault.fix)
+
+
+async def test_a_container_that_is_not_there(product: Harness) -> None:
+    fault = await only_fault(product, AZURE_STORAGE_CONTAINER="nowhere")
+    assert (fault.what, fault.state) == ("container nowhere", "not there")
+
+
+async def test_a_wrong_partition_key(product: Harness) -> None:
+    async with CosmosClient.from_connection_string(cosmos_connection_string(product.cosmos.target)) as client:
+        database = client.get_database_client("catafract")
+        await database.create_container_if_not_exists("by-id", PartitionKey("/id"))
+    fault = await only_fault(product, AZURE_COSMOS_CONTAINER="by-id")
+    assert (fault.what, fault.state) == ("container catafract/by-id", "partitioned by /id, and must be by /userId")
+
+
+async def test_a_dead_model(product: Harness) -> None:
+    fault = await only_fault(product, GEMINI_MODELS="gemini-3-pro-image,gemini-1-image")
+    assert (fault.what, fault.state) == ("model gemini-1-image", "gone (404)")
+
+
+async def test_a_retired_name(product: Harness) -> None:
+    fault = await only_fault(product, GEMINI_MODELS="gemini-2.5-flash-image,gemini-3-pro-image")
+    assert (fault.what, fault.state) == ("GEMINI_MODELS", "gemini-2.5-flash-image was shut down on 2026-10-02")
+    assert fault.fix == "put gemini-3.1-flash-lite-image in its place"
+
+
+async def test_a_name_that_retires_within_the_month(product: Harness) -> None:
+    settings = Settings.read({**product.environment, "GEMINI_MODELS": "gemini-3-pro-image,gemini-3.1-flash-image"})
+    for day, states in ((28, []), (29, ["gemini-3.1-flash-image will be shut down on 2026-10-29"])):
+        clock = Clock(now=lambda day=day: datetime(2026, 9, day, tzinfo=UTC))  # type: ignore[misc] # bound for this turn
+        found = await model.look(settings, clock)
+        assert [each.state for each in found if each.what == "GEMINI_MODELS"] == states
+
+
+async def test_a_model_whose_quota_of_the_day_is_used_up(product: Harness) -> None:
+    script = json.loads((GEMINI_RESPONSES / "gemini-429-per-day.json").read_bytes())
+    product.standin.script.add(Scripted(**script))
+    fault = await only_fault(product)
+    assert fault.what == "model gemini-3-pro-image"
+    assert re.fullmatch(r"quota used up until \d{4}-\d\d-\d\dT0[78]:00:00.000Z", fault.state)
+
+
+async def test_an_account_that_is_not_served(product: Harness) -> None:
+    script = json.loads((GEMINI_RESPONSES / "gemini-400-location.json").read_bytes())
+    product.standin.script.add(Scripted(**script))
+    faults = [each for each in await findings(product) if each.fix is not None]
+    assert [each.what for each in faults] == [f"model {name}" for name in DEFAULT_CHAIN]
+    assert all("Google account" in str(each.fix) for each in faults)
+
+
+async def test_an_unknown_model_is_alive_and_its_price_is_not_known(product: Harness) -> None:
+    found = await findings(product, GEMINI_MODELS="gemini-4-image")
+    assert [each.line for each in found if each.what.startswith("model")] == [
+        "ok    model gemini-4-image: alive (not in the catalog: it counts as the dearest in budgets)"
+    ]
+
+
+async def test_looking_at_the_models_costs_less_than_a_hundredth_of_a_cent_each(product: Harness) -> None:
+    await findings(product)
+    assert [call.max_output_tokens for call in product.standin.calls] == [1, 1, 1]
+    assert product.standin.billed_usd < 3 * 0.0001
+
+
+async def test_a_missing_key(product: Harness) -> None:
+    fault = await only_fault(product, GEMINI_API_KEY="")
+    assert (fault.what, fault.state) == ("GEMINI_API_KEY", "not set")
+
+
+REFUSALS = {
+    "AuthorizationPermissionMismatch": ("Storage Blob Data Contributor", "az role assignment create"),
+    "KeyBasedAuthenticationNotPermitted": ("KeyBasedAuthenticationNotPermitted", "AZURE_STORAGE_ACCOUNT_URL"),
+    "AuthenticationFailed": ("AuthenticationFailed", "correct the key"),
+}
+
+
+@contextmanager
+def refusing(code: str) -> Iterator[int]:
+    """A service that refuses everything, in Blob Storage's and Cosmos DB's words."""
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>No.</Message></Error>'
+            if "restype" not in self.path:
+                body = '{"code":"Forbidden","message":"principal does not have required RBAC permissions"}'
+            self.send_response(403)
+            self.send_header("x-ms-error-code", code)
+            self.send_header("Content-Type", "application/xml" if body[0] == "<" else "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """The test says what happened."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+async def test_a_refusal_names_the_role_or_the_key(code: str, product: Harness) -> None:
+    state, fix = REFUSALS[code]
+    with refusing(code) as port:
+        fault = await only_fault(product, AZURE_STORAGE_CONNECTION_STRING=AzuritePorts(port, 1, 2).connection_string())
+    assert state in fault.state
+    assert fix in str(fault.fix)
+
+
+async def test_a_database_that_refuses_names_the_role(product: Harness) -> None:
+    with refusing("Forbidden") as port:
+        fault = await only_fault(
+            product, AZURE_COSMOS_CONNECTION_STRING=cosmos_connection_string(f"http://127.0.0.1:{port}")
+        )
+    assert "Cosmos DB Built-in Data Contributor" in fault.state
+    assert "az cosmosdb sql role assignment create" in str(fault.fix)
+
+
+def cookie(version: nextauth.Version, secret: str = SECRET, when: datetime | None = None) -> dict[str, str]:
+    return nextauth.session_cookies(secret, nextauth.DEFAULT_USER, when or datetime.now(UTC), version=version)
+
+
+def renamed(cookies: Mapping[str, str], name: str) -> str:
+    return f"{name}={''.join(cookies.values())}"
+
+
+COOKIES: dict[str, tuple[Callable[[], str], str]] = {
+    "secret": (
+        lambda: nextauth.cookie_header(cookie("v4", "another secret")),
+        "secret: no secret that is set here made it",
+    ),
+    "expiry": (
+        lambda: nextauth.cookie_header(cookie("v5", when=datetime.now(UTC) - timedelta(days=40))),
+        "expiry: it has expired",
+    ),
+    "generation": (
+        lambda: renamed(cookie("v5"), "next-auth.session-token"),
+        "generation: the token is of another NextAuth",
+    ),
+    "name": (
+        lambda: renamed(cookie("v5"), "__Secure-authjs.session-token"),
+        "name: the token was made for the cookie authjs.session-token",
+    ),
+    "unknown name": (lambda: renamed(cookie("v4"), "session"), "name: session is none of"),
+    "claims": (
+        lambda: nextauth.cookie_header(
+            nextauth.session_cookies(SECRET, {**nextauth.DEFAULT_USER, "email": "ada"}, datetime.now(UTC))
+        ),
+        "claims: the e-mail address or the subject cannot be an id",
+    ),
+    "format": (lambda: "next-auth.session-token=a.b.c", "format: it is not encrypted"),
+}
+
+
+@pytest.mark.parametrize("part", COOKIES)
+async def test_a_cookie_says_which_part_does_not_fit(part: str, product: Harness) -> None:
+    make, said = COOKIES[part]
+    fault = await only_fault(product, SESSION_COOKIE=make())
+    assert fault.what == "session cookie"
+    assert said in fault.state

@@ -1,0 +1,106 @@
+"""`make reconcile`: each thing that can be wrong with the books is found, and what has one right answer is mended."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from azure.storage.blob import ContentSettings
+from azure.storage.blob.aio import BlobServiceClient
+
+from image_core.clock import Clock
+from image_core.user import User
+from image_core.wiring import App
+from local.emulators import AzuritePorts
+from operations.reconcile import reconcile
+from tests.support.harness import Harness, harness, picture
+
+
+@pytest.fixture
+async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
+    async with harness(azurite_ports, cosmos_url) as running:
+        yield running
+
+
+def tomorrow() -> datetime:
+    return datetime.now(UTC) + timedelta(days=1)
+
+
+async def said(product: Harness, capsys: pytest.CaptureFixture[str], *, fix: bool = False) -> str:
+    """What it prints a day from now, when nothing is young any more."""
+    app = App(product.environment, Clock(now=tomorrow))
+    await reconcile(app, fix=fix)
+    await app.close()
+    return capsys.readouterr().out
+
+
+async def test_what_is_in_order_is_not_named(product: Harness, capsys: pytest.CaptureFixture[str]) -> None:
+    made = (await product.generate()).json
+    out = await said(product, capsys)
+    assert made["id"] not in out
+    assert made["imageUrl"].rsplit("/", 1)[-1] not in out
+
+
+async def test_a_picture_without_a_record_and_a_record_without_a_picture_are_for_a_person(
+    product: Harness, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = (await product.generate()).json
+    gone = made["imageUrl"].rsplit("/", 1)[-1]
+    stray = f"generated-1704067230000-{'c' * 32}.jpg"
+    async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
+        container = client.get_container_client("catafract")
+        await container.delete_blob(gone)
+        await container.upload_blob(stray, picture(), overwrite=True)
+        for fix in (False, True):
+            lines = [" ".join(line.split()) for line in (await said(product, capsys, fix=fix)).splitlines()]
+            assert f"record_without_picture {made['id']} needs a person" in lines
+            assert f"picture_without_record {stray} needs a person" in lines
+        await container.delete_blob(stray)
+    await product.call("DELETE", f"/api/generations/{made['id']}")
+
+
+async def test_what_was_begun_and_never_ended_is_found_and_mended(
+    product: Harness, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queued = (await product.generate(headers={"Prefer": "respond-async"})).json
+    assert f"{queued['id']}  can be mended" in await said(product, capsys)
+    assert f"{queued['id']}  mended" in await said(product, capsys, fix=True)
+    found = await product.record(queued["id"])
+    assert found is not None
+    assert found["status"] == "succeeded"
+    assert queued["id"] not in await said(product, capsys)
+
+
+async def test_a_public_image_with_a_long_cache_header_gets_the_one_of_today(
+    product: Harness, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = (await product.generate()).json
+    name = made["imageUrl"].rsplit("/", 1)[-1]
+    async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
+        blob = client.get_blob_client("catafract", name)
+        old = ContentSettings(content_type="image/png", cache_control="public, max-age=31536000, immutable")
+        await blob.set_http_headers(old)
+        assert f"long_cache               {name}  can be mended" in await said(product, capsys)
+        await said(product, capsys, fix=True)
+        now = (await blob.get_blob_properties()).content_settings
+        assert (now.cache_control, now.content_type) == ("no-cache", "image/png")
+    assert name not in await said(product, capsys)
+    assert (await product.call("GET", f"/api/images/{name}")).body
+
+
+async def test_an_entry_of_the_outbox_is_applied(product: Harness, capsys: pytest.CaptureFixture[str]) -> None:
+    made = (await product.generate()).json
+    parts = product.app.machinery
+    user = User(product.email)
+    record = await parts.records.read(user, made["id"])
+    assert record is not None
+    # As it was when Cosmos DB went away: running, with its end in the outbox.
+    await parts.audit._outbox.put(record)
+    running = replace(
+        record, status="running", output_image_url=None, completed_at=None, lease_expires_at="2999-01-01T00:00:00.000Z"
+    )
+    await parts.records.replace(running)
+    assert "not_applied" in await said(product, capsys)
+    await said(product, capsys, fix=True)
+    assert (await product.call("GET", f"/api/generations/{made['id']}")).json["imageUrl"] == made["imageUrl"]
+    assert "not_applied" not in await said(product, capsys)

@@ -1,0 +1,201 @@
+"""Records over the real SDK and the emulator: conditional writes, pages, and what is unfinished."""
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from image_core.errors import InvalidRequest, StorageUnavailable
+from image_core.generated import Attempt, Options, Usage
+from image_core.settings import Settings
+from image_core.store.cosmos import Cosmos
+from image_core.store.record import Record
+from image_core.store.records import AlreadyThere, Changed, Records
+from image_core.user import User
+from local.provision import provision_cosmos
+from tests.support.faulty_proxy import FaultyProxy, Rule, faulty
+
+numbers = itertools.count()
+
+
+@pytest.fixture
+def user() -> User:
+    return User(f"store-user{next(numbers)}@example.com")
+
+
+@pytest.fixture
+async def proxy(cosmos_url: str, cosmos_connection_string: str) -> AsyncIterator[FaultyProxy]:
+    await provision_cosmos(cosmos_connection_string)
+    async with faulty(cosmos_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def records(proxy: FaultyProxy, cosmos_connection_string: str) -> AsyncIterator[Records]:
+    key = cosmos_connection_string.split(";")[1]
+    store = Records(Cosmos(Settings.read({"AZURE_COSMOS_CONNECTION_STRING": f"AccountEndpoint={proxy.url}/;{key}"})))
+    yield store
+    await store.close()
+
+
+def make(user: User, number: int = 1, **changes: object) -> Record:
+    record = Record(
+        id=f"gen-{number}",
+        user_id=user.id,
+        prompt="a watercolor of it",
+        input_images=("/api/images/input-1.png",),
+        inputs=(),
+        options=Options(image_size="2K"),
+        created_at=f"2026-01-01T00:00:{number:02}.000Z",
+        request_hash="hash",
+        blob_stem=f"generated-1-{number}-{user.folder}",
+        lease_owner="me",
+        lease_expires_at="2026-01-01T01:00:00.000Z",
+    )
+    return replace(record, **changes)  # type: ignore[arg-type] # a test's own words
+
+
+def writes(method: str, path: str) -> bool:
+    return method in {"POST", "PUT"} and "/docs" in path
+
+
+async def test_what_is_written_is_read_back(records: Records, user: User) -> None:
+    written = await records.create(make(user))
+    assert await records.read(user, "gen-1") == written
+    assert written.etag
+
+
+async def test_a_record_that_is_not_there_is_none(records: Records, user: User) -> None:
+    assert await records.read(user, "gen-none") is None
+
+
+async def test_an_id_is_taken_once(records: Records, user: User) -> None:
+    first = await records.create(make(user))
+    with pytest.raises(AlreadyThere) as caught:
+        await records.create(make(user, blob_stem="another"))
+    assert caught.value.stored == first
+
+
+async def test_a_replace_of_an_old_version_changes_nothing(records: Records, user: User) -> None:
+    first = await records.create(make(user))
+    second = await records.replace(first.claimed("you", "2027"))
+    with pytest.raises(Changed) as caught:
+        await records.replace(first.claimed("them", "2028"))
+    assert caught.value.stored == second
+
+
+async def test_a_replace_of_a_deleted_record_is_told(records: Records, user: User) -> None:
+    first = await records.create(make(user))
+    await records.delete(first)
+    with pytest.raises(Changed) as caught:
+        await records.replace(first.claimed("you", "2027"))
+    assert caught.value.stored is None
+
+
+async def test_deleting_twice_is_fine(records: Records, user: User) -> None:
+    first = await records.create(make(user))
+    await records.delete(first)
+    await records.delete(first)
+    assert await records.read(user, first.id) is None
+
+
+async def test_a_create_whose_acknowledgement_was_lost_is_my_success(
+    records: Records, proxy: FaultyProxy, user: User
+) -> None:
+    assert await records.read(user, "gen-1") is None  # connects
+    lost = proxy.rule(Rule(writes, deliver=False))
+    with suppress(StorageUnavailable):  # the SDK may give the loss to us or send again by itself: both must end well
+        await records.create(make(user))
+    record = await records.create(make(user))
+    assert lost.hits == 1
+    assert await records.read(user, record.id) == record
+
+
+async def test_a_replace_whose_acknowledgement_was_lost_is_my_success(
+    records: Records, proxy: FaultyProxy, user: User
+) -> None:
+    first = await records.create(make(user))
+    lost = proxy.rule(Rule(writes, deliver=False))
+    wanted = first.claimed("me again", "2027")
+    with suppress(StorageUnavailable):  # as above
+        await records.replace(wanted)
+    second = await records.replace(wanted)
+    assert lost.hits == 1
+    assert (await records.read(user, first.id)) == second
+    assert second.lease_owner == "me again"
+
+
+async def test_pages_are_newest_first_and_one_users_own(records: Records, user: User) -> None:
+    user = User("pages-of-one@example.com")
+    for number in range(1, 6):
+        await records.create(make(user, number, text="x" * 100))
+    await records.create(make(User("other@example.com"), 1, id=f"gen-{user.folder}"))
+    await records.create(make(user, 7, status="deleting"))
+    seen = []
+    continuation = None
+    for _ in range(3):
+        page = await records.page(user, 2, continuation)
+        seen += [item["id"] for item in page.items]
+        continuation = page.continuation
+    assert seen == ["gen-5", "gen-4", "gen-3", "gen-2", "gen-1"]
+    assert continuation is None
+    assert "text" not in page.items[0]
+    assert "blobStem" not in page.items[0]
+
+
+@pytest.mark.parametrize("continuation", ["x", "", "!!", "a" * 5000, "é", "eyJ0b2tlbiI6ICJ4In0"])
+async def test_a_continuation_that_is_not_ours_is_refused(records: Records, user: User, continuation: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await records.page(user, 2, continuation)
+    assert caught.value.field == "continuation"
+
+
+async def test_another_users_continuation_is_refused(records: Records, user: User) -> None:
+    for number in range(1, 4):
+        await records.create(make(user, number))
+    page = await records.page(user, 2, None)
+    with pytest.raises(InvalidRequest):
+        await records.page(User("other@example.com"), 2, page.continuation)
+
+
+async def test_only_what_is_left_over_is_unfinished(records: Records, user: User) -> None:
+    past, later = "2026-01-01T00:10:00.000Z", "2999-01-01T00:00:00.000Z"
+    await records.create(make(user, 1, lease_expires_at=past))
+    await records.create(make(user, 2, lease_expires_at=later))
+    await records.create(make(user, 3, status="succeeded", lease_expires_at=None))
+    await records.create(make(user, 4, status="deleting", lease_expires_at=past))
+    await records.create(make(user, 5, status="deleting", lease_expires_at=later))
+    found = {record.id for record in await records.unfinished() if record.user_id == user.id}
+    assert found == {"gen-1", "gen-4"}
+
+
+async def test_under_way_is_what_has_not_ended_and_what_may_still_be_paid_for(records: Records, user: User) -> None:
+    past, later = "2026-01-01T00:10:00.000Z", "2999-01-01T00:00:00.000Z"
+    await records.create(make(user, 1, lease_owner=None, lease_expires_at=past))  # queued, and the queue is late
+    await records.create(make(user, 2, lease_expires_at=later))
+    await records.create(make(user, 3, status="succeeded", lease_expires_at=None))
+    await records.create(make(user, 4, status="deleting", lease_expires_at=past))
+    await records.create(make(user, 5, status="deleting", lease_expires_at=later))
+    await records.create(make(user, 6, status="deleting", lease_owner=None, lease_expires_at=later))
+    assert {record.id for record in await records.under_way(user)} == {"gen-1", "gen-2", "gen-5"}
+    assert {"gen-1", "gen-2", "gen-5"} <= {record.id for record in await records.under_way_of_all_users()}
+
+
+async def test_a_finished_record_has_no_lease_in_the_index(records: Records, user: User) -> None:
+    record = await records.create(make(user))
+    item = record.failed({"code": "no_image"}, (), (), "now").to_item()
+    assert "leaseExpiresAt" not in item
+    assert "leaseExpiresAt" in record.to_item()
+
+
+def test_a_generation_that_is_run_again_and_again_keeps_every_bill_and_few_other_attempts(user: User) -> None:
+    record = make(user)
+    for number in range(100):
+        billed = Attempt("m", "no_image", 1, Usage(1, 1, 0.1), id=f"run{number}-1")
+        made = (Attempt("m", "model_unavailable", 1, id=f"run{number}-0"), billed)
+        record = record.failed({"code": "no_image"}, made, (), "now").reopened("me", "2999", 0.2)
+    assert len(record.attempts) == 100
+    assert all(attempt.usage for attempt in record.attempts)
+    assert make(user).failed({}, made, (), "now").reopened("me", "2999", 0.2).attempts == made

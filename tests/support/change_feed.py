@@ -1,0 +1,67 @@
+"""The ledger's function beside the product, without a host: what changed since the last look goes through it, and is written."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import azure.functions as func
+from azure.cosmos.aio import CosmosClient
+
+from local.emulators import cosmos_connection_string
+from tests.support.harness import Harness
+
+
+class Feed:
+    """The change feed of one product's records. `deliver` is one call of the function; nothing is remembered between two."""
+
+    def __init__(self, product: Harness, client: CosmosClient) -> None:
+        self._product = product
+        database = client.get_database_client("catafract")
+        self._records = database.get_container_client("generations")
+        self._usage = database.get_container_client("usage")
+
+    async def changed(self) -> list[dict[str, Any]]:
+        """This user's records as they are now."""
+        found = self._records.query_items(
+            "SELECT * FROM c WHERE c.userId = @user",
+            parameters=[{"name": "@user", "value": self._product.email}],
+            partition_key=self._product.email,
+        )
+        return [dict(item) async for item in found]
+
+    async def deliver(self, documents: list[dict[str, Any]] | None = None) -> None:
+        """Through the documents of the binding, as the host hands them over."""
+        changed = await self.changed() if documents is None else documents
+        handed = [func.Document.from_dict(document) for document in changed]
+        await self._product.app.ledger([each.to_dict() for each in handed])
+
+    async def entries(self) -> list[dict[str, Any]]:
+        """What the ledger has of this user, in order, without the service's own fields."""
+        found = self._usage.query_items(
+            "SELECT * FROM c WHERE c.userId = @user AND IS_DEFINED(c.time)",
+            parameters=[{"name": "@user", "value": self._product.email}],
+            partition_key=self._product.email,
+        )
+        written = [{name: value for name, value in item.items() if not name.startswith("_")} async for item in found]
+        return sorted(written, key=lambda item: str(item["id"]))
+
+    async def usd(self) -> float:
+        return round(sum(entry["usd"] or 0.0 for entry in await self.entries()), 6)
+
+    async def remove_record(self, document: dict[str, Any]) -> None:
+        """Remove a record, as another process does at the end of a deletion."""
+        await self._records.delete_item(document["id"], document["userId"])
+
+    async def edit(self, document: dict[str, Any]) -> None:
+        """A person's hand in the database."""
+        await self._records.upsert_item(document)
+
+    async def remove(self, item_id: str) -> None:
+        """Remove an item of this user's ledger."""
+        await self._usage.delete_item(item_id, self._product.email)
+
+
+@asynccontextmanager
+async def feed(product: Harness) -> AsyncIterator[Feed]:
+    async with CosmosClient.from_connection_string(cosmos_connection_string(product.cosmos.target)) as client:
+        yield Feed(product, client)

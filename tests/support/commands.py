@@ -1,0 +1,74 @@
+"""`make run` as a program of its own, and what it started."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from local import config
+from tests.support.paths import ROOT
+
+
+def environment(**more: str) -> dict[str, str]:
+    ports = {name: str(port) for name, port in config.free_ports().items()}
+    return {**os.environ, **ports, "GEMINI_LATENCY": "0", **more}
+
+
+@contextmanager
+def run(**more: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "local.stack"],
+        cwd=ROOT,
+        env=environment(**more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def descendants(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    children: dict[int, list[int]] = {}
+    for line in listed.splitlines():
+        child, parent = map(int, line.split())
+        children.setdefault(parent, []).append(child)
+    found, left = [], [pid]
+    while left:
+        left += (new := children.get(left.pop(), []))
+        found += new
+    return found
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Those that still run; a dead one that nobody has asked after does not."""
+    listed = subprocess.run(["ps", "-eo", "pid=,stat="], capture_output=True, text=True, check=True).stdout
+    states = {int(line.split()[0]): line.split()[1] for line in listed.splitlines()}
+    return [pid for pid in pids if not states.get(pid, "Z").startswith("Z")]
+
+
+def greeting(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            break
+    return "".join(lines)
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether none of them runs any more, after at most 15 seconds."""
+    until = time.monotonic() + 15
+    while alive(pids) and time.monotonic() < until:
+        time.sleep(0.1)
+    return alive(pids) == []

@@ -1,0 +1,167 @@
+"""The product in this process, over the real SDKs: emulators behind proxies that can fail, and the Gemini stand-in.
+
+Every answer is held to the product's own OpenAPI document.
+"""
+
+import asyncio
+import base64
+import itertools
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from azure.core.exceptions import ResourceNotFoundError
+from azure.cosmos.aio import CosmosClient
+from azure.storage.blob.aio import BlobServiceClient
+
+from image_core.api.http import Request
+from image_core.wiring import App
+from local import nextauth
+from local.emulators import COSMOS_KEY, AzuritePorts, cosmos_connection_string
+from local.gemini.server import Standin
+from local.provision import provision_cosmos, provision_storage
+from tests.support.contract import violations
+from tests.support.faulty_proxy import FaultyProxy, faulty
+from tests.support.paths import IMAGES
+
+SECRET = "a development secret, never deployed"
+_users = itertools.count()
+
+
+def picture(name: str = "coffee.jpg") -> bytes:
+    return (IMAGES / name).read_bytes()
+
+
+def data_url(data: bytes, mime_type: str = "image/png") -> str:
+    return f"data:{mime_type};base64,{base64.b64encode(data).decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response, with its JSON read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    enqueue: tuple[str, ...] = ()
+
+    @property
+    def json(self) -> dict[str, Any]:
+        parsed: dict[str, Any] = json.loads(self.body)
+        return parsed
+
+    @property
+    def image(self) -> bytes:
+        return base64.b64decode(self.json["imageBase64"].partition(",")[2])
+
+
+@dataclass(slots=True)
+class Harness:
+    """One user at one instance of the product. Others share its storage through `another`."""
+
+    app: App
+    standin: Standin
+    cosmos: FaultyProxy
+    blobs: FaultyProxy
+    environment: dict[str, str]
+    email: str
+    blob_base: str
+
+    @property
+    def cookie(self) -> str:
+        user = {**nextauth.DEFAULT_USER, "email": self.email}
+        return nextauth.cookie_header(nextauth.session_cookies(SECRET, user, datetime.now(UTC)))
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        signed_in: bool = True,
+    ) -> Answer:
+        parts = urlsplit(path)
+        query = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
+        sent = {"content-type": "application/json", **({"cookie": self.cookie} if signed_in else {})}
+        sent |= {name.lower(): value for name, value in (headers or {}).items()}
+        raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        path = parts.path.removeprefix("/api/")
+        answer = await self.app.handle(Request(method, path, query, sent, raw))
+        assert violations(method, path, answer.status, answer.headers, answer.body) == []
+        return Answer(answer.status, answer.headers, answer.body, answer.enqueue)
+
+    async def generate(self, *images: str, headers: Mapping[str, str] | None = None, **fields: Any) -> Answer:
+        given = images or (data_url(picture(), "image/jpeg"),)
+        body = {"images": list(given), "prompt": "a watercolor painting", **fields}
+        return await self.call("POST", "/api/image", body, headers)
+
+    async def record(self, record_id: str) -> dict[str, Any] | None:
+        """The document in the database, whatever the API would show of it."""
+        direct = cosmos_connection_string(self.cosmos.target)
+        async with CosmosClient.from_connection_string(direct) as client:
+            container = client.get_database_client("catafract").get_container_client("generations")
+            try:
+                return dict(await container.read_item(record_id, self.email))
+            except ResourceNotFoundError:
+                return None
+
+    async def blob_names(self, container: str, prefix: str = "") -> list[str]:
+        async with BlobServiceClient.from_connection_string(self.environment["DIRECT_STORAGE"]) as client:
+            return [blob.name async for blob in client.get_container_client(container).list_blobs(prefix)]
+
+    async def blob(self, container: str, name: str) -> tuple[bytes, str]:
+        """The bytes and the content type of a blob."""
+        async with BlobServiceClient.from_connection_string(self.environment["DIRECT_STORAGE"]) as client:
+            download = await client.get_blob_client(container, name).download_blob()
+            return await download.readall(), str(download.properties.content_settings.content_type)
+
+    async def called(self) -> None:
+        """Until the model has been called."""
+        async with asyncio.timeout(30):
+            while not self.standin.calls:  # noqa: ASYNC110 - the stand-in has no event, as the service has none
+                await asyncio.sleep(0.05)
+
+    async def drained(self) -> None:
+        """Until nothing of this instance runs any more."""
+        await self.app.machinery.running.drain()
+
+    @asynccontextmanager
+    async def another(self, email: str | None = None, **settings: str) -> AsyncIterator["Harness"]:
+        """A second instance on the same storage; another user's where `email` is given."""
+        environment = {**self.environment, **settings}
+        app = App(environment)
+        try:
+            yield Harness(app, self.standin, self.cosmos, self.blobs, environment, email or self.email, self.blob_base)
+        finally:
+            await app.close()
+
+
+@asynccontextmanager
+async def harness(azurite: AzuritePorts, cosmos_url: str, **settings: str) -> AsyncIterator[Harness]:
+    """The product on `settings` beside those that lead it to the emulators."""
+    await provision_cosmos(cosmos_connection_string(cosmos_url))
+    await provision_storage(azurite.connection_string(), public=True)
+    standin = Standin()
+    async with faulty(cosmos_url) as cosmos, faulty(f"http://127.0.0.1:{azurite.blob}") as blobs:
+        blob_base = f"{blobs.url}/devstoreaccount1"
+        environment = {
+            "GEMINI_API_KEY": "a-stand-in-key",
+            "GOOGLE_GEMINI_BASE_URL": await standin.start(),
+            "NEXTAUTH_SECRET": SECRET,
+            "NEXTAUTH_URL": "http://localhost:4280",
+            "AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string(blob_base),
+            "AZURE_COSMOS_CONNECTION_STRING": f"AccountEndpoint={cosmos.url}/;AccountKey={COSMOS_KEY}",
+            "DIRECT_STORAGE": azurite.connection_string(),
+            **settings,
+        }
+        app = App(environment)
+        try:
+            yield Harness(app, standin, cosmos, blobs, environment, f"user{next(_users)}@example.com", blob_base)
+        finally:
+            await asyncio.wait_for(app.close(), 60)
+            await standin.stop()

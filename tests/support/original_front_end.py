@@ -1,0 +1,46 @@
+"""The original front end's way of calling: JSON without a key or a preference, and nothing read of a 2xx but `imageUrl`."""
+
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+import requests
+
+from local.show import data_url
+from tests.support.paths import ROOT
+
+PHOTOGRAPH = ROOT / "local" / "samples" / "coffee.jpg"
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalFrontEnd:
+    """A page at `origin` whose browser has the session's cookie."""
+
+    origin: str
+    browser: requests.Session
+
+    def generate(self, prompt: str, image: str | None = None) -> str:
+        """Press the button once. The `imageUrl` of any 2xx; anything else fails."""
+        body = {"images": [image or data_url(PHOTOGRAPH)], "prompt": prompt}
+        headers = {"Origin": self.origin, "Sec-Fetch-Site": "same-origin"}
+        answer = self.browser.post(f"{self.origin}/api/image", json=body, headers=headers, timeout=130)
+        assert 200 <= answer.status_code < 300, f"{answer.status_code} {answer.text[:300]}"
+        url: str = answer.json()["imageUrl"]
+        return url
+
+    def shown(self, url: str) -> bytes:
+        """What `<img src>` loads: redirects are followed, at most 20, and the cookie goes to the page's own origin."""
+        answer = self.browser.get(urljoin(self.origin, url), headers={"Sec-Fetch-Dest": "image"}, timeout=130)
+        assert answer.status_code == 200, f"{answer.status_code} {answer.text[:300]}"
+        assert answer.headers["Content-Type"].startswith("image/")
+        assert len(answer.history) <= 20
+        return answer.content
+
+    def upload(self) -> str:
+        """Store the photograph; its address."""
+        files = {"file": ("100% My photo.jpg", PHOTOGRAPH.read_bytes(), "image/jpeg")}
+        answer = self.browser.post(
+            f"{self.origin}/api/upload", files=files, headers={"Origin": self.origin}, timeout=60
+        )
+        assert answer.status_code == 200, answer.text
+        url: str = answer.json()["url"]
+        return url

@@ -1,0 +1,221 @@
+"""The document says what the product does: its routes, its errors, what it takes; and it is nobody's start-up cost."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+from image_core.api.document.build import OPERATIONS, build, codes_of
+from image_core.api.document.samples import EVERY_CODE, SAMPLES
+from image_core.api.routes import ROUTES
+from image_core.errors import STATUS_BY_CODE, ImageError
+from image_core.schemas import MAX_PROMPT_CHARACTERS, GenerateRequest
+from image_core.session.cookies import NAMES
+from image_core.settings import Settings
+from tests.support.contract import document, problems, violations
+from tests.support.paths import ROOT
+
+
+def test_it_is_openapi_3_1() -> None:
+    assert document()["openapi"].startswith("3.1")
+    validate(document())
+
+
+def test_it_has_every_route_and_no_other() -> None:
+    described = {
+        (method.upper(), path.removeprefix("/api/")) for path, item in document()["paths"].items() for method in item
+    }
+    assert described == {(route.method, route.path) for route in ROUTES}
+    assert set(OPERATIONS) == described
+
+
+def test_it_has_every_error_with_an_example_and_its_status() -> None:
+    assert set(SAMPLES) == set(STATUS_BY_CODE)
+    examples = document()["components"]["examples"]
+    assert {code: example["value"]["code"] for code, example in examples.items()} == {code: code for code in SAMPLES}
+    answered = {code for route in ROUTES for code in codes_of(route)}
+    assert set(EVERY_CODE) - answered == {"method_not_allowed"}
+    for route in ROUTES:
+        responses = document()["paths"][f"/api/{route.path}"][route.method.lower()]["responses"]
+        for code in codes_of(route):
+            assert code in responses[str(STATUS_BY_CODE[code])]["content"]["application/json"]["examples"]
+
+
+def contents(part: Any) -> list[dict[str, Any]]:
+    """Every content with a schema, of requests and answers."""
+    found: list[dict[str, Any]] = []
+    if isinstance(part, dict):
+        for name, each in part.items():
+            found += list(each.values()) if name == "content" else contents(each)
+    elif isinstance(part, list):
+        for each in part:
+            found += contents(each)
+    return found
+
+
+def test_every_example_is_one_of_what_it_exemplifies() -> None:
+    seen = 0
+    for content in contents(document()["paths"]):
+        examples = [example.get("value") for example in content.get("examples", {}).values() if "value" in example]
+        examples += [content["example"]] if "example" in content else []
+        for example in examples:
+            assert problems(content["schema"], example) == []
+            seen += 1
+    assert seen >= 8
+    for code, example in document()["components"]["examples"].items():
+        assert problems({"$ref": "#/components/schemas/ErrorBody"}, example["value"]) == [], code
+
+
+BODIES: list[tuple[Any, bool]] = [
+    ({"images": ["a"], "prompt": "x"}, True),
+    ({"images": ["a"] * 14, "prompt": " x ", "unknown": 1}, True),
+    ({"images": ["a"], "prompt": "x", "aspectRatio": None, "imageSize": None, "model": None}, True),
+    ({"images": ["a"], "prompt": "x", "includeBase64": None}, True),
+    ({"images": ["a"], "prompt": "x" * MAX_PROMPT_CHARACTERS, "imageSize": "4K", "aspectRatio": "21:9"}, True),
+    ({"images": ["a"], "prompt": "x" * (MAX_PROMPT_CHARACTERS + 1)}, False),
+    ({"images": ["a"] * 15, "prompt": "x"}, False),
+    ({"images": [], "prompt": "x"}, False),
+    ({"images": None, "prompt": "x"}, False),
+    ({"images": "a", "prompt": "x"}, False),
+    ({"images": [1], "prompt": "x"}, False),
+    ({"prompt": "x"}, False),
+    ({"images": ["a"]}, False),
+    ({"images": ["a"], "prompt": None}, False),
+    ({"images": ["a"], "prompt": " \n\t"}, False),
+    ({"images": ["a"], "prompt": 3}, False),
+    ({"images": ["a"], "prompt": "x", "aspectRatio": "7:3"}, False),
+    ({"images": ["a"], "prompt": "x", "imageSize": "8K"}, False),
+    ({"images": ["a"], "prompt": "x", "model": 1}, False),
+    ({"images": ["a"], "prompt": "x", "model": "m" * 201}, False),
+    ({"images": ["a"], "prompt": "x", "includeBase64": "no"}, False),
+    ([], False),
+    (None, False),
+]
+
+
+@pytest.mark.parametrize(("body", "taken"), BODIES)
+def test_it_takes_the_bodies_that_the_parser_takes(body: Any, taken: bool) -> None:
+    assert (problems({"$ref": "#/components/schemas/GenerateRequest"}, body) == []) is taken
+    try:
+        GenerateRequest.parse(json.dumps(body).encode(), max_images=14)
+    except ImageError:
+        assert not taken
+    else:
+        assert taken
+
+
+def test_sessions_are_both_versions_of_nextauth_or_the_cookie_that_is_set() -> None:
+    schemes = document()["components"]["securitySchemes"]
+    assert [scheme["name"] for scheme in schemes.values()] == list(NAMES)
+    own = build(Settings.read({"NEXTAUTH_COOKIE_NAME": "studio+1", "MAX_IMAGES": "3", "GEMINI_MODELS": "a,b"}))
+    validate(own)
+    assert [scheme["name"] for scheme in own["components"]["securitySchemes"].values()] == ["studio+1"]
+    fields = own["components"]["schemas"]["GenerateRequest"]["properties"]
+    assert fields["model"]["anyOf"][0]["enum"] == ["a", "b"]
+    assert own["components"]["schemas"]["GenerateRequest"]["properties"]["images"]["maxItems"] == 3
+    for route in ROUTES:
+        security = document()["paths"][f"/api/{route.path}"][route.method.lower()]["security"]
+        assert security == ([] if route.public else [{name: []} for name in NAMES])
+
+
+RUNNING = {"id": "x", "status": "running", "statusUrl": "/", "imageUrl": "/", "createdAt": "x", "expectedSeconds": 1}
+
+DRIFTED: list[tuple[str, str, str, int, dict[str, str], Any]] = [
+    ("a field that is not documented", "GET", "health", 200, {}, {"status": "ok", "version": "1", "more": 1}),
+    ("a field of another type", "GET", "health", 200, {}, {"status": "ok", "version": 1}),
+    ("a field that is missing", "GET", "generations", 200, {}, {"items": []}),
+    ("a status that is not documented", "GET", "health", 404, {}, {}),
+    ("an error of another route", "GET", "health", 500, {}, {"error": "x", "code": "refused", "retryable": False}),
+    ("a code that there is not", "GET", "none", 404, {}, {"error": "x", "code": "gone", "retryable": False}),
+    ("a header that is missing", "POST", "image", 202, {"Location": "/"}, RUNNING),
+    ("a running generation that is told as made", "POST", "image", 200, {}, RUNNING),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "headers", "body"), [row[1:] for row in DRIFTED], ids=[row[0] for row in DRIFTED]
+)
+def test_an_answer_that_the_document_does_not_have_is_found(
+    method: str, path: str, status: int, headers: dict[str, str], body: Any
+) -> None:
+    headers = {"Content-Type": "application/json", **headers}
+    assert len(violations(method, path, status, headers, json.dumps(body).encode())) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "servers"),
+    [
+        ({}, None),
+        ({"NEXTAUTH_URL": "https://App.example.com:443/shop/api/auth"}, ["https://app.example.com"]),
+        ({"NEXTAUTH_URL": "https://app.example.com:8443/"}, ["https://app.example.com:8443"]),
+        # Everybody's own machine.
+        ({"NEXTAUTH_URL": "http://localhost:4280/"}, None),
+        ({"NEXTAUTH_URL": "http://[::1]:4280"}, None),
+        # The front end calls the API on another host, which the document cannot know.
+        ({"NEXTAUTH_URL": "https://app.example.com", "ALLOWED_ORIGINS": "https://app.example.com"}, None),
+    ],
+)
+def test_the_server_is_an_absolute_address_or_is_left_out(settings: dict[str, str], servers: list[str] | None) -> None:
+    made = build(Settings.read(settings))
+    validate(made)
+    assert (servers is None) is ("servers" not in made)
+    assert servers is None or [server["url"] for server in made["servers"]] == servers
+
+
+def test_no_length_stands_beside_a_list_of_values() -> None:
+    def schemas(part: Any) -> list[dict[str, Any]]:
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        here = [part] if isinstance(part, dict) and "enum" in part else []
+        return here + [each for item in inner for each in schemas(item)]
+
+    limits = {"maxLength", "minLength", "pattern", "minimum", "maximum"}
+    found = [schema for schema in schemas(document()) if isinstance(schema["enum"], list)]
+    assert len(found) >= 4
+    assert [schema for schema in found if limits & set(schema)] == []
+
+
+def test_both_successes_of_a_generation_have_one_schema_that_their_status_tells_apart() -> None:
+    responses = document()["paths"]["/api/image"]["post"]["responses"]
+    of_status = [responses[status]["content"]["application/json"]["schema"] for status in ("200", "202")]
+    assert of_status[0] == of_status[1] == {"$ref": "#/components/schemas/GenerateAnswer"}
+    schemas = document()["components"]["schemas"]
+    named = {each["$ref"].rsplit("/", 1)[-1] for each in schemas["GenerateAnswer"]["oneOf"]}
+    statuses = {name: schemas[name]["properties"]["status"] for name in named}
+    assert {name: status["const"] for name, status in statuses.items()} == {
+        "Result": "succeeded",
+        "Running": "running",
+        "DryRun": "checked",
+    }
+    assert {name for name in named if "status" in schemas[name]["required"]} == {"Result", "Running"}
+
+
+LAZY = """
+import asyncio, os, sys
+sys.path.insert(0, {root!r})
+os.environ["NEXTAUTH_SECRET"] = "x"
+import function_app
+from image_core.api.http import Request
+
+def loaded():
+    return [name for name in sys.modules if name.startswith(("openapi_pydantic", "image_core.api.doc"))]
+
+async def main():
+    for path in ("health", "generations"):
+        await function_app.product.handle(Request("GET", path))
+        assert not loaded(), (path, loaded())
+    for path in ("openapi.json", "docs"):
+        assert (await function_app.product.handle(Request("GET", path))).status == 200
+    assert loaded()
+
+asyncio.run(main())
+"""
+
+
+def test_nothing_of_it_is_imported_before_it_is_asked_for() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LAZY.format(root=str(ROOT))], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

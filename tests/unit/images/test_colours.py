@@ -1,0 +1,251 @@
+"""Colours and transparency of converted images: profiles, depths, palettes, and what stands for transparency."""
+
+import io
+import struct
+import zlib
+
+import pytest
+from PIL import Image, ImageCms
+
+from image_core.inputs.convert import MAX_SIDE
+from image_core.inputs.fault import Fault
+from image_core.inputs.frame import Frame
+from image_core.structure import PNG_END, PNG_SIGNATURE, png_chunk
+from tests.support.paths import IMAGES
+from tests.unit.images.test_prepare import LIMITS, awkward, opened, prepared, saved
+from tests.unit.images.test_whole_files import photo
+
+LEFT, RIGHT = (200, 30, 60), (10, 220, 90)
+
+
+def halves(mode: str = "RGB") -> Image.Image:
+    image = Image.new("RGB", (40, 30), LEFT)
+    image.paste(RIGHT, (20, 0, 40, 30))
+    return image.convert(mode)
+
+
+def assert_halves(
+    image: Image.Image, left: tuple[int, ...] = LEFT, right: tuple[int, ...] = RIGHT, within: int = 12
+) -> None:
+    for place, wanted in ((image.width // 5, left), (image.width * 4 // 5, right)):
+        seen = image.getpixel((place, image.height // 2))
+        channels = seen if isinstance(seen, tuple) else (seen,)
+        assert len(channels) == len(wanted)
+        for a, b in zip(channels, wanted, strict=True):
+            assert isinstance(a, int)
+            assert abs(a - b) <= within, (seen, wanted)
+
+
+# --- profiles
+
+
+def profile(*primaries: tuple[float, float, float], gray: bool = False, gamma: float = 2.2) -> bytes:
+    """An ICC profile of a matrix and a gamma, or of a gray of that gamma (ICC.1:2001-04)."""
+
+    def fixed(*values: float) -> bytes:
+        return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
+
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    white = (0.9642, 1.0, 0.8249)
+    tags: dict[bytes, bytes] = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + bytes(80),
+        b"cprt": b"text\0\0\0\0none\0\0\0\0",
+        b"wtpt": b"XYZ \0\0\0\0" + fixed(*white),
+    }
+    if gray:
+        tags[b"kTRC"] = curve
+    else:
+        for name, xyz in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True):
+            tags[name] = b"XYZ \0\0\0\0" + fixed(*xyz)
+        tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    at, table, body = 128 + 4 + 12 * len(tags), b"", b""
+    for name, content in tags.items():
+        table += struct.pack(">4sII", name, at + len(body), len(content))
+        body += content + b"\0" * (-len(content) % 4)
+    head = struct.pack(">I4sI4s4s4s", 0, b"lcms", 0x02400000, b"mntr", b"GRAY" if gray else b"RGB ", b"XYZ ")
+    head += bytes(12) + b"acsp" + bytes(28) + fixed(*white) + bytes(48)
+    whole = head + struct.pack(">I", len(tags)) + table + body
+    return struct.pack(">I", len(whole)) + whole[4:]
+
+
+SRGB_XYZ = ((0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))
+SWAPPED = profile(SRGB_XYZ[1], SRGB_XYZ[0], SRGB_XYZ[2])
+"""What a file calls red is green."""
+P3 = profile((0.5151, 0.2412, -0.0011), (0.292, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841))
+
+
+def with_profile(kind: str, icc: bytes, image: Image.Image) -> bytes:
+    """A file that has to be converted, with this profile."""
+    if kind == "turned JPEG":
+        exif = Image.Exif()
+        exif[0x112] = 3
+        turned = image.transpose(Image.Transpose.ROTATE_180)
+        return saved(turned, "JPEG", quality=95, subsampling=0, exif=exif, icc_profile=icc)
+    if kind == "large PNG":
+        return saved(image.resize((MAX_SIDE + 100, 300), Image.Resampling.NEAREST), "PNG", icc_profile=icc)
+    return saved(image, kind, icc_profile=icc, **({"quality": 95} if kind == "AVIF" else {}))
+
+
+@pytest.mark.parametrize("kind", ["turned JPEG", "large PNG", "TIFF", "AVIF"])
+def test_the_colours_that_a_profile_means_are_sent(kind: str) -> None:
+    made = opened(prepared(with_profile(kind, SWAPPED, halves()), *LIMITS))
+    assert_halves(made, (LEFT[1], LEFT[0], LEFT[2]), (RIGHT[1], RIGHT[0], RIGHT[2]))
+    assert "icc_profile" not in made.info, "they are sRGB's"
+
+
+@pytest.mark.parametrize("kind", ["large PNG", "TIFF", "AVIF"])
+def test_transparency_stays_beside_a_profile(kind: str) -> None:
+    image = halves()
+    image.putalpha(128)
+    made = opened(prepared(with_profile(kind, SWAPPED, image), *LIMITS))
+    assert_halves(made, (LEFT[1], LEFT[0], LEFT[2], 128), (RIGHT[1], RIGHT[0], RIGHT[2], 128))
+
+
+def test_a_wide_gamut_is_brought_to_srgb() -> None:
+    made = opened(prepared(with_profile("TIFF", P3, Image.new("RGB", (40, 30), (100, 200, 100))), *LIMITS))
+    wanted = ImageCms.profileToProfile(
+        Image.new("RGB", (1, 1), (100, 200, 100)),
+        ImageCms.ImageCmsProfile(io.BytesIO(P3)),
+        ImageCms.createProfile("sRGB"),
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+    )
+    assert wanted is not None
+    seen, expected = made.getpixel((5, 5)), wanted.getpixel((0, 0))
+    assert isinstance(seen, tuple)
+    assert isinstance(expected, tuple)
+    assert max(abs(a - b) for a, b in zip(seen, expected, strict=True)) <= 2
+    assert seen[0] < 90, "more saturated in the smaller space"
+
+
+@pytest.mark.parametrize(
+    "icc", [b"", b"no profile", SWAPPED[:200], profile(gray=True), SWAPPED.replace(b"RGB ", b"CMYK", 1)], ids=len
+)
+def test_a_profile_that_cannot_be_used_does_not_count(icc: bytes) -> None:
+    assert_halves(opened(prepared(with_profile("TIFF", icc, halves()), *LIMITS)))
+
+
+def test_a_gray_profile_counts_for_gray() -> None:
+    gray = Image.new("L", (40, 30), 128)
+    made = opened(prepared(saved(gray, "TIFF", icc_profile=profile(gray=True, gamma=1.0)), *LIMITS)).convert("L")
+    value = made.getpixel((5, 5))
+    assert isinstance(value, int)
+    assert 180 < value < 195, "half of the light is 188 in sRGB"
+
+
+def test_an_image_that_needs_no_conversion_keeps_its_profile() -> None:
+    made = opened(prepared(saved(halves(), "PNG", icc_profile=P3), *LIMITS))
+    assert made.info["icc_profile"] == P3
+
+
+# --- BMP
+
+MASKS = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+
+
+def bmp(head: int, bits: int, compression: int, pixels: bytes, masks: bytes = b"", height: int = 3) -> bytes:
+    """A BMP of 4 x 3."""
+    header = struct.pack("<IiiHHIIiiII", head, 4, height, 1, bits, compression, len(pixels), 0, 0, 0, 0) + masks
+    header = header.ljust(head, b"\0") if head > 40 else header
+    offset = 14 + len(header)
+    return b"BM" + struct.pack("<IHHI", offset + len(pixels), 0, 0, offset) + header + pixels
+
+
+@pytest.mark.parametrize("height", [3, -3])
+@pytest.mark.parametrize(
+    ("head", "compression", "masks"),
+    [(40, 0, b""), (40, 3, MASKS[:12]), (56, 3, MASKS), (108, 3, MASKS), (124, 3, MASKS), (124, 0, b"")],
+)
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_a_bmp_whose_alpha_is_all_zero_is_opaque(
+    head: int, compression: int, masks: bytes, height: int, alpha: int
+) -> None:
+    pixels = bytes((*reversed(LEFT), alpha)) * 12
+    made = opened(prepared(bmp(head, 32, compression, pixels, masks, height), *LIMITS))
+    assert (made.mode, made.getpixel((1, 1))) == ("RGB", LEFT)
+
+
+def test_a_bmp_with_transparency_keeps_it() -> None:
+    pixels = bytes((*reversed(LEFT), 128)) * 6 + bytes((*reversed(LEFT), 0)) * 6
+    made = opened(prepared(bmp(108, 32, 3, pixels, MASKS), *LIMITS))
+    assert (made.getpixel((0, 2)), made.getpixel((3, 0))) == ((*LEFT, 128), (*LEFT, 0))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (bmp(40, 0, 4, saved(halves(), "JPEG")), "JPEG"),
+        (bmp(40, 0, 5, saved(halves(), "PNG")), "PNG"),
+        (bmp(108, 16, 3, b"\0\x0f" * 12, struct.pack("<4I", 0xF00, 0xF0, 0xF, 0xF000)), "unusual"),
+    ],
+)
+def test_a_bmp_that_cannot_be_read_is_named(data: bytes, words: str) -> None:
+    with pytest.raises(Fault) as caught:
+        prepared(data, *LIMITS)
+    assert caught.value.kind.code == "unsupported_media_type"
+    assert words in caught.value.details
+
+
+# --- PNG of 16 bits, and with a transparent colour
+
+
+def png(depth: int, colour: int, pixel: bytes, *chunks: bytes) -> bytes:
+    rows = zlib.compress((b"\0" + pixel * 4) * 3)
+    head = struct.pack(">IIBBBBB", 4, 3, depth, colour, 0, 0, 0)
+    return PNG_SIGNATURE + png_chunk(b"IHDR", head) + b"".join(chunks) + png_chunk(b"IDAT", rows) + PNG_END
+
+
+@pytest.mark.parametrize(
+    ("data", "pixel"),
+    [
+        (png(16, 0, b"\x80\0"), 128),
+        (png(16, 0, b"\xff\xff"), 255),
+        (png(16, 0, b"\x80\0", png_chunk(b"tRNS", b"\x80\x01")), 128),
+        (png(16, 2, b"\xc8\0\x20\0\x40\0"), (200, 32, 64)),
+        (png(16, 2, b"\xc8\0\x20\0\x40\0", png_chunk(b"tRNS", b"\0\1\0\1\0\1")), (200, 32, 64)),
+        (png(16, 4, b"\x80\0\x40\0"), (128, 128, 128, 64)),
+        (png(16, 6, b"\x80\0\x40\0\x20\0\x90\0"), (128, 64, 32, 144)),
+    ],
+)
+def test_a_png_of_16_bits_comes_out_as_it_looks(data: bytes, pixel: object) -> None:
+    assert opened(prepared(data, *LIMITS)).getpixel((1, 1)) == pixel
+
+
+# --- other kinds
+
+
+def test_a_heic_of_ten_bits_and_one_with_transparency() -> None:
+    assert_halves(opened(prepared((IMAGES / "heif" / "ten-bits.heic").read_bytes(), *LIMITS)))
+    made = opened(prepared((IMAGES / "heif" / "alpha.heic").read_bytes(), *LIMITS))
+    assert_halves(made, (200, 115, 130, 227), (105, 210, 145, 227))
+
+
+def test_the_third_image_of_a_heic_is_sent_where_it_is_the_primary_one() -> None:
+    assert_halves(opened(prepared((IMAGES / "heif" / "primary-is-third.heic").read_bytes(), *LIMITS)))
+
+
+@pytest.mark.parametrize("name", ["arithmetic.jpg", "arithmetic-progressive.jpg"])
+def test_arithmetic_codes_of_a_jpeg_become_huffman_codes(name: str) -> None:
+    made = prepared(awkward(name), *LIMITS)
+    assert b"\xff\xc9" not in made.data
+    assert b"\xff\xca" not in made.data
+    assert_halves(opened(made))
+
+
+@pytest.mark.parametrize(
+    "data", [saved(halves(), "GIF")[:-1], saved(halves(), "GIF") + b"trailer", saved(halves(), "GIF", interlace=1)]
+)
+def test_a_gif_without_an_end_with_a_trailer_or_interlaced(data: bytes) -> None:
+    assert_halves(opened(prepared(data, *LIMITS)))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK", "1", "LA"])
+def test_a_large_image_made_in_bands_has_no_seams(mode: str) -> None:
+    image = photo("RGB", (MAX_SIDE + 900, 1300))
+    usual = "L" if mode in {"L", "1"} else "RGB"
+    image = image.convert(mode)
+    made = Frame.of(image).small()
+    size = (MAX_SIDE, round(1300 * MAX_SIDE / image.width))
+    whole = image.convert(usual if mode in {"1", "P"} else mode).resize(size, Image.Resampling.LANCZOS)
+    assert made.size == size
+    a, b = made.convert(usual).tobytes(), whole.convert(usual).tobytes()
+    assert max(abs(x - y) for x, y in zip(a[::97], b[::97], strict=True)) <= 1

@@ -1,0 +1,151 @@
+"""Renditions in pixels: size, orientation, colour profile, transparency, and what is there of damaged files."""
+
+import io
+import struct
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from image_core.errors import InvalidImage
+from image_core.inputs.apart import converted_apart
+from image_core.inputs.decode import rendered
+from image_core.inputs.fault import Fault
+from image_core.inputs.sandbox_memory import most_memory_bytes
+from image_core.picture import OutputFormat, Picture, Target
+from image_core.structure import has_provenance, png_chunk
+from tests.support.harness import picture
+from tests.support.paths import IMAGES
+from tests.unit.images.test_colours import LEFT, RIGHT, assert_halves, halves, profile
+from tests.unit.images.test_prepare import LIMITS, opened, saved
+
+SAMPLES = {"coffee.jpg": (600, 400), "cat.png": (451, 300), "rocket.webp": (640, 427)}
+FORMATS: tuple[OutputFormat, ...] = ("png", "jpeg", "webp")
+SWAPPED = profile((0.1431, 0.0606, 0.7141), (0.3851, 0.7169, 0.0971), (0.4360, 0.2225, 0.0139))
+"""sRGB's primaries with red and blue exchanged."""
+
+
+def render(data: bytes, width: int | None = None, format_name: OutputFormat = "png", quality: int = 90) -> Picture:
+    return rendered(data, Target(width, format_name, quality), *LIMITS)
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("name", SAMPLES)
+def test_sample_image_is_made_as_wide_as_asked_and_looks_the_same(name: str, format_name: OutputFormat) -> None:
+    made = opened(render(picture(name), 128, format_name))
+    original = Image.open(io.BytesIO(picture(name))).convert("RGB")
+    assert made.size == (128, round(original.height * 128 / original.width))
+    assert made.format == format_name.upper()
+    wanted, got = (
+        original.resize((8, 6), Image.Resampling.BOX),
+        made.convert("RGB").resize((8, 6), Image.Resampling.BOX),
+    )
+    differences = [abs(a - b) for a, b in zip(wanted.tobytes(), got.tobytes(), strict=True)]
+    assert max(differences) < 24
+    assert not made.info.get("icc_profile")
+
+
+@pytest.mark.parametrize("width", [None, 2048])
+def test_image_is_never_enlarged(width: int | None) -> None:
+    assert opened(render(picture("coffee.jpg"), width, "webp")).size == (600, 400)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pixels_are_upright_and_the_width_is_that_of_the_upright_image(kind: str, orientation: int) -> None:
+    upright = Image.new("RGB", (80, 40), LEFT)
+    upright.paste(RIGHT, (40, 0, 80, 40))
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = upright.transpose(undo[orientation]) if orientation in undo else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    made = opened(render(saved(stored, kind, exif=exif, quality=100), 20))
+    assert made.size == (20, 10)
+    assert_halves(made, within=20)
+
+
+def test_colours_are_those_that_the_profile_means() -> None:
+    made = opened(render(saved(halves(), "PNG", icc_profile=SWAPPED), 20))
+    assert_halves(made, (60, 30, 200), (90, 220, 10), within=30)
+
+
+@pytest.mark.parametrize("format_name", ["png", "webp"])
+def test_transparency_is_kept(format_name: OutputFormat) -> None:
+    image = Image.new("RGBA", (40, 20), (255, 0, 0, 0))
+    image.paste((0, 0, 255, 255), (20, 0, 40, 20))
+    made = opened(render(saved(image, "PNG"), 20, format_name))
+    assert made.mode == "RGBA"
+    assert made.getchannel("A").getpixel((3, 5)) == 0
+    assert made.getchannel("A").getpixel((16, 5)) == 255
+
+
+def test_jpeg_has_white_for_transparency() -> None:
+    image = Image.new("RGBA", (40, 20), (255, 0, 0, 0))
+    image.paste((0, 0, 255, 255), (20, 0, 40, 20))
+    assert_halves(opened(render(saved(image, "PNG"), 20, "jpeg")), (255, 255, 255), (0, 0, 255))
+
+
+def test_colour_of_invisible_pixels_does_not_bleed_into_visible_ones() -> None:
+    image = Image.new("RGBA", (640, 64), (255, 0, 0, 0))
+    for column in range(0, 640, 2):
+        image.paste((0, 0, 255, 255), (column, 0, column + 1, 64))
+    seen = opened(render(saved(image, "PNG"), 64)).getpixel((30, 3))
+    assert isinstance(seen, tuple)
+    assert seen[0] < 5
+    assert seen[2] > 250
+
+
+def test_quality_changes_the_size_of_the_file() -> None:
+    for format_name in ("jpeg", "webp"):
+        low, high = (render(picture("coffee.jpg"), None, format_name, quality) for quality in (20, 95))
+        assert len(low.data) < len(high.data) / 2
+
+
+def test_what_is_there_of_a_file_that_is_cut_off_is_shown() -> None:
+    for name in ("coffee.jpg", "cat.png"):
+        data = picture(name)
+        assert opened(render(data[: len(data) * 2 // 3], 64)).width == 64
+
+
+def test_a_file_without_pixels_is_refused() -> None:
+    with pytest.raises(Fault) as refused:
+        render(picture("coffee.jpg")[:100], 64)
+    assert refused.value.kind is InvalidImage
+
+
+@pytest.mark.parametrize("path", sorted((IMAGES / "awkward").iterdir()), ids=lambda path: path.name)
+def test_an_awkward_file_gives_an_image_or_a_fault(path: Path) -> None:
+    try:
+        made = opened(render(path.read_bytes(), 64, "webp"))
+    except Fault:
+        return
+    assert made.width <= 64
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+async def test_largest_image_of_a_model_is_converted_within_the_memory_of_a_sandbox(format_name: OutputFormat) -> None:
+    """21:9 at 4K, the longest side that a model makes."""
+    noise = Image.effect_noise((1584, 672), 80).resize((6336, 2688)).convert("RGB")
+    data = saved(noise, "PNG" if format_name != "png" else "JPEG")
+    target = Target(None, format_name)
+    made = await converted_apart(data, *LIMITS, most_memory_bytes(LIMITS[1]), target=target)
+    assert (made.width, made.height) == (6336, 2688)
+
+
+def test_content_credentials_are_found_where_each_format_has_them() -> None:
+    png, jpeg, webp = picture("cat.png"), picture("coffee.jpg"), picture("rocket.webp")
+    assert not any(map(has_provenance, (png, jpeg, webp), ("image/png", "image/jpeg", "image/webp")))
+    jumbf = b"\0\0\0\x10jumb\0\0\0\x08jumd"
+    segment = b"\xff\xeb" + struct.pack(">H", 2 + 8 + len(jumbf)) + b"JP\0\1\0\0\0\1" + jumbf
+    assert has_provenance(png[:33] + png_chunk(b"caBX", jumbf) + png[33:], "image/png")
+    assert has_provenance(jpeg[:2] + segment + jpeg[2:], "image/jpeg")
+    chunk = b"C2PA" + struct.pack("<I", len(jumbf)) + jumbf
+    assert has_provenance(b"RIFF" + struct.pack("<I", len(webp) - 8 + len(chunk)) + webp[8:] + chunk, "image/webp")

@@ -1,0 +1,202 @@
+"""No URL reaches where it must not: every way of writing a private address, against a server that must see no connection."""
+
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
+
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from image_core.errors import ImageFetchFailed, UrlNotAllowed
+from image_core.inflight import InflightBytes
+from image_core.inputs.addresses import AllowedHosts, refused
+from image_core.inputs.fault import Fault
+from image_core.inputs.fetch import Fetcher
+from image_core.settings import Settings
+from image_core.user import User
+from tests.unit.inputs.conftest import Canary
+
+ADA = User("ada@example.com")
+
+REFUSED = [
+    # RFC 1918, loopback, link-local, CGNAT, unspecified, multicast, reserved, documentation, benchmarks
+    "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "127.0.0.1", "127.255.255.254", "169.254.169.254",
+    "169.254.0.1", "100.64.0.1", "0.0.0.0", "0.1.2.3", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255",
+    "192.0.2.1", "198.51.100.1", "203.0.113.1", "198.18.0.1", "192.0.0.8", "168.63.129.16", "192.88.99.1",
+    # IPv6: loopback, unspecified, link-local, unique local, site-local, multicast, documentation, discard
+    "::1", "::", "fe80::1", "fc00::1", "fd12:3456::1", "fec0::1", "ff02::1", "2001:db8::1", "100::1", "4000::1",
+    # IPv4 inside IPv6: mapped, compatible, 6to4, Teredo (server and client), NAT64
+    "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:168.63.129.16", "::127.0.0.1", "::10.0.0.1",
+    "2002:7f00:1::", "2002:a00:1::1", "2002:a9fe:a9fe::", "2001:0:7f00:1::", "2001:0:4136:e378:8000:63bf:80ff:fffe",
+    "64:ff9b::127.0.0.1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1",
+    # zones, and what is no address
+    "fe80::1%eth0", "2606:4700::1111%1", "localhost", "", "1.2.3",
+]  # fmt: skip
+ALLOWED = [
+    "1.1.1.1", "8.8.8.8", "93.184.216.34", "20.60.1.2", "2606:4700::1111", "2a00:1450:4001::1", "::ffff:8.8.8.8",
+    "2002:808:808::", "64:ff9b::8.8.8.8",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", REFUSED)
+def test_an_address_is_never_connected_to(address: str) -> None:
+    assert refused(address)
+
+
+@pytest.mark.parametrize("address", ALLOWED)
+def test_a_public_address_may_be(address: str) -> None:
+    assert not refused(address)
+
+
+PORT = "PORT"  # replaced by the canary's
+URLS = [
+    # dotted, decimal, octal, hexadecimal, short and mixed forms of 127.0.0.1
+    "http://127.0.0.1:PORT/", "http://127.1:PORT/", "http://127.0.1:PORT/", "http://2130706433:PORT/",
+    "http://0x7f000001:PORT/", "http://0x7f.1:PORT/", "http://0x7f.0x0.0x0.0x1:PORT/", "http://017700000001:PORT/",
+    "http://0177.0.0.1:PORT/", "http://0177.1:PORT/", "http://0x7F.1:PORT/", "http://127.0x0.01:PORT/",
+    "http://0:PORT/", "http://0.0.0.0:PORT/", "http://127.127.127.127:PORT/", "http://000127.0.0.1:PORT/",
+    # trailing dots, letter case, blanks
+    "http://127.0.0.1.:PORT/", "http://localhost:PORT/", "http://LOCALHOST:PORT/", "http://localhost.:PORT/",
+    " http://127.0.0.1:PORT/ ", "HTTP://127.0.0.1:PORT/", "hTTp://LocalHost:PORT/",
+    # unicode digits and dots
+    "http://１２７.０.０.１:PORT/", "http://①②⑦.⓪.⓪.①:PORT/", "http://127。0。0。1:PORT/", "http://lｏcalhost:PORT/",
+    "http://127．0．0．1:PORT/", "http://¹²⁷.⁰.⁰.¹:PORT/",
+    # IPv6, and IPv4 inside it in all four ways
+    "http://[::1]:PORT/", "http://[0:0:0:0:0:0:0:1]:PORT/", "http://[::]:PORT/", "http://[::ffff:127.0.0.1]:PORT/",
+    "http://[::ffff:7f00:1]:PORT/", "http://[::127.0.0.1]:PORT/", "http://[2002:7f00:1::]:PORT/",
+    "http://[64:ff9b::127.0.0.1]:PORT/", "http://[2001:0:7f00:1::]:PORT/", "http://[fe80::1%25eth0]:PORT/",
+    "http://[fe80::1%eth0]:PORT/", "http://[::1%25lo]:PORT/", "http://[fd00::1]:PORT/", "http://[ff02::1]:PORT/",
+    # user info, which is not a host
+    "http://user@127.0.0.1:PORT/", "http://user:pass@localhost:PORT/", "http://example.com@127.0.0.1:PORT/",
+    "http://127.0.0.1:PORT@example.com/", "http://example.com:80@127.0.0.1:PORT/", "http://@127.0.0.1:PORT/",
+    # what parsers do not agree about
+    "http://127.0.0.1:PORT\\@example.com/", "http://example.com\\@127.0.0.1:PORT/", "http:///127.0.0.1:PORT/",
+    "http:127.0.0.1:PORT/", "http:/127.0.0.1:PORT/", "http://127.0.0.1:PORT#@example.com/",
+    "http://127.0.0.1:PORT?@example.com/", "http://127.0.0.1:PORT/\r\nHost: example.com", "http://127.0.0.1\t:PORT/",
+    "http://127.0.0.1%00.example.com:PORT/", "http://127.0.0.1%20:PORT/", "http://%31%32%37.0.0.1:PORT/",
+    "http://[::1]example.com:PORT/", "http://[127.0.0.1]:PORT/", "http://[::1:PORT/", "http://::1:PORT/",
+    # other schemes
+    "ftp://127.0.0.1:PORT/", "file:///etc/passwd", "gopher://127.0.0.1:PORT/_x", "dict://127.0.0.1:PORT/",
+    "ws://127.0.0.1:PORT/", "unix:/var/run/docker.sock", "javascript:alert(1)", "blob:http://127.0.0.1:PORT/x",
+    "ldap://127.0.0.1:PORT/", "jar:http://127.0.0.1:PORT/!/", "about:blank", "view-source:http://127.0.0.1:PORT/",
+    # other private places, on the ports that are fetched from
+    "http://10.0.0.1/", "http://192.168.0.1/", "http://172.20.0.1/", "http://169.254.169.254/metadata/instance",
+    "http://0xa9fea9fe/", "http://2852039166/", "http://0251.0376.0251.0376/", "http://[::ffff:169.254.169.254]/",
+    "http://168.63.129.16/", "http://0xa83f8110/", "http://[::ffff:168.63.129.16]/", "http://100.100.100.200/",
+    "http://localhost/", "http://127.0.0.1/", "https://127.0.0.1/", "http://[::1]/", "http://0.0.0.0/", "http://0/",
+    # ports that are not fetched from
+    "http://1.1.1.1:22/", "http://1.1.1.1:25/", "http://1.1.1.1:6379/", "http://1.1.1.1:8080/", "https://1.1.1.1:8443/",
+    "http://1.1.1.1:0/", "http://1.1.1.1:99999/", "http://1.1.1.1:-1/", "http://1.1.1.1:80a/",
+    # no host
+    "http://", "http:///", "http://./", "http://../", "https://:443/", "http://?x", "http://#x",
+]  # fmt: skip
+
+
+# Each refused address as a URL too, at the canary's own port.
+URLS += [
+    f"http://{f'[{address}]' if ':' in address else address}:PORT/"
+    for address in REFUSED
+    if address and "%" not in address
+]
+
+
+def loaded_with(canary: Canary, url: str) -> str:
+    return url.replace(PORT, str(canary.port))
+
+
+@pytest.fixture
+async def fetcher(canary: Canary) -> Fetcher:
+    return Fetcher(Settings.read({"FETCH_ALLOW_PORTS": f"80,443,{canary.port}", "FETCH_TIMEOUT_SECONDS": "5"}))
+
+
+@pytest.mark.parametrize("url", URLS)
+async def test_no_way_of_writing_it_reaches_a_private_place(canary: Canary, fetcher: Fetcher, url: str) -> None:
+    with pytest.raises(Fault) as caught:
+        await fetcher.fetch(loaded_with(canary, url), InflightBytes(10**9).claim(ADA))
+    assert caught.value.kind in {UrlNotAllowed, ImageFetchFailed}
+    assert canary.connections == 0
+    await fetcher.close()
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(set(URLS)) >= 120
+    assert sum("PORT" in url for url in URLS) >= 60
+
+
+class Answers(AbstractResolver):
+    """DNS that answers as it is told: each time the next address."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = list(addresses)
+        self.asked = 0
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.asked += 1
+        address = self.addresses[min(self.asked, len(self.addresses)) - 1]
+        version = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
+        return [ResolveResult(hostname=host, host=address, port=port, family=version, proto=0, flags=0)]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "168.63.129.16", "::1", "fd00::1", "::ffff:127.0.0.1"]
+)
+async def test_a_name_that_resolves_to_a_private_address_is_refused_when_it_connects(
+    canary: Canary, address: str
+) -> None:
+    settings = Settings.read({"FETCH_ALLOW_PORTS": str(canary.port)})
+    fetcher = Fetcher(settings, Answers(address))
+    with pytest.raises(Fault) as caught:
+        await fetcher.fetch(f"http://pictures.example.com:{canary.port}/", InflightBytes(10**9).claim(ADA))
+    assert caught.value.kind is UrlNotAllowed
+    assert canary.connections == 0
+    await fetcher.close()
+
+
+async def test_every_connection_asks_dns_anew_and_is_checked_anew(canary: Canary) -> None:
+    """The address that is checked is the one that is connected to: no first look could be fooled by a second answer."""
+    resolver = Answers("203.0.113.7", "127.0.0.1")
+    fetcher = Fetcher(Settings.read({"FETCH_ALLOW_PORTS": str(canary.port)}), resolver)
+    for _ in range(2):
+        with pytest.raises(Fault) as caught:
+            await fetcher.fetch(f"http://rebinding.example.com:{canary.port}/", InflightBytes(10**9).claim(ADA))
+        assert caught.value.kind is UrlNotAllowed
+    assert resolver.asked == 2
+    assert canary.connections == 0
+    await fetcher.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "host", "by_name", "by_address"),
+    [
+        (("localhost",), "localhost", True, False),
+        (("localhost",), "LOCALHOST.", True, False),
+        (("localhost",), "127.0.0.1", False, False),
+        (("127.0.0.1",), "127.0.0.1", False, True),
+        (("127.0.0.1",), "::ffff:127.0.0.1", False, True),
+        (("10.0.0.0/8",), "10.200.3.4", False, True),
+        (("10.0.0.0/8",), "11.0.0.1", False, False),
+        (("fd00::/8",), "fd12::1", False, True),
+        (("[::1]",), "::1", False, True),
+        (("example.com",), "evil-example.com", False, False),
+        (("example.com",), "images.example.com", False, False),
+        ((), "localhost", False, False),
+    ],
+)
+def test_allowed_hosts_are_matched_by_name_or_by_address(
+    words: tuple[str, ...], host: str, by_name: bool, by_address: bool
+) -> None:
+    allowed = AllowedHosts(words)
+    assert (allowed.by_name(host), allowed.by_address(host)) == (by_name, by_address)
+
+
+async def test_a_name_that_is_allowed_does_not_allow_its_address(canary: Canary, make: Callable[..., object]) -> None:
+    fetcher = Fetcher(Settings.read({"FETCH_ALLOW_HOSTS": "localhost"}))
+    with pytest.raises(Fault):
+        await fetcher.fetch(f"http://127.0.0.1:{canary.port}/", InflightBytes(10**9).claim(ADA))
+    assert canary.connections == 0
+    await fetcher.close()

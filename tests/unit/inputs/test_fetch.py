@@ -1,0 +1,410 @@
+"""Servers that lie, drip, never end, redirect or break off: an error with the index, within the limits, nothing leaked."""
+
+import asyncio
+import gzip
+import time
+import zlib
+from collections.abc import Callable, Mapping
+
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from image_core import __version__
+from image_core.clock import Clock
+from image_core.errors import (
+    Busy,
+    ImageError,
+    ImageFetchFailed,
+    ImageTooLarge,
+    InvalidImage,
+    UnsupportedImage,
+    UrlNotAllowed,
+)
+from image_core.inflight import InflightBytes
+from image_core.inputs.load import Loader
+from image_core.user import User
+from tests.support.harness import picture
+from tests.unit.inputs.conftest import Canary, Handler
+
+ADA = User("ada@example.com")
+ALLOWED = {"FETCH_ALLOW_HOSTS": "localhost", "FETCH_TIMEOUT_SECONDS": "1.5", "MAX_IMAGE_BYTES": "300000"}
+
+
+async def load(loader: Loader, *images: str) -> list[bytes]:
+    claim = InflightBytes(10**9).claim(ADA)
+    return [loaded.picture.data for loaded in await loader.load_all(images, ADA, claim)]
+
+
+def body(data: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Handler:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=data, status=status, headers=headers)
+
+    return answer
+
+
+def redirect(to: str, status: int = 302) -> Handler:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/end":
+            return web.Response(body=picture())
+        return web.Response(status=status, headers={"Location": to.replace("PORT", str(request.url.port))})
+
+    return answer
+
+
+async def drip(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for byte in picture():
+        await response.write(bytes([byte]))
+        await asyncio.sleep(1)
+    return response
+
+
+async def endless(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    while True:
+        await response.write(b"\xff" * 65536)
+
+
+async def silent(_: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(30)
+    return web.Response()
+
+
+async def breaks_off(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.content_length = 50_000
+    await response.prepare(request)
+    await response.write(picture()[:20_000])
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+async def says_too_much(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": str(10**12)})
+    await response.prepare(request)
+    return response
+
+
+async def slow_redirects(request: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(0.7)
+    return web.Response(status=302, headers={"Location": f"/{request.path}x"})
+
+
+async def empty_streams(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Encoding": "gzip"})
+    await response.prepare(request)
+    while True:
+        await response.write(gzip.compress(b"") * 3000)
+
+
+async def endless_headers(request: web.Request) -> web.StreamResponse:
+    return await raw(request, b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 1000)
+
+
+async def endless_header_line(request: web.Request) -> web.StreamResponse:
+    return await raw(request, b"HTTP/1.1 200 OK\r\nX-A: ", b"b" * 10_000)
+
+
+async def endless_interim_answers(request: web.Request) -> web.StreamResponse:
+    return await raw(request, b"", b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 1000 + b"\r\n\r\n")
+
+
+async def raw(request: web.Request, head: bytes, repeated: bytes) -> web.StreamResponse:
+    """Write bytes to the connection until the client closes it."""
+    transport = request.transport
+    assert isinstance(transport, asyncio.Transport)
+    transport.write(head)
+    while not transport.is_closing():
+        transport.write(repeated)
+        await asyncio.sleep(0)
+    return web.Response()
+
+
+HTML = b"<!doctype html><title>secret intranet page</title>"
+BAD: list[tuple[str, Handler, type[ImageError]]] = [
+    ("a byte a second", drip, ImageFetchFailed),
+    ("no end", endless, ImageTooLarge),
+    ("no answer", silent, ImageFetchFailed),
+    ("breaks off half way", breaks_off, ImageFetchFailed),
+    ("says it is a terabyte", says_too_much, ImageTooLarge),
+    ("redirects in a circle", redirect("/again"), ImageFetchFailed),
+    ("redirects slowly", slow_redirects, ImageFetchFailed),
+    ("redirects to a private address", redirect("http://127.0.0.1:PORT/end"), UrlNotAllowed),
+    ("redirects to the metadata service", redirect("http://169.254.169.254/metadata"), UrlNotAllowed),
+    ("redirects to another scheme", redirect("file:///etc/passwd"), UrlNotAllowed),
+    ("redirects with a user name", redirect("http://a:b@localhost:PORT/end"), UrlNotAllowed),
+    ("redirects to another port", redirect("http://example.com:8080/"), UrlNotAllowed),
+    ("redirects nowhere", redirect("http://"), UrlNotAllowed),
+    ("HTML with 200", body(HTML, headers={"Content-Type": "image/png"}), UnsupportedImage),
+    ("404", body(HTML, 404), ImageFetchFailed),
+    ("500", body(HTML, 500), ImageFetchFailed),
+    ("204", body(b"", 204), ImageFetchFailed),
+    ("nothing", body(b""), InvalidImage),
+    ("a gzip bomb", body(gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"}), ImageTooLarge),
+    ("broken gzip", body(b"\x1f\x8bnothing", headers={"Content-Encoding": "gzip"}), ImageFetchFailed),
+    ("a gzip bomb in a gzip bomb", body(gzip.compress(gzip.compress(b"\0" * 500_000_000, 1)), headers={"Content-Encoding": "gzip,gzip"}), ImageTooLarge),
+    ("packed too many times", body(picture(), headers={"Content-Encoding": ",".join(["gzip"] * 5)}), ImageFetchFailed),
+    ("empty gzip streams without an end", empty_streams, ImageTooLarge),
+    ("headers without an end", endless_headers, ImageFetchFailed),
+    ("headers of 180 KB", body(picture(), headers={f"X-{number}": "a" * 60_000 for number in range(3)}), ImageFetchFailed),
+    ("interim answers without an end", endless_interim_answers, ImageFetchFailed),
+    ("a header line without an end", endless_header_line, ImageFetchFailed),
+    ("redirects to a backslash", redirect("http:\\\\localhost:PORT\\end"), UrlNotAllowed),
+    ("an encoding that nobody asked for", body(b"x", headers={"Content-Encoding": "br"}), ImageFetchFailed),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("handler", "kind"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+async def test_it_ends_in_an_error_with_the_index_in_time_and_says_nothing_of_the_server(
+    canary: Canary, make: Callable[..., Loader], handler: Handler, kind: type[ImageError]
+) -> None:
+    canary.handler = handler
+    began = time.monotonic()
+    with pytest.raises(kind) as caught:
+        await load(
+            make(**ALLOWED),
+            "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs=",
+            f"http://localhost:{canary.port}/start",
+        )
+    assert time.monotonic() - began < 10
+    assert caught.value.fields() == {"imageIndex": 1}
+    assert "secret" not in str(caught.value.body())
+    assert "127.0.0.1" not in str(caught.value.body())
+
+
+def encoded(data: bytes, name: str) -> Handler:
+    return body(data, headers={"Content-Encoding": name})
+
+
+GZIPPED = gzip.compress(picture())
+RAW_DEFLATED = zlib.compress(picture(), wbits=-15)
+
+GOOD: list[tuple[str, Handler]] = [
+    *(
+        (f"said to be {name}", encoded(picture(), name))
+        for name in ("utf-8", "aws-chunked", "binary", "none", "UTF-8, binary")
+    ),
+    *((f"said to be {name} and is not", encoded(picture(), name)) for name in ("gzip", "deflate", "br", "zstd")),
+    ("uploaded in chunks and compressed", encoded(GZIPPED, "aws-chunked,gzip")),
+    ("compressed twice", encoded(gzip.compress(GZIPPED), "gzip, x-gzip")),
+    ("in two gzip streams", encoded(gzip.compress(picture()[:900]) + gzip.compress(picture()[900:]), "gzip")),
+    ("deflated", encoded(zlib.compress(picture()), "deflate")),
+    ("deflated without a head", encoded(RAW_DEFLATED, "deflate")),
+    ("a header line of 9000 bytes", body(picture(), headers={"Content-Security-Policy": "a" * 9000})),
+    ("many headers", body(picture(), headers={f"X-{number}": "a" * 50 for number in range(500)})),
+    ("a header line of 60000 bytes", body(picture(), headers={"Content-Security-Policy": "a" * 60000})),
+    ("as it is", body(picture())),
+    ("with the wrong type", body(picture(), headers={"Content-Type": "text/html"})),
+    ("compressed although nobody asked", body(gzip.compress(picture()), headers={"Content-Encoding": "gzip"})),
+    ("redirected once", redirect("/end")),
+    ("redirected with 308", redirect("/end", 308)),
+    ("redirected to an absolute address", redirect("http://localhost:PORT/end?x=1#y")),
+]
+
+
+@pytest.mark.parametrize("handler", [row[1] for row in GOOD], ids=[row[0] for row in GOOD])
+async def test_a_picture_comes_through(canary: Canary, make: Callable[..., Loader], handler: Handler) -> None:
+    canary.handler = handler
+    assert await load(make(**ALLOWED), f"http://localhost:{canary.port}/start?a=b#c") == [picture()]
+
+
+async def test_a_pasted_address_with_a_blank_is_fetched(canary: Canary, make: Callable[..., Loader]) -> None:
+    canary.handler = body(picture())
+    assert await load(make(**ALLOWED), f"http://localhost:{canary.port}/My photo.jpg?a=b c") == [picture()]
+    assert canary.targets == ["/My%20photo.jpg?a=b%20c"]
+
+
+async def test_no_cookie_is_kept_and_no_proxy_is_used(
+    canary: Canary, make: Callable[..., Loader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    seen: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Cookie"))
+        return web.Response(body=picture(), headers={"Set-Cookie": "a=b; Path=/"})
+
+    canary.handler = answer
+    loader = make(**ALLOWED)
+    for number in range(2):
+        await load(loader, f"http://localhost:{canary.port}/{number}")
+    assert seen == [None, None]
+
+
+async def test_ten_redirects_are_followed_and_an_eleventh_is_not(canary: Canary, make: Callable[..., Loader]) -> None:
+    async def countdown(request: web.Request) -> web.Response:
+        left = int(request.path[1:])
+        if left == 0:
+            return web.Response(body=picture())
+        return web.Response(status=302, headers={"Location": f"/{left - 1}"})
+
+    canary.handler = countdown
+    assert await load(make(**ALLOWED), f"http://localhost:{canary.port}/10") == [picture()]
+    with pytest.raises(ImageFetchFailed):
+        await load(make(**ALLOWED), f"http://localhost:{canary.port}/11")
+
+
+async def test_the_same_address_twice_is_fetched_once(canary: Canary, make: Callable[..., Loader]) -> None:
+    canary.handler = body(picture())
+    url = f"http://localhost:{canary.port}/x"
+    assert await load(make(**ALLOWED), url, url, url) == [picture()] * 3
+    assert len(canary.paths) == 1
+
+
+async def test_the_first_failure_ends_the_others(canary: Canary, make: Callable[..., Loader]) -> None:
+    canary.handler = silent
+    began = time.monotonic()
+    with pytest.raises(InvalidImage) as caught:
+        await load(make(**{**ALLOWED, "FETCH_TIMEOUT_SECONDS": "20"}), f"http://localhost:{canary.port}/", "aGVsbG8=")
+    assert caught.value.index == 1
+    assert time.monotonic() - began < 5
+
+
+async def test_a_request_that_cannot_grow_is_busy_and_the_others_go_on(
+    canary: Canary, make: Callable[..., Loader]
+) -> None:
+    """Requests of which each keeps what the other needs would wait for one another without end."""
+    canary.handler = body(picture())
+    inflight = InflightBytes(int(4 * len(picture()) / 0.4))
+    with inflight.claim(ADA) as first, inflight.claim(ADA, Clock().deadline(0.2)) as second:
+        first.take(3 * len(picture()))
+        with pytest.raises(Busy):
+            await make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, second)
+        second.release()
+        first.release()
+        loaded = await make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, first)
+    assert [each.picture.data for each in loaded] == [picture()]
+
+
+async def test_the_time_in_which_an_image_waits_for_memory_is_not_the_servers(
+    canary: Canary, make: Callable[..., Loader]
+) -> None:
+    canary.handler = body(picture())
+    inflight = InflightBytes(int(4 * len(picture()) / 0.4))
+    loader = make(FETCH_ALLOW_HOSTS="localhost", FETCH_TIMEOUT_SECONDS="0.4")
+    with inflight.claim(ADA) as before, inflight.claim(ADA) as claim:
+        before.take(3 * len(picture()))
+        loading = asyncio.create_task(loader.load_all([f"http://localhost:{canary.port}/"], ADA, claim))
+        await asyncio.sleep(1)
+        assert not loading.done()
+        before.release()
+        assert [loaded.picture.data for loaded in await loading] == [picture()]
+
+
+SIGNED: list[tuple[str, str]] = [
+    *(
+        (target, target)
+        for target in (
+            "/a.png?rect=0%2C0%2C10%2C10&s=x",
+            "/a.png?type=application%2Fgzip&s=x",
+            "/a.png?t=10%3A20&s=x",
+            "/a.png?x=%e4%bd%a0&s=x",
+            "/plain/http%3A%2F%2Fh%2Fx.png?s=x",
+            "/foo%28bar%29.png?s=x",
+            "/a%2Cb.png?s=x",
+            "/a%2cb%7E%2e%2E.png",
+            "/a//b/./c.png",
+            "/100%.png?q=50%&r=%zz",
+            "/a+b.png?c+d=%2B%20+",
+            "/a.png?sig=abc%2Bdef%3D&se=2026-11-25T10%3A00%3A00Z",
+            "/a;b=c,d/!$&'()*.png?a=b;c",
+            "/a.png?a[]=1&b=@:/?",
+            "/ok.png?imageView2/1/w/50|imageslim",
+        )
+    ),
+    ("/{size}/a.png", "/%7Bsize%7D/a.png"),
+    ('/a.png?q="x"', "/a.png?q=%22x%22"),
+    ("/ü/a b.png", "/%C3%BC/a%20b.png"),
+    ("/a.png?q=ü<>", "/a.png?q=%C3%BC%3C%3E"),
+    ("/a`b^c.png", "/a%60b%5Ec.png"),
+    ("\\folder\\a.png", "/folder/a.png"),
+    ("/a\n.png\t", "/a.png"),
+    ("?only=query", "/?only=query"),
+    ("", "/"),
+]
+
+
+@pytest.mark.parametrize(("given", "seen"), SIGNED)
+async def test_an_address_goes_out_as_it_was_given(
+    canary: Canary, make: Callable[..., Loader], given: str, seen: str
+) -> None:
+    canary.handler = body(picture())
+    if given.startswith("\\"):
+        with pytest.raises(UrlNotAllowed):
+            await load(make(**ALLOWED), f"http://localhost:{canary.port}{given}")
+        given = "/" + given[1:]
+    assert await load(make(**ALLOWED), f"http://localhost:{canary.port}{given}#fragment") == [picture()]
+    assert canary.targets == [seen]
+
+
+RELATIVE = [
+    ("b.png?x=%2C", "/dir/b.png?x=%2C"),
+    ("../b.png", "/b.png"),
+    ("../../../b.png", "/b.png"),
+    ("./c/", "/dir/c/"),
+    ("..", "/"),
+    ("?only=query", "/dir/start?only=query"),
+    ("//localhost:PORT/a%2cb", "/a%2cb"),
+    ("HTTP://LOCALHOST:PORT/a|b", "/a|b"),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"), [*((given, seen) for given, seen in SIGNED if given[:1] == "/" and "\n" not in given), *RELATIVE]
+)
+async def test_a_location_is_followed_as_it_was_given(
+    canary: Canary, make: Callable[..., Loader], given: str, seen: str
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.rel_url == URL("/dir/start"):
+            return web.Response(status=302, headers={"Location": given.replace("PORT", str(canary.port))})
+        return web.Response(body=picture())
+
+    canary.handler = answer
+    assert await load(make(**ALLOWED), f"http://localhost:{canary.port}/dir/start") == [picture()]
+    assert canary.targets == ["/dir/start", seen.replace("/./", "/")]
+
+
+async def test_a_fetch_says_whom_to_write_to(canary: Canary, make: Callable[..., Loader]) -> None:
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request.headers["User-Agent"])
+        return web.Response(body=picture())
+
+    canary.handler = answer
+    site = {"NEXTAUTH_URL": "https://studio.example.com/app"}
+    for settings in ({}, site, {**site, "FETCH_CONTACT": "ops@example.com"}):
+        await load(make(**ALLOWED, **settings), f"http://localhost:{canary.port}/")
+    product = f"catafract-image-api/{__version__}"
+    assert seen == [product, f"{product} (+https://studio.example.com/app)", f"{product} (+ops@example.com)"]
+
+
+async def test_a_server_that_announces_much_and_sends_little_holds_what_it_sent(
+    canary: Canary, make: Callable[..., Loader]
+) -> None:
+    sent, end = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "300000"})
+        await response.prepare(request)
+        await response.write(b"x" * 1000)
+        sent.set()
+        await end.wait()
+        return response
+
+    canary.handler = answer
+    inflight = InflightBytes(10**9)
+    with inflight.claim(ADA) as claim:
+        loading = asyncio.create_task(make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, claim))
+        await sent.wait()
+        while not inflight.held:  # noqa: ASYNC110 - the budget has no event
+            await asyncio.sleep(0.01)
+        assert inflight.held == 1000
+        end.set()
+        with pytest.raises(ImageFetchFailed):
+            await loading

@@ -1,0 +1,318 @@
+"""One user's files, servers and names delay nobody else, and nothing is given back before the work on it has ended."""
+
+import asyncio
+import gc
+import os
+import socket
+import sys
+import threading
+import tracemalloc
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from image_core.clock import Clock
+from image_core.errors import Busy, InvalidImage
+from image_core.inflight import InflightBytes
+from image_core.inputs.apart import converted_apart
+from image_core.inputs.fault import Fault
+from image_core.inputs.fetch import Fetcher
+from image_core.inputs.load import Loader
+from image_core.inputs.parse import MAX_HEAD_CHARACTERS, Inline, parse
+from image_core.inputs.resolver import BoundedResolver, lookup_user
+from image_core.offload import in_thread
+from image_core.picture import Picture
+from image_core.settings import Settings
+from image_core.user import User
+from tests.support.harness import data_url, picture
+from tests.unit.images.test_prepare import awkward
+from tests.unit.inputs.conftest import OWN, Shelf
+
+ADA, BOB, EVE = User("ada@example.com"), User("bob@example.com"), User("eve@example.com")
+LIMITS = (100_000_000, 40_000_000)
+TO_CONVERT = data_url(awkward("photo.bmp"), "image/bmp")
+AS_IT_IS = data_url(picture("cat.png"))
+
+
+class Sandboxes:
+    """Conversions that end when the test says so."""
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.running = 0
+        self.most = 0
+        self.end = asyncio.Event()
+
+    async def convert(self, data: bytes, max_pixels: int, max_decoded_pixels: int, memory_bytes: int) -> Picture:
+        self.started += 1
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self.end.wait()
+        finally:
+            self.running -= 1
+        return Picture(data, "image/png", max_pixels, max_decoded_pixels)
+
+
+@pytest.fixture
+async def sandboxes() -> Sandboxes:
+    return Sandboxes()
+
+
+@pytest.fixture
+async def loader(sandboxes: Sandboxes) -> AsyncIterator[Loader]:
+    made = Loader(Settings.read({}), OWN, Shelf(), convert=sandboxes.convert)
+    yield made
+    await made.close()
+
+
+async def reached(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.005)
+
+
+def loading(loader: Loader, user: User, *images: str, seconds: float = 60) -> asyncio.Task[Any]:
+    claim = InflightBytes(10**9).claim(user, Clock().deadline(seconds))
+    return asyncio.create_task(loader.load_all(images, user, claim))
+
+
+async def test_two_users_who_convert_leave_a_sandbox_for_a_third(loader: Loader, sandboxes: Sandboxes) -> None:
+    many = [f"{TO_CONVERT}{'A' * 4 * number}" for number in range(6)]
+    attackers = [loading(loader, user, *many) for user in (ADA, BOB) for _ in range(2)]
+    await reached(lambda: sandboxes.running == 2)
+    victim = loading(loader, EVE, TO_CONVERT)
+    await reached(lambda: sandboxes.running == 3)
+    assert sandboxes.most == 3
+    sandboxes.end.set()
+    await asyncio.gather(victim, *attackers)
+
+
+async def test_an_image_that_needs_no_conversion_does_not_wait_for_conversions(
+    loader: Loader, sandboxes: Sandboxes
+) -> None:
+    busy = [loading(loader, user, TO_CONVERT) for user in (ADA, BOB, EVE)]
+    await reached(lambda: sandboxes.running == 3)
+    async with asyncio.timeout(20):
+        (loaded,) = await loading(loader, ADA, AS_IT_IS)
+    assert loaded.picture.mime_type == "image/png"
+    sandboxes.end.set()
+    await asyncio.gather(*busy)
+
+
+async def test_a_conversion_waits_no_longer_than_its_request_may(loader: Loader, sandboxes: Sandboxes) -> None:
+    first = loading(loader, ADA, TO_CONVERT)
+    await reached(lambda: sandboxes.running == 1)
+    with pytest.raises(Busy) as busy:
+        await loading(loader, ADA, TO_CONVERT, seconds=0.01)
+    assert busy.value.retry_after
+    sandboxes.end.set()
+    await first
+
+
+async def test_a_request_that_fails_ends_its_conversions_before_its_memory_is_given_back(
+    loader: Loader, sandboxes: Sandboxes
+) -> None:
+    with pytest.raises(InvalidImage):
+        await loading(loader, ADA, TO_CONVERT, "bm8gaW1hZ2U=")
+    assert sandboxes.running == 0
+    again = loading(loader, ADA, TO_CONVERT)
+    await reached(lambda: sandboxes.running == 1)
+    again.cancel()
+    await asyncio.gather(again, return_exceptions=True)
+    assert sandboxes.running == 0
+
+
+async def test_a_cancelled_call_in_a_thread_ends_with_the_thread() -> None:
+    began, go_on = threading.Event(), threading.Event()
+    ended: list[bool] = []
+
+    def work() -> None:
+        began.set()
+        go_on.wait(20)
+        ended.append(True)
+
+    calling = asyncio.create_task(in_thread(work))
+    await asyncio.to_thread(began.wait, 20)
+    for _ in range(3):
+        calling.cancel()
+        await asyncio.sleep(0)
+    assert not calling.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    assert ended == [True]
+
+
+async def test_a_cancelled_conversion_has_ended_its_process() -> None:
+    program = "import os, sys, time; print(os.getpid(), file=open(sys.argv[1], 'w'), flush=True); time.sleep(60)"
+    read, write = os.pipe()
+    try:
+        named = program.replace("sys.argv[1]", f"'/proc/{os.getpid()}/fd/{write}'")
+        converting = asyncio.create_task(converted_apart(b"x", *LIMITS, program=named))
+        pid = int(await asyncio.to_thread(os.read, read, 100))
+    finally:
+        os.close(read)
+        os.close(write)
+    converting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await converting
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on processor time is Linux's")
+async def test_a_file_that_takes_too_much_processor_time_is_refused_with_the_limit() -> None:
+    with pytest.raises(Fault) as refused:
+        await converted_apart(b"x", *LIMITS, program="while True: pass", cpu_seconds=1)
+    assert refused.value.kind is InvalidImage
+    assert "more than 1 seconds of processor time" in str(refused.value.details)
+
+
+async def test_a_conversion_that_gets_no_processor_time_is_busy_and_not_the_files_fault() -> None:
+    with pytest.raises(Busy):
+        await converted_apart(b"x", *LIMITS, program="import time; time.sleep(60)", wall_seconds=0.2)
+
+
+# --- DNS
+
+
+class Names:
+    """`getaddrinfo` whose answers for `slow` names come when the test says so."""
+
+    def __init__(self) -> None:
+        self.answer = threading.Event()
+        self.asked: list[str] = []
+
+    def __call__(self, host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
+        self.asked.append(host)
+        if host.startswith("slow"):
+            self.answer.wait(30)
+        if host.startswith("unknown"):
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("203.0.113.7", port))]
+
+
+@pytest.fixture
+async def names() -> AsyncIterator[Names]:
+    made = Names()
+    yield made
+    made.answer.set()
+
+
+def resolving(resolver: BoundedResolver, user: User, host: str) -> asyncio.Task[Any]:
+    async def resolve() -> Any:
+        lookup_user.set(user.id)
+        return await resolver.resolve(host, 443)
+
+    return asyncio.create_task(resolve())
+
+
+async def test_names_that_never_answer_leave_threads_for_other_users_and_for_everything_else(names: Names) -> None:
+    resolver = BoundedResolver(names, threads=8, seconds=30)
+    stuck = [resolving(resolver, user, f"slow{number}") for user in (ADA, BOB) for number in range(20)]
+    await reached(lambda: len(names.asked) == 6)  # four of the first user's, two of the second's
+    (found,) = await resolving(resolver, EVE, "quick.example.com")
+    assert (found["host"], found["port"], found["hostname"]) == ("203.0.113.7", 443, "quick.example.com")
+    assert await asyncio.to_thread(lambda: 1) == 1  # the event loop's own pool is not used
+    names.answer.set()
+    await asyncio.gather(*stuck)
+    await resolver.close()
+
+
+async def test_a_lookup_that_takes_too_long_fails_and_keeps_its_thread_until_it_ends(names: Names) -> None:
+    resolver = BoundedResolver(names, threads=2, seconds=0.05)
+    with pytest.raises(OSError, match="no answer from DNS"):
+        await resolving(resolver, ADA, "slow")
+    with pytest.raises(OSError, match="no thread"):
+        await resolving(resolver, ADA, "quick")
+    assert names.asked == ["slow"]
+    names.answer.set()
+    await reached(lambda: resolver.idle)
+    assert await resolving(resolver, ADA, "quick")
+    with pytest.raises(OSError, match="no such name"):
+        await resolving(resolver, ADA, "unknown")
+    await resolver.close()
+
+
+async def test_a_fetch_resolves_names_as_its_user(names: Names) -> None:
+    seen: list[str] = []
+
+    class Noted(BoundedResolver):
+        async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> Any:
+            seen.append(lookup_user.get())
+            raise OSError("no such name")
+
+    fetcher = Fetcher(Settings.read({}), Noted(names))
+    for user in (ADA, BOB):
+        with pytest.raises(Fault):
+            await fetcher.fetch("http://pictures.example.com/", InflightBytes(10**9).claim(user))
+    assert seen == [ADA.id, BOB.id]
+    await fetcher.close()
+
+
+# --- data URLs
+
+MEGABYTES = 3_000_000
+LARGE: list[tuple[str, str]] = [
+    ("percent signs", "data:image/png;base64," + "%" * MEGABYTES),
+    ("escapes in base64", "data:image/png;base64," + "%41" * MEGABYTES),
+    ("escapes that base64 needs", "data:image/png;base64," + "%2B" * MEGABYTES),
+    ("escapes without base64", "data:image/png," + "%89" * MEGABYTES),
+    ("percent signs without base64", "data:image/png," + "%" * MEGABYTES),
+    ("equals signs without base64", "data:image/png," + "=" * MEGABYTES),
+    ("semicolons", "data:image/png" + ";" * MEGABYTES + "base64,aGk="),
+    ("a head without a comma", "data:" + "a" * MEGABYTES),
+    ("commas", "data:" + "," * MEGABYTES),
+    ("blanks", " " * MEGABYTES),
+    ("line breaks", "data:image/png;base64," + "\n" * MEGABYTES),
+    ("padding", "=" * MEGABYTES),
+    ("a scheme without an end", "a" * MEGABYTES),
+    ("another scheme without an end", "a+" * MEGABYTES),
+]
+
+
+@pytest.mark.parametrize("text", [row[1] for row in LARGE], ids=[row[0] for row in LARGE])
+def test_a_large_text_takes_memory_in_proportion(text: str) -> None:
+    gc.collect()
+    tracemalloc.start()
+    try:
+        source = parse(text)
+        if isinstance(source, Inline):
+            source.decode()
+    except Fault:
+        pass
+    finally:
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert most < 4 * len(text) + 4_000_000
+
+
+def test_the_head_of_a_data_url_is_bounded() -> None:
+    head = "image/png;" + "x=y;" * 200
+    assert isinstance(parse(f"data:{head}base64,aGk="), Inline)
+    with pytest.raises(Fault) as refused:
+        parse(f"data:image/png;{'x=y;' * MAX_HEAD_CHARACTERS}base64,aGk=")
+    assert "no comma in its first" in str(refused.value.details)
+
+
+@given(st.binary(max_size=400), st.integers(1, 40))
+def test_percent_encoding_comes_out_the_same_in_pieces_of_any_size(data: bytes, size: int) -> None:
+    from urllib.parse import quote_from_bytes  # noqa: PLC0415 - of this test alone
+
+    from image_core.inputs.parse import percent_decoded  # noqa: PLC0415 - the same
+
+    assert percent_decoded(quote_from_bytes(data, safe="=").encode(), size) == data
+
+
+async def test_loading_ends_with_the_time_that_the_request_may_wait(loader: Loader, sandboxes: Sandboxes) -> None:
+    claim = InflightBytes(10**9).claim(ADA, Clock().deadline(0.2))
+    with pytest.raises(Busy):
+        await loader.load_all([AS_IT_IS, TO_CONVERT], ADA, claim)
+    assert (sandboxes.started, sandboxes.running) == (1, 0)
+    with pytest.raises(Busy):
+        await loader.load_upload(awkward("photo.bmp"), InflightBytes(10**9).claim(ADA, Clock().deadline(0.2)))
+    assert (sandboxes.started, sandboxes.running) == (2, 0)

@@ -1,0 +1,156 @@
+"""Memory of the sandbox: an image that needs more than the usual gets it, alone, and is not called damaged for lack of it."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+from PIL import Image
+
+from image_core.clock import Clock
+from image_core.errors import ImageTooLarge, InvalidImage
+from image_core.inflight import InflightBytes
+from image_core.inputs.apart import converted_apart
+from image_core.inputs.decode import Limits, converted
+from image_core.inputs.fault import Fault, NeedsMemory
+from image_core.inputs.load import Loader
+from image_core.inputs.sandbox_memory import USUAL_MEMORY_BYTES, most_memory_bytes
+from image_core.picture import Picture
+from image_core.settings import Settings
+from image_core.user import User
+from tests.unit.images.test_prepare import saved
+from tests.unit.inputs.conftest import OWN, Shelf
+
+PIXELS = 65_000_000
+MEBIBYTE = 2**20
+ADA, BOB = User("ada@example.com"), User("bob@example.com")
+
+
+def turned(side: int) -> bytes:
+    """A JPEG that has to be converted."""
+    exif = Image.Exif()
+    exif[0x112] = 6
+    return saved(Image.linear_gradient("L").resize((side, side)).convert("RGB"), "JPEG", exif=exif)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
+@pytest.mark.parametrize("megabytes", [70, 90, 110, 130])
+async def test_a_whole_image_is_never_damaged_for_lack_of_memory(megabytes: int) -> None:
+    data = turned(3000)
+    for kind in (data, saved(Image.linear_gradient("L").resize((2500, 2500)).convert("RGB"), "AVIF", speed=10)):
+        try:
+            made = await converted_apart(kind, PIXELS, PIXELS, megabytes * MEBIBYTE)
+        except NeedsMemory:
+            continue
+        assert made.width in {3000, 2500}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
+async def test_a_decoder_that_aborts_may_have_lacked_memory() -> None:
+    program = "import os; os.abort()"
+    with pytest.raises(NeedsMemory):
+        await converted_apart(b"x", PIXELS, PIXELS, USUAL_MEMORY_BYTES, program=program)
+    with pytest.raises(Fault):
+        await converted_apart(b"x", PIXELS, PIXELS, program=program)
+
+
+def test_a_damaged_image_is_damaged_where_there_is_no_more_memory_to_have() -> None:
+    damaged = turned(3000)[:20_000]
+    for memory in (None, most_memory_bytes(PIXELS)):
+        with pytest.raises(Fault) as caught:
+            converted(damaged, PIXELS, PIXELS, memory)
+        assert caught.value.kind is InvalidImage
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "shrunk", "progressive", "enough"),
+    [
+        ("JPEG", (8064, 6048), 2, False, "usual"),
+        ("JPEG", (9504, 6336), 2, False, "usual"),
+        ("JPEG", (9504, 6336), 2, True, "most"),
+        ("JPEG", (4032, 3024), 1, False, "usual"),
+        ("HEIF", (4032, 3024), 1, False, "usual"),
+        ("HEIF", (5712, 4284), 1, False, "usual"),
+        ("HEIF", (8064, 6048), 1, False, "most"),
+        ("HEIF", (9504, 6336), 1, False, "most"),
+        ("PNG", (8064, 6048), 1, False, "most"),
+        ("PNG", (9504, 6336), 1, False, "most"),
+        ("TIFF", (9504, 6336), 1, False, "most"),
+        ("AVIF", (9504, 6336), 1, False, "most"),
+        ("WEBP", (8064, 6048), 1, False, "none"),
+    ],
+)
+def test_photographs_of_today_fit_into_the_default_memory(
+    name: str, size: tuple[int, int], shrunk: int, progressive: bool, enough: str
+) -> None:
+    defaults = Settings.read({})
+    fits = []
+    for memory in (USUAL_MEMORY_BYTES, most_memory_bytes(defaults.max_decoded_pixels)):
+        limits = Limits(defaults.max_image_pixels, defaults.max_decoded_pixels, memory)
+        try:
+            limits.check(name, size, shrunk, progressive=progressive)
+        except NeedsMemory:
+            fits.append(False)
+        else:
+            fits.append(True)
+    assert fits == {"usual": [True, True], "most": [False, True], "none": [False, False]}[enough]
+
+
+class Sandboxes:
+    """Conversions that need more than the usual memory, and end when the test says so."""
+
+    def __init__(self, *, enough: bool = True) -> None:
+        self.enough = enough
+        self.usual = 0
+        self.large = 0
+        self.most_large = 0
+        self.end = asyncio.Event()
+
+    async def convert(self, data: bytes, max_pixels: int, max_decoded_pixels: int, memory_bytes: int) -> Picture:
+        if memory_bytes == USUAL_MEMORY_BYTES:
+            self.usual += 1
+            raise NeedsMemory
+        self.large += 1
+        self.most_large = max(self.most_large, self.large)
+        try:
+            await self.end.wait()
+        finally:
+            self.large -= 1
+        if not self.enough:
+            raise NeedsMemory
+        return Picture(data, "image/png", 1, 1)
+
+
+@pytest.fixture
+async def sandboxes() -> Sandboxes:
+    return Sandboxes()
+
+
+@pytest.fixture
+async def loader(sandboxes: Sandboxes) -> AsyncIterator[Loader]:
+    made = Loader(Settings.read({}), OWN, Shelf(), convert=sandboxes.convert)
+    yield made
+    await made.close()
+
+
+def loading(loader: Loader, user: User) -> asyncio.Task[object]:
+    claim = InflightBytes(10**9).claim(user, Clock().deadline(60))
+    return asyncio.create_task(loader.load_all(["data:image/gif;base64,R0lGODlhAQABAAAAACw="], user, claim))
+
+
+async def test_one_large_conversion_runs_at_a_time(loader: Loader, sandboxes: Sandboxes) -> None:
+    tasks = [loading(loader, ADA), loading(loader, BOB)]
+    async with asyncio.timeout(20):
+        while sandboxes.usual < 2 or sandboxes.large < 1:  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.005)
+    sandboxes.end.set()
+    await asyncio.gather(*tasks)
+    assert (sandboxes.usual, sandboxes.most_large) == (2, 1)
+
+
+async def test_what_needs_more_than_the_most_is_too_large_with_the_limit(loader: Loader, sandboxes: Sandboxes) -> None:
+    sandboxes.enough = False
+    sandboxes.end.set()
+    with pytest.raises(ImageTooLarge) as caught:
+        await loading(loader, ADA)
+    assert f"{most_memory_bytes(PIXELS) // MEBIBYTE} MB" in str(caught.value.details)

@@ -1,0 +1,186 @@
+"""The stand-in for the Gemini API, held to what the service does: by the wire alone, as any client would call it."""
+
+import base64
+import io
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from PIL import Image, ImageChops, ImageStat
+
+from image_core.catalog import DEFAULT_CHAIN
+from local.gemini.server import SAYS, Standin
+from tests.support.harness import picture
+
+PRO, NANO, LITE = DEFAULT_CHAIN
+INVALID = (400, "INVALID_ARGUMENT")
+
+
+@pytest.fixture
+async def http(standin: Standin) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(standin.url, headers={"x-goog-api-key": "key"}) as session:
+        yield session
+
+
+def inline(data: bytes, mime_type: str = "image/jpeg") -> dict[str, Any]:
+    return {"inlineData": {"mimeType": mime_type, "data": base64.b64encode(data).decode()}}
+
+
+def asking(*parts: dict[str, Any], prompt: str = "a watercolor", **image_config: str) -> dict[str, Any]:
+    contents = [{"role": "user", "parts": [*parts, {"text": prompt}]}]
+    return {"contents": contents, "generationConfig": {"imageConfig": image_config}}
+
+
+async def ask(http: aiohttp.ClientSession, body: Any, model: str = PRO) -> tuple[int, dict[str, Any]]:
+    async with http.post(f"/v1beta/models/{model}:generateContent", json=body) as response:
+        return response.status, await response.json()
+
+
+def opened(part: dict[str, Any]) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(part["inlineData"]["data"])))
+
+
+async def painting(http: aiohttp.ClientSession, body: Any, model: str = PRO) -> Image.Image:
+    status, answer = await ask(http, body, model)
+    assert status == 200
+    return opened(answer["candidates"][0]["content"]["parts"][-1])
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """0 where they are the same, 255 where one is the other's negative."""
+    return sum(ImageStat.Stat(ImageChops.difference(one.convert("RGB"), other.convert("RGB"))).mean) / 3
+
+
+async def test_it_says_what_it_is_and_thinks_before_as_the_pro_models_do(http: aiohttp.ClientSession) -> None:
+    _, answer = await ask(http, asking(inline(picture())))
+    parts = answer["candidates"][0]["content"]["parts"]
+    assert [(part.get("thought", False), *(part.keys() - {"thought"})) for part in parts] == [
+        (True, "text"), (True, "inlineData"), (False, "text"), (False, "inlineData"),
+    ]  # fmt: skip
+    assert parts[2]["text"] == SAYS
+    assert "stand-in" in SAYS
+    assert opened(parts[1]).size != opened(parts[3]).size
+    usage = answer["usageMetadata"]
+    assert usage["totalTokenCount"] == sum(
+        usage[name] for name in ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
+    )
+
+
+SIZES = [
+    (PRO, {"aspectRatio": "16:9"}, (1376, 768), 1120),
+    (PRO, {"aspectRatio": "2:3", "imageSize": "2K"}, (1696, 2528), 1120),
+    (PRO, {"aspectRatio": "1:1", "imageSize": "4K"}, (4096, 4096), 2000),
+    (PRO, {}, (1264, 848), 1120),
+    (NANO, {"aspectRatio": "8:1", "imageSize": "2K"}, (6144, 768), 1680),
+    (NANO, {"aspectRatio": "1:4"}, (512, 2048), 1120),
+    (LITE, {"aspectRatio": "21:9"}, (1584, 672), 1120),
+]
+
+
+@pytest.mark.parametrize(("model", "config", "size", "tokens"), SIZES, ids=[f"{row[0]} {row[1]}" for row in SIZES])
+async def test_pictures_have_the_documented_sizes_and_tokens(
+    http: aiohttp.ClientSession, model: str, config: dict[str, str], size: tuple[int, int], tokens: int
+) -> None:
+    _, answer = await ask(http, asking(inline(picture()), **config), model)
+    assert opened(answer["candidates"][0]["content"]["parts"][-1]).size == size
+    assert answer["usageMetadata"]["candidatesTokensDetails"][0] == {"modality": "IMAGE", "tokenCount": tokens}
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a watercolor", "cyberpunk", "a pencil sketch", "black and white", "high contrast", "at sunset", "nicer"]
+)
+async def test_every_manner_changes_the_picture_and_leaves_something_to_see(
+    http: aiohttp.ClientSession, prompt: str
+) -> None:
+    size = (1264, 848)
+    made = await painting(http, asking(inline(picture()), prompt=prompt))
+    assert difference(made, Image.open(io.BytesIO(picture())).resize(size)) > 5
+    assert max(ImageStat.Stat(made.convert("L")).stddev) > 15
+
+
+async def test_every_input_is_seen_in_what_is_made_of_several(http: aiohttp.ClientSession) -> None:
+    def plain(color: str) -> dict[str, Any]:
+        out = io.BytesIO()
+        Image.new("RGB", (300, 200), color).save(out, "PNG")
+        return inline(out.getvalue(), "image/png")
+
+    three = await painting(http, asking(plain("red"), plain("green"), plain("blue"), prompt="high contrast"))
+    for place, channel in enumerate((0, 1, 2)):
+        pixel = three.getpixel((three.width * (2 * place + 1) // 6, three.height // 2))
+        assert isinstance(pixel, tuple)
+        assert max(range(3), key=lambda at: pixel[at]) == channel
+
+
+REFUSED = [
+    ("no key", {"x-goog-api-key": ""}, asking(), PRO, (403, "PERMISSION_DENIED")),
+    ("a wrong key", {"x-goog-api-key": "invalid"}, asking(), PRO, INVALID),
+    ("a revoked key", {"x-goog-api-key": "revoked"}, asking(), PRO, (403, "PERMISSION_DENIED")),
+    ("an unknown model", {}, asking(), "gemini-1", (404, "NOT_FOUND")),
+    ("an unknown ratio", {}, asking(aspectRatio="5:1"), PRO, INVALID),
+    ("an unknown size", {}, asking(imageSize="8K"), PRO, INVALID),
+    ("a size that this model does not make", {}, asking(imageSize="2K"), LITE, INVALID),
+    ("a ratio that this model does not make", {}, asking(aspectRatio="1:8"), PRO, INVALID),
+    ("more images than it takes", {}, asking(*[inline(picture())] * 15), PRO, INVALID),
+    ("a model that was shut down", {}, asking(), "gemini-2.5-flash-image", (404, "NOT_FOUND")),
+    ("a kind it does not take", {}, asking(inline(b"GIF89a", "image/gif")), PRO, INVALID),
+    ("no image", {}, asking(inline(b"not one")), PRO, INVALID),
+    ("no base64", {}, asking({"inlineData": {"mimeType": "image/png", "data": "x"}}), PRO, INVALID),
+    ("no contents", {}, {"contents": None}, PRO, INVALID),
+    ("no object", {}, [], PRO, INVALID),
+    ("a deadline too short", {"X-Server-Timeout": "9"}, asking(), PRO, INVALID),
+]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "model", "expected"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
+)
+async def test_what_the_service_does_not_take_is_refused_as_it_does(
+    standin: Standin,
+    http: aiohttp.ClientSession,
+    headers: dict[str, str],
+    body: Any,
+    model: str,
+    expected: tuple[int, str],
+) -> None:
+    async with http.post(f"/v1beta/models/{model}:generateContent", json=body, headers=headers) as response:
+        error = (await response.json())["error"]
+    assert (response.status, error["status"], error["code"]) == (*expected, expected[0])
+    assert standin.calls[-1].status == expected[0]
+    assert standin.billed_usd == 0
+    if headers.get("x-goog-api-key") == "invalid":
+        assert error["details"][0]["reason"] == "API_KEY_INVALID"
+
+
+async def test_models_can_be_asked_for_without_a_cost(standin: Standin, http: aiohttp.ClientSession) -> None:
+    async with http.get("/v1beta/models") as response:
+        assert f"models/{PRO}" in [model["name"] for model in (await response.json())["models"]]
+    for model, status in ((PRO, 200), ("gemini-1", 404)):
+        async with http.get(f"/v1beta/models/{model}") as response:
+            assert response.status == status
+    assert standin.calls == []
+
+
+async def test_it_can_be_told_over_http_what_to_answer(http: aiohttp.ClientSession) -> None:
+    script = [
+        {"status": 503, "body": {"error": {"code": 503}}, "model": LITE, "times": 2, "headers": {"Retry-After": "3"}}
+    ]
+    async with http.post("/__script", json=script) as response:
+        assert response.status == 200
+    assert (await ask(http, asking(inline(picture()))))[0] == 200
+    async with http.post(f"/v1beta/models/{LITE}:generateContent", json=asking()) as response:
+        assert (response.status, response.headers["Retry-After"]) == (503, "3")
+    assert (await ask(http, asking(), LITE))[0] == 503
+    async with http.get("/__calls") as response:
+        seen = await response.json()
+    assert [(call["model"], call["status"]) for call in seen["calls"]] == [(PRO, 200), (LITE, 503), (LITE, 503)]
+    assert seen["calls"][0]["bytes"] > len(picture())
+    assert seen["billedUsd"] > 0.13
+    await http.delete("/__script")
+    async with http.get("/__calls") as response:
+        assert (await response.json())["calls"] == []
+
+
+async def test_a_script_with_a_word_that_it_does_not_know_is_refused(http: aiohttp.ClientSession) -> None:
+    async with http.post("/__script", json=[{"sttaus": 503}]) as response:
+        assert response.status == 400

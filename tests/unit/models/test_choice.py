@@ -1,0 +1,257 @@
+"""Which of the models are asked: the one that was named, those that are there, those that make the size."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from image_core.clock import Clock
+from image_core.errors import InvalidRequest, ModelFailed, ModelUnavailable
+from image_core.generated import Options
+from image_core.model.chain import ModelChain
+from image_core.model.probe import ChainState, Probed, State, state_of_chain
+from image_core.settings import Settings
+from local.gemini.script import overloaded
+from local.gemini.server import Standin
+from tests.unit.models.conftest import LITE, NEXT, PRO, Bench, make, outcomes
+
+
+async def test_the_asked_model_goes_first_and_the_chain_stands_behind_it(bench: Bench) -> None:
+    bench.standin.script.add(overloaded(), overloaded())
+    made = await bench.generate(model=LITE)
+    assert bench.models == [LITE, LITE, PRO]
+    assert made.model == PRO
+
+
+async def test_a_model_that_is_not_in_the_chain_is_refused(bench: Bench) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        bench.chain.check_options(Options(model="gpt-5"))
+    assert caught.value.field == "model"
+
+
+async def test_a_model_that_is_gone_is_remembered_for_an_hour(standin: Standin) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": standin.url, "GEMINI_MODELS": f"gone-1,{LITE}"}
+    clock = Clock(now=lambda: now)
+    chain = ModelChain(Settings.read(settings), clock)
+    bench = Bench(chain, standin, clock)
+    made = await bench.generate()
+    assert [(attempt.model, attempt.outcome) for attempt in made.attempts] == [("gone-1", "not_found"), (LITE, "ok")]
+    await bench.generate()
+    assert bench.models == ["gone-1", LITE, LITE]
+    assert chain.retired() == {"gone-1": now}
+    now += timedelta(hours=1)
+    await bench.generate()
+    assert bench.models[-2:] == ["gone-1", LITE]
+    await chain.close()
+
+
+async def test_when_every_model_is_gone_that_is_said(standin: Standin) -> None:
+    bench = await make(standin, GEMINI_MODELS="gone-1,gone-2")
+    for _ in range(2):  # the second time they are remembered, and asked all the same: there is nobody else
+        with pytest.raises(ModelFailed) as caught:
+            await bench.generate()
+        assert [outcome for _, outcome in outcomes(caught.value)] == ["not_found", "not_found"]
+    await bench.chain.close()
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "asked", "skipped"),
+    [
+        (f"{LITE},{PRO}", {"image_size": "4K"}, [PRO], f"{LITE} makes 1K, not 4K"),
+        (f"{PRO},{NEXT}", {"aspect_ratio": "1:8"}, [NEXT], f"{PRO} does not make 1:8"),
+        # A model that was asked for is skipped like any other.
+        (f"{PRO},{LITE}", {"image_size": "2K", "model": LITE}, [PRO], f"{LITE} makes 1K, not 2K"),
+        # A model behind the one that answered is not mentioned.
+        (f"{PRO},{LITE}", {"image_size": "4K"}, [PRO], None),
+        # The catalog knows nothing of this one: the service decides.
+        (f"gemini-4-image,{PRO}", {"image_size": "4K"}, ["gemini-4-image"], None),
+    ],
+)
+async def test_model_that_cannot_make_it_is_skipped_with_a_warning(
+    standin: Standin, models: str, options: dict[str, Any], asked: list[str], skipped: str | None
+) -> None:
+    bench = await make(standin, GEMINI_MODELS=models)
+    made = await bench.generate(**options)
+    assert bench.models == asked
+    assert made.warnings == (() if skipped is None else (f"model_skipped: {skipped}",))
+    await bench.chain.close()
+
+
+async def test_models_that_cannot_make_the_size_are_not_asked_when_the_others_fail(bench: Bench) -> None:
+    bench.standin.script.add(*(overloaded() for _ in range(4)))
+    with pytest.raises(ModelUnavailable) as caught:
+        await bench.generate(image_size="4K")
+    assert bench.models == [PRO, PRO, NEXT, NEXT]
+    assert caught.value.warnings == (f"model_skipped: {LITE} makes 1K, not 4K",)
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "inputs", "field"),
+    [
+        (LITE, {"image_size": "2K"}, 1, "imageSize"),
+        (f"{PRO},{LITE}", {"aspect_ratio": "4:1"}, 1, "aspectRatio"),
+        (f"{PRO},{NEXT}", {}, 15, "images"),
+        (f"{PRO},{NEXT}", {"model": "gpt-5"}, 1, "model"),
+        (f"{PRO},gemini-4-image", {"aspect_ratio": "4:1", "image_size": "2K"}, 99, None),
+    ],
+)
+async def test_request_that_no_model_can_take_is_refused_with_its_field(
+    standin: Standin, models: str, options: dict[str, Any], inputs: int, field: str | None
+) -> None:
+    bench = await make(standin, GEMINI_MODELS=models)
+    if field is None:
+        bench.chain.check_options(Options(**options), inputs)
+    else:
+        with pytest.raises(InvalidRequest) as caught:
+            bench.chain.check_options(Options(**options), inputs)
+        assert caught.value.field == field
+        assert all(model in str(caught.value.details) for model in models.split(","))
+    await bench.chain.close()
+
+
+OLD_DEFAULT = "gemini-3-pro-image-preview,gemini-3-pro-image,gemini-2.5-flash-image"
+
+
+async def test_retired_names_in_the_setting_mean_their_successors(standin: Standin) -> None:
+    bench = await make(standin, GEMINI_MODELS=OLD_DEFAULT)
+    bench.standin.script.add(overloaded(), overloaded())
+    made = await bench.generate()
+    assert bench.models == [PRO, PRO, LITE]
+    assert [warning.split(":")[0] for warning in made.warnings] == ["model_retired", "model_retired"]
+    assert f"gemini-2.5-flash-image was shut down on 2026-10-02; {LITE} takes its place" in made.warnings[1]
+    await bench.chain.close()
+
+
+async def test_retired_name_in_a_request_means_its_successor(bench: Bench) -> None:
+    bench.chain.check_options(Options(model="gemini-2.5-flash-image"), 1)
+    made = await bench.generate(model="gemini-2.5-flash-image")
+    assert (bench.models, made.model) == ([LITE], LITE)
+    assert [warning.split(":")[0] for warning in made.warnings] == ["model_retired"]
+
+
+async def test_retired_name_whose_successor_cannot_make_it_is_told_twice(bench: Bench) -> None:
+    made = await bench.generate(model="gemini-2.5-flash-image", image_size="2K")
+    assert made.model == PRO
+    assert [warning.split(":")[0] for warning in made.warnings] == ["model_retired", "model_skipped"]
+    assert bench.chain.warnings(Options(model="gemini-2.5-flash-image", image_size="2K"), 1) == made.warnings
+
+
+async def test_name_is_retired_by_the_clock_and_not_by_the_release(standin: Standin) -> None:
+    settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": standin.url, "GEMINI_MODELS": OLD_DEFAULT}
+    days: list[datetime] = [datetime(2026, 6, 24, 23, 59, tzinfo=UTC)]
+    chain = ModelChain(Settings.read(settings), Clock(now=lambda: days[-1]))
+    assert chain.models() == ("gemini-3-pro-image-preview", PRO, "gemini-2.5-flash-image")
+    days.append(datetime(2026, 6, 25, tzinfo=UTC))
+    assert chain.models() == (PRO, "gemini-2.5-flash-image")
+    days.append(datetime(2026, 10, 2, tzinfo=UTC))
+    assert chain.models() == (PRO, LITE)
+    await chain.close()
+
+
+@pytest.mark.parametrize(("day", "lines"), [(28, 0), (29, 1), (30, 1)])
+async def test_coming_retirement_is_one_line_in_the_log(
+    standin: Standin, caplog: pytest.LogCaptureFixture, day: int, lines: int
+) -> None:
+    names = f"{PRO},gemini-3.1-flash-image"
+    settings = Settings.read({"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": standin.url, "GEMINI_MODELS": names})
+    clock = Clock(now=lambda: datetime(2026, 9, day, tzinfo=UTC))
+    chain = ModelChain(settings, clock)
+    bench = Bench(chain, standin, clock)
+    for _ in range(2):
+        await bench.generate()
+    found = [record.getMessage() for record in caplog.records if "retires on" in record.getMessage()]
+    assert found == [f"gemini-3.1-flash-image retires on 2026-10-29: put {NEXT} into GEMINI_MODELS instead"] * lines
+    await chain.close()
+
+
+async def test_a_model_that_was_asked_for_and_is_gone_is_told(standin: Standin) -> None:
+    bench = await make(standin, GEMINI_MODELS=f"{PRO},gone-1")
+    first = await bench.generate(model="gone-1")
+    assert [(attempt.model, attempt.outcome) for attempt in first.attempts] == [("gone-1", "not_found"), (PRO, "ok")]
+    second = await bench.generate(model="gone-1")
+    assert second.warnings == ("model_gone: gone-1 is not there any more",)
+    assert [attempt.model for attempt in second.attempts] == [PRO]
+    await bench.chain.close()
+
+
+async def test_probing_costs_nothing_and_names_what_is_gone(standin: Standin) -> None:
+    bench = await make(standin, GEMINI_MODELS=f"{PRO},gone-1")
+    assert await bench.chain.probe(5) == [Probed(PRO, State.OK), Probed("gone-1", State.GONE, "status 404")]
+    assert standin.billed_usd == 0
+    await bench.chain.close()
+
+
+class Gateway:
+    """A server that passes generations on to the fake Gemini, and has no other route."""
+
+    def __init__(self, standin: Standin, status: int) -> None:
+        self.standin, self.status = standin, status
+        self.url = ""
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        if request.method == "GET":
+            return web.json_response({"detail": "Not Found"}, status=self.status)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(self.standin.url + request.path, data=await request.read(), headers=KEY) as response,
+        ):
+            return web.Response(body=await response.read(), status=response.status, content_type="application/json")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        app = web.Application(client_max_size=50_000_000)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        finally:
+            await runner.cleanup()
+
+
+KEY = {"x-goog-api-key": "key", "Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_gateway_without_a_route_for_descriptions_is_unknown_and_generates(standin: Standin, status: int) -> None:
+    async with Gateway(standin, status).running() as url:
+        bench = await make(standin, GOOGLE_GEMINI_BASE_URL=url)
+        assert {each.state for each in await bench.chain.probe(5)} == {State.UNKNOWN}
+        assert (await bench.generate()).model == PRO
+        await bench.chain.close()
+
+
+async def test_gateway_that_is_down_is_down(standin: Standin) -> None:
+    async with Gateway(standin, 503).running() as url:
+        bench = await make(standin, GOOGLE_GEMINI_BASE_URL=url)
+        assert {(each.state, each.reason) for each in await bench.chain.probe(5)} == {(State.DOWN, "status 503")}
+        await bench.chain.close()
+
+
+def probed(*states: State) -> list[Probed]:
+    return [Probed(f"model-{number}", state) for number, state in enumerate(states)]
+
+
+@pytest.mark.parametrize(
+    ("states", "chain"),
+    [
+        ([State.OK], ChainState.OK),
+        ([State.OK, State.DOWN, State.GONE], ChainState.OK),
+        ([State.DOWN, State.OK], ChainState.DEGRADED),
+        ([State.NO_QUOTA, State.GONE, State.OK], ChainState.DEGRADED),
+        ([State.UNKNOWN, State.UNKNOWN], ChainState.UNKNOWN),
+        ([State.GONE, State.UNKNOWN], ChainState.UNKNOWN),
+        ([State.DOWN], ChainState.DOWN),
+        ([State.GONE, State.NO_QUOTA], ChainState.DOWN),
+    ],
+)
+def test_chain_is_up_while_one_model_answers_and_degraded_where_the_first_does_not(
+    states: list[State], chain: ChainState
+) -> None:
+    assert state_of_chain(probed(*states)) is chain

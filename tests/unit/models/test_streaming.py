@@ -1,0 +1,377 @@
+"""Pictures travel beside the SDK: what is on the wire is what it would have written, what comes back what it would have read."""
+
+import base64
+import gzip
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import JsonPayload, web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from google import genai
+from google.genai import types
+
+from image_core.model.exchange import CHUNK_BYTES, LONG, Carried, Exchange, MarkLost, SentTwice
+from image_core.model.gemini import API_VERSION, Call, CallFailed, Gemini, _answer_of
+from image_core.model.reply import Reply, read
+from image_core.picture import Picture
+from image_core.settings import Settings
+from tests.support.harness import picture
+from tests.unit.models.conftest import PRO, InHand
+
+CUP = Picture(picture(), "image/jpeg", 600, 400)
+OTHER = Picture(picture("coffee.jpg")[::-1], "image/png", 600, 400)
+PROMPT = 'say "data": "x" \\ und Käse'
+
+Answering = Callable[[web.Request], Awaitable[web.Response]]
+
+
+@dataclass(slots=True)
+class Service:
+    """A server that keeps what it is sent."""
+
+    url: str = ""
+    headers: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def serving(answer: Answering, tls: ssl.SSLContext | None = None) -> AsyncIterator[Service]:
+    service = Service()
+
+    async def kept(request: web.Request) -> web.Response:
+        service.headers.append({name.lower(): value for name, value in request.headers.items()})
+        service.bodies.append(await request.read())
+        return await answer(request)
+
+    app = web.Application(client_max_size=100_000_000)
+    app.router.add_route("*", "/{path:.*}", kept)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    service.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield service
+    finally:
+        await runner.cleanup()
+
+
+async def asked(service: Service, hold: InHand, exchange: type[Exchange] = Exchange) -> Reply:
+    settings = Settings.read({"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": service.url})
+    gemini = Gemini(settings, exchange=exchange)
+    try:
+        return await gemini.generate(Call(PRO, PROMPT, "16:9", "2K"), hold, 30)
+    finally:
+        await gemini.close()
+
+
+async def asked_by_the_sdk_alone(service: Service, pictures: tuple[Picture, ...]) -> types.GenerateContentResponse:
+    options = types.HttpOptions(base_url=service.url, api_version=API_VERSION)
+    client = genai.Client(api_key="key", vertexai=False, http_options=options)
+    parts = [types.Part.from_bytes(data=each.data, mime_type=each.mime_type) for each in pictures]
+    config = types.GenerateContentConfig(
+        response_modalities=["TEXT", "IMAGE"],
+        image_config=types.ImageConfig(aspect_ratio="16:9", image_size="2K"),
+        max_output_tokens=1120 + 2048 + 1024,
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+        automatic_continuation=False,
+        http_options=types.HttpOptions(timeout=30_000),
+    )
+    contents = [types.Content(role="user", parts=[*parts, types.Part.from_text(text=PROMPT)])]
+    try:
+        return await client.aio.models.generate_content(model=PRO, contents=contents, config=config)
+    finally:
+        await client.aio.aclose()
+
+
+def reply(*parts: Any) -> dict[str, Any]:
+    return {"candidates": [{"content": {"parts": list(parts), "role": "model"}, "finishReason": "STOP"}]}
+
+
+def part(data: str, **more: Any) -> dict[str, Any]:
+    return {"inlineData": {"mimeType": "image/jpeg", "data": data}, **more}
+
+
+PLAIN = base64.b64encode(CUP.data).decode()
+
+
+async def answer_with_a_cup(_: web.Request) -> web.Response:
+    return web.json_response(reply(part(PLAIN)))
+
+
+@pytest.mark.parametrize("pictures", [(), (CUP,), (CUP, OTHER, CUP)], ids=["no picture", "one", "one of them twice"])
+async def test_the_request_is_the_one_that_the_sdk_alone_would_send(pictures: tuple[Picture, ...]) -> None:
+    async with serving(answer_with_a_cup) as service:
+        await asked_by_the_sdk_alone(service, pictures)
+        await asked(service, InHand(pictures))
+    theirs, ours = map(json.loads, service.bodies)
+    for part_of_theirs in theirs["contents"][0]["parts"][
+        :-1
+    ]:  # the SDK's alphabet is that of URLs; the service takes both
+        data = base64.urlsafe_b64decode(part_of_theirs["inlineData"]["data"])
+        part_of_theirs["inlineData"]["data"] = base64.b64encode(data).decode()
+    assert ours == theirs
+    same = ("content-type", "content-length", "x-goog-api-key", "x-server-timeout", "user-agent")
+    assert {name: service.headers[1].get(name) for name in same} == {
+        name: service.headers[0].get(name) for name in same
+    }
+    assert service.headers[1]["accept-encoding"] == "identity"
+
+
+FORMS: list[tuple[str, str | bytes]] = [
+    ("compact", json.dumps(reply(part(PLAIN)), separators=(",", ":"))),
+    ("indented", json.dumps(reply(part(PLAIN)), indent=2)),
+    ("in the alphabet of URLs", json.dumps(reply(part(base64.urlsafe_b64encode(CUP.data).decode())))),
+    ("without padding", json.dumps(reply(part(PLAIN.rstrip("="))))),
+    ("with escaped slashes", json.dumps(reply(part(PLAIN))).replace("/", "\\/")),
+    ("with an escaped equals sign", json.dumps(reply(part(PLAIN))).replace("=", "\\u003d")),
+    ("behind a draft", json.dumps(reply(part(base64.b64encode(OTHER.data).decode(), thought=True), part(PLAIN)))),
+    ("with a long signature", json.dumps(reply(part(PLAIN, thoughtSignature="QUJD" * LONG)))),
+    ("behind words that look like it", json.dumps(reply({"text": '"data": "' + "QUJD" * LONG + '"'}, part(PLAIN)))),
+]
+
+
+@pytest.mark.parametrize("body", [row[1] for row in FORMS], ids=[row[0] for row in FORMS])
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+async def test_the_picture_of_the_answer_is_the_one_that_was_sent(body: str, coding: str) -> None:
+    raw = body.encode() if coding == "identity" else gzip.compress(body.encode())
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=raw, content_type="application/json", headers={"Content-Encoding": coding})
+
+    async with serving(answer) as service:
+        got = await asked(service, InHand((CUP,)))
+        alone = await asked_by_the_sdk_alone(service, (CUP,))
+    assert got.picture is not None
+    assert got.picture.data == CUP.data
+    parts = (alone.candidates or [])[0].content.parts or []  # type: ignore[union-attr] # the SDK's types have None everywhere
+    assert got.text == ("".join(each.text for each in parts if each.text) or None)
+
+
+WRAPPED = json.dumps(reply(part(base64.encodebytes(CUP.data).decode())))
+
+# What the SDK alone cannot read: the answer of a call that was paid for, with something odd in it or beside the image.
+ODD: list[tuple[str, str]] = [
+    ("line breaks in the base64", WRAPPED),
+    ("raw line breaks in the base64", WRAPPED.replace("\\n", "\r\n")),
+    (
+        "one character too many",
+        json.dumps(reply(part(base64.b64encode(CUP.data + b"\0" * (-len(CUP.data) % 3)).decode() + "A"))),
+    ),
+    ("usage that is a word", json.dumps({**reply(part(PLAIN)), "usageMetadata": "none"})),
+    ("a count that is a list", json.dumps({**reply(part(PLAIN)), "usageMetadata": {"promptTokenCount": [1]}})),
+    (
+        "ratings that are a number",
+        json.dumps({"candidates": [{**reply(part(PLAIN))["candidates"][0], "safetyRatings": 5}]}),
+    ),
+    ("a part that is a word", json.dumps(reply("word", None, part(PLAIN)))),
+    ("a text that is a number", json.dumps(reply({"text": 5}, part(PLAIN)))),
+    (
+        "a finish reason that is an object",
+        json.dumps({"candidates": [{**reply(part(PLAIN))["candidates"][0], "finishReason": {}}]}),
+    ),
+    ("a feedback that is a list", json.dumps({**reply(part(PLAIN)), "promptFeedback": []})),
+    ("names in snake case", json.dumps(reply({"inline_data": {"mime_type": "image/jpeg", "data": PLAIN}}))),
+    ("an array around it", json.dumps([reply(part(PLAIN))])),
+    (
+        "a second candidate that has it",
+        json.dumps({"candidates": [{"finishReason": "STOP"}, *reply(part(PLAIN))["candidates"]]}),
+    ),
+    ("an error that is null", json.dumps({**reply(part(PLAIN)), "error": None})),
+]
+
+
+@pytest.mark.parametrize("body", [row[1] for row in ODD], ids=[row[0] for row in ODD])
+async def test_image_is_found_whatever_is_odd_beside_it(body: str) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=body, content_type="application/json")
+
+    async with serving(answer) as service:
+        got = await asked(service, InHand((CUP,)))
+    assert len(service.bodies) == 1
+    assert got.picture is not None
+    assert got.picture.data.rstrip(b"\0") == CUP.data
+    assert got.picture.mime_type == "image/jpeg"
+
+
+BROKEN = [
+    ("a letter that is none", part("!" + PLAIN[1:])),
+    ("padding in the middle", part(PLAIN[:2000] + "==" + PLAIN[2000:])),
+]
+
+
+@pytest.mark.parametrize("broken", [row[1] for row in BROKEN], ids=[row[0] for row in BROKEN])
+async def test_base64_that_is_none_is_no_image(broken: dict[str, Any]) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(reply(broken))
+
+    async with serving(answer) as service:
+        got = await asked(service, InHand((CUP,)))
+    assert (got.picture, got.refused) == (None, False)
+
+
+async def test_a_broken_draft_costs_nobody_the_picture() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(reply(part("!" * 2 * LONG, thought=True), part(PLAIN)))
+
+    async with serving(answer) as service:
+        got = await asked(service, InHand((CUP,)))
+    assert got.picture is not None
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_neither_the_key_nor_a_picture_follows_a_redirect(status: int) -> None:
+    async with serving(answer_with_a_cup) as elsewhere:
+
+        async def moved(_: web.Request) -> web.Response:
+            return web.Response(status=status, headers={"Location": f"{elsewhere.url}/v1beta/x"})
+
+        async with serving(moved) as service:
+            with pytest.raises(CallFailed):
+                await asked(service, InHand((CUP,)))
+    assert len(service.bodies) == 1
+    assert elsewhere.bodies == []
+
+
+async def test_the_inputs_are_let_go_when_they_have_left_and_before_the_answer_comes() -> None:
+    hold = InHand((CUP, OTHER))
+    seen: list[int] = []
+
+    async def answer(_: web.Request) -> web.Response:
+        seen.append(hold.times_sent)
+        return web.json_response(reply(part(PLAIN)))
+
+    async with serving(answer) as service:
+        await asked(service, hold)
+    assert seen == [1]
+    assert hold.times_sent == 1
+    size = len(json.dumps(reply(part(PLAIN))))
+    assert hold.waited_for == [size]
+    assert hold.more == [size * 3 // 4]  # what is decoded from it
+
+
+async def test_an_exchange_that_is_over_holds_nothing_whoever_still_knows_it() -> None:
+    body = json.dumps(reply(part(PLAIN))).encode()
+    with Exchange(InHand((CUP,)), (CUP,), 0.0) as exchange:
+        exchange.taken(body)
+        assert exchange.received_bytes == len(PLAIN)
+        assert len(list(exchange.marks())) == 1
+    assert exchange.received_bytes == 0
+    assert list(exchange.marks()) == []
+
+
+async def test_a_request_in_which_a_picture_has_no_place_or_no_more_is_not_sent() -> None:
+    for body in (JsonPayload({"contents": []}), b"", None):
+        with pytest.raises(MarkLost):
+            await Exchange(InHand((CUP,)), (CUP,), 0.0).payload(body)
+    twice = Exchange(InHand((CUP,)), (CUP,), 0.0)
+    ((mark, _),) = twice.marks()
+    whole = JsonPayload({"data": base64.b64encode(mark).decode()})
+    assert await twice.payload(whole) is not None
+    with pytest.raises(SentTwice):
+        await twice.payload(whole)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 2])
+async def test_a_body_is_as_long_as_it_says(size: int) -> None:
+    data = bytes(range(256)) * (size // 256 + 1)
+    sent: list[bool] = []
+    carried = Carried([b"<", Picture(data[:size], "image/png", 1, 1), b">"], lambda: sent.append(True))
+    written = _Written()
+    await carried.write(written)  # type: ignore[arg-type] # all that is asked of a writer
+    assert written.all == b"<" + base64.b64encode(data[:size]) + b">"
+    assert carried.size == len(written.all)
+    assert sent == [True]
+
+
+class _Written:
+    def __init__(self) -> None:
+        self.all = b""
+
+    async def write(self, chunk: bytes) -> None:
+        self.all += chunk
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate of 127.0.0.1 that nobody has signed but itself, and its key, in one file."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = folder / "both.pem"
+    path.write_bytes(private + made.public_bytes(Encoding.PEM))
+    return path
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_only_a_service_with_a_trusted_certificate_is_called(
+    trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = certificate(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(both)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(both))
+    async with serving(answer_with_a_cup, tls) as service:
+        if trusted:
+            assert (await asked(service, InHand((CUP,)))).picture is not None
+        else:
+            with pytest.raises(CallFailed) as caught:
+                await asked(service, InHand((CUP,)))
+            assert caught.value.lost
+    assert len(service.bodies) == trusted
+
+
+async def test_answer_that_did_not_pass_our_session_is_read_from_the_sdks_types() -> None:
+    answer = types.GenerateContentResponse.model_validate(
+        {
+            **reply({"text": "Here."}, part(PLAIN)),
+            "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 1120},
+        }
+    )
+    with Exchange(InHand(()), (), 0.0) as exchange:
+        got = read(_answer_of(answer, None), PRO, exchange.data)
+    assert got.picture is not None
+    assert (got.picture.data, got.text, got.finish_reason) == (CUP.data, "Here.", "STOP")
+    assert got.usage is not None
+    assert got.usage.output_by_modality == {"IMAGE": 1120}
+
+
+class Bare(Exchange):
+    """An exchange in whose request no mark is found, as with a release of the SDK that writes its bodies in another way."""
+
+    async def payload(self, body: object) -> Carried | None:
+        if not self._sdk_alone:
+            raise MarkLost
+        return await super().payload(body)
+
+
+@pytest.mark.parametrize("pictures", [(CUP,), (CUP, OTHER, CUP)], ids=["one", "one of them twice"])
+async def test_marks_that_are_lost_lead_to_the_same_call_by_the_sdk_alone(
+    pictures: tuple[Picture, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    hold = InHand(pictures)
+    async with serving(answer_with_a_cup) as service:
+        got = await asked(service, hold, Bare)
+        await asked_by_the_sdk_alone(service, pictures)
+    ours, theirs = service.bodies
+    assert ours == theirs
+    assert got.picture is not None
+    assert got.picture.data == CUP.data
+    assert hold.times_sent == 1
+    assert "google-genai writes its requests in another way" in caplog.text

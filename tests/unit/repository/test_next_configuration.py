@@ -1,0 +1,31 @@
+"""The README's Next.js configuration: that of the example, with every route, and limits above the API's own."""
+
+import re
+
+from image_core.api.budget import DEFAULT_SECONDS
+from image_core.api.routes import ROUTES
+from image_core.settings import Settings
+from tests.support.paths import ROOT
+from tests.support.readme import next_configuration
+
+EXAMPLE = ROOT / "examples" / "next"
+
+
+def test_the_examples_configuration_is_the_readmes() -> None:
+    assert (EXAMPLE / "image-api.config.mjs").read_text() == next_configuration()
+    assert 'import nextConfig from "./image-api.config.mjs";' in (EXAMPLE / "next.config.mjs").read_text()
+
+
+def test_every_route_of_the_api_is_rewritten_and_the_sessions_are_not() -> None:
+    (listed,) = re.findall(r"const routes = (\[.*?\]);", next_configuration(), re.DOTALL)
+    sources = [re.escape(source).replace(r"/:path\*", "(/.*)?") for source in re.findall(r'"(.*?)"', listed)]
+    for route in ROUTES:
+        assert any(re.fullmatch(source, route.path) for source in sources), route.path
+    assert not any(re.fullmatch(source, "auth/session") for source in sources)
+
+
+def test_its_limits_are_above_those_of_the_api() -> None:
+    (milliseconds,) = re.findall(r"proxyTimeout: ([\d_]+),", next_configuration())
+    assert int(milliseconds) >= (DEFAULT_SECONDS + 5) * 1000
+    (megabytes,) = re.findall(r'proxyClientMaxBodySize: "(\d+)mb"', next_configuration())
+    assert int(megabytes) * 2**20 > Settings.read({}).max_request_bytes
