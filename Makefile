@@ -19,11 +19,11 @@ run: local-setup ## Start the whole stack on this machine; Ctrl-C ends it. FRONT
 demo: local-setup ## Make one picture: make demo IMAGE=photo.jpg PROMPT="a pencil sketch"
 	@$(BIN)/python -m local.demo
 
-test: setup ## Run every test but those that kill things.
-	@$(BIN)/python -m pytest -m "not faults and not page and not next and not infra and not generators"
+test: setup ## Run the unit tests, those on the emulators, on Azure's worker (Python 3.13) and on the whole stack.
+	@$(BIN)/python -m pytest tests/unit tests/integration tests/worker tests/e2e
 
 test-faults: setup ## Kill hosts and take services away, at every point where something could be lost.
-	@$(BIN)/python -m pytest -m faults
+	@$(BIN)/python -m pytest tests/faults
 
 smoke: local-python ## Does a deployment do its job? make smoke URL=https://… (SMOKE_COOKIE=NAME=VALUE for a real generation)
 	@$(BIN)/python infra/smoke.py "$(URL)"
@@ -36,22 +36,22 @@ usage: local-python ## Who spent what: SINCE=2026-11-01 UNTIL=2026-12-01 BY=day,
 		$(if $(SINCE),--since $(SINCE)) $(if $(UNTIL),--until $(UNTIL)) $(if $(BY),--by $(BY)) $(CSV)
 
 test-page: setup ## Do in Chromium what a person does with the playground, behind Microsoft's emulator too; SCREENSHOT=1 makes the README's picture anew.
-	@$(BIN)/python -m pytest -m page
+	@$(BIN)/python -m pytest tests/page
 
 test-next: setup ## Build the Next.js example, sign in through next-auth, generate through its rewrites.
-	@$(BIN)/python -m pytest -m next
+	@$(BIN)/python -m pytest tests/next
 
 test-generators: setup ## Lint the OpenAPI document, generate clients from it, call the API with them (300 MB, once).
-	@$(BIN)/python -m pytest -m generators
+	@$(BIN)/python -m pytest tests/generators
 
 test-infra: setup ## What every deployment would create, a change of each property that must be noticed, deploy.sh.
-	@$(BIN)/python -m pytest -m infra
+	@$(BIN)/python -m pytest tests/infra
 
 reconcile: local-setup ## Check pictures against records, here or where the environment leads: FIX=--fix mends.
 	@settings=$$($(BIN)/python -m local.config) && eval "$$settings" && exec $(BIN)/python -m operations.reconcile $(FIX)
 
-test-unit: setup ## Run the tests that start nothing.
-	@$(BIN)/python -m pytest -m "not emulators and not e2e and not faults and not page and not next and not infra and not generators"
+test-unit: setup ## Run the unit tests, which start no emulator.
+	@$(BIN)/python -m pytest tests/unit
 
 check: setup ## Lint, format, types, layers.
 	@$(BIN)/python -m ruff check .
@@ -93,7 +93,7 @@ lock: setup ## Compile the requirements anew from pyproject.toml.
 	@$(BIN)/python checks/lock.py
 
 clean: ## Remove what the other commands made.
-	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .venv-generators .local local/node_modules local/swa/node_modules examples/*/node_modules examples/next/.next tests/page/node_modules tests/generators/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
+	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .venv-generators .local local/node_modules local/swa/node_modules examples/*/node_modules examples/next/.next tests/page/node_modules tests/generators/node_modules tests/integration/auth/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
 
 local-setup: $(VENV)/.python ## (part of run and demo)
 	@$(PYTHON) checks/install.py $(BIN)/python requirements-local.txt requirements-dev.txt

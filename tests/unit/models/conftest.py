@@ -76,14 +76,6 @@ async def make(standin: Standin, **settings: str) -> Bench:
 
 
 @pytest.fixture
-async def standin() -> AsyncIterator[Standin]:
-    running = Standin()
-    await running.start()
-    yield running
-    await running.stop()
-
-
-@pytest.fixture
 async def bench(standin: Standin) -> AsyncIterator[Bench]:
     made = await make(standin)
     yield made
