@@ -10,9 +10,9 @@ import pytest
 from local.emulators import AzuritePorts
 from local.gemini.script import finished
 from tests.support.faulty_proxy import Rule
+from tests.support.gemini_responses import part
 from tests.support.harness import picture
 from tests.support.hosts import LEASE, Rig, begins, replaces, rig, stores_picture
-from tests.unit.models.test_large_responses import part
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -26,8 +26,8 @@ from local.emulators import COSMOS_KEY, AzuritePorts
 from local.gemini.script import Script, Scripted, finished, overloaded
 from tests.support.change_feed import Feed, feed
 from tests.support.faulty_proxy import FaultyProxy, faulty
+from tests.support.gemini_responses import part
 from tests.support.harness import Harness, data_url, harness
-from tests.unit.models.test_large_responses import part
 
 pytestmark = pytest.mark.timeout(900)
 

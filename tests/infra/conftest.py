@@ -2,14 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.infra.predicted import Prediction, predict
-
-Predict = Callable[..., Prediction]
+from tests.infra.predicted import Predict, Prediction, predict
 
 
 @pytest.fixture(scope="session")

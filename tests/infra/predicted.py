@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,3 +111,6 @@ def _resolved(value: Any) -> Any:
             return text[1:-1]
         return f"[{text}]"
     return value
+
+
+Predict = Callable[..., Prediction]

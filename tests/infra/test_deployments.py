@@ -10,8 +10,7 @@ from image_core.api.guard import ALLOWED_HEADERS
 from image_core.settings import Settings, SettingsError
 from local.provision import cors_rule
 from tests.infra import properties
-from tests.infra.conftest import Predict
-from tests.infra.predicted import Prediction
+from tests.infra.predicted import Predict, Prediction
 
 OPERATOR = "11111111-1111-1111-1111-111111111111"
 

@@ -23,7 +23,7 @@ from local.emulators import free_port, running, wait_for_port
 from local.node import find_node, install_packages
 from local.show import data_url
 from local.stack import Stack, started
-from tests.page.conftest import chromium
+from tests.support.chromium import chromium
 from tests.support.original_front_end import OriginalFrontEnd
 from tests.support.paths import ROOT
 from tests.support.readme import next_configuration

@@ -1,7 +1,5 @@
 """A browser in front of the whole stack, and a person's first steps in it."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,20 +9,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from local import config
 from local.node import install_packages
 from local.stack import Stack, started
+from tests.support.chromium import chromium
 
 HERE = Path(__file__).parent
 EXPECTED = ("Failed to load resource",)
 """Chromium's own line for every answer that is no 2xx: the tests that mean one say so."""
-
-
-def chromium() -> str:
-    """Where the browser is. A developer may be without one; the gate may not."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None and os.environ.get("CI"):
-        pytest.fail("Chromium is not on PATH, and CI must not skip what it checks")
-    if found is None:
-        pytest.skip("Chromium is not on PATH: apt-get install chromium")
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ from tests.support.contract import violations
 from tests.support.faulty_proxy import FaultyProxy, faulty
 from tests.support.paths import IMAGES
 
+PROMPT = "a watercolor painting"
 SECRET = "a development secret, never deployed"
 _users = itertools.count()
 
@@ -97,7 +98,7 @@ class Harness:
 
     async def generate(self, *images: str, headers: Mapping[str, str] | None = None, **fields: Any) -> Answer:
         given = images or (data_url(picture(), "image/jpeg"),)
-        body = {"images": list(given), "prompt": "a watercolor painting", **fields}
+        body = {"images": list(given), "prompt": PROMPT, **fields}
         return await self.call("POST", "/api/image", body, headers)
 
     async def record(self, record_id: str) -> dict[str, Any] | None:

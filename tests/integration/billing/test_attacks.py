@@ -10,8 +10,8 @@ from image_core.user import User
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted
 from operations.usage import collect
-from tests.integration.billing.test_ledger import no_picture, refusal
 from tests.support.change_feed import Feed, feed
+from tests.support.gemini_responses import no_picture, refusal
 from tests.support.harness import Harness, harness
 
 

@@ -4,7 +4,6 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,13 +14,12 @@ from image_core.generated import Options
 from image_core.prices import expected_cost
 from image_core.settings import Settings, SettingsError
 from image_core.wiring import App
-from local import nextauth
 from local.emulators import AzuritePorts, cosmos_connection_string
 from local.gemini.script import finished
 from tests.support.change_feed import feed
-from tests.support.harness import SECRET, Answer, Harness, harness, picture
+from tests.support.harness import PROMPT, Answer, Harness, harness, picture
+from tests.support.shifted_clock import Shifted
 
-PROMPT = "a watercolor painting"
 EXPECTED = expected_cost(Settings.read({}).gemini_models, Options(), 1, datetime.now(UTC).date(), len(PROMPT))
 """The expected price of an image of one input: that of the dearest model, with all the words that it may say."""
 
@@ -220,18 +218,6 @@ async def test_at_midnight_there_is_money_again(seconds: int, product: Harness) 
         assert (said["today"]["calls"], said["today"]["since"]) == (0, midnight.strftime("%Y-%m-%dT00:00:00.000Z"))
         assert said["budget"]["remainingUsd"] == 0.18
         assert (await after.generate()).status == 200
-
-
-@dataclass(slots=True)
-class Shifted(Harness):
-    """The product with another clock on the wall. Its sessions are of that time, too."""
-
-    now: Callable[[], datetime]
-
-    @property
-    def cookie(self) -> str:
-        user = {**nextauth.DEFAULT_USER, "email": self.email}
-        return nextauth.cookie_header(nextauth.session_cookies(SECRET, user, self.now()))
 
 
 @asynccontextmanager

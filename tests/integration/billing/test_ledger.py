@@ -9,17 +9,11 @@ import pytest
 from image_core.errors import StorageUnavailable
 from image_core.generation.spend import Budgets
 from local.emulators import AzuritePorts
-from local.gemini.script import Scripted, finished, overloaded
+from local.gemini.script import overloaded
 from tests.support.change_feed import Feed, feed
 from tests.support.faulty_proxy import Rule
+from tests.support.gemini_responses import no_picture, refusal
 from tests.support.harness import Harness, harness
-
-BILLED_REFUSAL: dict[str, Any] = {
-    "promptTokenCount": 300,
-    "candidatesTokenCount": 40,
-    "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 40}, {"modality": "IMAGE", "tokenCount": 260}],
-    "candidatesTokensDetails": [{"modality": "TEXT", "tokenCount": 40}],
-}
 
 
 @pytest.fixture
@@ -32,14 +26,6 @@ async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator
 async def ledger(product: Harness) -> AsyncIterator[Feed]:
     async with feed(product) as running:
         yield running
-
-
-def no_picture() -> Scripted:
-    return finished("STOP", {"text": "I would rather not draw."}, usage=BILLED_REFUSAL)
-
-
-def refusal() -> Scripted:
-    return finished("IMAGE_SAFETY", usage=BILLED_REFUSAL)
 
 
 async def test_ten_generations_cost_what_the_service_billed(product: Harness, ledger: Feed) -> None:

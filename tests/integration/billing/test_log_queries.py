@@ -14,9 +14,9 @@ import pytest
 
 from local.emulators import AzuritePorts
 from local.gemini.script import finished
-from tests.integration.billing.test_ledger import BILLED_REFUSAL, refusal
 from tests.support.change_feed import Feed, feed
 from tests.support.faulty_proxy import Rule
+from tests.support.gemini_responses import BILLED_REFUSAL, refusal
 from tests.support.harness import Harness, harness
 from tests.support.hosts import replaces
 from tests.support.paths import ROOT

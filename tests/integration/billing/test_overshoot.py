@@ -11,9 +11,8 @@ from image_core.generated import Options
 from image_core.prices import max_output_tokens
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, finished, overloaded
-from tests.integration.billing.test_budgets import PROMPT
-from tests.support.harness import Harness, harness, picture
-from tests.unit.models.test_large_responses import part
+from tests.support.gemini_responses import part
+from tests.support.harness import PROMPT, Harness, harness, picture
 
 
 @pytest.fixture

@@ -3,32 +3,12 @@
 import asyncio
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from azure.cosmos import PartitionKey
-from azure.cosmos.aio import CosmosClient
 
 from local.emulators import AzuritePorts, cosmos_connection_string, free_port, running, wait_for_port
 from tests.support.paths import ROOT
-
-SAMPLE = Path(__file__).parent / "sample_app"
-
-
-async def provision_sample(connection_string: str) -> None:
-    async with CosmosClient.from_connection_string(connection_string) as client:
-        database = await client.create_database_if_not_exists("sample")
-        for name in ("things", "copies", "leases"):
-            await database.create_container_if_not_exists(name, PartitionKey("/id"))
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """Where the host listens, and the file that has what it writes."""
-
-    port: int
-    log: Path
+from tests.support.sample_app import SAMPLE, Served, provision_sample
 
 
 @pytest.fixture(scope="module")

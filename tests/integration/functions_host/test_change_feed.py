@@ -13,7 +13,7 @@ from azure.cosmos.aio import CosmosClient
 from local.emulators import cosmos_connection_string
 from local.functions.application import CannotServe
 from local.functions.change_feed import ChangeFeed, Retry
-from tests.integration.functions_host.conftest import provision_sample
+from tests.support.sample_app import provision_sample
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,8 +14,8 @@ import requests
 from local.emulators import AzuritePorts, cosmos_connection_string, end, free_port, running, wait_for_port
 from local.functions.application import CannotServe
 from local.functions.timers import Schedule
-from tests.integration.functions_host.conftest import SAMPLE
 from tests.support.paths import ROOT
+from tests.support.sample_app import SAMPLE, until
 
 ROUTES = [
     ("GET", "/v1/items/7", 200, "number 7"),
@@ -47,19 +46,6 @@ def test_body_and_headers_go_in_and_out(host: str) -> None:
     answer = requests.post(f"{host}/v1/x", data=b"\0" * 1000, headers={"X-A": "a"}, timeout=10)
     assert answer.text == "POST x {} 1000 a"
     assert (answer.headers["X-B"], answer.headers["Content-Type"]) == ("b", "text/plain; charset=utf-8")
-
-
-def seen(host: str) -> list[str]:
-    return requests.get(f"{host}/v1/seen", timeout=10).text.splitlines()
-
-
-def until(host: str, line: str) -> list[str]:
-    for _ in range(150):
-        lines = seen(host)
-        if line in lines:
-            return lines
-        time.sleep(0.1)
-    raise AssertionError(f"{line} was not seen in {seen(host)}")
 
 
 def test_a_message_that_fails_goes_to_poison_and_does_not_hold_the_others(host: str) -> None:

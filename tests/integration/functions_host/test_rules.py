@@ -15,9 +15,8 @@ import requests
 from local.emulators import AzuritePorts, cosmos_connection_string, free_port, running, wait_for_port
 from local.functions.http import MAX_BODY_BYTES, decoded_path, encoded_path, joined_query
 from local.functions.logs import Levels
-from tests.integration.functions_host.conftest import SAMPLE, Served
-from tests.integration.functions_host.test_host import until
 from tests.support.paths import ROOT
+from tests.support.sample_app import SAMPLE, Served, until
 
 
 @dataclass(frozen=True, slots=True)

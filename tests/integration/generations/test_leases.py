@@ -15,10 +15,10 @@ from image_core.store.record import Record
 from image_core.wiring import App
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted
-from tests.integration.billing.test_budgets import Shifted
 from tests.support.change_feed import Feed, feed
 from tests.support.faulty_proxy import Rule, blob_error, cosmos_not_found
 from tests.support.harness import Harness, harness
+from tests.support.shifted_clock import Shifted
 
 
 @pytest.fixture

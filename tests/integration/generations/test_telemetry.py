@@ -14,8 +14,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from image_core.trace import trace_parent
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, finished, overloaded
-from tests.integration.billing.test_ledger import BILLED_REFUSAL
 from tests.support.change_feed import Feed, feed
+from tests.support.gemini_responses import BILLED_REFUSAL
 from tests.support.harness import Harness, data_url, harness, picture
 
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -7,6 +7,7 @@ from image_core.store.pictures import UPLOAD_TAGS
 from local.emulators import AzuritePorts
 from tests.support.faulty_proxy import Rule, blob_error
 from tests.support.harness import Harness, harness, picture
+from tests.support.uploads import form
 
 
 async def test_a_picture_by_name_is_cached_ranged_and_never_a_page(product: Harness) -> None:
@@ -56,14 +57,6 @@ async def test_head_of_records_and_usage_has_the_headers_of_get(product: Harness
         got = await product.call("GET", path)
         headed = await product.call("HEAD", path)
         assert (headed.status, dict(headed.headers), headed.body) == (200, dict(got.headers), b"")
-
-
-def form(data: bytes, name: str = "photo.jpg", field: str = "file") -> tuple[bytes, dict[str, str]]:
-    boundary = "----boundary"
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'.encode()
-    return head + data + f"\r\n--{boundary}--\r\n".encode(), {
-        "Content-Type": f"multipart/form-data; boundary={boundary}"
-    }
 
 
 async def test_an_uploaded_file_has_an_address_that_is_an_input(product: Harness) -> None:

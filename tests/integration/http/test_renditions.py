@@ -11,10 +11,10 @@ from PIL import Image
 from image_core.structure import png_chunk
 from local.emulators import AzuritePorts
 from local.gemini.script import finished
-from tests.integration.http.test_original_product import put_blob, put_record
 from tests.support.faulty_proxy import Rule, blob_error
+from tests.support.gemini_responses import part
 from tests.support.harness import Answer, Harness, harness, picture
-from tests.unit.models.test_large_responses import part
+from tests.support.original_product import put_blob, put_record
 
 
 def image(answer: Answer) -> Image.Image:

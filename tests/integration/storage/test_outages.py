@@ -20,8 +20,8 @@ from image_core.store.record import Record
 from image_core.store.records import Records
 from image_core.user import User
 from local.emulators import AzuritePorts
-from tests.integration.storage.test_records import make
 from tests.support.faulty_proxy import FaultyProxy, Rule, blob_error, cosmos_not_found, faulty
+from tests.support.records import make
 
 USER = User("user@example.com")
 names = itertools.count()

@@ -16,10 +16,10 @@ from image_core.store.pseudonyms import KEY_NAME, Pseudonyms
 from image_core.user import User
 from local import nextauth
 from local.emulators import AzuritePorts
-from tests.integration.http.test_images import form
 from tests.support.change_feed import feed
 from tests.support.faulty_proxy import Rule
 from tests.support.harness import Harness, harness, picture
+from tests.support.uploads import form
 
 PRIVATE = "catafract-private"
 

@@ -3,19 +3,18 @@
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 
 from image_core.errors import InvalidRequest, StorageUnavailable
-from image_core.generated import Attempt, Options, Usage
+from image_core.generated import Attempt, Usage
 from image_core.settings import Settings
 from image_core.store.cosmos import Cosmos
-from image_core.store.record import Record
 from image_core.store.records import AlreadyThere, Changed, Records
 from image_core.user import User
 from local.provision import provision_cosmos
 from tests.support.faulty_proxy import FaultyProxy, Rule, faulty
+from tests.support.records import make
 
 numbers = itertools.count()
 
@@ -38,23 +37,6 @@ async def records(proxy: FaultyProxy, cosmos_connection_string: str) -> AsyncIte
     store = Records(Cosmos(Settings.read({"AZURE_COSMOS_CONNECTION_STRING": f"AccountEndpoint={proxy.url}/;{key}"})))
     yield store
     await store.close()
-
-
-def make(user: User, number: int = 1, **changes: object) -> Record:
-    record = Record(
-        id=f"gen-{number}",
-        user_id=user.id,
-        prompt="a watercolor of it",
-        input_images=("/api/images/input-1.png",),
-        inputs=(),
-        options=Options(image_size="2K"),
-        created_at=f"2026-01-01T00:00:{number:02}.000Z",
-        request_hash="hash",
-        blob_stem=f"generated-1-{number}-{user.folder}",
-        lease_owner="me",
-        lease_expires_at="2026-01-01T01:00:00.000Z",
-    )
-    return replace(record, **changes)  # type: ignore[arg-type] # a test's own words
 
 
 def writes(method: str, path: str) -> bool:

@@ -12,8 +12,8 @@ from image_core.inputs.fault import Fault
 from image_core.structure import Broken, cleaned
 from tests.support.awkward_files import AWKWARD
 from tests.support.harness import picture
+from tests.support.image_files import LIMITS, awkward, opened, prepared, prepared_apart
 from tests.support.paths import IMAGES, ROOT
-from tests.unit.images.test_prepare import LIMITS, awkward, opened, prepared, prepared_apart
 
 SEEDS = [
     "cat.png",

@@ -11,61 +11,22 @@ from image_core.inputs.convert import MAX_SIDE
 from image_core.inputs.fault import Fault
 from image_core.inputs.frame import Frame
 from image_core.structure import PNG_END, PNG_SIGNATURE, png_chunk
+from tests.support.image_files import (
+    LEFT,
+    LIMITS,
+    RIGHT,
+    assert_halves,
+    awkward,
+    halves,
+    opened,
+    photo,
+    prepared,
+    profile,
+    saved,
+)
 from tests.support.paths import IMAGES
-from tests.unit.images.test_prepare import LIMITS, awkward, opened, prepared, saved
-from tests.unit.images.test_whole_files import photo
-
-LEFT, RIGHT = (200, 30, 60), (10, 220, 90)
-
-
-def halves(mode: str = "RGB") -> Image.Image:
-    image = Image.new("RGB", (40, 30), LEFT)
-    image.paste(RIGHT, (20, 0, 40, 30))
-    return image.convert(mode)
-
-
-def assert_halves(
-    image: Image.Image, left: tuple[int, ...] = LEFT, right: tuple[int, ...] = RIGHT, within: int = 12
-) -> None:
-    for place, wanted in ((image.width // 5, left), (image.width * 4 // 5, right)):
-        seen = image.getpixel((place, image.height // 2))
-        channels = seen if isinstance(seen, tuple) else (seen,)
-        assert len(channels) == len(wanted)
-        for a, b in zip(channels, wanted, strict=True):
-            assert isinstance(a, int)
-            assert abs(a - b) <= within, (seen, wanted)
-
 
 # --- profiles
-
-
-def profile(*primaries: tuple[float, float, float], gray: bool = False, gamma: float = 2.2) -> bytes:
-    """An ICC profile of a matrix and a gamma, or of a gray of that gamma (ICC.1:2001-04)."""
-
-    def fixed(*values: float) -> bytes:
-        return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
-
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
-    white = (0.9642, 1.0, 0.8249)
-    tags: dict[bytes, bytes] = {
-        b"desc": b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + bytes(80),
-        b"cprt": b"text\0\0\0\0none\0\0\0\0",
-        b"wtpt": b"XYZ \0\0\0\0" + fixed(*white),
-    }
-    if gray:
-        tags[b"kTRC"] = curve
-    else:
-        for name, xyz in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True):
-            tags[name] = b"XYZ \0\0\0\0" + fixed(*xyz)
-        tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
-    at, table, body = 128 + 4 + 12 * len(tags), b"", b""
-    for name, content in tags.items():
-        table += struct.pack(">4sII", name, at + len(body), len(content))
-        body += content + b"\0" * (-len(content) % 4)
-    head = struct.pack(">I4sI4s4s4s", 0, b"lcms", 0x02400000, b"mntr", b"GRAY" if gray else b"RGB ", b"XYZ ")
-    head += bytes(12) + b"acsp" + bytes(28) + fixed(*white) + bytes(48)
-    whole = head + struct.pack(">I", len(tags)) + table + body
-    return struct.pack(">I", len(whole)) + whole[4:]
 
 
 SRGB_XYZ = ((0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))

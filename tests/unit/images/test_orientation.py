@@ -11,8 +11,8 @@ from image_core import exif
 from image_core.inputs.isobmff import turning
 from image_core.structure import png_chunk
 from tests.support import heif_files
+from tests.support.image_files import LIMITS, opened, prepared, saved
 from tests.support.paths import IMAGES
-from tests.unit.images.test_prepare import LIMITS, opened, prepared, saved
 
 TRANSPOSED = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
 """EXIF orientation → the `Image.Transpose` that makes pixels stored so from upright ones."""

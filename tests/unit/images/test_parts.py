@@ -30,7 +30,7 @@ from image_core.structure import (
     whole,
 )
 from tests.support.harness import picture
-from tests.unit.images.test_whole_files import JPEGS, PNGS, WEBPS
+from tests.support.image_files import JPEGS, PNGS, WEBPS
 
 MEGABYTE = 1_000_000
 EMPTY_SEGMENT, EMPTY_CHUNK, EMPTY_RIFF = b"\xff\xe0\0\2", png_chunk(b"tEXt", b""), b"JUNK\0\0\0\0"

@@ -8,45 +8,14 @@ import time
 import pytest
 from PIL import Image, ImageCms
 
-from image_core.inputs.apart import converted_apart
-from image_core.inputs.convert import MAX_SIDE, as_it_is
-from image_core.inputs.decode import converted
+from image_core.inputs.convert import MAX_SIDE
 from image_core.inputs.fault import Fault
-from image_core.picture import Picture
 from tests.support.awkward_files import AWKWARD
 from tests.support.harness import picture
+from tests.support.image_files import LIMITS, awkward, opened, prepared, prepared_apart, saved
 from tests.support.paths import IMAGES, ROOT
 
-LIMITS = (100_000_000, 40_000_000)
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def prepared(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Picture:
-    """Both halves in this process: for files that are whole."""
-    return as_it_is(data, max_pixels) or converted(data, max_pixels, max_decoded_pixels)
-
-
-async def prepared_apart(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Picture:
-    """As the loader does it."""
-    return as_it_is(data, max_pixels) or await converted_apart(data, max_pixels, max_decoded_pixels)
-
-
-def awkward(name: str) -> bytes:
-    return (IMAGES / "awkward" / name).read_bytes()
-
-
-def opened(made: Picture) -> Image.Image:
-    image = Image.open(io.BytesIO(made.data))
-    image.load()
-    assert image.size == (made.width, made.height)
-    assert made.mime_type == Image.MIME[image.format or ""]
-    return image
-
-
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
 
 
 def test_every_awkward_file_has_its_end() -> None:

@@ -15,9 +15,8 @@ from image_core.inputs.sandbox_memory import most_memory_bytes
 from image_core.picture import OutputFormat, Picture, Target
 from image_core.structure import has_provenance, png_chunk
 from tests.support.harness import picture
+from tests.support.image_files import LEFT, LIMITS, RIGHT, assert_halves, halves, opened, profile, saved
 from tests.support.paths import IMAGES
-from tests.unit.images.test_colours import LEFT, RIGHT, assert_halves, halves, profile
-from tests.unit.images.test_prepare import LIMITS, opened, saved
 
 SAMPLES = {"coffee.jpg": (600, 400), "cat.png": (451, 300), "rocket.webp": (640, 427)}
 FORMATS: tuple[OutputFormat, ...] = ("png", "jpeg", "webp")

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from image_core.inputs.fault import Fault
+from tests.support.image_files import LIMITS, opened, prepared
 from tests.support.tiff_files import ADOBE_DEFLATE, FLOAT, NO_COMPRESSION, SIGNED, UNSIGNED, Rows, Tiff
-from tests.unit.images.test_prepare import LIMITS, opened, prepared
 
 WIDTH, HEIGHT = 40, 24
 COLOURS = [

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from image_core.inputs.convert import as_it_is
 from image_core.inputs.fault import Fault
 from image_core.inputs.kinds import BEGINNING_BYTES, not_an_image
+from tests.support.image_files import LIMITS, prepared
 from tests.support.paths import IMAGES
-from tests.unit.images.test_prepare import LIMITS, prepared
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
 LICENCE = "<!--" + " Copyright - all rights reserved -" * 100 + "-->"

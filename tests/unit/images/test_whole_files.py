@@ -16,28 +16,7 @@ from image_core.inputs.fault import Fault
 from image_core.picture import Picture
 from image_core.structure import SOS, jpeg_segments, png_chunk, png_chunks, repaired
 from tests.support.harness import picture
-from tests.unit.images.test_prepare import LIMITS, opened, prepared, saved
-
-
-def photo(mode: str = "RGB", size: tuple[int, int] = (203, 150)) -> Image.Image:
-    dice = random.Random(1)
-    small = Image.new("RGB", (20, 15))
-    small.putdata([tuple(dice.randrange(256) for _ in range(3)) for _ in range(300)])
-    return small.resize(size, Image.Resampling.BICUBIC).convert(mode)
-
-
-JPEGS: dict[str, bytes] = {
-    "baseline": saved(photo(), "JPEG"),
-    "full colours": saved(photo(), "JPEG", subsampling=0),
-    "optimized": saved(photo(), "JPEG", optimize=True),
-    "progressive": saved(photo(), "JPEG", progressive=True),
-    "gray": saved(photo("L"), "JPEG"),
-    "gray progressive": saved(photo("L"), "JPEG", progressive=True),
-    "restart markers": saved(photo(), "JPEG", restart_marker_blocks=4),
-    "progressive with restart markers": saved(photo(), "JPEG", progressive=True, restart_marker_blocks=7),
-    "CMYK": saved(photo("CMYK"), "JPEG"),
-    "one colour": saved(Image.new("RGB", (203, 150), "red"), "JPEG"),
-}
+from tests.support.image_files import JPEGS, LIMITS, PNGS, WEBPS, opened, prepared, saved
 
 
 def accepted(data: bytes) -> Picture | None:
@@ -148,38 +127,6 @@ def test_a_jpeg_without_tables_is_not_passed_on() -> None:
 
 
 # --- PNG
-
-
-def interlaced(image: Image.Image) -> bytes:
-    """A PNG in seven passes, which Pillow reads and does not write (PNG, 8.2)."""
-    rows = b""
-    for left, top, across, down in (
-        *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
-        *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
-    ):
-        for y in range(top, image.height, down):
-            if left < image.width:
-                pixels = (image.getpixel((x, y)) for x in range(left, image.width, across))
-                rows += b"\0" + b"".join(bytes(pixel) for pixel in pixels)  # type: ignore[arg-type] # of RGB
-    head = struct.pack(">IIBBBBB", *image.size, 8, 2, 0, 0, 1)
-    body = zlib.compress(rows)
-    half = len(body) // 2
-    parts = [png_chunk(b"IHDR", head), png_chunk(b"IDAT", body[:half]), png_chunk(b"IDAT", body[half:])]
-    return structure.PNG_SIGNATURE + b"".join(parts) + structure.PNG_END
-
-
-PNGS: dict[str, bytes] = {
-    "RGB": saved(photo(), "PNG"),
-    "RGBA": saved(photo("RGBA"), "PNG"),
-    "gray": saved(photo("L"), "PNG"),
-    "gray with transparency": saved(photo("LA"), "PNG"),
-    "palette": saved(photo().quantize(32), "PNG"),
-    "palette of 4 bits": saved(photo().quantize(16), "PNG", bits=4),
-    "one bit": saved(photo("1"), "PNG"),
-    "stored": saved(photo(), "PNG", compress_level=0),
-    "interlaced": interlaced(photo(size=(61, 37))),
-    "interlaced, smaller than its passes": interlaced(photo(size=(3, 1))),
-}
 
 
 @pytest.mark.parametrize("name", PNGS)
@@ -314,13 +261,6 @@ def test_a_palette_image_without_a_palette_is_refused() -> None:
 
 
 # --- WebP
-
-WEBPS = {
-    "lossy": saved(photo(), "WEBP"),
-    "lossless": saved(photo(), "WEBP", lossless=True),
-    "transparent": saved(photo("RGBA"), "WEBP"),
-    "with EXIF": saved(photo(), "WEBP", exif=b"Exif\0\0" + b"II*\0\x08\0\0\0\0\0\0\0\0\0" + b"x" * 50),
-}
 
 
 @pytest.mark.parametrize("name", WEBPS)

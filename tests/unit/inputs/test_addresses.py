@@ -14,7 +14,7 @@ from image_core.inputs.fault import Fault
 from image_core.inputs.fetch import Fetcher
 from image_core.settings import Settings
 from image_core.user import User
-from tests.unit.inputs.conftest import Canary
+from tests.support.loopback_server import Canary
 
 ADA = User("ada@example.com")
 

@@ -25,7 +25,7 @@ from image_core.inflight import InflightBytes
 from image_core.inputs.load import Loader
 from image_core.user import User
 from tests.support.harness import picture
-from tests.unit.inputs.conftest import Canary, Handler
+from tests.support.loopback_server import Canary, Handler
 
 ADA = User("ada@example.com")
 ALLOWED = {"FETCH_ALLOW_HOSTS": "localhost", "FETCH_TIMEOUT_SECONDS": "1.5", "MAX_IMAGE_BYTES": "300000"}

@@ -14,7 +14,7 @@ from image_core.picture import Picture
 from image_core.settings import Settings
 from image_core.user import User
 from tests.support.harness import data_url
-from tests.unit.inputs.conftest import OWN, Shelf
+from tests.support.owned_images import OWN, Shelf
 
 MOST = MAX_INLINE_BYTES - RESERVED_BYTES
 

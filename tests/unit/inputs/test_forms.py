@@ -17,7 +17,7 @@ from image_core.inputs.own import OwnAddresses, OwnResult, own_image, places
 from image_core.inputs.parse import Address, Inline, parse
 from image_core.user import User
 from tests.support.harness import picture
-from tests.unit.inputs.conftest import ACCOUNT, OWN, PRIVATE, Shelf
+from tests.support.owned_images import ACCOUNT, OWN, PRIVATE, Shelf
 
 ADA, BOB = User("ada@example.com"), User("bob@example.com")
 DATA = picture("awkward/palette.png")

@@ -28,8 +28,8 @@ from image_core.picture import Picture
 from image_core.settings import Settings
 from image_core.user import User
 from tests.support.harness import data_url, picture
-from tests.unit.images.test_prepare import awkward
-from tests.unit.inputs.conftest import OWN, Shelf
+from tests.support.image_files import awkward
+from tests.support.owned_images import OWN, Shelf
 
 ADA, BOB, EVE = User("ada@example.com"), User("bob@example.com"), User("eve@example.com")
 LIMITS = (100_000_000, 40_000_000)

@@ -18,8 +18,8 @@ from image_core.inputs.sandbox_memory import USUAL_MEMORY_BYTES, most_memory_byt
 from image_core.picture import Picture
 from image_core.settings import Settings
 from image_core.user import User
-from tests.unit.images.test_prepare import saved
-from tests.unit.inputs.conftest import OWN, Shelf
+from tests.support.image_files import saved
+from tests.support.owned_images import OWN, Shelf
 
 PIXELS = 65_000_000
 MEBIBYTE = 2**20

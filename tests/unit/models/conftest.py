@@ -1,78 +1,11 @@
 """The chain of models over real HTTP, against the stand-in, with a clock whose sleeps are only written down."""
 
-import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
-from image_core.catalog import DEFAULT_CHAIN
-from image_core.clock import Clock
-from image_core.errors import ModelError
-from image_core.generated import Generated, Options
-from image_core.model.chain import ModelChain
-from image_core.picture import Picture
-from image_core.settings import Settings
 from local.gemini.server import Standin
-from tests.support.harness import picture
-
-PRO, NEXT, LITE = DEFAULT_CHAIN
-
-
-@dataclass(slots=True)
-class InHand:
-    """Inputs that stay in memory; what was asked of them is written down."""
-
-    inputs: tuple[Picture, ...]
-    times_sent: int = 0
-    waited_for: list[int] = field(default_factory=list)
-    more: list[int] = field(default_factory=list)
-
-    async def pictures(self) -> tuple[Picture, ...]:
-        return self.inputs
-
-    def leaving(self) -> None:
-        """Nothing asks for it here."""
-
-    def sent(self) -> None:
-        self.times_sent += 1
-
-    async def receiving(self, count: int, seconds: float) -> None:
-        assert seconds > 0
-        self.waited_for.append(count)
-
-    def received(self, count: int) -> None:
-        self.more.append(count)
-
-
-@dataclass(slots=True)
-class Bench:
-    """A chain, the service it calls, and what it slept."""
-
-    chain: ModelChain
-    standin: Standin
-    clock: Clock
-    slept: list[float] = field(default_factory=list)
-
-    async def generate(self, prompt: str = "black and white", seconds: float = 60, **options: Any) -> Generated:
-        cup = Picture(picture(), "image/jpeg", 600, 400)
-        return await self.chain.generate(InHand((cup,)), prompt, Options(**options), self.clock.deadline(seconds))
-
-    @property
-    def models(self) -> list[str]:
-        return [call.model for call in self.standin.calls]
-
-
-async def make(standin: Standin, **settings: str) -> Bench:
-    slept: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    environment = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": standin.url, **settings}
-    clock = Clock(sleep=sleep)
-    return Bench(ModelChain(Settings.read(environment), clock, random.Random(7)), standin, clock, slept)
+from tests.support.model_chain import Bench, make
 
 
 @pytest.fixture
@@ -80,7 +13,3 @@ async def bench(standin: Standin) -> AsyncIterator[Bench]:
     made = await make(standin)
     yield made
     await made.chain.close()
-
-
-def outcomes(error: ModelError) -> list[tuple[str, str]]:
-    return [(attempt.model, attempt.outcome) for attempt in error.attempts]

@@ -22,7 +22,7 @@ from image_core.settings import Settings
 from local.gemini.script import Scripted, finished, overloaded, problem, rate_limited
 from local.gemini.server import Standin
 from tests.support.harness import picture
-from tests.unit.models.conftest import LITE, NEXT, PRO, Bench, InHand, make, outcomes
+from tests.support.model_chain import LITE, NEXT, PRO, Bench, InHand, make, outcomes
 
 
 async def test_the_first_model_is_asked_once_and_its_picture_comes_back(bench: Bench) -> None:

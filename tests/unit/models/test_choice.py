@@ -17,7 +17,7 @@ from image_core.model.probe import ChainState, Probed, State, state_of_chain
 from image_core.settings import Settings
 from local.gemini.script import overloaded
 from local.gemini.server import Standin
-from tests.unit.models.conftest import LITE, NEXT, PRO, Bench, make, outcomes
+from tests.support.model_chain import LITE, NEXT, PRO, Bench, make, outcomes
 
 
 async def test_the_asked_model_goes_first_and_the_chain_stands_behind_it(bench: Bench) -> None:

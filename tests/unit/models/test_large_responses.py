@@ -1,6 +1,5 @@
 """What a reply holds: the picture among drafts and words, the reason where there is none, and what it cost."""
 
-import base64
 import io
 import os
 import struct
@@ -14,17 +13,14 @@ from image_core import structure
 from image_core.errors import ModelUnavailable, NoImage, Refused
 from image_core.model.reply import SENTENCES
 from local.gemini.script import Scripted, finished
-from tests.unit.models.conftest import Bench
+from tests.support.gemini_responses import part
+from tests.support.model_chain import Bench
 
 
 def image(color: str = "red", kind: str = "PNG", size: tuple[int, int] = (8, 6)) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", size, color).save(out, kind)
     return out.getvalue()
-
-
-def part(data: bytes, mime_type: str = "image/png", **more: Any) -> dict[str, Any]:
-    return {"inlineData": {"mimeType": mime_type, "data": base64.b64encode(data).decode()}, **more}
 
 
 RED, BLUE, JPEG = image("red"), image("blue"), image("green", "JPEG")

@@ -20,8 +20,8 @@ from image_core.model.quota import next_reset
 from image_core.settings import Settings
 from local.gemini.script import Scripted, finished, overloaded, problem, rate_limited
 from local.gemini.server import Standin
+from tests.support.model_chain import Bench
 from tests.support.paths import GEMINI_RESPONSES
-from tests.unit.models.conftest import Bench
 
 PRO, NANO, LITE = DEFAULT_CHAIN
 NOW = datetime(2026, 11, 25, 20, 0, tzinfo=UTC)

@@ -28,7 +28,7 @@ from image_core.model.reply import Reply, read
 from image_core.picture import Picture
 from image_core.settings import Settings
 from tests.support.harness import picture
-from tests.unit.models.conftest import PRO, InHand
+from tests.support.model_chain import PRO, InHand
 
 CUP = Picture(picture(), "image/jpeg", 600, 400)
 OTHER = Picture(picture("coffee.jpg")[::-1], "image/png", 600, 400)

@@ -1,0 +1,28 @@
+"""Owned URLs and an in-memory store of the images behind them."""
+
+from image_core.inputs.own import OwnAddresses, OwnBlob, OwnResult, missing
+from image_core.store.blobs import Reserve
+from image_core.user import User
+
+ACCOUNT = "https://acct.blob.core.windows.net"
+OWN = OwnAddresses(ACCOUNT, "catafract", "catafract-private", private=False, site_origins=("https://app.example.com",))
+PRIVATE = OwnAddresses(
+    ACCOUNT, "catafract", "catafract-private", private=True, site_origins=("https://app.example.com",)
+)
+
+
+class Shelf:
+    """Our own images: blobs by container and path. What was asked for is written down."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[tuple[str, str], bytes] = {}
+        self.asked: list[tuple[str, str]] = []
+
+    async def read_input(self, user: User, own: OwnBlob | OwnResult, max_bytes: int, reserve: Reserve) -> bytes:
+        for place in own.places if isinstance(own, OwnBlob) else ():
+            self.asked.append((place.container, place.path))
+            if (place.container, place.path) in self.blobs:
+                data = self.blobs[place.container, place.path]
+                await reserve(len(data))
+                return data
+        raise missing()
