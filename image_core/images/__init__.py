@@ -1,0 +1,1 @@
+"""Work on raster images: their masks, shapes and pixels."""

@@ -1,0 +1,125 @@
+"""Masks: which pixels they mean, their shape, their scaling, and the softened edge inside of them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageChops, ImageDraw
+
+from image_core.images.mask import MaskError, at_size, check_shape, edited_pixels, feathered, region_of
+from image_core.images.region import Box
+
+
+def values(image: Image.Image) -> list[int]:
+    return list(image.tobytes())
+
+
+def test_transparent_pixels_are_edited_where_a_mask_has_transparency() -> None:
+    mask = Image.new("RGBA", (4, 1), (255, 255, 255, 255))
+    for x, alpha in enumerate((0, 127, 128, 255)):
+        mask.putpixel((x, 0), (255, 255, 255, alpha))
+    assert values(edited_pixels(mask)) == [255, 255, 0, 0]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "1", "I;16"])
+def test_white_pixels_are_edited_where_a_mask_has_none(mode: str) -> None:
+    mask = Image.new("L", (3, 1))
+    mask.putpixel((1, 0), 255)
+    if mode == "I;16":
+        mask = Image.frombytes("I;16", (3, 1), b"\0\0\xff\xff\0\0")
+    assert values(edited_pixels(mask.convert(mode) if mode != "I;16" else mask)) == [0, 255, 0]
+
+
+def test_palette_with_a_transparent_entry_is_a_mask_of_transparency() -> None:
+    mask = Image.new("P", (2, 1))
+    mask.putpalette([255, 255, 255, 255, 255, 255])
+    mask.putpixel((1, 0), 1)
+    mask.info["transparency"] = 1
+    assert values(edited_pixels(mask)) == [0, 255]
+
+
+@pytest.mark.parametrize(
+    ("mask", "size"),
+    [((600, 400), (600, 400)), ((300, 200), (600, 400)), ((512, 341), (6000, 4000)), ((1, 1), (100, 101)),
+     ((512, 384), (4032, 3024)), ((1000, 667), (6000, 4000)), ((1536, 1024), (3000, 2000))],
+)  # fmt: skip
+def test_mask_of_the_same_shape_is_taken_in_any_size(mask: tuple[int, int], size: tuple[int, int]) -> None:
+    check_shape(mask, size)
+
+
+@pytest.mark.parametrize("mask", [(400, 600), (600, 420), (600, 380), (1024, 1024)])
+def test_mask_of_another_shape_is_refused_with_both_sizes(mask: tuple[int, int]) -> None:
+    with pytest.raises(MaskError, match=rf"{mask[0]} x {mask[1]} pixels.*600 x 400"):
+        check_shape(mask, (600, 400))
+
+
+def test_region_is_the_box_of_all_edited_pixels_in_the_size_of_the_image() -> None:
+    mask = Image.new("L", (30, 20))
+    mask.paste(255, (2, 3, 5, 6))
+    mask.paste(255, (20, 10, 22, 11))
+    assert region_of(mask, (30, 20)) == Box(2, 3, 22, 11)
+    assert region_of(mask, (300, 200)) == Box(20, 30, 220, 110)
+    assert region_of(mask, (3000, 2000)) == Box(200, 300, 2200, 1100)
+
+
+def test_mask_without_edited_pixels_is_refused() -> None:
+    with pytest.raises(MaskError, match="nothing to edit"):
+        region_of(Image.new("L", (30, 20)), (300, 200))
+    tiny = Image.new("L", (3000, 2000))
+    tiny.putpixel((7, 7), 255)
+    with pytest.raises(MaskError, match="too small"):
+        region_of(tiny, (30, 20))
+
+
+@st.composite
+def masks(draw: st.DrawFn) -> Image.Image:
+    """Some rectangles and ellipses."""
+    size = draw(st.integers(1, 60)), draw(st.integers(1, 60))
+    mask = Image.new("L", size)
+    pen = ImageDraw.Draw(mask)
+    for _ in range(draw(st.integers(1, 4))):
+        left, top = draw(st.integers(0, size[0] - 1)), draw(st.integers(0, size[1] - 1))
+        box = (left, top, draw(st.integers(left, size[0] - 1)), draw(st.integers(top, size[1] - 1)))
+        if draw(st.booleans()):
+            pen.ellipse(box, fill=255)
+        else:
+            pen.rectangle(box, fill=255)
+    return mask
+
+
+@given(masks(), st.integers(1, 200), st.integers(1, 200))
+def test_scaled_mask_stays_inside_its_nearest_pixels(mask: Image.Image, width: int, height: int) -> None:
+    size = (width, height)
+    scaled = at_size(mask, size, Box(0, 0, width, height))
+    nearest = mask.resize(size, Image.Resampling.NEAREST)
+    assert set(values(scaled)) <= {0, 255}
+    assert values(ImageChops.darker(scaled, nearest)) == values(scaled)
+
+
+@given(masks(), st.integers(0, 9))
+def test_feather_is_inside_only_and_reaches_no_further_than_its_radius(mask: Image.Image, radius: int) -> None:
+    soft = feathered(mask, radius)
+    assert values(ImageChops.darker(soft, mask)) == values(soft)
+    width, height = mask.size
+    for y in range(height):
+        for x in range(width):
+            window = mask.crop((max(0, x - radius), max(0, y - radius), x + radius + 1, y + radius + 1))
+            around = window.crop((0, 0, min(window.width, width), min(window.height, height)))
+            inside = around.size == window.size and around.getextrema() == (255, 255)
+            if inside:
+                assert soft.getpixel((x, y)) == 255
+
+
+def test_feather_rises_from_the_edge_inwards() -> None:
+    mask = Image.new("L", (40, 40))
+    mask.paste(255, (10, 0, 40, 40))
+    row = values(feathered(mask, 4).crop((0, 20, 40, 21)))
+    assert row[:10] == [0] * 10
+    assert row[10:15] == sorted(row[10:15])
+    assert 0 < row[10] < 64
+    assert set(row[14:]) == {255}
+
+
+def test_parts_too_thin_for_the_feather_are_edited_in_full() -> None:
+    mask = Image.new("L", (60, 60))
+    mask.paste(255, (0, 30, 60, 32))
+    assert values(feathered(mask, 4)) == values(mask)
