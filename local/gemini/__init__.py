@@ -1,1 +1,1 @@
-"""A stand-in for the Gemini API: the same wire format, a painter instead of a model. It says what it is."""
+"""A fake Gemini API: the same wire format, and a painter instead of a model."""

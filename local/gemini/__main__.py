@@ -11,15 +11,15 @@ from local.lifetime import until_told_to_stop
 async def main(port: int, latency: float) -> None:
     standin = Standin(latency)
     try:
-        print(f"Gemini stand-in on {await standin.start(port)}", flush=True)
+        print(f"Fake Gemini on {await standin.start(port)}", flush=True)
     except OSError as error:
-        sys.exit(f"the Gemini stand-in cannot listen on port {port}: {error.strerror}")
+        sys.exit(f"the fake Gemini cannot listen on port {port}: {error.strerror}")
     await until_told_to_stop()
     await standin.stop()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="A stand-in for the Gemini API.")
+    parser = argparse.ArgumentParser(description="A fake Gemini API.")
     parser.add_argument("--port", type=int, default=8790)
     parser.add_argument("--latency", type=float, default=2.0, help="seconds that a picture takes")
     arguments = parser.parse_args()

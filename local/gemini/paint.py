@@ -1,4 +1,4 @@
-"""Paints the inputs with Pillow as words of the prompt say. Not a model: something to look at that is not the input."""
+"""Paints the inputs with Pillow in the manner that words of the prompt name: an image that differs from its inputs."""
 
 import io
 import math
@@ -19,26 +19,53 @@ PIXELS = {
 }  # fmt: skip
 FACTORS = {"1K": 1, "2K": 2, "4K": 4}
 
+FRAME = (255, 214, 10)
+"""The colour around the small images of earlier turns."""
+FRAME_PIXELS = 6
+"""The width of that frame, at 1K."""
+
 Sizes = Mapping[str, tuple[int, int]]
 
 
 def painted(
-    inputs: Sequence[bytes], prompt: str, sizes: Sizes, ratio: str | None, size: str | None
+    inputs: Sequence[bytes],
+    prompt: str,
+    sizes: Sizes,
+    ratio: str | None,
+    size: str | None,
+    earlier: Sequence[bytes] = (),
 ) -> tuple[bytes, bytes]:
-    """Two PNGs, a draft and the picture: the inputs, in the manner that the prompt names, `size` times what `sizes` says.
+    """Paint two PNGs, a draft and the image: the inputs, in the manner that the prompt names, `size` times what `sizes` says.
 
-    Raises OSError where an input cannot be read.
+    The newest of the `earlier` images of a conversation is edited, as if it were the first input; each of them is shown,
+    small and framed, in the lower left corner. Raises OSError where an input cannot be read.
     """
-    pictures = [ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB") for data in inputs]
+    turns = [_opened(data) for data in earlier]
+    pictures = [*turns[-1:], *map(_opened, inputs)]
     base = _together(pictures, sizes[ratio or _nearest(sizes, pictures[0] if pictures else None)])
     draft = base.resize((base.width // 4, base.height // 4)).convert("L")
     words = prompt.lower()
     for manner in [manner for names, manner in MANNERS if any(name in words for name in names)] or [_poster]:
         base = manner(base)
+    _show_turns(base, turns)
     factor = FACTORS[size or "1K"]
     if factor > 1:  # painted small and enlarged: a painting of 16 megapixels would take a minute
         base = base.resize((base.width * factor, base.height * factor), Image.Resampling.BICUBIC)
     return _png(draft), _png(base)
+
+
+def _opened(data: bytes) -> Image.Image:
+    return ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+
+
+def _show_turns(base: Image.Image, turns: Sequence[Image.Image]) -> None:
+    """Paste each image of an earlier turn into the lower left corner, oldest first, in a frame."""
+    height, left = base.height // 6, FRAME_PIXELS
+    for turn in turns:
+        small = turn.resize((height * turn.width // turn.height, height), Image.Resampling.LANCZOS)
+        framed = ImageOps.expand(small, FRAME_PIXELS, FRAME)
+        base.paste(framed, (left, base.height - framed.height - FRAME_PIXELS))
+        left += framed.width + FRAME_PIXELS
 
 
 def _png(image: Image.Image) -> bytes:

@@ -1,15 +1,17 @@
-"""What the stand-in was told to do instead of painting: replies, in their order, and what it has seen."""
+"""The replies that a test scripts instead of painted images, and the calls that the fake Gemini has answered."""
 
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from local.gemini.signatures import CORRUPTED
 
 Cut = Literal["before", "headers", "body"]
 
 
 @dataclass(slots=True)
 class Scripted:
-    """One reply. `body` is JSON, or text as it is; None paints. `model` None means any; `times` how often it is given."""
+    """One reply. `body` is JSON, or text as it is; None paints. `times`: how often it is given."""
 
     status: int = 200
     body: Any = None
@@ -20,13 +22,16 @@ class Scripted:
     cut: Cut | None = None
     """Break the connection before any answer, behind its headers, or in the middle of its body."""
     model: str | None = None
+    """Only for calls of this model; None: of any."""
+    replays: bool | None = None
+    """Only for calls that replay earlier turns (True), or that do not (False); None: for any."""
     times: int = 1
     headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that was seen, and what the stand-in billed for it."""
+    """One call, and what was billed for it. `inputs`: images of its last turn."""
 
     model: str
     at: float
@@ -40,10 +45,12 @@ class Call:
     bytes: int = 0
     """Of the request's body."""
     max_output_tokens: int | None = None
+    turns: int = 0
+    """Earlier turns of the model that it replays."""
 
 
 class Script:
-    """The replies that are left. None are: the stand-in paints."""
+    """The replies that are left. Where there are none, an image is painted."""
 
     def __init__(self) -> None:
         self._left: deque[Scripted] = deque()
@@ -54,10 +61,10 @@ class Script:
     def clear(self) -> None:
         self._left.clear()
 
-    def next(self, model: str) -> Scripted:
-        """The first reply that is meant for `model`, one time less."""
+    def next(self, model: str, *, replays: bool = False) -> Scripted:
+        """Take the first reply for a call of `model`, with or without earlier turns."""
         for reply in self._left:
-            if reply.model in {None, model}:
+            if reply.model in {None, model} and reply.replays in {None, replays}:
                 reply.times -= 1
                 if reply.times <= 0:
                     self._left.remove(reply)
@@ -83,12 +90,17 @@ def rate_limited(seconds: float | None = None) -> Scripted:
     return Scripted(429, problem(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota.", *info))
 
 
+def expired_signature() -> Scripted:
+    """The refusal of a replayed turn that is as it was: the service has given its signature up."""
+    return Scripted(400, problem(400, "INVALID_ARGUMENT", CORRUPTED), replays=True)
+
+
 def finished(reason: str | None, *parts: dict[str, Any], usage: dict[str, Any] | None = None) -> Scripted:
     """A 200 with these parts and this finish reason."""
     candidate: dict[str, Any] = {"content": {"role": "model", "parts": list(parts)}, "index": 0}
     if reason is not None:
         candidate["finishReason"] = reason
-    body: dict[str, Any] = {"candidates": [candidate], "modelVersion": "stand-in"}
+    body: dict[str, Any] = {"candidates": [candidate], "modelVersion": "fake"}
     if usage is not None:
         body["usageMetadata"] = usage
     return Scripted(200, body)

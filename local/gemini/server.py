@@ -1,10 +1,10 @@
-"""The stand-in's HTTP server: `/v1beta/models/{model}:generateContent` as google-genai calls it, and what tests ask of it."""
+"""The fake Gemini's HTTP server: `/v1beta/models/{model}:generateContent` as google-genai calls it, and what tests ask of it."""
 
 import asyncio
 import base64
 import json
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,11 +14,13 @@ from image_core.catalog import DEAREST, ImageModel, retirement
 from image_core.catalog import MODELS as KNOWN
 from image_core.prices import cost_usd
 from local.gemini.paint import FLASH, PIXELS, painted
+from local.gemini.request import GenerateContent, Part
 from local.gemini.script import Call, Script, Scripted, problem
+from local.gemini.signatures import fault, signature, signed
 
 NEWER = "gemini-4-image"
 """A model that is newer than the catalog. It makes whatever the dearest one does."""
-SAYS = "This picture was painted by the local stand-in, not by a Gemini model."
+SAYS = "This image was painted by the local fake Gemini, not by a model."
 LEAST_TIMEOUT_SECONDS = 10
 TAKEN = {"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"}
 KEY_INVALID = {
@@ -32,7 +34,7 @@ Problem = tuple[int, dict[str, Any]]
 
 
 class Standin:
-    """`url` is where it listens once it has started; `calls` what it has seen."""
+    """The server. `url` is where it listens once it has started; `calls` are those that it has answered."""
 
     def __init__(self, latency: float = 0.0) -> None:
         self.latency = latency
@@ -75,28 +77,29 @@ class Standin:
         began = time.time()
         model, _, method = request.match_info["call"].partition(":")
         raw = await request.read()
-        asked = await asyncio.to_thread(_Asked.read, raw)
-        refusal = _refusal(request, model, method) or _invalid(model, asked)
-        reply = Scripted(*refusal) if refusal else self.script.next(model)
+        asked = await asyncio.to_thread(GenerateContent.read, raw)
+        refusal = _refusal(request, model, method) or await asyncio.to_thread(_invalid, model, asked)
+        reply = Scripted(*refusal) if refusal else self.script.next(model, replays=bool(asked.earlier))
         body = reply.body
         if body is None and reply.status == 200:  # noqa: PLR2004 - the script says nothing else
             body = await asyncio.to_thread(_painting, model, asked)
             status = body.get("error", {}).get("code", reply.status)
             reply = replace(reply, status=status)
         if self.keep_inputs:
-            self.inputs.append(tuple((kind, base64.b64decode(data)) for kind, data in asked.images))
+            self.inputs.append(tuple((image.mime_type or "", image.data or b"") for image in asked.inputs))
         self.calls.append(
             Call(
                 model,
                 began,
                 reply.status,
                 asked.prompt,
-                len(asked.images),
+                len(asked.inputs),
                 _billed(model, body),
                 request.headers.get("X-Server-Timeout"),
-                asked.image_config,
+                dict(asked.image_config),
                 len(raw),
                 asked.max_output_tokens,
+                len(asked.earlier),
             )
         )
         try:
@@ -135,35 +138,6 @@ class Standin:
         return web.json_response({})
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a body asks for. `valid` is False where it is not JSON, or none that makes sense."""
-
-    images: tuple[tuple[str, str], ...] = ()
-    """MIME type and base64 of each, in order."""
-    prompt: str = ""
-    image_config: dict[str, Any] = field(default_factory=dict)
-    max_output_tokens: int | None = None
-    wants_image: bool = True
-    valid: bool = True
-
-    @classmethod
-    def read(cls, raw: bytes) -> "_Asked":
-        try:
-            asked = json.loads(raw)  # protobuf's JSON takes names in either case, and the SDK mixes them
-            parts = [part for content in asked["contents"] for part in content["parts"]]
-            inline = [part["inlineData"] for part in parts if "inlineData" in part]
-            return cls(
-                tuple((image.get("mimeType") or image["mime_type"], image["data"]) for image in inline),
-                " ".join(part["text"] for part in parts if "text" in part),
-                asked.get("generationConfig", {}).get("imageConfig") or {},
-                asked.get("generationConfig", {}).get("maxOutputTokens"),
-                "IMAGE" in asked.get("generationConfig", {}).get("responseModalities", ["IMAGE"]),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return cls(valid=False)
-
-
 def _is_served(model: str) -> bool:
     return model == NEWER or (model in KNOWN and retirement(model, datetime.now(UTC).date()) is None)
 
@@ -193,7 +167,7 @@ def _refusal(request: web.Request, model: str, method: str) -> Problem | None:
     return None
 
 
-def _invalid(model: str, asked: _Asked) -> Problem | None:
+def _invalid(model: str, asked: GenerateContent) -> Problem | None:
     """What in a body the service does not take."""
     if not asked.valid:
         return _bad("Invalid JSON payload received.")
@@ -201,15 +175,18 @@ def _invalid(model: str, asked: _Asked) -> Problem | None:
     ratio, size = asked.image_config.get("aspectRatio", "1:1"), asked.image_config.get("imageSize", "1K")
     if ratio not in line.aspect_ratios or size not in line.image_sizes or len(asked.images) > line.max_input_images:
         return _bad("Request contains an invalid argument.")
-    strange = next((kind for kind, _ in asked.images if kind not in TAKEN), None)
-    return None if strange is None else _bad(f"Unsupported MIME type: {strange}")
+    strange = next((image.mime_type for image in asked.images if image.mime_type not in TAKEN), None)
+    if strange is not None:
+        return _bad(f"Unsupported MIME type: {strange}")
+    refused = fault(model, asked.turns) if line.thinks else None
+    return None if refused is None else _bad(refused)
 
 
 def _bad(message: str, *details: dict[str, Any]) -> Problem:
     return 400, problem(400, "INVALID_ARGUMENT", message, *details)
 
 
-def _painting(model: str, asked: _Asked) -> dict[str, Any]:
+def _painting(model: str, asked: GenerateContent) -> dict[str, Any]:
     """A reply of `model`, painted here; the body of a 400 where an input cannot be read. For a thread."""
     line = _line(model)
     ratio, size = asked.image_config.get("aspectRatio"), asked.image_config.get("imageSize")
@@ -217,43 +194,54 @@ def _painting(model: str, asked: _Asked) -> dict[str, Any]:
     if not asked.wants_image or (bound is not None and bound < line.tokens_of(size)):
         return _cut_short(asked, line)
     try:
-        inputs = [_decoded(data) for _, data in asked.images]
+        inputs = [image.data for image in asked.inputs if image.data is not None]
         pixels = PIXELS if line.thinks else FLASH
         made: dict[str, tuple[int, int]] = {name: pixels[name] for name in line.aspect_ratios}
-        draft, picture = painted(inputs, asked.prompt, made, ratio, size)
+        draft, picture = painted(inputs, asked.prompt, made, ratio, size, asked.earlier)
     except (OSError, ValueError):
         return _bad("Unable to process input image.")[1]
-    parts = [{"text": SAYS}, _image(picture)]
+    parts = [Part(SAYS), Part(None, "image/png", picture)]
     if line.thinks:  # these think first, and show what they thought: words and drafts
-        thoughts = [{"text": "Let me think about the composition."}, _image(draft)]
-        parts = [*(thought | {"thought": True} for thought in thoughts), *parts]
+        thoughts = (
+            Part("Let me think about the composition.", thought=True),
+            Part(None, "image/png", draft, thought=True),
+        )
+        parts = [*thoughts, *parts]
+        parts = [
+            replace(part, signature=signature(model, part) if sign else None)
+            for part, sign in zip(parts, signed(parts), strict=True)
+        ]
+    content = {"role": "model", "parts": [_wire(part) for part in parts]}
     return {
-        "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}],
+        "candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
         "usageMetadata": _usage(asked, line, line.tokens_of(size), said=16, thoughts=48 if line.thinks else 0),
         "modelVersion": model,
-        "responseId": "stand-in",
+        "responseId": "fake",
     }
 
 
-def _decoded(data: str) -> bytes:
-    """Either alphabet, as protobuf's JSON takes it: the SDK writes the URL-safe one."""
-    return base64.b64decode(data.replace("-", "+").replace("_", "/"))
+def _wire(part: Part) -> dict[str, Any]:
+    """A part of an answer as JSON."""
+    wire: dict[str, Any] = {"text": part.text}
+    if part.data is not None:
+        wire = {"inlineData": {"mimeType": part.mime_type, "data": base64.b64encode(part.data).decode()}}
+    if part.thought:
+        wire["thought"] = True
+    if part.signature is not None:
+        wire["thoughtSignature"] = base64.b64encode(part.signature).decode()
+    return wire
 
 
-def _image(data: bytes) -> dict[str, Any]:
-    return {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(data).decode()}}
-
-
-def _cut_short(asked: _Asked, line: ImageModel) -> dict[str, Any]:
+def _cut_short(asked: GenerateContent, line: ImageModel) -> dict[str, Any]:
     """The answer that has no image: none was asked for, or the bound on output was reached before. Words are billed."""
     usage = _usage(asked, line, 0, said=min(16, asked.max_output_tokens or 16), thoughts=0)
     return {"candidates": [{"finishReason": "MAX_TOKENS", "index": 0}], "usageMetadata": usage, "responseId": "fake"}
 
 
-def _usage(asked: _Asked, line: ImageModel, made: int, *, said: int, thoughts: int) -> dict[str, Any]:
+def _usage(asked: GenerateContent, line: ImageModel, made: int, *, said: int, thoughts: int) -> dict[str, Any]:
     """Tokens as documented for an image (ai.google.dev/gemini-api/docs/pricing), and about as many as there are words."""
     seen = len(asked.images) * (560 if line.thinks else 258)
-    words = max(1, len(asked.prompt) // 4)
+    words = max(1, len(asked.text) // 4)
     counted = {
         "promptTokenCount": words + seen,
         "candidatesTokenCount": made + said,

@@ -30,7 +30,7 @@ async def test_a_photograph_and_a_prompt_become_a_new_picture_that_is_kept(produ
     assert body["status"] == "succeeded"
     assert body["model"] == "gemini-3-pro-image"
     assert body["mimeType"] == "image/png"
-    assert "stand-in" in body["text"]
+    assert "fake" in body["text"]
     assert body["usage"]["costUsd"] == pytest.approx(product.standin.billed_usd)
     assert [attempt["outcome"] for attempt in body["attempts"]] == ["ok"]
     assert body["warnings"] == []

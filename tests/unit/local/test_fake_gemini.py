@@ -1,8 +1,8 @@
-"""The stand-in for the Gemini API, held to what the service does: by the wire alone, as any client would call it."""
+"""The fake Gemini, held to what the service does: by the wire alone, as any client would call it."""
 
 import base64
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
@@ -10,11 +10,14 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from image_core.catalog import DEFAULT_CHAIN
+from local.gemini.paint import FRAME
+from local.gemini.script import expired_signature
 from local.gemini.server import SAYS, Standin
 from tests.support.harness import picture
 
 PRO, NANO, LITE = DEFAULT_CHAIN
 INVALID = (400, "INVALID_ARGUMENT")
+Change = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 
 @pytest.fixture
@@ -55,11 +58,11 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 async def test_it_says_what_it_is_and_thinks_before_as_the_pro_models_do(http: aiohttp.ClientSession) -> None:
     _, answer = await ask(http, asking(inline(picture())))
     parts = answer["candidates"][0]["content"]["parts"]
-    assert [(part.get("thought", False), *(part.keys() - {"thought"})) for part in parts] == [
-        (True, "text"), (True, "inlineData"), (False, "text"), (False, "inlineData"),
+    assert [sorted(part) for part in parts] == [
+        ["text", "thought"], ["inlineData", "thought"], ["text", "thoughtSignature"], ["inlineData", "thoughtSignature"],
     ]  # fmt: skip
     assert parts[2]["text"] == SAYS
-    assert "stand-in" in SAYS
+    assert "fake" in SAYS
     assert opened(parts[1]).size != opened(parts[3]).size
     usage = answer["usageMetadata"]
     assert usage["totalTokenCount"] == sum(
@@ -184,3 +187,112 @@ async def test_it_can_be_told_over_http_what_to_answer(http: aiohttp.ClientSessi
 async def test_a_script_with_a_word_that_it_does_not_know_is_refused(http: aiohttp.ClientSession) -> None:
     async with http.post("/__script", json=[{"sttaus": 503}]) as response:
         assert response.status == 400
+
+
+def conversation(answer: dict[str, Any], *parts: dict[str, Any], prompt: str = "at sunset") -> dict[str, Any]:
+    """A request that goes on after `answer`."""
+    return {
+        "contents": [
+            {"role": "user", "parts": [inline(picture()), {"text": "a watercolor"}]},
+            answer["candidates"][0]["content"],
+            {"role": "user", "parts": [*parts, {"text": prompt}]},
+        ]
+    }
+
+
+def turns_shown(image: Image.Image) -> int:
+    """How many framed images are in the lower left corner."""
+    row = image.height - 9  # in the lower sides of the frames
+    colours = [image.getpixel((x, row)) == FRAME for x in range(image.width)]
+    return sum(here and not before for before, here in zip([False, *colours], colours, strict=False))
+
+
+async def test_a_conversation_goes_on_with_its_newest_image_and_shows_each_earlier_one(
+    standin: Standin, http: aiohttp.ClientSession
+) -> None:
+    _, first = await ask(http, asking(inline(picture())))
+    body = conversation(first, prompt="high contrast")
+    status, second = await ask(http, body)
+    assert status == 200
+    assert second["usageMetadata"]["promptTokensDetails"][1] == {"modality": "IMAGE", "tokenCount": 3 * 560}
+    body["contents"] += [second["candidates"][0]["content"], {"role": "user", "parts": [{"text": "high contrast"}]}]
+    status, third = await ask(http, body)
+    assert status == 200
+    images = [opened(answer["candidates"][0]["content"]["parts"][-1]) for answer in (first, second, third)]
+    assert [turns_shown(image) for image in images] == [0, 1, 2]
+    assert [(call.turns, call.inputs, call.prompt) for call in standin.calls] == [
+        (0, 1, "a watercolor"), (1, 0, "high contrast"), (2, 0, "high contrast"),
+    ]  # fmt: skip
+    upper = (0, 0, images[0].width, images[0].height // 2)
+    contrast = await painting(http, asking(inline(picture()), prompt="high contrast"))
+    assert difference(images[1].crop(upper), images[0].crop(upper)) < difference(
+        images[1].crop(upper), contrast.crop(upper)
+    )
+
+
+def without(part: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in part.items() if key != name}
+
+
+CHANGED: dict[str, Change] = {
+    "an image without its signature": lambda parts: [*parts[:3], without(parts[3], "thoughtSignature")],
+    "words without theirs": lambda parts: [*parts[:2], without(parts[2], "thoughtSignature"), parts[3]],
+    "a changed signature": lambda parts: [
+        *parts[:3],
+        parts[3] | {"thoughtSignature": "AAAA" + parts[3]["thoughtSignature"][4:]},
+    ],
+    "a signature that is not base64": lambda parts: [*parts[:3], parts[3] | {"thoughtSignature": "%"}],
+    "signatures on each other's parts": lambda parts: [
+        *parts[:2],
+        parts[2] | {"thoughtSignature": parts[3]["thoughtSignature"]},
+        parts[3] | {"thoughtSignature": parts[2]["thoughtSignature"]},
+    ],
+    "another image under the signature": lambda parts: [*parts[:3], parts[3] | inline(picture())],
+    "other words under the signature": lambda parts: [*parts[:2], parts[2] | {"text": "other"}, parts[3]],
+    "a signature on a thought": lambda parts: [
+        parts[0] | {"thoughtSignature": parts[2]["thoughtSignature"]},
+        *parts[1:],
+    ],
+}
+
+
+@pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED.keys())
+async def test_a_replayed_turn_that_was_changed_is_refused(http: aiohttp.ClientSession, change: Change) -> None:
+    _, answer = await ask(http, asking(inline(picture())))
+    assert (await ask(http, conversation(answer)))[0] == 200
+    content = answer["candidates"][0]["content"]
+    content["parts"] = change(content["parts"])
+    status, refusal = await ask(http, conversation(answer))
+    assert (status, refusal["error"]["status"]) == INVALID
+    assert "signature" in refusal["error"]["message"]
+
+
+async def test_a_missing_signature_is_refused_with_its_place(http: aiohttp.ClientSession) -> None:
+    _, answer = await ask(http, asking(inline(picture())))
+    del answer["candidates"][0]["content"]["parts"][3]["thoughtSignature"]
+    _, refusal = await ask(http, conversation(answer))
+    assert refusal["error"]["message"].startswith(
+        "Image part is missing a thought_signature in content position 2, part position 4."
+    )
+
+
+async def test_another_models_turn_is_refused(http: aiohttp.ClientSession) -> None:
+    _, answer = await ask(http, asking(inline(picture())))
+    assert (await ask(http, conversation(answer), NANO))[0] == 400
+
+
+async def test_turns_that_do_not_alternate_are_refused(http: aiohttp.ClientSession) -> None:
+    _, answer = await ask(http, asking(inline(picture())))
+    user, model, last = conversation(answer)["contents"]
+    for contents in ([user, model], [model, last], [user, last], [user, model, model, last], [user, user, model, last]):
+        status, refusal = await ask(http, {"contents": contents})
+        assert (status, refusal["error"]["status"]) == INVALID
+        assert "multiturn" in refusal["error"]["message"]
+
+
+async def test_a_signature_can_expire(standin: Standin, http: aiohttp.ClientSession) -> None:
+    _, answer = await ask(http, asking(inline(picture())))
+    standin.script.add(expired_signature())
+    assert (await ask(http, asking(inline(picture()))))[0] == 200
+    assert (await ask(http, conversation(answer)))[0] == 400
+    assert (await ask(http, conversation(answer)))[0] == 200
