@@ -69,7 +69,7 @@ class RandomScript(Script):
         self._image = image
         self._numbers = itertools.count(1000, 8)
 
-    def next(self, model: str) -> Scripted:
+    def next(self, model: str, *, replays: bool = False) -> Scripted:
         kind = self._random.choices(("image", "none", "refusal", "overloaded"), (80, 6, 6, 8))[0]
         delay = self._random.uniform(0.01, 0.15)
         usage = {"promptTokenCount": next(self._numbers), "candidatesTokenCount": 1120}
