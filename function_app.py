@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import azure.functions as func
 
 from image_core.api.http import Request
-from image_core.wiring import App
+from image_core.app import App
 
 STORAGE = "AzureWebJobsStorage"
 COSMOS = "COSMOS"

@@ -23,18 +23,18 @@ from benchmarks import pictures, programs
 from benchmarks.cosmos import Documents
 from benchmarks.relay import Relay
 from benchmarks.table import Row
+from image_core.auth.user import User
+from image_core.billing.spending import Budgets
 from image_core.clock import Clock, iso
-from image_core.generated import Attempt, Generated, Options, Usage
-from image_core.generation.machinery import Machinery
-from image_core.generation.order import Order
-from image_core.generation.spend import Budgets
-from image_core.picture import Picture
+from image_core.components import Components
+from image_core.generations.order import Order
+from image_core.generations.record import InputCopy, Record
+from image_core.images.image import Image
+from image_core.models.generated import Attempt, Generated, Options, Usage
 from image_core.settings import Settings
-from image_core.store.cosmos import Cosmos
-from image_core.store.ledger import Ledger
-from image_core.store.record import InputCopy, Record
-from image_core.store.records import Records
-from image_core.user import User
+from image_core.storage.cosmos import Cosmos
+from image_core.storage.ledger import Ledger
+from image_core.storage.records import Records
 from local.emulators import COSMOS_KEY
 
 THERE = 10_000
@@ -49,7 +49,7 @@ NEW, OLD = User("new@example.com"), User("old@example.com")
 COPY = InputCopy("input-" + "0" * 64 + ".png", "image/png", 400, 400, 500_000)
 USAGE = Usage(566, 1120, 0.135532, {"TEXT": 6, "IMAGE": 560}, {"IMAGE": 1120})
 MADE = Generated(
-    Picture(b"", "image/png", 1024, 1024), None, "gemini-3-pro-image", USAGE,
+    Image(b"", "image/png", 1024, 1024), None, "gemini-3-pro-image", USAGE,
     (Attempt("gemini-3-pro-image", "ok", 30_000, USAGE, "2026-01-01T00:00:00.000Z"),),
 )  # fmt: skip
 
@@ -74,8 +74,8 @@ def finished(user: str, number: int) -> dict[str, Any]:
 class Bench:
     """The product's parts, over a wire that counts."""
 
-    def __init__(self, machinery: Machinery, relay: Relay) -> None:
-        self._machinery = machinery
+    def __init__(self, components: Components, relay: Relay) -> None:
+        self._machinery = components
         self._relay = relay
         self._begun: list[Record] = []
         self._numbers = itertools.count()
@@ -193,8 +193,8 @@ async def _measure(around: programs.Services) -> list[Row]:
             "AZURE_COSMOS_CONNECTION_STRING": f"AccountEndpoint={url};AccountKey={COSMOS_KEY}",
             "DAILY_BUDGET_USD_PER_USER": "1000",
         }
-        machinery = Machinery(Settings.read(environment), Clock())
-        bench = Bench(machinery, relay)
+        components = Components(Settings.read(environment), Clock())
+        bench = Bench(components, relay)
         try:
             await documents.create_all(finished(NEW.id, number) for number in range(PAGE))
             await documents.create_all(finished(OLD.id, number) for number in range(THERE))
@@ -203,7 +203,7 @@ async def _measure(around: programs.Services) -> list[Row]:
             async with CosmosClient(url, COSMOS_KEY, connection_timeout=60, read_timeout=60) as client:
                 rows += [row async for row in _recovery(bench, Records(Patient(client)), documents)]
         finally:
-            await machinery.close()
+            await components.close()
     return rows
 
 

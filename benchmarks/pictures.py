@@ -1,4 +1,4 @@
-"""Pictures that no compression makes smaller, and the requests and replies that carry them."""
+"""Images that no compression makes smaller, and the requests and replies that carry them."""
 
 import base64
 import io

@@ -13,7 +13,7 @@ from statistics import median
 from benchmarks import pictures, programs
 from benchmarks.table import Row, Worthless
 from image_core.api.http import Request, Response
-from image_core.wiring import App
+from image_core.app import App
 
 PAGE = 12
 """Images of one page of a history."""

@@ -10,8 +10,8 @@ from functools import partial
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from benchmarks.table import Row
-from image_core.session import Sessions
-from image_core.session.keys import v4_key
+from image_core.auth.keys import v4_key
+from image_core.auth.sessions import Sessions
 from image_core.settings import Settings
 from local import nextauth
 

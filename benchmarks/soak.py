@@ -22,8 +22,8 @@ import aiohttp
 from benchmarks import pictures, programs
 from benchmarks.programs import Services, Subject
 from benchmarks.table import Row, machine, shown, write
-from image_core.generation.idempotency import record_id
-from image_core.user import User
+from image_core.auth.user import User
+from image_core.generations.idempotency import record_id
 from local import config
 from local.gemini.script import Scripted, finished, overloaded
 

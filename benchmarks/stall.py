@@ -9,7 +9,7 @@ from statistics import median
 from benchmarks import pictures, programs
 from benchmarks.table import Row, Worthless
 from image_core.api.http import Request
-from image_core.wiring import App
+from image_core.app import App
 
 REQUESTS = 20
 MEGAPIXELS = 20

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from image_core.api.document.build import build
+from image_core.api.openapi.document import build
 from image_core.settings import Settings
 from local.node import find_node, install_packages
 

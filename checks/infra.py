@@ -30,7 +30,7 @@ EXPLAINED = {
     "CKV_AZURE_65": "Function app: the same, for detailed errors",
     "CKV_AZURE_66": "Function app: the same, for failed requests",
     "CKV_AZURE_213": "Function app: Flex Consumption has no health check path; the alert on 5xx stands for it",
-    "CKV_AZURE_34": "Pictures: `Blob` in public mode is the documented contract; the private container is never public",
+    "CKV_AZURE_34": "Images: `Blob` in public mode is the documented contract; the private container is never public",
     "CKV_AZURE_78": "Function app: publishing by FTP is off by policy; Flex Consumption refuses `ftpsState`",
     "CKV_AZURE_88": "Function app: Flex Consumption keeps its code in a blob container, there is no file share",
     "CKV_AZURE_80": "Function app: `functionAppConfig` names the runtime, and its test the version",

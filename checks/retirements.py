@@ -10,13 +10,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from image_core.catalog import DEFAULT_CHAIN, retiring
+from image_core.models.catalog import DEFAULT_CHAIN, retiring
 
 
 def warnings(names: Sequence[str], on: date) -> list[str]:
     """A line for each of them, as of that day."""
     return [
-        f"warning: image_core/catalog.py: {each.name} of the default chain retires on {each.on}; successor: {each.successor}"
+        f"warning: image_core/models/catalog.py: {each.name} of the default chain retires on {each.on}; successor: {each.successor}"
         for each in retiring(names, on)
     ]
 

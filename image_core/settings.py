@@ -24,8 +24,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from image_core.catalog import DEFAULT_CHAIN
-from image_core.user import lowered
+from image_core.auth.user import lowered
+from image_core.models.catalog import DEFAULT_CHAIN
 
 log = logging.getLogger("image_core.settings")
 

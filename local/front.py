@@ -18,9 +18,9 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
+from image_core.auth.cookies import NAMES
+from image_core.auth.sessions import Sessions
 from image_core.errors import ImageError
-from image_core.session import Sessions
-from image_core.session.cookies import NAMES
 from image_core.settings import Settings
 from local import nextauth
 from local.lifetime import until_told_to_stop

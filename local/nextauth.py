@@ -8,8 +8,8 @@ from typing import Any, Literal
 from joserfc import jwe
 from joserfc.jwk import OctKey
 
-from image_core.session.cookies import V4, V5
-from image_core.session.keys import CBC, GCM, v4_key, v5_key
+from image_core.auth.cookies import V4, V5
+from image_core.auth.keys import CBC, GCM, v4_key, v5_key
 
 Version = Literal["v4", "v5"]
 DAYS_30 = 30 * 24 * 3600

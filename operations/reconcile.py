@@ -8,14 +8,14 @@ import asyncio
 import os
 import sys
 
+from image_core.app import App
 from image_core.errors import ImageError, Misconfigured
-from image_core.wiring import App
 
 
 async def reconcile(app: App, *, fix: bool) -> int:
     """How many findings are left. Prints a line for each."""
     left = 0
-    for finding in await app.machinery.audit.findings():
+    for finding in await app.components.audit.findings():
         outcome = "needs a person"
         if finding.mend is not None:
             outcome = "can be mended: --fix"

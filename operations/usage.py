@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TextIO
 
+from image_core.app import App
 from image_core.errors import ImageError, Misconfigured
-from image_core.store.ledger import Entry, Sum
-from image_core.wiring import App
+from image_core.storage.ledger import Entry, Sum
 
 COLUMNS = ("day", "user", "model")
 NUMBERS = ("images", "calls", "usd", "unpriced calls")
@@ -28,7 +28,7 @@ def _key(entry: Entry, by: Sequence[str]) -> tuple[str, ...]:
 async def collect(app: App, since: date, until: date, by: Sequence[str]) -> dict[tuple[str, ...], Sum]:
     """The sums of a time, in the order of their keys."""
     found: dict[tuple[str, ...], Sum] = {}
-    async for entry in app.machinery.ledger.of_everybody(since.isoformat(), until.isoformat()):
+    async for entry in app.components.ledger.of_everybody(since.isoformat(), until.isoformat()):
         found.setdefault(_key(entry, by), Sum()).add(entry)
     return dict(sorted(found.items()))
 

@@ -7,12 +7,12 @@ import pybase64
 
 from image_core.api.http import Response, json_response
 from image_core.errors import STATUS_BY_CODE, Internal
-from image_core.generation.dry_run import DryRun
-from image_core.generation.reading import stored_name
-from image_core.inputs.own import is_generated
-from image_core.offload import offloaded
-from image_core.picture import Picture
-from image_core.store.record import Record
+from image_core.generations.dry_run import DryRun
+from image_core.generations.reading import stored_name
+from image_core.generations.record import Record
+from image_core.images.image import Image
+from image_core.inputs.owned_urls import is_generated
+from image_core.runtime.offload import offloaded
 
 POLL_SECONDS = 5
 """`Retry-After` of a generation that is still running."""
@@ -56,7 +56,7 @@ def thumbnail_url(record: Record) -> str | None:
     return f"/api/images/{quote(name)}?w=320&format=webp" if is_generated(name) else None
 
 
-async def succeeded(record: Record, picture: Picture | None, headers: dict[str, str]) -> Response:
+async def succeeded(record: Record, picture: Image | None, headers: dict[str, str]) -> Response:
     """200 with the picture, or without where `picture` is None.
 
     The JSON is put together around the base64, which needs no escaping: megabytes are copied once.

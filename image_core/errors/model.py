@@ -3,7 +3,7 @@
 from typing import Any
 
 from image_core.errors.base import ImageError
-from image_core.generated import Attempt
+from image_core.models.generated import Attempt
 
 
 class ModelError(ImageError):

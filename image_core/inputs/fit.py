@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from image_core.errors import ImagesTooLarge
-from image_core.picture import Picture
+from image_core.images.image import Image
 
 MAX_INLINE_BYTES = 100_000_000
 """Of one request to the Gemini API with images in it (ai.google.dev/gemini-api/docs/file-input-methods)."""
@@ -14,18 +14,18 @@ RESERVED_BYTES = 500_000
 SIDES = (2048, 1024)
 """Pixels of the longest side, in the order in which they are tried: models see an image in 1120 tokens at most."""
 
-Shrink = Callable[[int, Picture, int], Awaitable[Picture]]
+Shrink = Callable[[int, Image, int], Awaitable[Image]]
 """Makes the image at a place smaller, to at most so many pixels on its longest side. Raises InputError, Busy."""
 
 
-def encoded_bytes(pictures: Sequence[Picture]) -> int:
+def encoded_bytes(pictures: Sequence[Image]) -> int:
     """Their length in a request, as base64."""
     return sum(4 * -(-len(picture.data) // 3) for picture in pictures)
 
 
 async def fitted(
-    pictures: Sequence[Picture], shrink: Shrink, most: int = MAX_INLINE_BYTES - RESERVED_BYTES
-) -> tuple[Picture, ...]:
+    pictures: Sequence[Image], shrink: Shrink, most: int = MAX_INLINE_BYTES - RESERVED_BYTES
+) -> tuple[Image, ...]:
     """The images as they are where they fit; else the largest are made smaller until they do. Raises ImagesTooLarge."""
     fit = list(pictures)
     for side in SIDES:

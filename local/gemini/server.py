@@ -10,9 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
-from image_core.catalog import DEAREST, ImageModel, retirement
-from image_core.catalog import MODELS as KNOWN
-from image_core.prices import cost_usd
+from image_core.models.catalog import DEAREST, ImageModel, retirement
+from image_core.models.catalog import MODELS as KNOWN
+from image_core.models.prices import cost_usd
 from local.gemini.paint import FLASH, PIXELS, painted
 from local.gemini.request import GenerateContent, Part
 from local.gemini.script import Call, Script, Scripted, problem

@@ -9,7 +9,7 @@ from azure.cosmos import CosmosClient
 from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceNotFoundError
 
 from image_core.settings import Settings
-from image_core.store.cosmos import LEASES
+from image_core.storage.cosmos import LEASES
 from operations.doctor.finding import PRINCIPAL, Finding, Findings
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ A description costs nothing and does not show a quota that is used up or an acco
 less than a hundredth of a cent.
 """
 
-from image_core import catalog
 from image_core.clock import Clock
-from image_core.model.chain import ModelChain
-from image_core.model.probe import Probed, State
+from image_core.models import catalog
+from image_core.models.chain import ModelChain
+from image_core.models.probe import Probed, State
 from image_core.settings import Settings
 from operations.doctor.finding import Finding
 

@@ -2,9 +2,9 @@
 
 from http.cookies import CookieError, SimpleCookie
 
+from image_core.auth.cookies import NAMES, V5
+from image_core.auth.sessions import Sessions
 from image_core.errors import ImageError, Misconfigured, Unauthorized
-from image_core.session import Sessions
-from image_core.session.cookies import NAMES, V5
 from image_core.settings import Settings
 from operations.doctor.finding import Finding
 

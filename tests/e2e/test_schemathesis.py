@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from image_core.api.routes import ROUTES
+from image_core.api.router import ROUTES
 from local import config
 from local.stack import Stack, started
 

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from image_core.user import User
+from image_core.auth.user import User
 from local.emulators import AzuritePorts
 from tests.support.change_feed import feed
 from tests.support.faulty_proxy import Rule
@@ -33,7 +33,7 @@ async def ended(faults: Rig) -> Any:
 
     await faults.until(done)
     (found,) = await faults.records()
-    return await faults.product.app.machinery.records.read(User(faults.product.email), found.id)
+    return await faults.product.app.components.records.read(User(faults.product.email), found.id)
 
 
 async def canceled_and_billed(faults: Rig, outcomes: list[str]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from image_core.user import User
+from image_core.auth.user import User
 from local.emulators import AzuritePorts
 from tests.support.change_feed import feed
 from tests.support.faulty_proxy import Rule
@@ -28,7 +28,7 @@ async def test_killed_after_the_answer_leaves_the_bill_behind(faults: Rig) -> No
     posting = asyncio.create_task(faults.post(host))
 
     async def billed() -> bool:
-        record = await faults.product.app.machinery.records.read(
+        record = await faults.product.app.components.records.read(
             User(faults.product.email), (await faults.records())[0].id
         )
         return record is not None and bool(record.attempts)

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from image_core.app import App
 from image_core.errors import ImageError
-from image_core.generation.recovery import message
-from image_core.wiring import App
+from image_core.generations.recovery import message
 from local.emulators import COSMOS_KEY, AzuritePorts
 from local.gemini.script import Script, Scripted, finished, overloaded
 from tests.support.change_feed import Feed, feed
@@ -122,7 +122,7 @@ class Host:
         """Nothing gets out any more, and everything that runs ends where it is."""
         for way in self._ways:
             way.away = True
-        running = self.harness.app.machinery.running
+        running = self.harness.app.components.running
         tasks = [*self.calls, *(task for task, _ in running._tasks.values())]
         for task in tasks:
             task.cancel()

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from image_core.api.document.build import build
 from image_core.api.http import Request
+from image_core.api.openapi.document import build
 from image_core.settings import Settings
 from local.emulators import AzuritePorts
 from local.node import find_node, install_packages

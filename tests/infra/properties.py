@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from image_core.settings import Settings
-from image_core.store.pictures import UPLOAD_TAGS
+from image_core.storage.images import UPLOAD_TAGS
 from tests.infra.predicted import Prediction
 from tests.support.paths import ROOT
 
@@ -192,8 +192,8 @@ def the_app_runs_as_built(predicted: Prediction) -> None:
     queues = {queue["name"].rsplit("/", 1)[-1] for queue in predicted.of(f"{STORAGE}/queueServices/queues")}
     assert queues == {"generations", "generations-poison"}
     assert predicted.one("Microsoft.Web/serverfarms")["sku"]["name"] == "FC1"
-    inflight = int(predicted.settings["MAX_INFLIGHT_BYTES"])
-    assert inflight <= scale["instanceMemoryMB"] * 1_000_000 * 0.35, "the host and Python need the rest"
+    memory_budget = int(predicted.settings["MAX_INFLIGHT_BYTES"])
+    assert memory_budget <= scale["instanceMemoryMB"] * 1_000_000 * 0.35, "the host and Python need the rest"
 
 
 def the_database_is_what_the_code_expects(predicted: Prediction) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from image_core.api.guard import ALLOWED_HEADERS
+from image_core.api.origin import ALLOWED_HEADERS
 from image_core.settings import Settings, SettingsError
 from local.provision import cors_rule
 from tests.infra import properties

@@ -16,8 +16,8 @@ import requests
 from azure.storage.blob import BlobServiceClient
 from playwright.sync_api import expect, sync_playwright
 
-from image_core.store.pictures import UNKEYED_OWNER, unkeyed_proof
-from image_core.user import User
+from image_core.auth.user import User
+from image_core.storage.images import UNKEYED_OWNER, unkeyed_proof
 from local import config
 from local.emulators import free_port, running, wait_for_port
 from local.node import find_node, install_packages

@@ -12,7 +12,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from image_core.api.document.build import build
+from image_core.api.openapi.document import build
 from image_core.settings import Settings
 
 STATUS_OF_BODY = {200: "succeeded", 202: "running"}

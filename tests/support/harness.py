@@ -19,7 +19,7 @@ from azure.cosmos.aio import CosmosClient
 from azure.storage.blob.aio import BlobServiceClient
 
 from image_core.api.http import Request
-from image_core.wiring import App
+from image_core.app import App
 from local import nextauth
 from local.emulators import COSMOS_KEY, AzuritePorts, cosmos_connection_string
 from local.gemini.server import Standin
@@ -129,7 +129,7 @@ class Harness:
 
     async def drained(self) -> None:
         """Until nothing of this instance runs any more."""
-        await self.app.machinery.running.drain()
+        await self.app.components.running.drain()
 
     @asynccontextmanager
     async def another(self, email: str | None = None, **settings: str) -> AsyncIterator["Harness"]:

@@ -144,7 +144,7 @@ class Rig:
 
     async def records(self) -> list[Any]:
         """What this user has, whatever its state."""
-        store = self.product.app.machinery.records
+        store = self.product.app.components.records
         return [record async for record in store.everything() if record.user_id == self.product.email]
 
     async def finished(self) -> None:
@@ -162,7 +162,7 @@ class Rig:
 
     async def books_are_in_order(self) -> None:
         """Nothing is left over: no picture without a record, no record without a picture, nothing begun and not ended."""
-        findings = await self.product.app.machinery.audit.findings()
+        findings = await self.product.app.components.audit.findings()
         mine = {record.id for record in await self.records()}
         assert [finding for finding in findings if finding.name in mine or finding.kind == "not_applied"] == []
 

@@ -5,42 +5,42 @@ import random
 import struct
 import zlib
 
-from PIL import Image
+import PIL.Image
 
-from image_core import structure
-from image_core.inputs.apart import converted_apart
-from image_core.inputs.convert import as_it_is
-from image_core.inputs.decode import converted
-from image_core.picture import Picture
-from image_core.structure import png_chunk
+from image_core.images import metadata as structure
+from image_core.images.convert import converted
+from image_core.images.image import Image
+from image_core.images.metadata import png_chunk
+from image_core.images.passthrough import as_it_is
+from image_core.images.sandbox import convert_in_sandbox
 from tests.support.paths import IMAGES
 
 LIMITS = (100_000_000, 40_000_000)
 
 
-def prepared(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Picture:
+def prepared(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Image:
     """Both halves in this process: for files that are whole."""
     return as_it_is(data, max_pixels) or converted(data, max_pixels, max_decoded_pixels)
 
 
-async def prepared_apart(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Picture:
+async def prepared_apart(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Image:
     """As the loader does it."""
-    return as_it_is(data, max_pixels) or await converted_apart(data, max_pixels, max_decoded_pixels)
+    return as_it_is(data, max_pixels) or await convert_in_sandbox(data, max_pixels, max_decoded_pixels)
 
 
 def awkward(name: str) -> bytes:
     return (IMAGES / "awkward" / name).read_bytes()
 
 
-def opened(made: Picture) -> Image.Image:
-    image = Image.open(io.BytesIO(made.data))
+def opened(made: Image) -> PIL.Image.Image:
+    image = PIL.Image.open(io.BytesIO(made.data))
     image.load()
     assert image.size == (made.width, made.height)
-    assert made.mime_type == Image.MIME[image.format or ""]
+    assert made.mime_type == PIL.Image.MIME[image.format or ""]
     return image
 
 
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+def saved(image: PIL.Image.Image, kind: str, **options: object) -> bytes:
     out = io.BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()
@@ -49,14 +49,14 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 LEFT, RIGHT = (200, 30, 60), (10, 220, 90)
 
 
-def halves(mode: str = "RGB") -> Image.Image:
-    image = Image.new("RGB", (40, 30), LEFT)
+def halves(mode: str = "RGB") -> PIL.Image.Image:
+    image = PIL.Image.new("RGB", (40, 30), LEFT)
     image.paste(RIGHT, (20, 0, 40, 30))
     return image.convert(mode)
 
 
 def assert_halves(
-    image: Image.Image, left: tuple[int, ...] = LEFT, right: tuple[int, ...] = RIGHT, within: int = 12
+    image: PIL.Image.Image, left: tuple[int, ...] = LEFT, right: tuple[int, ...] = RIGHT, within: int = 12
 ) -> None:
     for place, wanted in ((image.width // 5, left), (image.width * 4 // 5, right)):
         seen = image.getpixel((place, image.height // 2))
@@ -96,11 +96,11 @@ def profile(*primaries: tuple[float, float, float], gray: bool = False, gamma: f
     return struct.pack(">I", len(whole)) + whole[4:]
 
 
-def photo(mode: str = "RGB", size: tuple[int, int] = (203, 150)) -> Image.Image:
+def photo(mode: str = "RGB", size: tuple[int, int] = (203, 150)) -> PIL.Image.Image:
     dice = random.Random(1)
-    small = Image.new("RGB", (20, 15))
+    small = PIL.Image.new("RGB", (20, 15))
     small.putdata([tuple(dice.randrange(256) for _ in range(3)) for _ in range(300)])
-    return small.resize(size, Image.Resampling.BICUBIC).convert(mode)
+    return small.resize(size, PIL.Image.Resampling.BICUBIC).convert(mode)
 
 
 JPEGS: dict[str, bytes] = {
@@ -113,11 +113,11 @@ JPEGS: dict[str, bytes] = {
     "restart markers": saved(photo(), "JPEG", restart_marker_blocks=4),
     "progressive with restart markers": saved(photo(), "JPEG", progressive=True, restart_marker_blocks=7),
     "CMYK": saved(photo("CMYK"), "JPEG"),
-    "one colour": saved(Image.new("RGB", (203, 150), "red"), "JPEG"),
+    "one colour": saved(PIL.Image.new("RGB", (203, 150), "red"), "JPEG"),
 }
 
 
-def interlaced(image: Image.Image) -> bytes:
+def interlaced(image: PIL.Image.Image) -> bytes:
     """A PNG in seven passes, which Pillow reads and does not write (PNG, 8.2)."""
     rows = b""
     for left, top, across, down in (

@@ -4,12 +4,12 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from image_core.catalog import DEFAULT_CHAIN
 from image_core.clock import Clock
 from image_core.errors import ModelError
-from image_core.generated import Generated, Options
-from image_core.model.chain import ModelChain
-from image_core.picture import Picture
+from image_core.images.image import Image
+from image_core.models.catalog import DEFAULT_CHAIN
+from image_core.models.chain import ModelChain
+from image_core.models.generated import Generated, Options
 from image_core.settings import Settings
 from local.gemini.server import Standin
 from tests.support.harness import picture
@@ -21,12 +21,12 @@ PRO, NEXT, LITE = DEFAULT_CHAIN
 class InHand:
     """Inputs that stay in memory; what was asked of them is written down."""
 
-    inputs: tuple[Picture, ...]
+    inputs: tuple[Image, ...]
     times_sent: int = 0
     waited_for: list[int] = field(default_factory=list)
     more: list[int] = field(default_factory=list)
 
-    async def pictures(self) -> tuple[Picture, ...]:
+    async def pictures(self) -> tuple[Image, ...]:
         return self.inputs
 
     def leaving(self) -> None:
@@ -53,7 +53,7 @@ class Bench:
     slept: list[float] = field(default_factory=list)
 
     async def generate(self, prompt: str = "black and white", seconds: float = 60, **options: Any) -> Generated:
-        cup = Picture(picture(), "image/jpeg", 600, 400)
+        cup = Image(picture(), "image/jpeg", 600, 400)
         return await self.chain.generate(InHand((cup,)), prompt, Options(**options), self.clock.deadline(seconds))
 
     @property

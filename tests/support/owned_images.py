@@ -1,14 +1,12 @@
 """Owned URLs and an in-memory store of the images behind them."""
 
-from image_core.inputs.own import OwnAddresses, OwnBlob, OwnResult, missing
-from image_core.store.blobs import Reserve
-from image_core.user import User
+from image_core.auth.user import User
+from image_core.inputs.owned_urls import OwnBlob, OwnedUrls, OwnResult, missing
+from image_core.storage.blobs import Reserve
 
 ACCOUNT = "https://acct.blob.core.windows.net"
-OWN = OwnAddresses(ACCOUNT, "catafract", "catafract-private", private=False, site_origins=("https://app.example.com",))
-PRIVATE = OwnAddresses(
-    ACCOUNT, "catafract", "catafract-private", private=True, site_origins=("https://app.example.com",)
-)
+OWN = OwnedUrls(ACCOUNT, "catafract", "catafract-private", private=False, site_origins=("https://app.example.com",))
+PRIVATE = OwnedUrls(ACCOUNT, "catafract", "catafract-private", private=True, site_origins=("https://app.example.com",))
 
 
 class Shelf:

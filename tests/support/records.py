@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from image_core.generated import Options
-from image_core.store.record import Record
-from image_core.user import User
+from image_core.auth.user import User
+from image_core.generations.record import Record
+from image_core.models.generated import Options
 
 
 def make(user: User, number: int = 1, **changes: object) -> Record:

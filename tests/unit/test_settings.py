@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from image_core.api.guard import Guard
+from image_core.api.origin import OriginPolicy
 from image_core.settings import FUNCTION_TIMEOUT_SECONDS, LONGEST_DEADLINE_SECONDS, Settings, SettingsError
 from tests.support.paths import ROOT
 
@@ -141,7 +141,7 @@ UNUSABLE: list[tuple[str, str]] = [
     ("NEXTAUTH_COOKIE_NAME", "sid=1"),
     ("NEXTAUTH_COOKIE_NAME", '"sid"'),
     ("NEXTAUTH_PUBLIC_KEY", '"-----BEGIN PUBLIC KEY-----"'),
-    ("AZURE_STORAGE_CONTAINER", "Pictures"),
+    ("AZURE_STORAGE_CONTAINER", "StoredImages"),
     ("AZURE_STORAGE_CONTAINER", "a/b"),
     ("AZURE_STORAGE_CONTAINER", "ab"),
     ("AZURE_STORAGE_PRIVATE_CONTAINER", "catafract"),
@@ -304,7 +304,7 @@ TEXTS = st.one_of(st.text(max_size=40), st.from_regex(r"(https?|x)://[\[\]@:/?#%
 def test_no_value_breaks_the_reading_of_settings(name: str, value: str) -> None:
     fault = name
     try:
-        Guard(Settings.read({name: value}))
+        OriginPolicy(Settings.read({name: value}))
     except SettingsError as error:
         fault = str(error)
     assert name in fault

@@ -23,8 +23,8 @@ from aiohttp import web
 from yarl import URL
 
 from image_core.api.http import Request, Response
-from image_core.user import User
-from image_core.wiring import App
+from image_core.app import App
+from image_core.auth.user import User
 from local import nextauth
 from local.emulators import AzuritePorts
 from local.emulators import cosmos_connection_string as cosmos_connection_string_of
@@ -346,7 +346,7 @@ async def test_changes_of_records_enter_the_ledger_in_the_real_worker(
     answer = await worker.invocation_request(wrapped("invocation_request", asked))
     assert answer.result.status == MESSAGES.StatusResult.Success, answer.result.exception.message
     assert list(answer.output_data) == []
-    ledger = product.machinery.ledger
+    ledger = product.components.ledger
     entered = [entry async for entry in ledger.of_user(User("a@example.com"), "2026-01-01", "2026-01-02")]
     assert [(entry.id, entry.usd) for entry in entered] == [("gen-1-0", 0.1344)]
     assert (await ledger.sum_of(User("a@example.com"), "2026-01-01")).usd == 0.1344
@@ -451,10 +451,10 @@ async def test_a_generation_that_ends_after_its_answer_has_a_line_that_the_host_
     assert answer.return_value.http.status_code == "202"
     record_id = json.loads(answer.return_value.http.body.bytes)["id"]
     kept_before = list(host_log.kept)
-    await product.machinery.running.drain()
+    await product.components.running.drain()
     assert host_log.kept == kept_before, "what is logged after the answer is dropped"
     user = User(nextauth.DEFAULT_USER["email"])
-    record = await product.machinery.records.read(user, record_id)
+    record = await product.components.records.read(user, record_id)
     assert record is not None
     assert record.status == "succeeded"
     changed = MESSAGES.TypedData(json=json.dumps([record.to_item()]))
@@ -467,7 +467,7 @@ async def test_a_generation_that_ends_after_its_answer_has_a_line_that_the_host_
     )
     lines = [message for message in host_log.kept if message.startswith("generation ")]
     assert [json.loads(line.removeprefix("generation "))["id"] for line in lines] == [record_id]
-    logging.getLogger("image_core.generation").warning("outside")
-    assert "WARNING image_core.generation: outside" in capsys.readouterr().out.splitlines()
+    logging.getLogger("image_core.generations").warning("outside")
+    assert "WARNING image_core.generations: outside" in capsys.readouterr().out.splitlines()
     await product.close()
     await standin.stop()

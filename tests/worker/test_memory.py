@@ -5,7 +5,7 @@ The benchmark with its sizes divided by ten: `make bench ONLY=worker` is the who
 
 from benchmarks import programs
 from benchmarks.worker import BYTES_PER_MB, INSTANCE_MB, Case, measure
-from image_core.inflight import BODIES_SHARE, WORKER_COPIES
+from image_core.runtime.memory_budget import BODIES_SHARE, WORKER_COPIES
 
 LIMIT = INSTANCE_MB * BYTES_PER_MB // 10
 CASE = Case("14 requests of 2.8 MB", 2_800_000, 14, 1.0)

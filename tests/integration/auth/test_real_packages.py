@@ -11,10 +11,10 @@ import pytest
 from joserfc import jwe
 from joserfc.jwk import OctKey
 
+from image_core.auth.cookies import NAMES
+from image_core.auth.keys import v4_key, v5_key, v5_key_id
+from image_core.auth.sessions import Sessions
 from image_core.errors import Unauthorized
-from image_core.session import Sessions
-from image_core.session.cookies import NAMES
-from image_core.session.keys import v4_key, v5_key, v5_key_id
 from image_core.settings import Settings
 from local.node import find_node, install_packages
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from image_core.user import User
+from image_core.auth.user import User
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted
 from operations.usage import collect
@@ -200,7 +200,7 @@ async def test_the_sum_of_an_earlier_version_goes_on(product: Harness, ledger: F
     assert said["today"]["costUsd"] == said["month"]["costUsd"] == made.json["usage"]["costUsd"]
     await product.generate()
     await everything_agrees(product, ledger)
-    spent = await product.app.machinery.ledger.sum_of(User(product.email), day)
+    spent = await product.app.components.ledger.sum_of(User(product.email), day)
     assert spent.calls == 2
 
 

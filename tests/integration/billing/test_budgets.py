@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from azure.cosmos.aio import CosmosClient
 
+from image_core.app import App
 from image_core.clock import Clock
-from image_core.generated import Options
-from image_core.prices import expected_cost
+from image_core.models.generated import Options
+from image_core.models.prices import expected_cost
 from image_core.settings import Settings, SettingsError
-from image_core.wiring import App
 from local.emulators import AzuritePorts, cosmos_connection_string
 from local.gemini.script import finished
 from tests.support.change_feed import feed

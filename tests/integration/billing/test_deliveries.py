@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.settings import Settings
-from image_core.store.cosmos import Cosmos
-from image_core.store.ledger import Ledger, Sum
-from image_core.user import User
+from image_core.storage.cosmos import Cosmos
+from image_core.storage.ledger import Ledger, Sum
 from local.provision import provision_cosmos
 
 numbers = itertools.count()

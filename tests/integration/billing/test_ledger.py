@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from image_core.billing.spending import Budgets
 from image_core.errors import StorageUnavailable
-from image_core.generation.spend import Budgets
 from local.emulators import AzuritePorts
 from local.gemini.script import overloaded
 from tests.support.change_feed import Feed, feed
@@ -162,7 +162,7 @@ async def test_two_ledgers_that_race_write_the_same(product: Harness, ledger: Fe
     async with product.another() as other, feed(other) as second:
         await asyncio.gather(*(each.deliver() for each in (ledger, second) * 3))
     assert await ledger.usd() == product.standin.billed_usd
-    spent = await product.app.machinery.spending.of_user(await _user(product), Budgets(1.0, 1.0))
+    spent = await product.app.components.spending.of_user(await _user(product), Budgets(1.0, 1.0))
     assert spent.day_usd == spent.month_usd == product.standin.billed_usd
 
 

@@ -23,7 +23,7 @@ from tests.support.paths import ROOT
 
 INFRA = ROOT / "infra"
 DAILY_USD = 1_000_000
-LINE = "image_core.generation.line"
+LINE = "image_core.generations.line"
 
 
 def queries() -> dict[str, str]:
@@ -106,7 +106,7 @@ async def crashed(product: Harness, ledger: Feed) -> str:
             (running,) = [record for record in await ledger.changed() if record["status"] == "running"]
             while not await product.blob_names("catafract", running["blobStem"]):  # noqa: ASYNC110 - no event there
                 await asyncio.sleep(0.05)
-        for task in [*dying.app.machinery.running._tasks.values()]:
+        for task in [*dying.app.components.running._tasks.values()]:
             task[0].cancel()
         request.cancel()
         with suppress(asyncio.CancelledError):
@@ -301,7 +301,7 @@ def test_every_query_runs_on_an_empty_table() -> None:
 
 
 def test_warnings_outside_of_invocations_are_found() -> None:
-    said = (NOW, "WARNING image_core.store: cosmos did not answer", "Host.Function.Console")
+    said = (NOW, "WARNING image_core.storage: cosmos did not answer", "Host.Function.Console")
     (row,) = asked(
         queries()["Warnings that were logged while no invocation ran: of work that goes on after its response"],
         [*OK, said],

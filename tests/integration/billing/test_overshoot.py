@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from image_core.catalog import INPUT_IMAGE_TOKENS
-from image_core.generated import Options
-from image_core.prices import max_output_tokens
+from image_core.models.catalog import INPUT_IMAGE_TOKENS
+from image_core.models.generated import Options
+from image_core.models.prices import max_output_tokens
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, finished, overloaded
 from tests.support.gemini_responses import part
@@ -45,7 +45,7 @@ def image(model: str) -> Scripted:
 
 
 def expected(product: Harness, options: Options | None = None) -> float:
-    spending = product.app.machinery.spending
+    spending = product.app.components.spending
     return spending.expected(options or Options(), 1, len(PROMPT))
 
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from image_core.picture import Picture
-from image_core.schemas import GenerateRequest
+from image_core.api.requests import GenerateRequest
+from image_core.images.image import Image
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, overloaded
 from tests.support.faulty_proxy import Rule
@@ -24,10 +24,10 @@ def reads_a_copy(method: str, path: str) -> bool:
     return method == "GET" and "/inputs/" in path
 
 
-def held() -> list[Picture | GenerateRequest]:
+def held() -> list[Image | GenerateRequest]:
     """Everything of a request that is alive in this process."""
     gc.collect()
-    return [each for each in gc.get_objects() if isinstance(each, Picture | GenerateRequest)]
+    return [each for each in gc.get_objects() if isinstance(each, Image | GenerateRequest)]
 
 
 async def test_while_the_model_works_neither_request_nor_inputs_are_in_memory(product: Harness) -> None:
@@ -36,11 +36,11 @@ async def test_while_the_model_works_neither_request_nor_inputs_are_in_memory(pr
     request = asyncio.create_task(product.generate())
     await product.called()
     assert [each for each in held() if not any(each is other for other in others)] == []
-    assert product.app.inflight.working == 0
-    assert product.app.inflight.held > len(picture())  # the request's body, which the worker keeps
+    assert product.app.memory_budget.working == 0
+    assert product.app.memory_budget.held > len(picture())  # the request's body, which the worker keeps
     assert (await request).status == 200
     await product.drained()
-    assert product.app.machinery.inflight.held == 0
+    assert product.app.components.memory_budget.held == 0
 
 
 async def test_another_attempt_sends_the_same_inputs_again(product: Harness) -> None:
@@ -66,4 +66,4 @@ async def test_inputs_that_cannot_be_read_again_leave_the_error_of_the_attempt_b
     assert record is not None
     assert [attempt["outcome"] for attempt in record["attempts"]] == ["model_unavailable"]
     assert len(product.standin.calls) == 1
-    assert product.app.machinery.inflight.held == 0
+    assert product.app.components.memory_budget.held == 0

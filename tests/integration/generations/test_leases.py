@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from image_core.app import App
 from image_core.clock import Clock
 from image_core.errors import StorageUnavailable
-from image_core.generation.outcome import Gone
-from image_core.generation.recovery import message
-from image_core.store.record import Record
-from image_core.wiring import App
+from image_core.generations.outcome import Gone
+from image_core.generations.record import Record
+from image_core.generations.recovery import message
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted
 from tests.support.change_feed import Feed, feed
@@ -105,7 +105,7 @@ async def test_a_generation_that_was_removed_is_not_gone_on_with(product: Harnes
     waiting = asyncio.create_task(product.generate())
     await product.called()
     stored = await the_record(records)
-    await product.app.machinery.records.delete(stored)
+    await product.app.components.records.delete(stored)
     gone = await asyncio.wait_for(waiting, 15)
     assert (gone.status, gone.json["id"]) == (Gone.status, stored.id)
 
@@ -242,7 +242,7 @@ async def test_the_status_of_a_new_generation_is_looked_for_again(key: dict[str,
 
 async def test_an_old_id_is_looked_for_once(product: Harness) -> None:
     old = f"gen-{int((datetime.now(UTC) - timedelta(minutes=2)).timestamp() * 1000)}-00"
-    await product.app.machinery.records.find(await product.app.sessions.user({"cookie": product.cookie}), "gen-0")
+    await product.app.components.records.find(await product.app.sessions.user({"cookie": product.cookie}), "gen-0")
     before = len(product.cosmos.seen)
     assert (await product.call("GET", f"/api/generations/{old}")).status == 404
     assert len(product.cosmos.seen) == before + 1

@@ -11,7 +11,7 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from image_core.trace import trace_parent
+from image_core.generations.trace import trace_parent
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, finished, overloaded
 from tests.support.change_feed import Feed, feed

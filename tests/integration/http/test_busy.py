@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from image_core.user import User
+from image_core.auth.user import User
 from local.emulators import AzuritePorts
 from tests.support.harness import Answer, Harness, data_url, harness, picture
 
@@ -34,7 +34,7 @@ async def test_without_working_memory_every_route_waits_and_is_then_busy(product
     made = (await product.generate(headers={"Idempotency-Key": "k"})).json
     name = made["imageUrl"].rsplit("/", 1)[-1]
     eve = User("eve@example.com")
-    with product.app.inflight.claim(eve) as all_of_it:
+    with product.app.memory_budget.claim(eve) as all_of_it:
         all_of_it.take(LIMIT)
         answers = await asyncio.gather(
             product.generate(),
@@ -46,7 +46,7 @@ async def test_without_working_memory_every_route_waits_and_is_then_busy(product
         )
         assert [is_busy(answer) for answer in answers] == [True] * 6
         assert (await product.call("GET", "/api/health", signed_in=False)).status == 200
-    assert product.app.inflight.held == 0
+    assert product.app.memory_budget.held == 0
     replayed = await product.generate(headers={"Idempotency-Key": "k"})
     assert (replayed.status, replayed.json["id"]) == (200, made["id"])
     assert len(product.standin.calls) == 1
@@ -54,10 +54,10 @@ async def test_without_working_memory_every_route_waits_and_is_then_busy(product
 
 async def test_a_user_whose_share_of_bodies_is_used_up_is_refused_at_once_and_others_are_not(product: Harness) -> None:
     large = data_url(picture("cat.png")) + "=" * 5_000_000
-    with product.app.inflight.body(7_000_000) as waiting:
+    with product.app.memory_budget.body(7_000_000) as waiting:
         waiting.assign(User(product.email))
         assert is_busy(await product.generate(large))
         async with product.another("bob@example.com") as bob:
-            bob.app.__dict__["inflight"] = product.app.inflight
+            bob.app.__dict__["memory_budget"] = product.app.memory_budget
             assert (await bob.generate(large)).status == 200
-    assert product.app.inflight.held == 0
+    assert product.app.memory_budget.held == 0

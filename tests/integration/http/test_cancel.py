@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from image_core.errors import StorageUnavailable
-from image_core.generation.recovery import message
-from image_core.picture import Picture
+from image_core.generations.recovery import message
+from image_core.images.image import Image
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, finished
 from tests.support.change_feed import feed
@@ -92,7 +92,7 @@ async def test_what_a_canceled_one_is_everywhere_else(product: Harness) -> None:
     image = await product.call("GET", f"/api/images/{record_id}")
     assert (image.status, image.json["code"]) == (409, "canceled")
     assert [each for each in await product.app.find_unfinished() if record_id in each] == []
-    assert [each for each in await product.app.machinery.audit.findings() if each.name == record_id] == []
+    assert [each for each in await product.app.components.audit.findings() if each.name == record_id] == []
     assert (await product.call("DELETE", f"/api/generations/{record_id}")).status == 204
     assert (await canceled(product, record_id)).status == 404
 
@@ -181,7 +181,7 @@ async def test_an_answer_that_has_begun_to_arrive_is_kept(product: Harness) -> N
     waiting = asyncio.create_task(product.generate())
     await product.called()
     await asyncio.wait_for(product.standin.answering.wait(), 10)
-    await until(lambda: product.app.machinery.inflight.held)  # memory for the answer
+    await until(lambda: product.app.components.memory_budget.held)  # memory for the answer
     answer = await canceled(product, await the_id(product))
     assert (answer.status, answer.json["status"]) == (200, "succeeded")
     assert (await waiting).status == 200
@@ -191,12 +191,12 @@ async def test_an_image_that_a_dead_process_left_is_found(product: Harness) -> N
     queued = await product.generate(headers=QUEUED)
     made = await product.generate()
     data, kind = await product.blob("catafract", made.json["imageUrl"].partition("/catafract/")[2])
-    stored = await product.app.machinery.records.read(
+    stored = await product.app.components.records.read(
         await product.app.sessions.user({"cookie": product.cookie}), queued.json["id"]
     )
     assert stored is not None
-    picture = Picture(data, kind, made.json["width"], made.json["height"])
-    await product.app.machinery.pictures.put(stored.user, stored.blob_stem, picture, "a process that died")
+    picture = Image(data, kind, made.json["width"], made.json["height"])
+    await product.app.components.pictures.put(stored.user, stored.blob_stem, picture, "a process that died")
     answer = await canceled(product, queued.json["id"])
     assert (answer.status, answer.json["status"], answer.json["warnings"][0][:9]) == (200, "succeeded", "recovered")
 
@@ -263,7 +263,7 @@ async def test_no_further_call_is_made_where_an_answer_without_an_image_was_arri
     product.standin.script.add(words)
     waiting = asyncio.create_task(product.generate())
     await asyncio.wait_for(product.standin.answering.wait(), 10)
-    await until(lambda: product.app.machinery.inflight.held)  # memory for the answer
+    await until(lambda: product.app.components.memory_budget.held)  # memory for the answer
     answer = await canceled(product, await the_id(product))
     assert (answer.json["status"], [each["outcome"] for each in answer.json["attempts"]]) == ("canceled", ["no_image"])
     assert (await waiting).json["usage"]["costUsd"] == answer.json["usage"]["costUsd"] == product.standin.billed_usd
@@ -344,10 +344,10 @@ async def test_its_log_line_says_so(product: Harness, caplog: pytest.LogCaptureF
     waiting, record_id = await running(product)
     await canceled(product, record_id)
     await waiting
-    caplog.set_level(logging.INFO, "image_core.generation.line")
+    caplog.set_level(logging.INFO, "image_core.generations.line")
     async with feed(product) as changes:
         await changes.deliver()
-    (line,) = [each.message for each in caplog.records if each.name == "image_core.generation.line"]
+    (line,) = [each.message for each in caplog.records if each.name == "image_core.generations.line"]
     told = json.loads(line.removeprefix("generation "))
     assert (told["id"], told["outcome"], told["costUsd"]) == (record_id, "canceled", None)
     assert [(bill["usd"], bill["budgetUsd"] > 0) for bill in told["bills"]] == [(None, True)]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from image_core.user import User
+from image_core.auth.user import User
 from local.emulators import AzuritePorts
 from local.gemini.script import finished, overloaded
 from tests.support.harness import Harness, harness
@@ -52,7 +52,7 @@ async def test_beyond_the_process_limit_the_answer_is_busy(azurite_ports: Azurit
         answer = await product.generate(headers={"Idempotency-Key": "k"})
         assert (answer.status, answer.json["code"], answer.json["retryable"]) == (503, "busy", True)
         assert int(answer.headers["Retry-After"]) > 0
-        assert product.app.machinery.inflight.held == 0
+        assert product.app.components.memory_budget.held == 0
         assert product.standin.calls == []
 
 
@@ -134,9 +134,9 @@ async def test_a_late_picture_never_reaches_another_generation_under_the_same_ke
     product.standin.latency = 2
     key = {"Idempotency-Key": "late"}
     first = await product.generate(headers={**key, "Prefer": "wait=1"})
-    old = await product.app.machinery.records.read(User(product.email), first.json["id"])
+    old = await product.app.components.records.read(User(product.email), first.json["id"])
     assert old is not None
-    await product.app.machinery.records.delete(old)  # as the recovery does when the runner's lease is over
+    await product.app.components.records.delete(old)  # as the recovery does when the runner's lease is over
     async with product.another() as elsewhere:
         product.standin.latency = 3
         second = asyncio.create_task(elsewhere.generate(prompt="another one", headers=key))

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from image_core.user import User
+from image_core.auth.user import User
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, finished
 from tests.support.faulty_proxy import Rule
@@ -140,9 +140,9 @@ async def test_where_the_process_has_no_memory_for_the_image_it_is_asked_for_aga
     async with harness(azurite_ports, cosmos_url, RESPONSE_BUDGET_SECONDS="1") as product:
         made = await product.generate()
         await product.drained()
-        inflight = product.app.machinery.inflight
-        with inflight.claim(User("another@example.com")) as everything:
-            everything.take(inflight.limit)
+        memory_budget = product.app.components.memory_budget
+        with memory_budget.claim(User("another@example.com")) as everything:
+            everything.take(memory_budget.limit)
             again = await product.call("GET", f"/api/images/{made.json['id']}?redirects=3")
             last = await product.call("GET", f"/api/images/{made.json['id']}?redirects=15")
         assert (again.status, again.headers["Location"]) == (307, f"/api/images/{made.json['id']}?redirects=4")

@@ -1,9 +1,9 @@
-"""Pictures by name, uploads, and private pictures: to their owner, and to nobody else."""
+"""Images by name, uploads, and private pictures: to their owner, and to nobody else."""
 
 import pytest
 from azure.storage.blob.aio import BlobServiceClient
 
-from image_core.store.pictures import UPLOAD_TAGS
+from image_core.storage.images import UPLOAD_TAGS
 from local.emulators import AzuritePorts
 from tests.support.faulty_proxy import Rule, blob_error
 from tests.support.harness import Harness, harness, picture
@@ -121,7 +121,7 @@ async def test_private_pictures_lie_in_their_users_folder_and_are_read_by_their_
 
 
 def _folder(product: Harness) -> str:
-    from image_core.user import User  # noqa: PLC0415 - one line's need
+    from image_core.auth.user import User  # noqa: PLC0415 - one line's need
 
     return User(product.email).folder
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from image_core.catalog import ASPECT_RATIOS, CLASSIC, DEFAULT_CHAIN, IMAGE_SIZES, MODELS
+from image_core.models.catalog import ASPECT_RATIOS, CLASSIC, DEFAULT_CHAIN, IMAGE_SIZES, MODELS
 from image_core.settings import Settings
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted

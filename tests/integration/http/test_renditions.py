@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from image_core.structure import png_chunk
+from image_core.images.metadata import png_chunk
 from local.emulators import AzuritePorts
 from local.gemini.script import finished
 from tests.support.faulty_proxy import Rule, blob_error
@@ -282,12 +282,12 @@ async def test_reconcile_finds_and_deletes_a_rendition_whose_image_is_gone(
         made = await product.generate()
         await product.call("GET", made.json["thumbnailUrl"])
         stem = made.json["imageUrl"].rsplit("/", 1)[-1].rpartition(".")[0]
-        audit = product.app.machinery.audit
+        audit = product.app.components.audit
         (path,) = [each for each in await product.blob_names("catafract-private", "renditions/") if stem in each]
         orphan = path.replace(stem, "generated-1704067230000-" + "0" * 32)
-        blobs = product.app.machinery.blobs
+        blobs = product.app.components.blobs
         await blobs.put("catafract-private", orphan, b"x", "image/webp", overwrite=True)
-        later = product.app.machinery.records
+        later = product.app.components.records
         later.now = lambda: datetime.now(UTC) + timedelta(hours=1)  # type: ignore[method-assign] # renditions are old then
         found = [each for each in await audit.findings() if each.kind == "rendition_without_image"]
         assert orphan in [each.name for each in found]

@@ -16,8 +16,8 @@ from azure.cosmos.aio import CosmosClient
 from azure.storage.blob import PublicAccess
 from azure.storage.blob.aio import BlobServiceClient
 
-from image_core.catalog import DEFAULT_CHAIN
 from image_core.clock import Clock
+from image_core.models.catalog import DEFAULT_CHAIN
 from image_core.settings import Settings
 from local import nextauth
 from local.emulators import AzuritePorts, cosmos_connection_string

@@ -8,9 +8,9 @@ import pytest
 from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobServiceClient
 
+from image_core.app import App
+from image_core.auth.user import User
 from image_core.clock import Clock
-from image_core.user import User
-from image_core.wiring import App
 from local.emulators import AzuritePorts
 from operations.reconcile import reconcile
 from tests.support.harness import Harness, harness, picture
@@ -90,7 +90,7 @@ async def test_a_public_image_with_a_long_cache_header_gets_the_one_of_today(
 
 async def test_an_entry_of_the_outbox_is_applied(product: Harness, capsys: pytest.CaptureFixture[str]) -> None:
     made = (await product.generate()).json
-    parts = product.app.machinery
+    parts = product.app.components
     user = User(product.email)
     record = await parts.records.read(user, made["id"])
     assert record is not None

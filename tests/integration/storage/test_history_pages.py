@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 
+from image_core.auth.user import User
 from image_core.settings import Settings
-from image_core.store.cosmos import Cosmos
-from image_core.store.records import PAGE_BYTES, Records
-from image_core.user import User
+from image_core.storage.cosmos import Cosmos
+from image_core.storage.records import PAGE_BYTES, Records
 from local.provision import provision_cosmos
 
 
@@ -148,7 +148,7 @@ async def test_whole_images_in_old_records_are_neither_answered_nor_all_read(
 )
 async def test_a_forged_continuation_is_refused_whatever_it_holds(records: Records, fields: Any) -> None:
     from image_core.errors import InvalidRequest  # noqa: PLC0415 - one test's need
-    from image_core.store.records import _mark  # noqa: PLC0415 - a forger who knows how the mark is made
+    from image_core.storage.records import _mark  # noqa: PLC0415 - a forger who knows how the mark is made
 
     user = User("forger@example.com")
     raw = json.dumps(fields).encode()

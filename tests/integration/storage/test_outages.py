@@ -11,14 +11,14 @@ from azure.cosmos import PartitionKey
 from azure.cosmos.aio import CosmosClient
 from azure.storage.blob.aio import BlobServiceClient
 
+from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.errors import BlobMissing, StorageUnavailable
+from image_core.generations.record import Record
 from image_core.settings import Settings
-from image_core.store.blobs import Blobs
-from image_core.store.cosmos import TRIES, Cosmos
-from image_core.store.record import Record
-from image_core.store.records import Records
-from image_core.user import User
+from image_core.storage.blobs import Blobs
+from image_core.storage.cosmos import TRIES, Cosmos
+from image_core.storage.records import Records
 from local.emulators import AzuritePorts
 from tests.support.faulty_proxy import FaultyProxy, Rule, blob_error, cosmos_not_found, faulty
 from tests.support.records import make

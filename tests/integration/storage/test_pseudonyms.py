@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 import pytest
 from azure.storage.blob.aio import BlobServiceClient
 
+from image_core.auth.user import User
 from image_core.errors import StorageUnavailable
 from image_core.settings import Settings
-from image_core.store.blobs import Blobs
-from image_core.store.pseudonyms import KEY_NAME, Pseudonyms
-from image_core.user import User
+from image_core.storage.blobs import Blobs
+from image_core.storage.pseudonyms import KEY_NAME, Pseudonyms
 from local import nextauth
 from local.emulators import AzuritePorts
 from tests.support.change_feed import feed

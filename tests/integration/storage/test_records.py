@@ -6,12 +6,12 @@ from contextlib import suppress
 
 import pytest
 
+from image_core.auth.user import User
 from image_core.errors import InvalidRequest, StorageUnavailable
-from image_core.generated import Attempt, Usage
+from image_core.models.generated import Attempt, Usage
 from image_core.settings import Settings
-from image_core.store.cosmos import Cosmos
-from image_core.store.records import AlreadyThere, Changed, Records
-from image_core.user import User
+from image_core.storage.cosmos import Cosmos
+from image_core.storage.records import AlreadyThere, Changed, Records
 from local.provision import provision_cosmos
 from tests.support.faulty_proxy import FaultyProxy, Rule, faulty
 from tests.support.records import make

@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import pytest
 
 from image_core.api.http import Request, Response
+from image_core.app import App
 from image_core.errors import STATUS_BY_CODE
-from image_core.wiring import App
 from tests.support.contract import document, violations
 
 

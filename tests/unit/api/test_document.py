@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from image_core.api.document.build import OPERATIONS, build, codes_of
-from image_core.api.document.samples import EVERY_CODE, SAMPLES
-from image_core.api.routes import ROUTES
+from image_core.api.openapi.document import OPERATIONS, build, codes_of
+from image_core.api.openapi.samples import EVERY_CODE, SAMPLES
+from image_core.api.requests import MAX_PROMPT_CHARACTERS, GenerateRequest
+from image_core.api.router import ROUTES
+from image_core.auth.cookies import NAMES
 from image_core.errors import STATUS_BY_CODE, ImageError
-from image_core.schemas import MAX_PROMPT_CHARACTERS, GenerateRequest
-from image_core.session.cookies import NAMES
 from image_core.settings import Settings
 from tests.support.contract import document, problems, violations
 from tests.support.paths import ROOT

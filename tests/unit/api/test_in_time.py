@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from image_core.api.budget import ResponseBudget
-from image_core.api.guard import Guard
 from image_core.api.http import Request, Response
-from image_core.api.routes import Api
+from image_core.api.origin import OriginPolicy
+from image_core.api.response_budget import ResponseBudget
+from image_core.api.router import Api
+from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.settings import Settings
-from image_core.user import User
 
 
 class Handlers:
@@ -22,7 +22,7 @@ class Handlers:
     def __init__(self, doing: Any) -> None:
         self.settings = Settings.read({})
         self.budget = ResponseBudget(self.settings, Clock())
-        self.guard = Guard(self.settings)
+        self.guard = OriginPolicy(self.settings)
         self.sessions = self
         self.usage = SimpleNamespace(get=doing)
         self.image = self.upload = self.generations = self.images = self.models = self.health = self.docs = None

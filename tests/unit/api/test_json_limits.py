@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from image_core.api.json_limits import MAX_QUOTES, MAX_VALUES, MAX_WIDE_BYTES, NotJson, TooComplex, measure
+from image_core.api.requests import GenerateRequest
 from image_core.errors import InvalidRequest
-from image_core.json_limits import MAX_QUOTES, MAX_VALUES, MAX_WIDE_BYTES, NotJson, TooComplex, measure
-from image_core.schemas import GenerateRequest
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),

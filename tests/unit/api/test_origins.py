@@ -2,12 +2,12 @@
 
 import pytest
 
-from image_core.api.guard import Guard
 from image_core.api.http import Request
+from image_core.api.origin import OriginPolicy
 from image_core.errors import CrossSite
 from image_core.settings import Settings
 
-GUARD = Guard(
+GUARD = OriginPolicy(
     Settings.read(
         {
             "NEXTAUTH_URL": "https://app.example.com/api/auth",
@@ -91,7 +91,9 @@ def test_a_preflight_says_what_may_be_sent_to_an_allowed_origin_only() -> None:
 
 
 def test_without_allowed_origins_there_is_no_cors() -> None:
-    assert Guard(Settings.read({})).cors_headers(Request("GET", "x", headers={"origin": "https://x.example"})) == {}
+    assert (
+        OriginPolicy(Settings.read({})).cors_headers(Request("GET", "x", headers={"origin": "https://x.example"})) == {}
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,12 +110,12 @@ def test_without_allowed_origins_there_is_no_cors() -> None:
     ],
 )
 def test_an_origin_is_compared_as_browsers_send_it(setting: str, origin: str) -> None:
-    guard = Guard(Settings.read({"ALLOWED_ORIGINS": setting}))
+    guard = OriginPolicy(Settings.read({"ALLOWED_ORIGINS": setting}))
     request = Request("POST", "image", headers={"origin": origin, "sec-fetch-site": "cross-site"})
     guard.check_cross_site(request)
     assert guard.cors_headers(request)["Access-Control-Allow-Origin"] == origin
 
 
 def test_the_front_ends_address_may_have_letters_that_are_not_ascii() -> None:
-    guard = Guard(Settings.read({"NEXTAUTH_URL": "https://b\u00fccher.example/api/auth"}))
+    guard = OriginPolicy(Settings.read({"NEXTAUTH_URL": "https://b\u00fccher.example/api/auth"}))
     guard.check_cross_site(Request("POST", "image", headers={"origin": "https://xn--bcher-kva.example"}))

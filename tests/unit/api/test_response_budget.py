@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from image_core.api.budget import ResponseBudget
 from image_core.api.http import Request
+from image_core.api.response_budget import ResponseBudget
 from image_core.clock import Clock
 from image_core.settings import Settings
 

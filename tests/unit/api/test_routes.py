@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from image_core.api.http import Request, Response
-from image_core.api.routes import ROUTES
-from image_core.wiring import App
+from image_core.api.router import ROUTES
+from image_core.app import App
 from local import nextauth
 
 SECRET = "a secret of these tests"

@@ -2,9 +2,9 @@
 
 import pytest
 
+from image_core.api.requests import MAX_PROMPT_CHARACTERS, GenerateRequest
 from image_core.errors import ImageError, InvalidRequest
-from image_core.generated import Options
-from image_core.schemas import MAX_PROMPT_CHARACTERS, GenerateRequest
+from image_core.models.generated import Options
 
 DEEP = b"[" * 10_000 + b"]" * 10_000
 

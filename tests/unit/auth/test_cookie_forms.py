@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from image_core.auth.claims import user_named
+from image_core.auth.cookies import MAX_CHUNKS, MAX_JOINS, MAX_VALUES, NAMES, session_tokens
+from image_core.auth.sessions import Sessions
 from image_core.clock import Clock
 from image_core.errors import Unauthorized
-from image_core.session import Sessions
-from image_core.session.claims import user_named
-from image_core.session.cookies import MAX_CHUNKS, MAX_JOINS, MAX_VALUES, NAMES, session_tokens
 from image_core.settings import Settings
 from local.nextauth import session_token
 

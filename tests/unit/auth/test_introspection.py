@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from image_core.auth import introspection
+from image_core.auth.introspection import session_endpoint
+from image_core.auth.sessions import Sessions
 from image_core.clock import Clock
 from image_core.errors import SessionUnavailable, Unauthorized
-from image_core.session import Sessions
-from image_core.session import introspect as introspection
-from image_core.session.introspect import session_endpoint
 from image_core.settings import Settings
 
 COOKIE = "next-auth.session-token=opaque-1"

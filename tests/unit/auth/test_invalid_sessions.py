@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from joserfc import jwe
 from joserfc.jwk import OctKey
 
+from image_core.auth.cookies import MAX_CHUNKS
+from image_core.auth.keys import v4_key, v5_key
+from image_core.auth.sessions import Sessions
 from image_core.clock import Clock
 from image_core.errors import Misconfigured, Unauthorized
-from image_core.session import Sessions
-from image_core.session.cookies import MAX_CHUNKS
-from image_core.session.keys import v4_key, v5_key
 from image_core.settings import Settings
 from local.nextauth import session_cookies, session_token
 

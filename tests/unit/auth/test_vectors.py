@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from image_core.api.http import Request
+from image_core.app import App
+from image_core.auth.sessions import Sessions
 from image_core.errors import Unauthorized
-from image_core.session import Sessions
 from image_core.settings import Settings
-from image_core.wiring import App
 from tests.support.paths import FIXTURES
 
 VECTORS = json.loads((FIXTURES / "nextauth_vectors.json").read_text())

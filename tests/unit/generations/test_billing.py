@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from image_core.generated import Attempt, Options, Usage
-from image_core.generation.billing import Bill
-from image_core.store.record import Record
+from image_core.generations.billed_calls import Bill
+from image_core.generations.record import Record
+from image_core.models.generated import Attempt, Options, Usage
 
 if TYPE_CHECKING:
-    from image_core.generation.lease import Lease
-    from image_core.store.ledger import Ledger
+    from image_core.generations.lease import Lease
+    from image_core.storage.ledger import Ledger
 
 RECORD = Record(
     id="gen-1",

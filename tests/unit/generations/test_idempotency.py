@@ -2,10 +2,10 @@
 
 import pytest
 
+from image_core.api.requests import GenerateRequest
+from image_core.auth.user import User
 from image_core.errors import InvalidRequest
-from image_core.generation.idempotency import checked_key, fingerprint, record_id
-from image_core.schemas import GenerateRequest
-from image_core.user import User
+from image_core.generations.idempotency import checked_key, fingerprint, record_id
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "é", "a" * 256, "a\tb", "\x7f"])

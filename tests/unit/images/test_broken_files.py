@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from image_core.inputs.apart import converted_apart
-from image_core.inputs.fault import Fault
-from image_core.structure import Broken, cleaned
+from image_core.images.fault import Fault
+from image_core.images.metadata import Broken, cleaned
+from image_core.images.sandbox import convert_in_sandbox
 from tests.support.awkward_files import AWKWARD
 from tests.support.harness import picture
 from tests.support.image_files import LIMITS, awkward, opened, prepared, prepared_apart
@@ -26,9 +26,9 @@ SEEDS = [
 
 FUZZ = """
 import random, sys
-from image_core.inputs.convert import as_it_is
-from image_core.inputs.decode import converted
-from image_core.inputs.fault import Fault
+from image_core.images.passthrough import as_it_is
+from image_core.images.convert import converted
+from image_core.images.fault import Fault
 data = open(sys.argv[1], "rb").read()
 for number in range(int(sys.argv[2]), 80):
     dice = random.Random(f"{sys.argv[1].rsplit('/', 1)[-1]} {number}")
@@ -88,7 +88,7 @@ async def test_no_secret_reaches_the_process_that_decodes(monkeypatch: pytest.Mo
     monkeypatch.setenv("NEXTAUTH_SECRET", "hush")
     told = "import json, os; print(json.dumps({'fault': 'InvalidImage', 'details': ' '.join(os.environ)}))"
     with pytest.raises(Fault) as caught:
-        await converted_apart(awkward("photo.bmp"), *LIMITS, program=told)
+        await convert_in_sandbox(awkward("photo.bmp"), *LIMITS, program=told)
     assert "PYTHONPATH" in caught.value.details
     assert "NEXTAUTH_SECRET" not in caught.value.details
 

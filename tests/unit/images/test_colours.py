@@ -7,10 +7,10 @@ import zlib
 import pytest
 from PIL import Image, ImageCms
 
-from image_core.inputs.convert import MAX_SIDE
-from image_core.inputs.fault import Fault
-from image_core.inputs.frame import Frame
-from image_core.structure import PNG_END, PNG_SIGNATURE, png_chunk
+from image_core.images.fault import Fault
+from image_core.images.frame import Frame
+from image_core.images.metadata import PNG_END, PNG_SIGNATURE, png_chunk
+from image_core.images.passthrough import MAX_SIDE
 from tests.support.image_files import (
     LEFT,
     LIMITS,

@@ -7,9 +7,9 @@ from functools import cache
 import pytest
 from PIL import Image
 
-from image_core import exif
-from image_core.inputs.isobmff import turning
-from image_core.structure import png_chunk
+from image_core.images import exif
+from image_core.images.isobmff import turning
+from image_core.images.metadata import png_chunk
 from tests.support import heif_files
 from tests.support.image_files import LIMITS, opened, prepared, saved
 from tests.support.paths import IMAGES

@@ -13,12 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from image_core import exif, structure
-from image_core.inputs.fault import Fault
-from image_core.inputs.isobmff import turning
-from image_core.inputs.tiff import MAX_DIRECTORIES, MAX_ENTRIES, full_size
-from image_core.sniff import sniff
-from image_core.structure import (
+from image_core.images import exif
+from image_core.images import metadata as structure
+from image_core.images.fault import Fault
+from image_core.images.isobmff import turning
+from image_core.images.metadata import (
     MAX_PARTS,
     Broken,
     cleaned,
@@ -29,6 +28,8 @@ from image_core.structure import (
     webp_chunks,
     whole,
 )
+from image_core.images.probe import sniff
+from image_core.images.tiff import MAX_DIRECTORIES, MAX_ENTRIES, full_size
 from tests.support.harness import picture
 from tests.support.image_files import JPEGS, PNGS, WEBPS
 

@@ -8,8 +8,8 @@ import time
 import pytest
 from PIL import Image, ImageCms
 
-from image_core.inputs.convert import MAX_SIDE
-from image_core.inputs.fault import Fault
+from image_core.images.fault import Fault
+from image_core.images.passthrough import MAX_SIDE
 from tests.support.awkward_files import AWKWARD
 from tests.support.harness import picture
 from tests.support.image_files import LIMITS, awkward, opened, prepared, prepared_apart, saved
@@ -172,8 +172,8 @@ def test_a_header_that_claims_a_gigabyte_costs_nothing() -> None:
 MEASURE = """
 import resource, sys, time
 from pathlib import Path
-from image_core.inputs.convert import as_it_is
-from image_core.inputs.fault import Fault
+from image_core.images.passthrough import as_it_is
+from image_core.images.fault import Fault
 data = Path(sys.argv[1]).read_bytes()
 as_it_is(Path(sys.argv[2]).read_bytes(), 10**8)
 before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()

@@ -4,16 +4,16 @@ import io
 import struct
 from pathlib import Path
 
+import PIL.Image
 import pytest
-from PIL import Image
 
 from image_core.errors import InvalidImage
-from image_core.inputs.apart import converted_apart
-from image_core.inputs.decode import rendered
-from image_core.inputs.fault import Fault
-from image_core.inputs.sandbox_memory import most_memory_bytes
-from image_core.picture import OutputFormat, Picture, Target
-from image_core.structure import has_provenance, png_chunk
+from image_core.images.convert import rendered
+from image_core.images.fault import Fault
+from image_core.images.image import Image, OutputFormat, Target
+from image_core.images.metadata import has_provenance, png_chunk
+from image_core.images.sandbox import convert_in_sandbox
+from image_core.images.sandbox_memory import most_memory_bytes
 from tests.support.harness import picture
 from tests.support.image_files import LEFT, LIMITS, RIGHT, assert_halves, halves, opened, profile, saved
 from tests.support.paths import IMAGES
@@ -24,7 +24,7 @@ SWAPPED = profile((0.1431, 0.0606, 0.7141), (0.3851, 0.7169, 0.0971), (0.4360, 0
 """sRGB's primaries with red and blue exchanged."""
 
 
-def render(data: bytes, width: int | None = None, format_name: OutputFormat = "png", quality: int = 90) -> Picture:
+def render(data: bytes, width: int | None = None, format_name: OutputFormat = "png", quality: int = 90) -> Image:
     return rendered(data, Target(width, format_name, quality), *LIMITS)
 
 
@@ -32,12 +32,12 @@ def render(data: bytes, width: int | None = None, format_name: OutputFormat = "p
 @pytest.mark.parametrize("name", SAMPLES)
 def test_sample_image_is_made_as_wide_as_asked_and_looks_the_same(name: str, format_name: OutputFormat) -> None:
     made = opened(render(picture(name), 128, format_name))
-    original = Image.open(io.BytesIO(picture(name))).convert("RGB")
+    original = PIL.Image.open(io.BytesIO(picture(name))).convert("RGB")
     assert made.size == (128, round(original.height * 128 / original.width))
     assert made.format == format_name.upper()
     wanted, got = (
-        original.resize((8, 6), Image.Resampling.BOX),
-        made.convert("RGB").resize((8, 6), Image.Resampling.BOX),
+        original.resize((8, 6), PIL.Image.Resampling.BOX),
+        made.convert("RGB").resize((8, 6), PIL.Image.Resampling.BOX),
     )
     differences = [abs(a - b) for a, b in zip(wanted.tobytes(), got.tobytes(), strict=True)]
     assert max(differences) < 24
@@ -52,19 +52,19 @@ def test_image_is_never_enlarged(width: int | None) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pixels_are_upright_and_the_width_is_that_of_the_upright_image(kind: str, orientation: int) -> None:
-    upright = Image.new("RGB", (80, 40), LEFT)
+    upright = PIL.Image.new("RGB", (80, 40), LEFT)
     upright.paste(RIGHT, (40, 0, 80, 40))
     undo = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
+        2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+        3: PIL.Image.Transpose.ROTATE_180,
+        4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+        5: PIL.Image.Transpose.TRANSPOSE,
+        6: PIL.Image.Transpose.ROTATE_90,
+        7: PIL.Image.Transpose.TRANSVERSE,
+        8: PIL.Image.Transpose.ROTATE_270,
     }
     stored = upright.transpose(undo[orientation]) if orientation in undo else upright
-    exif = Image.Exif()
+    exif = PIL.Image.Exif()
     exif[0x0112] = orientation
     made = opened(render(saved(stored, kind, exif=exif, quality=100), 20))
     assert made.size == (20, 10)
@@ -78,7 +78,7 @@ def test_colours_are_those_that_the_profile_means() -> None:
 
 @pytest.mark.parametrize("format_name", ["png", "webp"])
 def test_transparency_is_kept(format_name: OutputFormat) -> None:
-    image = Image.new("RGBA", (40, 20), (255, 0, 0, 0))
+    image = PIL.Image.new("RGBA", (40, 20), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (20, 0, 40, 20))
     made = opened(render(saved(image, "PNG"), 20, format_name))
     assert made.mode == "RGBA"
@@ -87,13 +87,13 @@ def test_transparency_is_kept(format_name: OutputFormat) -> None:
 
 
 def test_jpeg_has_white_for_transparency() -> None:
-    image = Image.new("RGBA", (40, 20), (255, 0, 0, 0))
+    image = PIL.Image.new("RGBA", (40, 20), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (20, 0, 40, 20))
     assert_halves(opened(render(saved(image, "PNG"), 20, "jpeg")), (255, 255, 255), (0, 0, 255))
 
 
 def test_colour_of_invisible_pixels_does_not_bleed_into_visible_ones() -> None:
-    image = Image.new("RGBA", (640, 64), (255, 0, 0, 0))
+    image = PIL.Image.new("RGBA", (640, 64), (255, 0, 0, 0))
     for column in range(0, 640, 2):
         image.paste((0, 0, 255, 255), (column, 0, column + 1, 64))
     seen = opened(render(saved(image, "PNG"), 64)).getpixel((30, 3))
@@ -132,10 +132,10 @@ def test_an_awkward_file_gives_an_image_or_a_fault(path: Path) -> None:
 @pytest.mark.parametrize("format_name", FORMATS)
 async def test_largest_image_of_a_model_is_converted_within_the_memory_of_a_sandbox(format_name: OutputFormat) -> None:
     """21:9 at 4K, the longest side that a model makes."""
-    noise = Image.effect_noise((1584, 672), 80).resize((6336, 2688)).convert("RGB")
+    noise = PIL.Image.effect_noise((1584, 672), 80).resize((6336, 2688)).convert("RGB")
     data = saved(noise, "PNG" if format_name != "png" else "JPEG")
     target = Target(None, format_name)
-    made = await converted_apart(data, *LIMITS, most_memory_bytes(LIMITS[1]), target=target)
+    made = await convert_in_sandbox(data, *LIMITS, most_memory_bytes(LIMITS[1]), target=target)
     assert (made.width, made.height) == (6336, 2688)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from image_core.inputs.fault import Fault
+from image_core.images.fault import Fault
 from tests.support.image_files import LIMITS, opened, prepared
 from tests.support.tiff_files import ADOBE_DEFLATE, FLOAT, NO_COMPRESSION, SIGNED, UNSIGNED, Rows, Tiff
 

@@ -7,19 +7,19 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+import PIL.Image
 import pytest
-from PIL import Image
 
-from image_core import structure
-from image_core.inputs.convert import as_it_is
-from image_core.inputs.fault import Fault
-from image_core.picture import Picture
-from image_core.structure import SOS, jpeg_segments, png_chunk, png_chunks, repaired
+from image_core.images import metadata as structure
+from image_core.images.fault import Fault
+from image_core.images.image import Image
+from image_core.images.metadata import SOS, jpeg_segments, png_chunk, png_chunks, repaired
+from image_core.images.passthrough import as_it_is
 from tests.support.harness import picture
 from tests.support.image_files import JPEGS, LIMITS, PNGS, WEBPS, opened, prepared, saved
 
 
-def accepted(data: bytes) -> Picture | None:
+def accepted(data: bytes) -> Image | None:
     """The image that is made of it; None where it is 400 `invalid_image`."""
     try:
         return prepared(data, *LIMITS)
@@ -29,10 +29,10 @@ def accepted(data: bytes) -> Picture | None:
         return None
 
 
-def assert_same_pixels(made: Picture | None, data: bytes) -> None:
+def assert_same_pixels(made: Image | None, data: bytes) -> None:
     assert made is not None
     image = opened(made)
-    wanted = Image.open(io.BytesIO(data))
+    wanted = PIL.Image.open(io.BytesIO(data))
     assert image.size == wanted.size
     if wanted.mode != "CMYK":
         assert image.tobytes() == wanted.tobytes()
@@ -188,7 +188,7 @@ def test_compressed_data_may_be_divided_into_chunks_anywhere() -> None:
         made = accepted(cut)
         assert (made is not None) == (at > 0), at
         if made is not None:
-            assert opened(made).tobytes() == opened(Picture(whole, "image/png", 3, 3)).tobytes()
+            assert opened(made).tobytes() == opened(Image(whole, "image/png", 3, 3)).tobytes()
 
 
 def test_a_png_with_more_rows_than_its_header_says_is_not_inflated_to_its_end() -> None:
@@ -228,7 +228,7 @@ def test_a_wrong_checksum_of_the_pixels_is_refused(file: str, name: bytes) -> No
 
 
 def test_an_animated_png_is_sent_as_its_first_frame() -> None:
-    frames = [Image.new("RGB", (30, 20), color) for color in ("red", "blue")]
+    frames = [PIL.Image.new("RGB", (30, 20), color) for color in ("red", "blue")]
     made = accepted(saved(frames[0], "PNG", save_all=True, append_images=frames[1:]))
     assert made is not None
     assert b"acTL" not in made.data
@@ -300,7 +300,7 @@ def test_an_image_of_a_model_that_is_cut_off_is_stored_so_that_it_opens() -> Non
         if name != "one colour":
             assert stored is not None, name
         if stored is not None:
-            opened(Picture(stored, "image/jpeg", 203, 150))
+            opened(Image(stored, "image/jpeg", 203, 150))
     for data in PNGS.values():
         stored = repaired(data[: len(data) - 14], "image/png")
         assert stored is not None

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from aiohttp import web
 
-from image_core.inputs.fetch import Fetcher
-from image_core.inputs.load import Loader
-from image_core.inputs.own import OwnAddresses
+from image_core.inputs.fetcher import Fetcher
+from image_core.inputs.loader import Loader
+from image_core.inputs.owned_urls import OwnedUrls
 from image_core.settings import Settings
 from tests.support.loopback_server import Canary
 from tests.support.owned_images import OWN, Shelf
@@ -43,7 +43,7 @@ async def make(shelf: Shelf) -> AsyncIterator[Callable[..., Loader]]:
     """Makes loaders, and closes them."""
     made: list[Loader] = []
 
-    def loader(own: OwnAddresses = OWN, fetcher: Fetcher | None = None, **settings: str) -> Loader:
+    def loader(own: OwnedUrls = OWN, fetcher: Fetcher | None = None, **settings: str) -> Loader:
         made.append(Loader(Settings.read(settings), own, shelf, fetcher))
         return made[-1]
 

@@ -11,6 +11,7 @@ from aiohttp import web
 from yarl import URL
 
 from image_core import __version__
+from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.errors import (
     Busy,
@@ -21,9 +22,8 @@ from image_core.errors import (
     UnsupportedImage,
     UrlNotAllowed,
 )
-from image_core.inflight import InflightBytes
-from image_core.inputs.load import Loader
-from image_core.user import User
+from image_core.inputs.loader import Loader
+from image_core.runtime.memory_budget import MemoryBudget
 from tests.support.harness import picture
 from tests.support.loopback_server import Canary, Handler
 
@@ -32,7 +32,7 @@ ALLOWED = {"FETCH_ALLOW_HOSTS": "localhost", "FETCH_TIMEOUT_SECONDS": "1.5", "MA
 
 
 async def load(loader: Loader, *images: str) -> list[bytes]:
-    claim = InflightBytes(10**9).claim(ADA)
+    claim = MemoryBudget(10**9).claim(ADA)
     return [loaded.picture.data for loaded in await loader.load_all(images, ADA, claim)]
 
 
@@ -269,8 +269,8 @@ async def test_a_request_that_cannot_grow_is_busy_and_the_others_go_on(
 ) -> None:
     """Requests of which each keeps what the other needs would wait for one another without end."""
     canary.handler = body(picture())
-    inflight = InflightBytes(int(4 * len(picture()) / 0.4))
-    with inflight.claim(ADA) as first, inflight.claim(ADA, Clock().deadline(0.2)) as second:
+    memory_budget = MemoryBudget(int(4 * len(picture()) / 0.4))
+    with memory_budget.claim(ADA) as first, memory_budget.claim(ADA, Clock().deadline(0.2)) as second:
         first.take(3 * len(picture()))
         with pytest.raises(Busy):
             await make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, second)
@@ -284,9 +284,9 @@ async def test_the_time_in_which_an_image_waits_for_memory_is_not_the_servers(
     canary: Canary, make: Callable[..., Loader]
 ) -> None:
     canary.handler = body(picture())
-    inflight = InflightBytes(int(4 * len(picture()) / 0.4))
+    memory_budget = MemoryBudget(int(4 * len(picture()) / 0.4))
     loader = make(FETCH_ALLOW_HOSTS="localhost", FETCH_TIMEOUT_SECONDS="0.4")
-    with inflight.claim(ADA) as before, inflight.claim(ADA) as claim:
+    with memory_budget.claim(ADA) as before, memory_budget.claim(ADA) as claim:
         before.take(3 * len(picture()))
         loading = asyncio.create_task(loader.load_all([f"http://localhost:{canary.port}/"], ADA, claim))
         await asyncio.sleep(1)
@@ -398,13 +398,13 @@ async def test_a_server_that_announces_much_and_sends_little_holds_what_it_sent(
         return response
 
     canary.handler = answer
-    inflight = InflightBytes(10**9)
-    with inflight.claim(ADA) as claim:
+    memory_budget = MemoryBudget(10**9)
+    with memory_budget.claim(ADA) as claim:
         loading = asyncio.create_task(make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, claim))
         await sent.wait()
-        while not inflight.held:  # noqa: ASYNC110 - the budget has no event
+        while not memory_budget.held:  # noqa: ASYNC110 - the budget has no event
             await asyncio.sleep(0.01)
-        assert inflight.held == 1000
+        assert memory_budget.held == 1000
         end.set()
         with pytest.raises(ImageFetchFailed):
             await loading

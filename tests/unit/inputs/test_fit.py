@@ -3,24 +3,24 @@
 import io
 import os
 
+import PIL.Image
 import pytest
-from PIL import Image
 
+from image_core.auth.user import User
 from image_core.errors import ImagesTooLarge
-from image_core.inflight import InflightBytes
+from image_core.images.image import Image
 from image_core.inputs.fit import MAX_INLINE_BYTES, RESERVED_BYTES, SIDES, encoded_bytes, fitted
-from image_core.inputs.load import Loader
-from image_core.picture import Picture
+from image_core.inputs.loader import Loader
+from image_core.runtime.memory_budget import MemoryBudget
 from image_core.settings import Settings
-from image_core.user import User
 from tests.support.harness import data_url
 from tests.support.owned_images import OWN, Shelf
 
 MOST = MAX_INLINE_BYTES - RESERVED_BYTES
 
 
-def picture(megabytes: float, side: int = 4096) -> Picture:
-    return Picture(bytes(int(megabytes * 1_000_000)), "image/jpeg", side, side)
+def picture(megabytes: float, side: int = 4096) -> Image:
+    return Image(bytes(int(megabytes * 1_000_000)), "image/jpeg", side, side)
 
 
 class Sandbox:
@@ -29,10 +29,10 @@ class Sandbox:
     def __init__(self) -> None:
         self.asked: list[tuple[int, int]] = []
 
-    async def shrink(self, place: int, before: Picture, side: int) -> Picture:
+    async def shrink(self, place: int, before: Image, side: int) -> Image:
         self.asked.append((place, side))
         share = (side / max(before.width, before.height)) ** 2
-        return Picture(bytes(int(len(before.data) * share)), "image/jpeg", side, side)
+        return Image(bytes(int(len(before.data) * share)), "image/jpeg", side, side)
 
 
 CASES = [
@@ -85,12 +85,12 @@ async def test_images_that_cannot_be_made_small_enough_are_refused_with_both_num
 def noise(side: int) -> str:
     """Random pixels, which no encoding makes smaller: three bytes each."""
     out = io.BytesIO()
-    Image.frombytes("RGB", (side, side), os.urandom(side * side * 3)).save(out, "PNG", compress_level=0)
+    PIL.Image.frombytes("RGB", (side, side), os.urandom(side * side * 3)).save(out, "PNG", compress_level=0)
     return data_url(out.getvalue())
 
 
 async def test_images_are_made_smaller_in_the_sandbox_and_memory_is_counted() -> None:
-    budget = InflightBytes(100_000_000)
+    budget = MemoryBudget(100_000_000)
     loader = Loader(Settings.read({}), OWN, Shelf(), most_together=6_000_000)
     with budget.claim(User("ada@example.com")) as claim:
         small, large = await loader.load_all([noise(100), noise(2100)], User("ada@example.com"), claim)

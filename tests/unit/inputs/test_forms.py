@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.errors import Busy, ImageError, ImageTooLarge, InvalidImage, UrlNotAllowed
-from image_core.inflight import InflightBytes
-from image_core.inputs.fault import Fault
-from image_core.inputs.load import Loader, shown
-from image_core.inputs.own import OwnAddresses, OwnResult, own_image, places
-from image_core.inputs.parse import Address, Inline, parse
-from image_core.user import User
+from image_core.images.fault import Fault
+from image_core.inputs.loader import Loader, shown
+from image_core.inputs.owned_urls import OwnedUrls, OwnResult, own_image, places
+from image_core.inputs.sources import Address, Inline, parse
+from image_core.runtime.memory_budget import MemoryBudget
 from tests.support.harness import picture
 from tests.support.owned_images import ACCOUNT, OWN, PRIVATE, Shelf
 
@@ -45,7 +45,7 @@ INLINE: list[tuple[str, str]] = [
 
 
 async def load(loader: Loader, *images: str, user: User = ADA) -> list[bytes]:
-    return [loaded.picture.data for loaded in await loader.load_all(images, user, InflightBytes(10**9).claim(user))]
+    return [loaded.picture.data for loaded in await loader.load_all(images, user, MemoryBudget(10**9).claim(user))]
 
 
 @pytest.mark.parametrize("text", [row[1] for row in INLINE], ids=[row[0] for row in INLINE])
@@ -149,7 +149,7 @@ def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
 
 STEM = f"generated-1704067230000-{'a' * 32}"
 SHA = "b" * 64
-READ: list[tuple[str, OwnAddresses, str, tuple[str, str]]] = [
+READ: list[tuple[str, OwnedUrls, str, tuple[str, str]]] = [
     ("a picture of ours", OWN, f"{ACCOUNT}/catafract/{STEM}.png", ("catafract", f"{STEM}.png")),
     ("with a port", OWN, f"https://acct.blob.core.windows.net:443/catafract/{STEM}.png", ("catafract", f"{STEM}.png")),
     (
@@ -228,14 +228,14 @@ READ: list[tuple[str, OwnAddresses, str, tuple[str, str]]] = [
 
 @pytest.mark.parametrize(("own", "url", "place"), [row[1:] for row in READ], ids=[row[0] for row in READ])
 async def test_our_own_pictures_are_read_with_our_own_credentials(
-    make: Callable[..., Loader], shelf: Shelf, own: OwnAddresses, url: str, place: tuple[str, str]
+    make: Callable[..., Loader], shelf: Shelf, own: OwnedUrls, url: str, place: tuple[str, str]
 ) -> None:
     shelf.blobs[place] = DATA
     assert await load(make(own), url) == [DATA]
     assert shelf.asked[-1] == place
 
 
-FORBIDDEN: list[tuple[str, OwnAddresses, str]] = [
+FORBIDDEN: list[tuple[str, OwnedUrls, str]] = [
     ("another container", OWN, f"{ACCOUNT}/other/{STEM}.png"),
     ("the private container", OWN, f"{ACCOUNT}/catafract-private/inputs/{ADA.folder}/{SHA}.png"),
     ("the outbox", OWN, f"{ACCOUNT}/catafract-private/finished/gen-1.json"),
@@ -257,7 +257,7 @@ FORBIDDEN: list[tuple[str, OwnAddresses, str]] = [
     ("a folder by name", PRIVATE, f"/api/images/{BOB.folder}%2F{STEM}.png"),
 ]
 
-NOTHING: list[tuple[str, OwnAddresses, str]] = [
+NOTHING: list[tuple[str, OwnedUrls, str]] = [
     ("no name of ours", OWN, f"{ACCOUNT}/catafract/passwords.txt"),
     ("a folder of ours and no name", OWN, f"{ACCOUNT}/catafract/{ADA.folder}/passwords.txt"),
     ("a zero byte", OWN, f"{ACCOUNT}/catafract/1704067230000-a%00.png"),
@@ -272,7 +272,7 @@ NOTHING: list[tuple[str, OwnAddresses, str]] = [
 
 @pytest.mark.parametrize(("own", "url"), [row[1:] for row in NOTHING], ids=[row[0] for row in NOTHING])
 async def test_an_address_of_ours_that_names_nothing_says_so_without_a_look(
-    make: Callable[..., Loader], shelf: Shelf, own: OwnAddresses, url: str
+    make: Callable[..., Loader], shelf: Shelf, own: OwnedUrls, url: str
 ) -> None:
     with pytest.raises(InvalidImage) as caught:
         await load(make(own), url)
@@ -282,7 +282,7 @@ async def test_an_address_of_ours_that_names_nothing_says_so_without_a_look(
 
 @pytest.mark.parametrize(("own", "url"), [row[1:] for row in FORBIDDEN], ids=[row[0] for row in FORBIDDEN])
 async def test_what_is_ours_and_not_theirs_is_refused_without_a_look(
-    make: Callable[..., Loader], shelf: Shelf, own: OwnAddresses, url: str
+    make: Callable[..., Loader], shelf: Shelf, own: OwnedUrls, url: str
 ) -> None:
     with pytest.raises(UrlNotAllowed):
         await load(make(own), url)
@@ -338,14 +338,14 @@ async def test_over_the_byte_limit_is_413_with_the_limit(make: Callable[..., Loa
 
 async def test_over_the_memory_budget_is_busy_and_holds_nothing(make: Callable[..., Loader], shelf: Shelf) -> None:
     shelf.blobs["catafract", f"{STEM}.png"] = DATA
-    inflight, soon = InflightBytes(6 * len(DATA)), Clock().deadline(0.01)
-    with inflight.claim(ADA) as claim:
+    memory_budget, soon = MemoryBudget(6 * len(DATA)), Clock().deadline(0.01)
+    with memory_budget.claim(ADA) as claim:
         await make().load_all([f"/api/images/{STEM}.png"], ADA, claim)
-        assert inflight.held == len(DATA)
-        with pytest.raises(Busy), inflight.claim(ADA, soon) as second:
+        assert memory_budget.held == len(DATA)
+        with pytest.raises(Busy), memory_budget.claim(ADA, soon) as second:
             await make().load_all([f"/api/images/{STEM}.png"], ADA, second)
-        assert inflight.held == len(DATA)
-    assert inflight.held == 0
+        assert memory_budget.held == len(DATA)
+    assert memory_budget.held == 0
 
 
 async def test_nothing_but_errors_of_our_tree_comes_out(make: Callable[..., Loader]) -> None:

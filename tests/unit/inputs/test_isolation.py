@@ -14,19 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.errors import Busy, InvalidImage
-from image_core.inflight import InflightBytes
-from image_core.inputs.apart import converted_apart
-from image_core.inputs.fault import Fault
-from image_core.inputs.fetch import Fetcher
-from image_core.inputs.load import Loader
-from image_core.inputs.parse import MAX_HEAD_CHARACTERS, Inline, parse
+from image_core.images.fault import Fault
+from image_core.images.image import Image
+from image_core.images.sandbox import convert_in_sandbox
+from image_core.inputs.fetcher import Fetcher
+from image_core.inputs.loader import Loader
 from image_core.inputs.resolver import BoundedResolver, lookup_user
-from image_core.offload import in_thread
-from image_core.picture import Picture
+from image_core.inputs.sources import MAX_HEAD_CHARACTERS, Inline, parse
+from image_core.runtime.memory_budget import MemoryBudget
+from image_core.runtime.offload import in_thread
 from image_core.settings import Settings
-from image_core.user import User
 from tests.support.harness import data_url, picture
 from tests.support.image_files import awkward
 from tests.support.owned_images import OWN, Shelf
@@ -46,7 +46,7 @@ class Sandboxes:
         self.most = 0
         self.end = asyncio.Event()
 
-    async def convert(self, data: bytes, max_pixels: int, max_decoded_pixels: int, memory_bytes: int) -> Picture:
+    async def convert(self, data: bytes, max_pixels: int, max_decoded_pixels: int, memory_bytes: int) -> Image:
         self.started += 1
         self.running += 1
         self.most = max(self.most, self.running)
@@ -54,7 +54,7 @@ class Sandboxes:
             await self.end.wait()
         finally:
             self.running -= 1
-        return Picture(data, "image/png", max_pixels, max_decoded_pixels)
+        return Image(data, "image/png", max_pixels, max_decoded_pixels)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ async def reached(condition: Callable[[], bool]) -> None:
 
 
 def loading(loader: Loader, user: User, *images: str, seconds: float = 60) -> asyncio.Task[Any]:
-    claim = InflightBytes(10**9).claim(user, Clock().deadline(seconds))
+    claim = MemoryBudget(10**9).claim(user, Clock().deadline(seconds))
     return asyncio.create_task(loader.load_all(images, user, claim))
 
 
@@ -152,7 +152,7 @@ async def test_a_cancelled_conversion_has_ended_its_process() -> None:
     read, write = os.pipe()
     try:
         named = program.replace("sys.argv[1]", f"'/proc/{os.getpid()}/fd/{write}'")
-        converting = asyncio.create_task(converted_apart(b"x", *LIMITS, program=named))
+        converting = asyncio.create_task(convert_in_sandbox(b"x", *LIMITS, program=named))
         pid = int(await asyncio.to_thread(os.read, read, 100))
     finally:
         os.close(read)
@@ -167,14 +167,14 @@ async def test_a_cancelled_conversion_has_ended_its_process() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on processor time is Linux's")
 async def test_a_file_that_takes_too_much_processor_time_is_refused_with_the_limit() -> None:
     with pytest.raises(Fault) as refused:
-        await converted_apart(b"x", *LIMITS, program="while True: pass", cpu_seconds=1)
+        await convert_in_sandbox(b"x", *LIMITS, program="while True: pass", cpu_seconds=1)
     assert refused.value.kind is InvalidImage
     assert "more than 1 seconds of processor time" in str(refused.value.details)
 
 
 async def test_a_conversion_that_gets_no_processor_time_is_busy_and_not_the_files_fault() -> None:
     with pytest.raises(Busy):
-        await converted_apart(b"x", *LIMITS, program="import time; time.sleep(60)", wall_seconds=0.2)
+        await convert_in_sandbox(b"x", *LIMITS, program="import time; time.sleep(60)", wall_seconds=0.2)
 
 
 # --- DNS
@@ -249,7 +249,7 @@ async def test_a_fetch_resolves_names_as_its_user(names: Names) -> None:
     fetcher = Fetcher(Settings.read({}), Noted(names))
     for user in (ADA, BOB):
         with pytest.raises(Fault):
-            await fetcher.fetch("http://pictures.example.com/", InflightBytes(10**9).claim(user))
+            await fetcher.fetch("http://pictures.example.com/", MemoryBudget(10**9).claim(user))
     assert seen == [ADA.id, BOB.id]
     await fetcher.close()
 
@@ -303,16 +303,16 @@ def test_the_head_of_a_data_url_is_bounded() -> None:
 def test_percent_encoding_comes_out_the_same_in_pieces_of_any_size(data: bytes, size: int) -> None:
     from urllib.parse import quote_from_bytes  # noqa: PLC0415 - of this test alone
 
-    from image_core.inputs.parse import percent_decoded  # noqa: PLC0415 - the same
+    from image_core.inputs.sources import percent_decoded  # noqa: PLC0415 - the same
 
     assert percent_decoded(quote_from_bytes(data, safe="=").encode(), size) == data
 
 
 async def test_loading_ends_with_the_time_that_the_request_may_wait(loader: Loader, sandboxes: Sandboxes) -> None:
-    claim = InflightBytes(10**9).claim(ADA, Clock().deadline(0.2))
+    claim = MemoryBudget(10**9).claim(ADA, Clock().deadline(0.2))
     with pytest.raises(Busy):
         await loader.load_all([AS_IT_IS, TO_CONVERT], ADA, claim)
     assert (sandboxes.started, sandboxes.running) == (1, 0)
     with pytest.raises(Busy):
-        await loader.load_upload(awkward("photo.bmp"), InflightBytes(10**9).claim(ADA, Clock().deadline(0.2)))
+        await loader.load_upload(awkward("photo.bmp"), MemoryBudget(10**9).claim(ADA, Clock().deadline(0.2)))
     assert (sandboxes.started, sandboxes.running) == (2, 0)

@@ -8,13 +8,13 @@ from tests.support.paths import ROOT
 
 SCRIPT = """
 import asyncio, base64, io, json, os, resource, sys
-from image_core.api.image import PARSED_COPIES
-from image_core.inflight import InflightBytes
-from image_core.inputs.load import Loader
+from image_core.api.handlers.image import PARSED_COPIES
+from image_core.runtime.memory_budget import MemoryBudget
+from image_core.inputs.loader import Loader
 from image_core.runtime.allocator import return_large_blocks
-from image_core.inputs.own import OwnAddresses
+from image_core.inputs.owned_urls import OwnedUrls
 from image_core.settings import Settings
-from image_core.user import User
+from image_core.auth.user import User
 from PIL import Image
 
 def rss():
@@ -27,8 +27,8 @@ async def main(limit):
     text = base64.b64encode(out.getvalue()).decode()
     size = len(out.getvalue())
     del out
-    loader = Loader(Settings.read({}), OwnAddresses("https://a.blob.core.windows.net", "c", "p", False), None)
-    inflight = InflightBytes(limit)
+    loader = Loader(Settings.read({}), OwnedUrls("https://a.blob.core.windows.net", "c", "p", False), None)
+    memory_budget = MemoryBudget(limit)
     peak = before = rss()
     done = False
 
@@ -39,7 +39,7 @@ async def main(limit):
             await asyncio.sleep(0.005)
 
     async def request(number):
-        async with inflight.entered(User(f"u{number}"), PARSED_COPIES * len(text)) as claim:
+        async with memory_budget.entered(User(f"u{number}"), PARSED_COPIES * len(text)) as claim:
             mine = text[:-8] + text[-8:]  # as parsed: a string of its own for each request
             loaded = await loader.load_all([mine], User(f"u{number}"), claim)
             return len(loaded[0].picture.data)
@@ -48,7 +48,7 @@ async def main(limit):
     results = await asyncio.gather(*(request(number) for number in range(8)))
     done = True
     await watching
-    print(json.dumps({"size": size, "growth": peak - before, "results": results, "held": inflight.held}))
+    print(json.dumps({"size": size, "growth": peak - before, "results": results, "held": memory_budget.held}))
 
 asyncio.run(main(int(sys.argv[1])))
 """

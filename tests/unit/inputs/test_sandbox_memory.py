@@ -4,20 +4,20 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 
+import PIL.Image
 import pytest
-from PIL import Image
 
+from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.errors import ImageTooLarge, InvalidImage
-from image_core.inflight import InflightBytes
-from image_core.inputs.apart import converted_apart
-from image_core.inputs.decode import Limits, converted
-from image_core.inputs.fault import Fault, NeedsMemory
-from image_core.inputs.load import Loader
-from image_core.inputs.sandbox_memory import USUAL_MEMORY_BYTES, most_memory_bytes
-from image_core.picture import Picture
+from image_core.images.convert import Limits, converted
+from image_core.images.fault import Fault, NeedsMemory
+from image_core.images.image import Image
+from image_core.images.sandbox import convert_in_sandbox
+from image_core.images.sandbox_memory import USUAL_MEMORY_BYTES, most_memory_bytes
+from image_core.inputs.loader import Loader
+from image_core.runtime.memory_budget import MemoryBudget
 from image_core.settings import Settings
-from image_core.user import User
 from tests.support.image_files import saved
 from tests.support.owned_images import OWN, Shelf
 
@@ -28,18 +28,18 @@ ADA, BOB = User("ada@example.com"), User("bob@example.com")
 
 def turned(side: int) -> bytes:
     """A JPEG that has to be converted."""
-    exif = Image.Exif()
+    exif = PIL.Image.Exif()
     exif[0x112] = 6
-    return saved(Image.linear_gradient("L").resize((side, side)).convert("RGB"), "JPEG", exif=exif)
+    return saved(PIL.Image.linear_gradient("L").resize((side, side)).convert("RGB"), "JPEG", exif=exif)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
 @pytest.mark.parametrize("megabytes", [70, 90, 110, 130])
 async def test_a_whole_image_is_never_damaged_for_lack_of_memory(megabytes: int) -> None:
     data = turned(3000)
-    for kind in (data, saved(Image.linear_gradient("L").resize((2500, 2500)).convert("RGB"), "AVIF", speed=10)):
+    for kind in (data, saved(PIL.Image.linear_gradient("L").resize((2500, 2500)).convert("RGB"), "AVIF", speed=10)):
         try:
-            made = await converted_apart(kind, PIXELS, PIXELS, megabytes * MEBIBYTE)
+            made = await convert_in_sandbox(kind, PIXELS, PIXELS, megabytes * MEBIBYTE)
         except NeedsMemory:
             continue
         assert made.width in {3000, 2500}
@@ -49,9 +49,9 @@ async def test_a_whole_image_is_never_damaged_for_lack_of_memory(megabytes: int)
 async def test_a_decoder_that_aborts_may_have_lacked_memory() -> None:
     program = "import os; os.abort()"
     with pytest.raises(NeedsMemory):
-        await converted_apart(b"x", PIXELS, PIXELS, USUAL_MEMORY_BYTES, program=program)
+        await convert_in_sandbox(b"x", PIXELS, PIXELS, USUAL_MEMORY_BYTES, program=program)
     with pytest.raises(Fault):
-        await converted_apart(b"x", PIXELS, PIXELS, program=program)
+        await convert_in_sandbox(b"x", PIXELS, PIXELS, program=program)
 
 
 def test_a_damaged_image_is_damaged_where_there_is_no_more_memory_to_have() -> None:
@@ -106,7 +106,7 @@ class Sandboxes:
         self.most_large = 0
         self.end = asyncio.Event()
 
-    async def convert(self, data: bytes, max_pixels: int, max_decoded_pixels: int, memory_bytes: int) -> Picture:
+    async def convert(self, data: bytes, max_pixels: int, max_decoded_pixels: int, memory_bytes: int) -> Image:
         if memory_bytes == USUAL_MEMORY_BYTES:
             self.usual += 1
             raise NeedsMemory
@@ -118,7 +118,7 @@ class Sandboxes:
             self.large -= 1
         if not self.enough:
             raise NeedsMemory
-        return Picture(data, "image/png", 1, 1)
+        return Image(data, "image/png", 1, 1)
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ async def loader(sandboxes: Sandboxes) -> AsyncIterator[Loader]:
 
 
 def loading(loader: Loader, user: User) -> asyncio.Task[object]:
-    claim = InflightBytes(10**9).claim(user, Clock().deadline(60))
+    claim = MemoryBudget(10**9).claim(user, Clock().deadline(60))
     return asyncio.create_task(loader.load_all(["data:image/gif;base64,R0lGODlhAQABAAAAACw="], user, claim))
 
 

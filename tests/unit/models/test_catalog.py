@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from checks import retirements
-from image_core import catalog
-from image_core.catalog import ASPECT_RATIOS, CLASSIC, DEFAULT_CHAIN, IMAGE_SIZES, MODELS, chain, current, lack
-from image_core.generated import Options
-from image_core.prices import cost_usd, expected_cost, max_output_tokens
+from image_core.models import catalog
+from image_core.models.catalog import ASPECT_RATIOS, CLASSIC, DEFAULT_CHAIN, IMAGE_SIZES, MODELS, chain, current, lack
+from image_core.models.generated import Options
+from image_core.models.prices import cost_usd, expected_cost, max_output_tokens
 from tests.support.paths import ROOT
 
 PRO, NANO, LITE = DEFAULT_CHAIN

@@ -16,8 +16,8 @@ from image_core.errors import (
     RateLimited,
     Refused,
 )
-from image_core.generated import Options
-from image_core.model.chain import ModelChain
+from image_core.models.chain import ModelChain
+from image_core.models.generated import Options
 from image_core.settings import Settings
 from local.gemini.script import Scripted, finished, overloaded, problem, rate_limited
 from local.gemini.server import Standin

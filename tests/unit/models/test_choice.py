@@ -11,9 +11,9 @@ from aiohttp import web
 
 from image_core.clock import Clock
 from image_core.errors import InvalidRequest, ModelFailed, ModelUnavailable
-from image_core.generated import Options
-from image_core.model.chain import ModelChain
-from image_core.model.probe import ChainState, Probed, State, state_of_chain
+from image_core.models.chain import ModelChain
+from image_core.models.generated import Options
+from image_core.models.probe import ChainState, Probed, State, state_of_chain
 from image_core.settings import Settings
 from local.gemini.script import overloaded
 from local.gemini.server import Standin

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from image_core import structure
 from image_core.errors import ModelUnavailable, NoImage, Refused
-from image_core.model.reply import SENTENCES
+from image_core.images import metadata as structure
+from image_core.models.gemini.response import SENTENCES
 from local.gemini.script import Scripted, finished
 from tests.support.gemini_responses import part
 from tests.support.model_chain import Bench

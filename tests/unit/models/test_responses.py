@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from image_core.catalog import DEFAULT_CHAIN
 from image_core.clock import Clock
 from image_core.errors import ModelError
-from image_core.generated import Options
-from image_core.model.chain import ModelChain
-from image_core.model.quota import next_reset
+from image_core.models.catalog import DEFAULT_CHAIN
+from image_core.models.chain import ModelChain
+from image_core.models.generated import Options
+from image_core.models.quota import next_reset
 from image_core.settings import Settings
 from local.gemini.script import Scripted, finished, overloaded, problem, rate_limited
 from local.gemini.server import Standin

@@ -1,4 +1,4 @@
-"""Pictures travel beside the SDK: what is on the wire is what it would have written, what comes back what it would have read."""
+"""Images travel beside the SDK: what is on the wire is what it would have written, what comes back what it would have read."""
 
 import base64
 import gzip
@@ -22,16 +22,16 @@ from cryptography.x509.oid import NameOID
 from google import genai
 from google.genai import types
 
-from image_core.model.exchange import CHUNK_BYTES, LONG, Carried, Exchange, MarkLost, SentTwice
-from image_core.model.gemini import API_VERSION, Call, CallFailed, Gemini, _answer_of
-from image_core.model.reply import Reply, read
-from image_core.picture import Picture
+from image_core.images.image import Image
+from image_core.models.gemini.client import API_VERSION, Call, CallFailed, Gemini, _answer_of
+from image_core.models.gemini.response import Reply, read
+from image_core.models.gemini.streaming import CHUNK_BYTES, LONG, Carried, Exchange, MarkLost, SentTwice
 from image_core.settings import Settings
 from tests.support.harness import picture
 from tests.support.model_chain import PRO, InHand
 
-CUP = Picture(picture(), "image/jpeg", 600, 400)
-OTHER = Picture(picture("coffee.jpg")[::-1], "image/png", 600, 400)
+CUP = Image(picture(), "image/jpeg", 600, 400)
+OTHER = Image(picture("coffee.jpg")[::-1], "image/png", 600, 400)
 PROMPT = 'say "data": "x" \\ und Käse'
 
 Answering = Callable[[web.Request], Awaitable[web.Response]]
@@ -76,7 +76,7 @@ async def asked(service: Service, hold: InHand, exchange: type[Exchange] = Excha
         await gemini.close()
 
 
-async def asked_by_the_sdk_alone(service: Service, pictures: tuple[Picture, ...]) -> types.GenerateContentResponse:
+async def asked_by_the_sdk_alone(service: Service, pictures: tuple[Image, ...]) -> types.GenerateContentResponse:
     options = types.HttpOptions(base_url=service.url, api_version=API_VERSION)
     client = genai.Client(api_key="key", vertexai=False, http_options=options)
     parts = [types.Part.from_bytes(data=each.data, mime_type=each.mime_type) for each in pictures]
@@ -111,7 +111,7 @@ async def answer_with_a_cup(_: web.Request) -> web.Response:
 
 
 @pytest.mark.parametrize("pictures", [(), (CUP,), (CUP, OTHER, CUP)], ids=["no picture", "one", "one of them twice"])
-async def test_the_request_is_the_one_that_the_sdk_alone_would_send(pictures: tuple[Picture, ...]) -> None:
+async def test_the_request_is_the_one_that_the_sdk_alone_would_send(pictures: tuple[Image, ...]) -> None:
     async with serving(answer_with_a_cup) as service:
         await asked_by_the_sdk_alone(service, pictures)
         await asked(service, InHand(pictures))
@@ -287,7 +287,7 @@ async def test_a_request_in_which_a_picture_has_no_place_or_no_more_is_not_sent(
 async def test_a_body_is_as_long_as_it_says(size: int) -> None:
     data = bytes(range(256)) * (size // 256 + 1)
     sent: list[bool] = []
-    carried = Carried([b"<", Picture(data[:size], "image/png", 1, 1), b">"], lambda: sent.append(True))
+    carried = Carried([b"<", Image(data[:size], "image/png", 1, 1), b">"], lambda: sent.append(True))
     written = _Written()
     await carried.write(written)  # type: ignore[arg-type] # all that is asked of a writer
     assert written.all == b"<" + base64.b64encode(data[:size]) + b">"
@@ -363,7 +363,7 @@ class Bare(Exchange):
 
 @pytest.mark.parametrize("pictures", [(CUP,), (CUP, OTHER, CUP)], ids=["one", "one of them twice"])
 async def test_marks_that_are_lost_lead_to_the_same_call_by_the_sdk_alone(
-    pictures: tuple[Picture, ...], caplog: pytest.LogCaptureFixture
+    pictures: tuple[Image, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     hold = InHand(pictures)
     async with serving(answer_with_a_cup) as service:

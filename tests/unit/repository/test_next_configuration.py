@@ -2,8 +2,8 @@
 
 import re
 
-from image_core.api.budget import DEFAULT_SECONDS
-from image_core.api.routes import ROUTES
+from image_core.api.response_budget import DEFAULT_SECONDS
+from image_core.api.router import ROUTES
 from image_core.settings import Settings
 from tests.support.paths import ROOT
 from tests.support.readme import next_configuration

@@ -4,18 +4,18 @@ import asyncio
 
 import pytest
 
+from image_core.auth.user import User
 from image_core.clock import Clock, Deadline
 from image_core.errors import Busy, ImagesTooLarge
-from image_core.inflight import WORKER_COPIES, InflightBytes
-from image_core.user import User
+from image_core.runtime.memory_budget import WORKER_COPIES, MemoryBudget
 
 ADA, BOB, EVE = User("ada@example.com"), User("bob@example.com"), User("eve@example.com")
 LONG_TIME = 60.0
 
 
-def budget() -> InflightBytes:
+def budget() -> MemoryBudget:
     """600 bytes for bodies, 400 of working memory."""
-    return InflightBytes(1000)
+    return MemoryBudget(1000)
 
 
 def soon() -> Deadline:

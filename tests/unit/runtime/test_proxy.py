@@ -6,15 +6,15 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
+from image_core.auth.user import User
 from image_core.errors import StorageUnavailable
-from image_core.model.chain import ModelChain
-from image_core.model.probe import State
-from image_core.proxy import proxied
+from image_core.models.chain import ModelChain
+from image_core.models.probe import State
+from image_core.runtime.proxy import proxied
 from image_core.settings import Settings
-from image_core.store.blobs import Blobs
-from image_core.store.cosmos import Cosmos
-from image_core.store.records import Records
-from image_core.user import User
+from image_core.storage.blobs import Blobs
+from image_core.storage.cosmos import Cosmos
+from image_core.storage.records import Records
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 KEY = "c2VjcmV0"

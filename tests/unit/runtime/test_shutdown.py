@@ -11,9 +11,9 @@ from tests.support.paths import ROOT
 
 PROGRAM = """
 import asyncio, os, signal, sys, threading, time
-import image_core.stop
-from image_core.stop import on_stop_signal
-image_core.stop.LONGEST_SECONDS = 0.3
+import image_core.runtime.shutdown
+from image_core.runtime.shutdown import on_stop_signal
+image_core.runtime.shutdown.LONGEST_SECONDS = 0.3
 
 async def main():
     async def release():

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from image_core.telemetry import OutsideInvocations, invocation, log_outside_invocations
+from image_core.runtime.telemetry import OutsideInvocations, invocation, log_outside_invocations
 from tests.support.paths import ROOT
 
 LOG = logging.getLogger("image_core.test_telemetry")
@@ -73,7 +73,7 @@ def test_only_warnings_and_the_line_of_a_generation_are_printed(
 ) -> None:
     caplog.set_level(logging.INFO, "image_core")
     LOG.info("a detail")
-    logging.getLogger("image_core.generation.line").info("generation %s", "{}")
+    logging.getLogger("image_core.generations.line").info("generation %s", "{}")
     assert said(capsys) == ["generation {}"]
 
 
@@ -91,8 +91,8 @@ def test_a_record_that_cannot_be_formatted_does_not_raise(capsys: pytest.Capture
 def test_an_application_outside_of_a_worker_prints_nothing() -> None:
     """The commands of operators write their results to standard output."""
     program = (
-        "import logging; from image_core.wiring import App; App({});"
-        "logging.getLogger('image_core.store').warning('cosmos did not answer')"
+        "import logging; from image_core.app import App; App({});"
+        "logging.getLogger('image_core.storage').warning('cosmos did not answer')"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "cosmos did not answer\n")

@@ -1,0 +1,126 @@
+"""`POST /api/image`."""
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+
+from image_core.api.answers import accepted, checked, encoded_length, failed, succeeded
+from image_core.api.body import check_body, check_json_type
+from image_core.api.http import Request, Response
+from image_core.api.prefer import Preference, preference
+from image_core.api.requests import GenerateRequest
+from image_core.api.response_budget import ResponseBudget
+from image_core.auth.user import User
+from image_core.errors import ImageError
+from image_core.generations.dry_run import DryRun
+from image_core.generations.expected import Expected
+from image_core.generations.idempotency import checked_key
+from image_core.generations.outcome import Outcome
+from image_core.generations.reading import Reading
+from image_core.generations.record import Record
+from image_core.generations.submit import Submission, Submitted
+from image_core.generations.trace import trace_parent
+from image_core.runtime.memory_budget import ANSWER_COPIES, GROWTH_SECONDS, Claim, MemoryBudget
+from image_core.runtime.offload import offloaded
+from image_core.settings import Settings
+
+PARSED_COPIES = 3
+"""Bytes that are used for each byte of a body until its generation has begun: the strings, their bytes, and the images decoded
+from them (three quarters)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What is left of a request once its generation has begun: its images are not."""
+
+    submitted: Submitted
+    prefer: Preference
+    base64: bool
+
+
+class ImageHandler:
+    def __init__(
+        self,
+        submission: Submission,
+        reading: Reading,
+        expected: Expected,
+        memory_budget: MemoryBudget,
+        settings: Settings,
+        budget: ResponseBudget,
+    ) -> None:
+        self._submission = submission
+        self._reading = reading
+        self._expected = expected
+        self._memory_budget = memory_budget
+        self._settings = settings
+        self._budget = budget
+
+    async def post(self, request: Request, user: User) -> Response:
+        """Make one image. Answers within the response budget: finished, or with a place to look."""
+        with self._memory_budget.claim(user, self._budget.for_resources(request)) as claim:
+            return await self._post(request, user, claim)
+
+    async def _post(self, request: Request, user: User, claim: Claim) -> Response:
+        begun = await self._begin(request, user, claim)
+        if isinstance(begun, DryRun):
+            return checked(begun)
+        prefer = begun.prefer
+        # A repeated key finds a generation that runs already: a caller that does not want to wait does not wait for it either.
+        wait = 0.0 if prefer.at_once else self._budget.left(request, prefer.wait)
+        submitted = await self._submission.ended(begun.submitted, wait)
+        headers = {} if prefer.applied is None else {"Preference-Applied": prefer.applied}
+        if submitted.replayed:
+            headers["Idempotency-Replayed"] = "true"
+        try:
+            async with asyncio.timeout(self._budget.for_reading(request)):
+                response = await self._answer(submitted.outcome, headers, claim, base64=begun.base64)
+        except TimeoutError:  # the image is there and cannot be read in time: its address answers later
+            response = self._accepted(submitted.outcome.record, {})
+        if submitted.queued:
+            record = submitted.outcome.record
+            return Response(response.status, response.body, response.headers, (self._submission.message(record),))
+        return response
+
+    async def _begin(self, request: Request, user: User, claim: Claim) -> _Begun | DryRun:
+        check_body(request, self._settings.max_request_bytes)
+        check_json_type(request)
+        await claim.enter(len(request.body) * PARSED_COPIES)
+        try:
+            parse = partial(GenerateRequest.parse, request.body, self._settings.max_images)
+            wanted = await offloaded(len(request.body), parse)
+            key = checked_key(request.headers.get("idempotency-key"))
+            self._submission.check(wanted)
+            prefer = preference(request.headers.get("prefer"))
+            if wanted.dry_run:
+                return await self._submission.dry_run(user, wanted, key, self._budget.for_resources(request))
+            submitted = await self._submission.begin(
+                user,
+                wanted,
+                key,
+                queued=prefer.at_once,
+                trace_parent=trace_parent(request.headers.get("traceparent")),
+                deadline=self._budget.for_resources(request),
+            )
+        finally:
+            claim.release()
+        return _Begun(submitted, prefer, wanted.include_base64)
+
+    def _accepted(self, record: Record, headers: dict[str, str]) -> Response:
+        return accepted(record, self._expected.seconds(record.options), headers)
+
+    async def _answer(self, outcome: Outcome, headers: dict[str, str], claim: Claim, *, base64: bool) -> Response:
+        record = outcome.record
+        if record.status in {"failed", "canceled"}:
+            return failed(record)
+        if record.status != "succeeded":
+            return self._accepted(record, headers)
+        if not base64:
+            return await succeeded(self._reading.shown(record), None, headers)
+        try:
+            picture = await self._reading.picture(outcome, claim)
+        except ImageError as error:
+            error.record_id = record.id  # it exists: the caller can ask for it again
+            raise
+        # What is answered is paid for: it is counted, and never refused.
+        await claim.receive(ANSWER_COPIES * encoded_length(len(picture.data)), GROWTH_SECONDS)
+        return await succeeded(self._reading.shown(record), picture, headers)

@@ -1,0 +1,64 @@
+"""`POST /api/upload`: one file into storage, to be used as an input later."""
+
+import re
+import secrets
+import unicodedata
+from collections.abc import Callable
+from functools import partial
+
+from image_core.api.body import check_body
+from image_core.api.forms import uploaded_file
+from image_core.api.http import Request, Response, json_response
+from image_core.api.response_budget import ResponseBudget
+from image_core.auth.user import User
+from image_core.clock import Clock, milliseconds
+from image_core.images.image import Image
+from image_core.inputs.loader import Loader
+from image_core.runtime.memory_budget import MemoryBudget
+from image_core.runtime.offload import offloaded
+from image_core.settings import Settings
+from image_core.storage.images import StoredImages
+
+MAX_STEM_CHARACTERS = 60
+FORM_COPIES = 2
+"""Of the file, beside the form that it came in: its bytes, and the image without metadata."""
+
+
+class UploadHandler:
+    def __init__(
+        self,
+        loader: Loader,
+        pictures: StoredImages,
+        memory_budget: MemoryBudget,
+        settings: Settings,
+        budget: ResponseBudget,
+        clock: Clock,
+        token: Callable[[int], str] = secrets.token_hex,
+    ) -> None:
+        self._loader = loader
+        self._pictures = pictures
+        self._memory_budget = memory_budget
+        self._settings = settings
+        self._budget = budget
+        self._clock = clock
+        self._token = token
+
+    async def post(self, request: Request, user: User) -> Response:
+        """Check the file as an input is checked, store it, and answer with its address."""
+        check_body(request, self._settings.max_request_bytes)
+        deadline = self._budget.for_resources(request)
+        async with self._memory_budget.entered(user, FORM_COPIES * len(request.body), deadline) as claim:
+            parse = partial(uploaded_file, request.headers.get("content-type", ""), request.body)
+            part = await offloaded(len(request.body), parse)
+            picture = await self._loader.load_upload(part.data, claim)
+            stored = f"{milliseconds(self._clock.now())}-{self._token(16)}-{safe_name(part.file_name or '', picture)}"
+            return json_response(200, {"url": await self._pictures.put_upload(user, stored, picture)})
+
+
+def safe_name(name: str, picture: Image) -> str:
+    """The file's name as part of a blob's: ASCII letters, digits, `-` and `_`, with the extension of what it is."""
+    plain = (
+        unicodedata.normalize("NFKD", name.rsplit("/", 1)[-1].rsplit("\\", 1)[-1]).encode("ascii", "ignore").decode()
+    )
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", plain.rsplit(".", 1)[0]).strip("-")[:MAX_STEM_CHARACTERS]
+    return f"{stem or 'image'}.{picture.extension}"

@@ -1,0 +1,176 @@
+"""The OpenAPI 3.1 document: every route of the table, with its answers, its errors and an example of each."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from openapi_pydantic.util import construct_open_api_with_schema_class
+from openapi_pydantic.v3.v3_1 import OpenAPI
+
+from image_core import __version__
+from image_core.api.openapi import browsing, generating
+from image_core.api.openapi.answers import ErrorBody, UsageReport
+from image_core.api.openapi.parts import RETRY_AFTER, WORD, Operation, Part, header, schema
+from image_core.api.openapi.samples import EVERY_CODE, SAMPLES, UPLOAD_FAILED
+from image_core.api.origin import SAFE_METHODS, origin_of
+from image_core.api.router import ROUTES, Route
+from image_core.auth.cookies import NAMES
+from image_core.clock import Clock
+from image_core.errors import STATUS_BY_CODE, MethodNotAllowed, UploadFailed
+from image_core.models.catalog import chain
+from image_core.settings import Settings
+
+OPERATIONS: dict[tuple[str, str], Operation] = {
+    ("POST", "image"): generating.GENERATE,
+    ("POST", "upload"): generating.UPLOAD,
+    ("GET", "generations"): browsing.LIST,
+    ("GET", "generations/{id}"): browsing.READ,
+    ("POST", "generations/{id}/cancel"): browsing.CANCEL,
+    ("DELETE", "generations/{id}"): browsing.DELETE,
+    ("GET", "images/{name}"): browsing.IMAGE,
+    ("DELETE", "images/{name}"): browsing.DELETE_UPLOAD,
+    ("GET", "models"): browsing.MODELS,
+    ("GET", "usage"): browsing.USAGE_REPORT,
+    ("GET", "health"): browsing.HEALTH,
+    ("GET", "openapi.json"): browsing.DOCUMENT,
+    ("GET", "docs"): browsing.PAGE,
+}
+"""By method and path; what is no route is not in the document."""
+
+SESSION_CODES = ("unauthorized", "misconfigured", "session_unavailable", "busy", "internal")
+PUBLIC_CODES = ("misconfigured", "internal")
+WAITING_STATUSES = {429, 503}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+INTRODUCTION = """\
+Images and a prompt go in, a new image comes out.
+
+The session cookie of NextAuth is the only key; calls from the front end's own origin carry it by themselves. Writes from \
+other sites' pages are refused.
+
+Every error has the same body: `error` is for people, `code` for programs, and `retryable` says whether the same request can \
+succeed later. A method that a route does not have is 405 with `Allow`; `OPTIONS` is answered for every route, and `HEAD` wherever `GET` is. \
+The case of letters in the fixed parts of a path does not matter.\
+"""
+
+
+def build(settings: Settings, clock: Clock | None = None) -> dict[str, Any]:
+    """The document of an API with these settings: its cookie's name, its models and its limits are in it."""
+    raw: dict[str, Any] = {
+        "openapi": "3.1.1",
+        "info": {
+            "title": "Catafract image API",
+            "version": __version__,
+            "description": INTRODUCTION,
+            "contact": {"name": "The operators of this API"},
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        **_servers(settings),
+        "tags": [
+            {"name": generating.TAG, "description": "Make images."},
+            {"name": browsing.TAG, "description": "What was made."},
+            {"name": browsing.SERVICE, "description": "Open to everybody: no session."},
+        ],
+        "paths": {},
+        "components": {
+            "securitySchemes": _sessions(settings),
+            "examples": {code: _example(code) for code in EVERY_CODE},
+        },
+    }
+    for route in ROUTES:
+        path = raw["paths"].setdefault(f"/api/{route.path}", {})
+        path[route.method.lower()] = _operation(route, settings)
+    document = construct_open_api_with_schema_class(OpenAPI.model_validate(raw), [ErrorBody, UsageReport])
+    models = [link.model for link in chain(settings.gemini_models, (clock or Clock()).now().date())]
+    found: dict[str, Any] = document.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    _as_set(found["components"]["schemas"]["GenerateRequest"]["properties"], settings, models)
+    return found
+
+
+def codes_of(route: Route) -> list[str]:
+    """The errors that a route answers, by status."""
+    codes = {*OPERATIONS[route.method, route.path].codes, *(PUBLIC_CODES if route.public else SESSION_CODES)}
+    if not route.public and route.method not in SAFE_METHODS:
+        codes.add("cross_site")
+    return [code for code in EVERY_CODE if code in codes]
+
+
+def _operation(route: Route, settings: Settings) -> Part:
+    operation = OPERATIONS[route.method, route.path]
+    answers = dict(operation.answers)
+    upload = operation is generating.UPLOAD
+    by_status: dict[int, list[str]] = {}
+    for code in codes_of(route):
+        by_status.setdefault(STATUS_BY_CODE[code], []).append(code)
+    for status, codes in by_status.items():
+        answers[str(status)] = _errors(status, codes, upload=upload)
+    answers[str(MethodNotAllowed.status)] = {
+        **_errors(MethodNotAllowed.status, [MethodNotAllowed.code], upload=False),
+        "headers": {"Allow": header("The methods that the path has.", WORD, required=True)},
+    }
+    made: Part = {
+        "operationId": operation.name,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "description": operation.description,
+        "responses": dict(sorted(answers.items())),
+        "security": [] if route.public else [{name: []} for name in _sessions(settings)],
+    }
+    if operation.parameters:
+        made["parameters"] = list(operation.parameters)
+    if operation.body is not None:
+        made["requestBody"] = operation.body
+    return made
+
+
+def _errors(status: int, codes: list[str], *, upload: bool) -> Part:
+    examples: Part = {code: {"$ref": f"#/components/examples/{code}"} for code in codes}
+    if upload and UploadFailed.code in examples:
+        examples[UploadFailed.code] = {"summary": UPLOAD_FAILED.when, "value": UPLOAD_FAILED.body}
+    made: Part = {
+        "description": " ".join(SAMPLES[code].when for code in codes),
+        "content": {"application/json": {"schema": schema(ErrorBody), "examples": examples}},
+    }
+    return made | ({"headers": {"Retry-After": RETRY_AFTER}} if status in WAITING_STATUSES else {})
+
+
+def _example(code: str) -> Part:
+    return {"summary": SAMPLES[code].when, "value": SAMPLES[code].body}
+
+
+def _sessions(settings: Settings) -> Part:
+    names = (settings.nextauth_cookie_name,) if settings.nextauth_cookie_name else NAMES
+    return {
+        # A component's key takes fewer characters than a cookie's name.
+        (name if name in NAMES else "session"): {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": name,
+            "description": f"A session of {_maker(name)}, in one cookie or split (`.0`, `.1` and so on).",
+        }
+        for name in names
+    }
+
+
+def _maker(name: str) -> str:
+    if "next-auth." in name:
+        return "NextAuth v4"
+    return "Auth.js v5" if "authjs." in name else "NextAuth or Auth.js"
+
+
+def _servers(settings: Settings) -> Part:
+    """The front end's origin, where `/api` is ours.
+
+    None where it is not known, or is the reader's own machine: clients are then given the address.
+    """
+    origin = origin_of(settings.nextauth_url) if settings.nextauth_url else None
+    if origin is None or settings.allowed_origins or urlsplit(origin).hostname in LOOPBACK:
+        return {}
+    return {"servers": [{"url": origin, "description": "The front end's origin"}]}
+
+
+def _as_set(request: dict[str, Any], settings: Settings, models: Sequence[str]) -> None:
+    """What a request may hold here."""
+    request["images"]["maxItems"] = settings.max_images
+    named, absent = request["model"]["anyOf"]
+    request["model"]["anyOf"] = [{"type": named["type"], "enum": list(models)}, absent]

@@ -1,0 +1,135 @@
+"""The wire, and only the wire: what a request's JSON may say. What it means is decided elsewhere."""
+
+import codecs
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from image_core.api.json_limits import NotJson, TooComplex, measure
+from image_core.errors import InvalidJson, InvalidRequest, NoImages, NoPrompt
+from image_core.images.image import DEFAULT_QUALITY, OutputFormat
+from image_core.models.catalog import AspectRatio, ImageSize
+from image_core.models.generated import Options
+
+MAX_PROMPT_CHARACTERS = 32_000
+
+
+def _absent(value: Any) -> Any:
+    return [] if value is None else value
+
+
+def _blank(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def _yes(value: Any) -> Any:
+    return True if value is None else value
+
+
+def _no(value: Any) -> Any:
+    return False if value is None else value
+
+
+def _chosen(value: Any) -> Any:
+    """A choice that a form left open: the original front end sends these words."""
+    return None if value in ("", "auto") else value
+
+
+def as_published(schema: dict[str, Any]) -> None:
+    """A model's JSON schema without what pydantic says of itself: titles that repeat names, defaults that are nothing."""
+    for name, field in schema.get("properties", {}).items():
+        field.pop("title", None)
+        if field.get("default", ...) in (None, "", []):
+            del field["default"]
+        if field.pop("x-required", False):
+            schema.setdefault("required", []).append(name)
+
+
+class GenerateRequest(BaseModel):
+    """The body of `POST /api/image`. Unknown fields are ignored."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="ignore",
+        alias_generator=to_camel,
+        hide_input_in_errors=True,
+        json_schema_extra=as_published,
+    )
+
+    # These two have defaults because what is missing has an error of its own.
+    images: Annotated[tuple[str, ...], Field(strict=False), FailFast(), BeforeValidator(_absent)] = Field(
+        (),
+        description="Data URLs, bare base64, addresses of our own pictures, or any other http(s) address; in order.",
+        json_schema_extra={"x-required": True, "minItems": 1},
+    )
+    prompt: Annotated[str, BeforeValidator(_blank)] = Field(
+        "",
+        max_length=MAX_PROMPT_CHARACTERS,
+        description="What to make of them; not blank.",
+        json_schema_extra={"x-required": True, "minLength": 1, "pattern": r"\S"},
+    )
+    aspect_ratio: Annotated[AspectRatio | None, BeforeValidator(_chosen)] = Field(
+        None, description="The shape of the new image. An empty string and `auto` count as absent."
+    )
+    image_size: Annotated[ImageSize | None, BeforeValidator(_chosen)] = Field(
+        None, description="Its size. An empty string and `auto` count as absent."
+    )
+    model: str | None = Field(
+        None,
+        max_length=200,
+        description="One of the configured models, or a retired name of one; it is tried first.",
+    )
+    output_format: Annotated[OutputFormat | None, BeforeValidator(_chosen)] = Field(
+        None,
+        description="The format of the new image; absent: as the model made it. An empty string and `auto` count as absent.",
+    )
+    output_quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        None, description=f"Of `jpeg` and `webp`; {DEFAULT_QUALITY} where it is absent."
+    )
+    dry_run: Annotated[bool, BeforeValidator(_no, json_schema_input_type=bool | None)] = Field(
+        default=False, description="`true` checks everything and generates nothing: see `DryRun`."
+    )
+    include_base64: Annotated[bool, BeforeValidator(_yes, json_schema_input_type=bool | None)] = Field(
+        default=True, description="`false` leaves `imageBase64` null: the address is enough."
+    )
+
+    @property
+    def options(self) -> Options:
+        return Options(self.model, self.aspect_ratio, self.image_size, self.output_format, self.output_quality)
+
+    @classmethod
+    def parse(cls, body: bytes, max_images: int) -> "GenerateRequest":
+        """The request in `body`.
+
+        Raises InvalidJson, InvalidRequest with the field, NoImages, NoPrompt; what is missing is told before what is long.
+        """
+        try:
+            text = body.removeprefix(codecs.BOM_UTF8)
+            measure(text)
+            request = cls.model_validate_json(text)
+        except TooComplex as error:
+            raise InvalidRequest(f"The body is too complex: {error}") from None
+        except NotJson:
+            raise InvalidJson("The body must be one JSON object in UTF-8") from None
+        except ValidationError as error:
+            raise _explained(error) from None
+        if not request.images:
+            raise NoImages(field="images")
+        if not request.prompt.strip():
+            raise NoPrompt(field="prompt")
+        if len(request.images) > max_images:
+            raise InvalidRequest(f"At most {max_images} images are taken, not {len(request.images)}", field="images")
+        return request
+
+
+def _explained(error: ValidationError) -> InvalidRequest:
+    fault = error.errors(include_url=False, include_input=False)[0]
+    if fault["type"] == "json_invalid":
+        return InvalidJson("The body must be one JSON object in UTF-8")
+    if not fault["loc"]:
+        return InvalidRequest("The body must be a JSON object")
+    # A value that fits none of the choices is told with the choices themselves.
+    field = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in fault["loc"])
+    return InvalidRequest(fault["msg"], field=field)

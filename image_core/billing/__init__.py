@@ -1,0 +1,1 @@
+"""Money: ledger entries, spending, budgets and admission."""

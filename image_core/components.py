@@ -1,0 +1,129 @@
+"""All that makes generations, put together: importing this brings the SDKs in."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from image_core.billing.admission import Limits
+from image_core.billing.spending import Spending
+from image_core.clock import Clock, iso
+from image_core.generations.background import Running
+from image_core.generations.cancellation import Cancellation
+from image_core.generations.completion import Completion
+from image_core.generations.expected import Expected
+from image_core.generations.history import History
+from image_core.generations.reading import Reading
+from image_core.generations.reconciliation import Reconciliation
+from image_core.generations.recovery import Recovery
+from image_core.generations.rendering import Rendering
+from image_core.generations.runner import Runner
+from image_core.generations.submit import Submission
+from image_core.images.sandbox_scheduler import Sandboxes
+from image_core.inputs.loader import Loader
+from image_core.inputs.owned_urls import OwnedUrls
+from image_core.models.chain import ModelChain
+from image_core.models.probe import state_of_chain
+from image_core.runtime.memory_budget import MemoryBudget
+from image_core.settings import Settings
+from image_core.storage.blobs import Blobs
+from image_core.storage.cosmos import Cosmos
+from image_core.storage.images import StoredImages
+from image_core.storage.input_copies import InputCopies
+from image_core.storage.ledger import Ledger
+from image_core.storage.outbox import Outbox
+from image_core.storage.pseudonyms import Pseudonyms
+from image_core.storage.records import Records
+from image_core.storage.renditions import Renditions
+
+PROBE_SECONDS = 4.0
+
+
+class Components:
+    """Raises Misconfigured where a setting is missing that any of it needs."""
+
+    def __init__(self, settings: Settings, clock: Clock, memory_budget: MemoryBudget | None = None) -> None:
+        self.blobs = Blobs(settings)
+        self.cosmos = Cosmos(settings, clock)
+        self.records = Records(self.cosmos)
+        self.ledger = Ledger(self.cosmos, settings.cosmos_usage_container, clock)
+        self.pseudonyms = Pseudonyms(self.blobs, settings)
+        self.renditions = Renditions(self.blobs, settings)
+        self.pictures = StoredImages(self.blobs, self.pseudonyms, self.renditions, settings)
+        self.memory_budget = memory_budget or MemoryBudget(settings.max_inflight_bytes)
+        self.model = ModelChain(settings, clock)
+        own = _own_addresses(settings, self.blobs.account_url)
+        self.expected = Expected(self.model.first)
+        self.running = Running(self.records, clock)
+        self.reading = Reading(self.blobs, self.pictures, self.renditions, self.records, own)
+        sandboxes = Sandboxes(settings)
+        self.loader = Loader(settings, own, self.reading, sandboxes=sandboxes)
+        self.rendering = Rendering(self.blobs, self.renditions, sandboxes, self.memory_budget, clock)
+        copies = InputCopies(self.blobs, settings)
+        outbox = Outbox(self.blobs, settings)
+        completion = Completion(self.records, self.pictures, outbox, self.ledger, self.pseudonyms, clock)
+        self.spending = Spending(self.records, self.ledger, settings, clock)
+        limits = Limits(self.spending, settings, clock)
+        self.runner = Runner(
+            self.records,
+            self.ledger,
+            self.pictures,
+            copies,
+            completion,
+            limits,
+            self.model,
+            self.memory_budget,
+            self.expected,
+            self.rendering,
+            settings,
+            clock,
+        )
+        self.history = History(self.records, self.pictures, outbox, self.ledger, self.pseudonyms, settings, clock)
+        self.cancellation = Cancellation(self.records, self.history, self.runner, self.running, clock)
+        self.recovery = Recovery(self.records, completion, self.history, self.runner, clock)
+        self.audit = Reconciliation(self.records, self.blobs, outbox, completion, self.recovery, settings, clock)
+        self.submission = Submission(
+            self.runner,
+            self.running,
+            self.records,
+            self.history,
+            limits,
+            self.spending,
+            self.loader,
+            copies,
+            self.model,
+            self.memory_budget,
+            settings,
+            clock,
+        )
+
+    async def model_health(self) -> Mapping[str, Any]:
+        """Each model of the chain: up while one of them answers, degraded where the first does not."""
+        probed = await self.model.probe(PROBE_SECONDS)
+        told: dict[str, Any] = {
+            "status": state_of_chain(probed).value,
+            "models": {each.model: each.words for each in probed},
+            "retired": {name: iso(since) for name, since in self.model.retired().items()},
+        }
+        if retiring := self.model.retiring():
+            told["retiring"] = {each.name: each.on.isoformat() for each in retiring}
+        return told
+
+    async def close(self) -> None:
+        await self.running.drain()
+        await self.rendering.close()
+        await self.loader.close()
+        await self.model.close()
+        await self.records.close()
+        await self.blobs.close()
+
+
+def _own_addresses(settings: Settings, account_url: str) -> OwnedUrls:
+    sites = [settings.nextauth_url] if settings.nextauth_url else []
+    origins = (f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, (*sites, *settings.allowed_origins)))
+    return OwnedUrls(
+        account_url,
+        settings.storage_container,
+        settings.storage_private_container,
+        settings.image_access == "private",
+        tuple(origins),
+    )

@@ -1,0 +1,52 @@
+"""Canceling: from any instance, in every state, once or many times. It never takes away an image that is there.
+
+The request is noted in the record first. The process that runs the generation stops its call: at once where it is this one, else
+with its next lease renewal. Where no process runs it, this one ends it, as the recovery would.
+"""
+
+from dataclasses import replace
+
+from image_core.auth.user import User
+from image_core.clock import Clock, iso
+from image_core.errors import NotFound
+from image_core.generations.background import Running
+from image_core.generations.history import History
+from image_core.generations.record import Record
+from image_core.generations.runner import Runner
+from image_core.storage.records import Records
+
+
+class Cancellation:
+    """One for the process."""
+
+    def __init__(self, records: Records, history: History, runner: Runner, running: Running, clock: Clock) -> None:
+        self._records = records
+        self._history = history
+        self._runner = runner
+        self._running = running
+        self._clock = clock
+
+    async def cancel(self, user: User, record_id: str, seconds: float) -> Record:
+        """The generation as it stands then; `running` where another process is to stop it, or `seconds` were too few.
+
+        One that has ended stays as it is. Raises NotFound, StorageUnavailable, Busy.
+        """
+        record = await self._history.read(user, record_id, may_be_new=True)
+        if record.status != "running":
+            return record
+        now = iso(self._clock.now())
+
+        def requested(stored: Record) -> Record | None:
+            wanted = stored.status == "running" and stored.cancel_requested_at is None
+            return replace(stored, cancel_requested_at=now) if wanted else None
+
+        stored = await self._records.change(record, requested)
+        if stored is None or stored.status == "deleting":
+            raise NotFound
+        if stored.status != "running":
+            return stored
+        if not self._runner.cancel(stored):
+            if stored.leased(iso(self._records.now())):
+                return stored
+            self._running.start(stored, self._runner.resume(stored))
+        return (await self._running.wait(stored, seconds)).record

@@ -1,0 +1,117 @@
+"""A user's generations: reading, listing, deleting. Another user's are not there."""
+
+import re
+from datetime import timedelta
+
+from image_core.auth.user import User
+from image_core.clock import Clock, iso, milliseconds
+from image_core.errors import NotFound
+from image_core.generations.log_line import log_generation
+from image_core.generations.record import Record
+from image_core.settings import Settings
+from image_core.storage.images import StoredImages
+from image_core.storage.ledger import Ledger
+from image_core.storage.outbox import Outbox
+from image_core.storage.pseudonyms import Pseudonyms
+from image_core.storage.records import Page, Records
+
+DELETE_AGAIN_SECONDS = 30
+"""After this the recovery goes on with a deletion that was begun and not finished."""
+
+NEW_SECONDS = 60
+NEW_TRIES = 4
+NEW_PAUSE_SECONDS = 0.25
+"""A session's consistency ends at its instance: what another one wrote may take a moment to be readable here."""
+_ID = re.compile(r"gen-(?:(\d{13})-[0-9a-f]+|key-[0-9a-f]{40})")
+
+
+class History:
+    """Raises StorageUnavailable from every method while the storage does not answer."""
+
+    def __init__(
+        self,
+        records: Records,
+        pictures: StoredImages,
+        outbox: Outbox,
+        ledger: Ledger,
+        pseudonyms: Pseudonyms,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._records = records
+        self._pictures = pictures
+        self._outbox = outbox
+        self._ledger = ledger
+        self._pseudonyms = pseudonyms
+        self._settings = settings
+        self._clock = clock
+
+    async def read(self, user: User, record_id: str, *, may_be_new: bool = False) -> Record:
+        """Raises NotFound where there is none, or it is another user's, or it is being deleted.
+
+        With `may_be_new` a record that may have been written by another instance a moment ago is looked for again, for a second.
+        """
+        record = await self._records.find(user, record_id)
+        tries = 0
+        while record is None and may_be_new and tries < NEW_TRIES and self._is_new(record_id):
+            await self._clock.sleep(NEW_PAUSE_SECONDS)
+            record = await self._records.find(user, record_id)
+            tries += 1
+        if record is None or record.status == "deleting":
+            raise NotFound
+        return record
+
+    def _is_new(self, record_id: str) -> bool:
+        """Whether an id of ours is younger than NEW_SECONDS; that of a key may be of any age."""
+        found = _ID.fullmatch(record_id)
+        if found is None:
+            return False
+        return found[1] is None or milliseconds(self._clock.now()) - int(found[1]) < NEW_SECONDS * 1000
+
+    async def page(self, user: User, limit: int, continuation: str | None) -> Page:
+        return await self._records.page(user, limit, continuation)
+
+    async def delete(self, user: User, record_id: str) -> None:
+        """Hide the generation everywhere at once, then remove its picture and its record. Raises NotFound.
+
+        While another runs it the record stays, hidden, until the lease is over: its runner could still store a picture.
+        """
+        record = await self.read(user, record_id)
+        now = self._records.now()
+        soon = iso(now + timedelta(seconds=DELETE_AGAIN_SECONDS))
+        was_leased = record.leased(iso(now))
+
+        def hidden(stored: Record) -> Record | None:
+            nonlocal was_leased
+            if stored.status == "deleting":
+                return None
+            was_leased = stored.status == "running" and stored.leased(iso(now))
+            until = max(soon, stored.lease_expires_at or "") if was_leased else soon
+            return stored.deleting(until, leased=was_leased)
+
+        deleting = await self._records.change(record, hidden)
+        if deleting is None:
+            raise NotFound
+        if was_leased:
+            return
+        await self.finish_deleting(deleting)
+
+    async def finish_deleting(self, record: Record) -> None:
+        """Remove what a hidden record still has; safe to repeat."""
+        if record.blob_stem:
+            await self._pictures.delete_all(record.user, record.blob_stem)
+        elif record.output_image_url:  # of the original product, which wrote no stem
+            await self._pictures.delete_original(record.user, record.output_image_url)
+        # The change feed shows what is there: a record that goes before it was read would take its bill along.
+        waiting = await self._outbox.read(record.id)
+        if waiting is not None and waiting.blob_stem == record.blob_stem:
+            record = record.billed(waiting.attempts)
+        elif record.completed_at is None:  # its process ended, or never came to its end: it may have called a model
+            record = record.billed(record.lost(iso(self._clock.now())))
+        await self._ledger.write(record)
+        if record.blob_stem:
+            await self._outbox.delete_images(record.blob_stem)
+        await self._outbox.delete(record.id)
+        await self._pseudonyms.prepare_log()
+        log_generation(record, iso(self._clock.now()), self._pseudonyms)
+        await self._records.delete(record)

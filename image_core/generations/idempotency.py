@@ -1,0 +1,39 @@
+"""Idempotency keys: the id that a key gives, the fingerprint of a request, and what a seen key means.
+
+The id is derived from the user and the key, so a duplicate is a conflict in Cosmos DB and holds across instances.
+"""
+
+import hashlib
+import json
+import re
+
+from image_core.api.requests import GenerateRequest
+from image_core.auth.user import User
+from image_core.errors import InvalidRequest
+
+VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def checked_key(header: str | None) -> str | None:
+    """The `Idempotency-Key` header; None where there is none. Raises InvalidRequest where it cannot be a key."""
+    if header is None:
+        return None
+    key = header.strip()
+    if not VISIBLE_ASCII.fullmatch(key):
+        raise InvalidRequest("A key is 1 to 255 visible ASCII characters", field="Idempotency-Key")
+    return key
+
+
+def record_id(user: User, key: str) -> str:
+    """`gen-key-` and 40 hexadecimal digits."""
+    return "gen-key-" + hashlib.sha256(f"{user.id}\0{key}".encode()).hexdigest()[:40]
+
+
+def fingerprint(request: GenerateRequest) -> str:
+    """What makes two requests the same: `images` as sent, `prompt`, options and `model`. Milliseconds for megabytes."""
+    digest = hashlib.sha256()
+    for part in (*request.images, request.prompt, json.dumps(request.options.to_dict(), sort_keys=True)):
+        encoded = part.encode()
+        digest.update(f"{len(encoded)}:".encode())
+        digest.update(encoded)
+    return digest.hexdigest()

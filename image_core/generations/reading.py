@@ -1,0 +1,129 @@
+"""Images and input copies, read back: for an answer, and for their owner by name."""
+
+from dataclasses import dataclass, replace
+from urllib.parse import unquote, urlsplit
+
+from image_core.auth.user import User
+from image_core.errors import BlobMissing, InvalidImage, NotFound, StorageUnavailable
+from image_core.generations.outcome import Outcome
+from image_core.generations.record import Record
+from image_core.images.fault import Fault
+from image_core.images.image import Image
+from image_core.inputs.owned_urls import OwnBlob, OwnedUrls, OwnResult, missing, places
+from image_core.runtime.memory_budget import Claim
+from image_core.storage.blobs import Blob, Blobs, Reserve
+from image_core.storage.images import StoredImages
+from image_core.storage.records import Records
+from image_core.storage.renditions import Renditions
+
+MAX_OUTPUT_BYTES = 100_000_000
+"""More than any model answers: a picture that was stored is always read back whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A blob that its owner may read."""
+
+    container: str
+    blob: Blob
+
+
+class Reading:
+    """Raises StorageUnavailable from every method while the storage does not answer."""
+
+    def __init__(
+        self, blobs: Blobs, pictures: StoredImages, renditions: Renditions, records: Records, own: OwnedUrls
+    ) -> None:
+        self._blobs = blobs
+        self._pictures = pictures
+        self._renditions = renditions
+        self._records = records
+        self._own = own
+
+    async def picture(self, outcome: Outcome, claim: Claim) -> Image:
+        """The image of a generation that succeeded: from memory, else from its blob, and then `claim` holds it. Raises Busy."""
+        if outcome.picture is not None:
+            return outcome.picture
+        record = outcome.record
+        try:
+            data = await self._pictures.read(record.user, stored_name(record), MAX_OUTPUT_BYTES, claim.enter)
+        except BlobMissing as error:
+            raise StorageUnavailable("The picture is not there; its record remains") from error
+        return Image(data, record.mime_type or "image/png", record.width or 0, record.height or 0)
+
+    async def open(self, user: User, name: str) -> Opened:
+        """What lies under `/api/images/<name>` for `user`. Raises NotFound where that is nothing, or another user's."""
+        for place in places(name, user, self._own):
+            try:
+                blob = await self._blobs.describe(place.container, place.path)
+            except BlobMissing:
+                continue
+            if place.in_folder or await self._owns(user, name, blob):
+                return Opened(place.container, blob)
+        raise NotFound
+
+    async def delete(self, user: User, name: str) -> None:
+        """Remove the image `name` of `user` and its renditions. Raises NotFound."""
+        opened = await self.open(user, name)
+        await self._blobs.delete(opened.container, opened.blob.name)
+        await self._renditions.delete_all(user, f"{name}/")
+
+    def shown(self, record: Record) -> Record:
+        """`record` with addresses that can be read now, whatever `IMAGE_ACCESS` was when they were written."""
+        url = record.output_image_url
+        return replace(
+            record,
+            output_image_url=None if url is None else self._pictures.current_url(url),
+            input_images=tuple(map(self._pictures.current_url, record.input_images)),
+        )
+
+    async def open_result(self, record: Record) -> Opened:
+        """The image of a generation that succeeded. Raises NotFound where its blob is gone."""
+        return await self.open(record.user, stored_name(record))
+
+    async def _owns(self, user: User, name: str, blob: Blob) -> bool:
+        """Whether an image outside of folders is `user`'s, by its metadata or by a record of the original product."""
+        told = await self._pictures.belongs_to(user, name, blob)
+        return await self._records.names_image(user, name) if told is None else told
+
+    async def read_input(
+        self, user: User, own: OwnBlob | OwnResult, max_bytes: int, reserve: Reserve | None = None
+    ) -> bytes:
+        """One of our images as an input, read after `reserve` has found memory for it.
+
+        Raises Fault where it is not there for `user`, BlobTooLarge.
+        """
+        if isinstance(own, OwnResult):
+            own = await self._result(user, own.record_id)
+        for place in own.places:
+            try:
+                # Anybody may read a public image by its address; a private one only its owner.
+                if self._own.private and not place.in_folder:
+                    blob = await self._blobs.describe(place.container, place.path)
+                    if not await self._owns(user, own.name, blob):
+                        continue
+                return await self._blobs.read(place.container, place.path, max_bytes, reserve)
+            except BlobMissing:
+                continue
+        raise missing()
+
+    async def _result(self, user: User, record_id: str) -> OwnBlob:
+        record = await self._records.find(user, record_id)
+        if record is None or record.status == "deleting":
+            raise missing()
+        if record.status != "succeeded":
+            raise Fault(InvalidImage, "its generation has no image" + (" yet" if record.status == "running" else ""))
+        name = stored_name(record)
+        return OwnBlob(name, places(name, record.user, self._own))
+
+    async def read(self, opened: Opened, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`. Raises NotFound where it was deleted meanwhile."""
+        try:
+            return await self._blobs.read_range(opened.container, opened.blob.name, offset, length)
+        except BlobMissing:
+            raise NotFound from None
+
+
+def stored_name(record: Record) -> str:
+    """The name under which `/api/images` has the image of a generation that succeeded."""
+    return unquote(urlsplit(record.output_image_url or "").path.rsplit("/", 1)[-1])

@@ -1,0 +1,116 @@
+"""The books, checked: pictures against records, records against pictures, and what was begun and never ended."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from image_core.clock import Clock, iso
+from image_core.generations.completion import Completion
+from image_core.generations.outcome import Gone
+from image_core.generations.recovery import Recovery, message
+from image_core.settings import Settings
+from image_core.storage.blobs import Blob, Blobs
+from image_core.storage.images import REVALIDATE
+from image_core.storage.input_copies import PREFIX as INPUT
+from image_core.storage.outbox import Outbox
+from image_core.storage.records import Records, Summary
+from image_core.storage.renditions import PREFIX as RENDITIONS
+
+_OURS = re.compile(r"(?:.*/)?(generated-\d{10,17}-[0-9a-f]{32})\.[a-z]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be. `mend` where there is one right answer; else a person has to look."""
+
+    kind: str
+    """`picture_without_record`, `record_without_picture`, `past_its_lease`, `not_applied`, `long_cache`, `rendition_without_image`."""
+    name: str
+    mend: Callable[[], Awaitable[object]] | None = None
+
+
+class Reconciliation:
+    """Reads everything: for an operator, now and then, and for the end of a test. Raises StorageUnavailable."""
+
+    def __init__(
+        self,
+        records: Records,
+        blobs: Blobs,
+        outbox: Outbox,
+        completion: Completion,
+        recovery: Recovery,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._records = records
+        self._blobs = blobs
+        self._outbox = outbox
+        self._completion = completion
+        self._recovery = recovery
+        self._settings = settings
+        self._clock = clock
+
+    async def findings(self) -> list[Finding]:
+        """All of them; none where the books are in order."""
+        now = self._records.now()
+        young = now - timedelta(seconds=self._settings.lease_seconds)
+        # First the pictures, then the records: what is made in between has its record already.
+        pictures = await self._blobs.find(self._settings.storage_container, "")
+        renditions = await self._blobs.find(self._settings.storage_private_container, RENDITIONS)
+        copies = await self._blobs.find(self._settings.storage_private_container, "inputs/") if renditions else ()
+        waiting = await self._outbox.ids()
+        records = [record async for record in self._records.everything()]
+        stems = {record.blob_stem for record in records if record.blob_stem}
+        names = {picture.name.rsplit("/", 1)[-1] for picture in pictures}
+        found = [
+            Finding("picture_without_record", picture.name)
+            for picture in pictures
+            if (ours := _OURS.fullmatch(picture.name)) and ours[1] not in stems and picture.created < young
+        ]
+        found += [
+            Finding("record_without_picture", record.id)
+            for record in records
+            if record.status == "succeeded" and (record.output_image_url or "").rsplit("/", 1)[-1] not in names
+        ]
+        found += [
+            Finding("past_its_lease", record.id, self._resume(record))
+            for record in records
+            if record.lease_expires_at is not None and record.lease_expires_at <= iso(now)
+        ]
+        found += [
+            Finding("long_cache", picture.name, self._revalidate(picture))
+            for picture in pictures
+            if self._settings.image_access == "public" and "immutable" in (picture.cache_control or "")
+        ]
+        sources = names | {f"{INPUT}{copy.name.rsplit('/', 1)[-1]}" for copy in copies}
+        found += [
+            Finding("rendition_without_image", rendition.name, self._delete_rendition(rendition.name))
+            for rendition in renditions
+            if rendition.name.split("/")[-2] not in sources and rendition.created < young
+        ]
+        return found + [Finding("not_applied", record_id, self._apply(record_id)) for record_id in waiting]
+
+    def _revalidate(self, blob: Blob) -> Callable[[], Awaitable[object]]:
+        """What was stored before `no-cache`: browsers reuse it without the headers that a download needs."""
+        return lambda: self._blobs.set_headers(
+            self._settings.storage_container, blob.name, blob.content_type, REVALIDATE
+        )
+
+    def _delete_rendition(self, name: str) -> Callable[[], Awaitable[object]]:
+        """What is left where a process died between storing a rendition and seeing that its image was deleted meanwhile."""
+        return lambda: self._blobs.delete(self._settings.storage_private_container, name)
+
+    def _resume(self, record: Summary) -> Callable[[], Awaitable[object]]:
+        return lambda: self._recovery.resume(message(record.id, record.user_id).encode())
+
+    def _apply(self, record_id: str) -> Callable[[], Awaitable[object]]:
+        async def apply() -> None:
+            entry = await self._outbox.read(record_id)
+            if entry is not None:
+                try:
+                    await self._completion.apply(entry)
+                except Gone:
+                    return  # it was deleted meanwhile, and so is the entry now
+
+        return apply

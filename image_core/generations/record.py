@@ -1,0 +1,348 @@
+"""One generation as Cosmos DB keeps it: the document, and the states it can be in."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from image_core.auth.user import User
+from image_core.images.image import Image
+from image_core.models.generated import CANCELED, Attempt, Generated, Options, Usage, merged
+
+Status = Literal["running", "succeeded", "failed", "canceled", "deleting"]
+
+MAX_TEXT_BYTES = 64 * 1024
+"""What is kept of the model's words: an item may hold 2 MB, and nobody reads more than this."""
+
+LOST = "lost"
+"""The outcome of a call whose process ended before the answer was written."""
+
+MAX_ATTEMPTS = 60
+"""Those without a bill beyond it are dropped, oldest first, when a generation is run again: an item may hold 2 MB."""
+
+WARNING_RECOVERED = "recovered: the picture was found after its process died; what the model said is not known"
+WARNING_PENDING = "record_pending: the database did not answer; the record will show the end of this generation shortly"
+WARNING_METADATA_LOST = (
+    "metadata_lost: the conversion to another format dropped the Content Credentials (C2PA) of the model's file"
+)
+WARNING_TEXT_TRUNCATED = "text_truncated: the model's text was longer than 64 KB and was cut"
+
+
+@dataclass(frozen=True, slots=True)
+class InputCopy:
+    """The private copy of one input. `name` is what `GET /api/images/{name}` takes."""
+
+    name: str
+    mime_type: str
+    width: int
+    height: int
+    size: int
+    """Bytes."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "mimeType": self.mime_type,
+            "width": self.width,
+            "height": self.height,
+            "bytes": self.size,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "InputCopy":
+        return cls(stored["name"], stored["mimeType"], stored["width"], stored["height"], stored["bytes"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A generation. Times are ISO 8601, UTC, `Z`; `etag` is the version that was read, not part of the document.
+
+    `lease_expires_at` is present only while something is left to do, so that its index holds nothing finished.
+    """
+
+    id: str
+    user_id: str
+    prompt: str
+    input_images: tuple[str, ...]
+    inputs: tuple[InputCopy, ...]
+    options: Options
+    created_at: str
+    request_hash: str
+    blob_stem: str
+    status: Status = "running"
+    output_image_url: str | None = None
+    model: str | None = None
+    mime_type: str | None = None
+    width: int | None = None
+    height: int | None = None
+    text: str | None = None
+    usage: Usage | None = None
+    attempts: tuple[Attempt, ...] = ()
+    error: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+    completed_at: str | None = None
+    lease_owner: str | None = None
+    lease_expires_at: str | None = None
+    attempt_count: int = 0
+    """How many runs have called a model, or were about to."""
+    lost_claims: int = 0
+    """How many processes had the lease and ended without giving it back."""
+    run_id: str | None = None
+    """Random token of the newest run that called a model, written before its first call: the ids of its ledger entries begin
+    with it."""
+    expected_usd: float | None = None
+    """What it is expected to cost at most: what budgets count until it ends."""
+    trace_parent: str | None = None
+    """Of the request that began it (W3C Trace Context), for its log line."""
+    cancel_requested_at: str | None = None
+    """When its caller canceled it while it ran. An image that is there all the same wins."""
+    timings: dict[str, int] | None = None
+    """Milliseconds that each step took (`image_core.generations.trace.Trace.timings`); None where no run has come to its end."""
+    etag: str = ""
+
+    @property
+    def user(self) -> User:
+        return User(self.user_id)
+
+    def attempts_of_run(self) -> tuple[Attempt, ...]:
+        """The attempts of the newest run, as far as they are in the record."""
+        if self.run_id is None:
+            return ()
+        return tuple(attempt for attempt in self.attempts if (attempt.id or "").startswith(self.run_id))
+
+    def leased(self, now: str) -> bool:
+        """Whether a process holds it at `now` (ISO 8601)."""
+        return self.lease_owner is not None and self.lease_expires_at is not None and self.lease_expires_at > now
+
+    def claimed(self, owner: str, until: str) -> "Record":
+        lost = self.lost_claims + (self.lease_owner is not None)
+        return replace(self, lease_owner=owner, lease_expires_at=until, lost_claims=lost)
+
+    def started(self, run_id: str, now: str) -> "Record":
+        """Written before the first call of a run, so that no call is without a trace in the record."""
+        return replace(
+            self, run_id=run_id, attempt_count=self.attempt_count + 1, attempts=self.attempts + self.lost(now)
+        )
+
+    def lost(self, now: str) -> tuple[Attempt, ...]:
+        """The call whose bill is not known because its process ended: an attempt at the expected price, where there was one."""
+        if self.run_id is None or any(attempt.outcome in {"ok", CANCELED} for attempt in self.attempts_of_run()):
+            return ()
+        lost_id = f"{self.run_id}-lost"
+        if any(attempt.id == lost_id for attempt in self.attempts):
+            return ()
+        model = self.options.model or "unknown"
+        return (Attempt(model, LOST, 0, None, now, lost_id, self.expected_usd or 0.0),)
+
+    @property
+    def canceling(self) -> bool:
+        """Whether what runs it is to stop."""
+        return self.status == "running" and self.cancel_requested_at is not None
+
+    def reopened(self, owner: str | None, until: str, expected_usd: float) -> "Record":
+        """To be run again by its caller's wish; what was attempted before stays on the bill."""
+        return replace(
+            self,
+            status="running",
+            attempts=bounded(self.attempts),
+            error=None,
+            completed_at=None,
+            timings=None,
+            cancel_requested_at=None,
+            lease_owner=owner,
+            lease_expires_at=until,
+            attempt_count=0,
+            lost_claims=0,
+            run_id=None,
+            expected_usd=expected_usd,
+        )
+
+    def released(self, now: str) -> "Record":
+        return replace(self, lease_owner=None, lease_expires_at=now)
+
+    def deleting(self, until: str, *, leased: bool) -> "Record":
+        """Hidden. Its runner's lease stays where it is `leased`: that one may still store a picture."""
+        owner = self.lease_owner if leased else None
+        return replace(self, status="deleting", lease_owner=owner, lease_expires_at=until)
+
+    def succeeded(self, url: str, generated: Generated, owner: str | None, now: str) -> "Record":
+        """Finished with a picture. It bears the writer's name, so that a lost acknowledgement can be told from a conflict."""
+        text, warnings = generated.text, generated.warnings
+        if text is not None and (kept := cut(text)) != text:
+            text, warnings = kept, (*warnings, WARNING_TEXT_TRUNCATED)
+        attempts = merged(self.attempts, generated.attempts)
+        return replace(
+            self,
+            status="succeeded",
+            output_image_url=url,
+            model=generated.model,
+            mime_type=generated.picture.mime_type,
+            width=generated.picture.width,
+            height=generated.picture.height,
+            text=text,
+            usage=total(attempts) or generated.usage,
+            attempts=attempts,
+            error=None,
+            warnings=warnings,
+            completed_at=now,
+            lease_owner=owner,
+            lease_expires_at=None,
+        )
+
+    def recovered(self, url: str, picture: Image, now: str) -> "Record":
+        """Finished with a picture that was found: the process that stored it died before it could say more."""
+        made_by = next((attempt.model for attempt in reversed(self.attempts) if attempt.outcome == "ok"), None)
+        return replace(
+            self,
+            status="succeeded",
+            output_image_url=url,
+            model=made_by,
+            usage=total(self.attempts),
+            mime_type=picture.mime_type,
+            width=picture.width,
+            height=picture.height,
+            error=None,
+            warnings=(WARNING_RECOVERED,),
+            completed_at=now,
+            lease_expires_at=None,
+        )
+
+    def billed(self, made: tuple[Attempt, ...]) -> "Record":
+        """With these calls on its bill, whatever else becomes of it."""
+        attempts = merged(self.attempts, made)
+        return replace(self, attempts=attempts, usage=total(attempts))
+
+    def failed(
+        self, error: dict[str, Any], attempts: tuple[Attempt, ...], warnings: tuple[str, ...], now: str
+    ) -> "Record":
+        return replace(
+            self,
+            status="failed",
+            error=error,
+            attempts=merged(self.attempts, attempts),
+            warnings=warnings,
+            usage=total(merged(self.attempts, attempts)),
+            completed_at=now,
+            lease_expires_at=None,
+        )
+
+    def canceled(self, error: dict[str, Any], attempts: tuple[Attempt, ...], now: str) -> "Record":
+        """Ended by its caller's wish, without an image. `error` says what was billed."""
+        ended = self.failed(error, attempts, (), now)
+        usage = None if ended.usage is None else ended.usage.to_dict()
+        return replace(ended, status="canceled", error={**error, "usage": usage})
+
+    def to_item(self) -> dict[str, Any]:
+        """The document, in the words of the wire."""
+        item: dict[str, Any] = {
+            "id": self.id,
+            "userId": self.user_id,
+            "prompt": self.prompt,
+            "inputImages": list(self.input_images),
+            "outputImageUrl": self.output_image_url,
+            "createdAt": self.created_at,
+            "status": self.status,
+            "model": self.model,
+            "mimeType": self.mime_type,
+            "width": self.width,
+            "height": self.height,
+            "text": self.text,
+            "usage": None if self.usage is None else self.usage.to_dict(),
+            "attempts": [attempt.to_dict() for attempt in self.attempts],
+            "options": self.options.to_dict(),
+            "error": self.error,
+            "warnings": list(self.warnings),
+            "completedAt": self.completed_at,
+            "inputs": [copy.to_dict() for copy in self.inputs],
+            "requestHash": self.request_hash,
+            "blobStem": self.blob_stem,
+            "leaseOwner": self.lease_owner,
+            "attemptCount": self.attempt_count,
+            "lostClaims": self.lost_claims,
+            "runId": self.run_id,
+            "expectedUsd": self.expected_usd,
+            "traceParent": self.trace_parent,
+            "timings": self.timings,
+        }
+        if self.cancel_requested_at is not None:
+            item["cancelRequestedAt"] = self.cancel_requested_at
+        if self.lease_expires_at is not None:
+            item["leaseExpiresAt"] = self.lease_expires_at
+        return item
+
+    @classmethod
+    def from_item(cls, item: dict[str, Any]) -> "Record":
+        """The record in a document. Fields that the original product did not write have their empty values."""
+        usage = item.get("usage")
+        return cls(
+            id=item["id"],
+            user_id=item["userId"],
+            prompt=item["prompt"],
+            input_images=tuple(addresses(item.get("inputImages"))),
+            inputs=tuple(map(InputCopy.from_dict, item.get("inputs") or ())),
+            options=Options.from_dict(item.get("options") or {}),
+            created_at=item["createdAt"],
+            request_hash=item.get("requestHash") or "",
+            blob_stem=item.get("blobStem") or "",
+            status=item.get("status") or "succeeded",
+            output_image_url=item.get("outputImageUrl"),
+            model=item.get("model"),
+            mime_type=item.get("mimeType"),
+            width=item.get("width"),
+            height=item.get("height"),
+            text=item.get("text"),
+            usage=None if usage is None else Usage.from_dict(usage),
+            attempts=tuple(map(Attempt.from_dict, item.get("attempts") or ())),
+            error=item.get("error"),
+            warnings=tuple(item.get("warnings") or ()),
+            completed_at=item.get("completedAt"),
+            lease_owner=item.get("leaseOwner"),
+            lease_expires_at=item.get("leaseExpiresAt"),
+            attempt_count=item.get("attemptCount") or 0,
+            lost_claims=item.get("lostClaims") or 0,
+            run_id=item.get("runId"),
+            expected_usd=item.get("expectedUsd"),
+            trace_parent=item.get("traceParent"),
+            cancel_requested_at=item.get("cancelRequestedAt"),
+            timings=item.get("timings"),
+            etag=item.get("_etag", ""),
+        )
+
+
+def addresses(input_images: Any) -> list[str]:
+    """The addresses among `inputImages`: the original product also kept the images that came with a request, as base64."""
+    found = input_images if isinstance(input_images, list) else []
+    return [
+        each for each in found if isinstance(each, str) and each.startswith(("http://", "https://", "/api/images/"))
+    ]
+
+
+def bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """At most MAX_ATTEMPTS and every one that has a bill: a generation may be run again any number of times."""
+    surplus = len(attempts) - MAX_ATTEMPTS
+    kept = []
+    for attempt in attempts:
+        if surplus > 0 and attempt.usage is None and attempt.estimated_usd is None:
+            surplus -= 1
+        else:
+            kept.append(attempt)
+    return tuple(kept)
+
+
+def cut(text: str) -> str:
+    """`text` within MAX_TEXT_BYTES of UTF-8, never in the middle of a character."""
+    return text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
+
+
+def total(attempts: tuple[Attempt, ...]) -> Usage | None:
+    """What all of them cost together; None where the service counted nothing. An unknown price makes the sum unknown."""
+    billed = [attempt.usage for attempt in attempts if attempt.usage is not None]
+    if not billed:
+        return None
+    prices = [usage.cost_usd for usage in billed]
+    return Usage(
+        sum(usage.input_tokens or 0 for usage in billed),
+        sum(usage.output_tokens or 0 for usage in billed),
+        None if None in prices else round(sum(price for price in prices if price is not None), 6),
+        dict(sum((Counter(usage.input_by_modality) for usage in billed), Counter())),
+        dict(sum((Counter(usage.output_by_modality) for usage in billed), Counter())),
+    )

@@ -1,0 +1,119 @@
+"""Makes renditions of stored images when they are first asked for, and converts what a model made to another format."""
+
+import asyncio
+import logging
+from functools import partial
+
+from image_core.auth.user import User
+from image_core.clock import Clock, Deadline
+from image_core.errors import BlobMissing, Busy, ImageTooLarge, NotFound
+from image_core.generations.reading import MAX_OUTPUT_BYTES, Opened
+from image_core.images.fault import Fault
+from image_core.images.image import Image, Target
+from image_core.images.sandbox import convert_in_sandbox
+from image_core.images.sandbox_scheduler import Sandboxes
+from image_core.runtime.memory_budget import MemoryBudget
+from image_core.runtime.offload import ended
+from image_core.runtime.telemetry import where
+from image_core.storage.blobs import Blob, Blobs
+from image_core.storage.renditions import Renditions
+
+log = logging.getLogger("image_core.generations")
+
+MAKE_SECONDS = 60.0
+"""The longest that making one rendition takes, from the wait for memory to its blob."""
+
+CONVERT_SECONDS = 30.0
+"""The longest that the conversion of a new image takes, from the wait for a sandbox on: the image has yet to be stored."""
+
+SOURCE_COPIES = 2
+"""Of an image's bytes while it is converted: ours, and those on their way to the sandbox."""
+
+
+class Rendering:
+    """One for the process: many requests for a rendition at once make it once."""
+
+    def __init__(
+        self, blobs: Blobs, renditions: Renditions, sandboxes: Sandboxes, memory_budget: MemoryBudget, clock: Clock
+    ) -> None:
+        self._blobs = blobs
+        self._renditions = renditions
+        self._sandboxes = sandboxes
+        self._memory_budget = memory_budget
+        self._clock = clock
+        self._making: dict[str, asyncio.Task[Blob]] = {}
+
+    async def open(self, user: User, name: str, image: Opened, target: Target, deadline: Deadline) -> Opened:
+        """The rendition of an image that `user` may read; made where there is none, and waited for until `deadline`.
+
+        Raises Busy; NotFound where the image is deleted meanwhile; InputError where it cannot be decoded.
+        """
+        path, source = self._renditions.path(user, name, target), version(name, image)
+        blob = await self._renditions.find(path, source)
+        if blob is None:
+            making = self._making.get(path)
+            if making is None:
+                making = asyncio.create_task(self._make(user, path, source, image, target))
+                self._making[path] = making
+                making.add_done_callback(partial(self._made, path))
+            # A caller that goes away does not end what others wait for, and what is not ready in time is there the next time.
+            await asyncio.wait((making,), timeout=deadline.remaining())
+            if not making.done():
+                raise Busy("The rendition is still being made", retry_after=5)
+            blob = making.result()
+        return Opened(self._renditions.container, blob)
+
+    def _made(self, path: str, making: "asyncio.Task[Blob]") -> None:
+        del self._making[path]
+        if not making.cancelled():
+            making.exception()  # its callers may all have gone away
+
+    async def _make(self, user: User, path: str, source: str, image: Opened, target: Target) -> Blob:
+        if image.blob.size > MAX_OUTPUT_BYTES:
+            raise ImageTooLarge(0, f"it has more than {MAX_OUTPUT_BYTES:,} bytes, which is the limit")
+        deadline = self._clock.deadline(MAKE_SECONDS)
+        async with self._memory_budget.entered(user, SOURCE_COPIES * image.blob.size, deadline) as claim:
+            try:
+                data = await self._blobs.read(image.container, image.blob.name, MAX_OUTPUT_BYTES)
+            except BlobMissing:
+                raise NotFound from None
+            convert = partial(convert_in_sandbox, target=target)
+            try:
+                rendition = await self._sandboxes.run(data, user.id, claim.wait_seconds, convert)
+            except Fault as fault:
+                raise fault.kind(0, fault.details) from fault
+            claim.take(len(rendition.data))
+            blob = await self._renditions.put(path, source, target, rendition)
+        try:
+            await self._blobs.describe(image.container, image.blob.name)
+        except BlobMissing:  # a deletion may have looked for renditions before this one was there
+            await self._renditions.delete(path)
+            raise NotFound from None
+        return blob
+
+    async def convert(self, user: User, picture: Image, target: Target) -> Image | None:
+        """`picture` in another format; None where that fails, for whatever reason: what was paid for is kept as it is."""
+        deadline = self._clock.deadline(CONVERT_SECONDS)
+        convert = partial(convert_in_sandbox, target=target)
+        try:
+            async with asyncio.timeout(CONVERT_SECONDS):
+                return await self._sandboxes.run(picture.data, user.id, deadline.remaining, convert)
+        except Fault as fault:
+            log.warning("an image could not be converted to %s: %s", target.format, fault.details)
+        except Busy as busy:
+            log.warning("an image could not be converted to %s: %s", target.format, busy.details)
+        except Exception as error:  # noqa: BLE001 - no defect of a conversion may lose an image that was paid for
+            log.error("converting an image broke: %s", where(error))  # noqa: TRY400 - no stack needed
+        return None
+
+    async def close(self) -> None:
+        """End what is being made: it is made again when it is asked for."""
+        making = tuple(self._making.values())
+        for task in making:
+            task.cancel()
+        await ended(*making)
+
+
+def version(name: str, image: Opened) -> str:
+    """What changes when an image does. The copy of an input is written again with the same bytes each time it is used."""
+    return name if name.startswith("input-") else image.blob.etag.strip('"')

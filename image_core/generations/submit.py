@@ -1,0 +1,242 @@
+"""From a request to a generation: the one it repeats, or a new one that runs or is queued."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from image_core.api.requests import GenerateRequest
+from image_core.auth.user import User
+from image_core.billing.admission import Limits
+from image_core.billing.spending import Spending
+from image_core.clock import Clock, Deadline, iso
+from image_core.errors import (
+    Busy,
+    GeminiKeyMissing,
+    IdempotencyMismatch,
+    ImageError,
+)
+from image_core.generations.background import Running
+from image_core.generations.dry_run import CheckedInput, DryRun
+from image_core.generations.history import History
+from image_core.generations.idempotency import fingerprint, record_id
+from image_core.generations.order import Held, Order
+from image_core.generations.outcome import Outcome
+from image_core.generations.record import Record
+from image_core.generations.recovery import message
+from image_core.generations.runner import Runner
+from image_core.generations.trace import Trace
+from image_core.inputs.loader import Loader
+from image_core.models.generated import Options
+from image_core.runtime.memory_budget import MemoryBudget
+from image_core.runtime.offload import offloaded
+from image_core.settings import Settings
+from image_core.storage.input_copies import InputCopies
+from image_core.storage.records import AlreadyThere, Changed, Records
+
+
+class Models(Protocol):
+    """What a request may ask of the chain (`model.chain.ModelChain`)."""
+
+    def check_options(self, options: Options, inputs: int) -> None: ...
+
+    def check_quota(self, options: Options, inputs: int) -> None: ...
+
+    def first(self, options: Options, inputs: int) -> str: ...
+
+    def warnings(self, options: Options, inputs: int) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of a request. `replayed`: an earlier one with its key had finished. `queued`: the queue is to run it."""
+
+    outcome: Outcome
+    replayed: bool = False
+    queued: bool = False
+
+
+class Submission:
+    """Takes requests. One for the process."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        running: Running,
+        records: Records,
+        history: History,
+        limits: Limits,
+        spending: Spending,
+        loader: Loader,
+        copies: InputCopies,
+        models: Models,
+        memory_budget: MemoryBudget,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._runner = runner
+        self._running = running
+        self._records = records
+        self._history = history
+        self._limits = limits
+        self._spending = spending
+        self._loader = loader
+        self._copies = copies
+        self._models = models
+        self._memory_budget = memory_budget
+        self._settings = settings
+        self._clock = clock
+
+    def check(self, request: GenerateRequest) -> None:
+        """What can be said of a request without looking at anything. Raises InvalidRequest, GeminiKeyMissing."""
+        self._models.check_options(request.options, len(request.images))
+        if self._settings.gemini_api_key is None:
+            raise GeminiKeyMissing
+
+    async def begin(
+        self,
+        user: User,
+        request: GenerateRequest,
+        key: str | None,
+        *,
+        queued: bool,
+        trace_parent: str | None = None,
+        deadline: Deadline | None = None,
+    ) -> Submitted:
+        """Repeat the request's generation, or begin one; neither is waited for.
+
+        Until `deadline` the inputs may wait for memory, and for their turn to be fetched and converted.
+
+        Raises IdempotencyMismatch, TooManyGenerations, BudgetExceeded, RateLimited, Busy, InputError, ImagesTooLarge,
+        StorageUnavailable; Gone where it was deleted.
+        """
+        size = sum(map(len, request.images))
+        request_hash = await offloaded(size, partial(fingerprint, request))
+        order_id = None if key is None else record_id(user, key)
+        if order_id is not None:
+            stored = await self._records.read(user, order_id)
+            if stored is not None:
+                repeated = await self._repeat(stored, request_hash, queued=queued)
+                if repeated is not None:
+                    return repeated
+        usd = self._spending.expected(request.options, len(request.images), len(request.prompt))
+        async with self._limits.admitted(user, usd, order_id) as place:
+            self._models.check_quota(request.options, len(request.images))
+            submitted = await self._begin(
+                user, request, order_id, request_hash, usd, trace_parent, deadline, queued=queued
+            )
+            place.record_id = submitted.outcome.record.id
+        return submitted
+
+    async def dry_run(
+        self, user: User, request: GenerateRequest, key: str | None, deadline: Deadline | None = None
+    ) -> DryRun:
+        """Check a request as `begin` does, load its inputs, and begin nothing: no record, no copy, no call, no key used up.
+
+        Raises what `begin` would.
+        """
+        order_id = None if key is None else record_id(user, key)
+        if order_id is not None:
+            await self._check_key(user, order_id, request)
+        count = len(request.images)
+        usd = self._spending.expected(request.options, count, len(request.prompt))
+        left = await self._limits.check(user, usd, order_id)
+        self._models.check_quota(request.options, count)
+        with self._memory_budget.claim(user, deadline) as claim:
+            inputs = tuple(map(CheckedInput.of, await self._loader.load_all(request.images, user, claim)))
+        model, warnings = self._models.first(request.options, count), self._models.warnings(request.options, count)
+        return DryRun(model, usd, inputs, left, warnings)
+
+    async def _check_key(self, user: User, order_id: str, request: GenerateRequest) -> None:
+        """Raises IdempotencyMismatch where the key belongs to another request."""
+        stored = await self._records.read(user, order_id)
+        if stored is not None and stored.status != "deleting":
+            size = sum(map(len, request.images))
+            if stored.request_hash != await offloaded(size, partial(fingerprint, request)):
+                raise IdempotencyMismatch
+
+    def message(self, record: Record) -> str:
+        """What is put into the queue for a queued generation."""
+        return message(record.id, record.user_id, self._records.now())
+
+    async def ended(self, submitted: Submitted, seconds: float) -> Submitted:
+        """Wait for what was begun, at most `seconds`. Raises StorageUnavailable; Gone where it was deleted."""
+        if submitted.outcome.finished or submitted.queued:
+            return submitted
+        record = submitted.outcome.record
+        try:
+            return Submitted(await self._running.wait(record, seconds))
+        except ImageError as error:
+            error.record_id = record.id  # whoever gets it can ask for the generation later
+            raise
+
+    async def _begin(
+        self,
+        user: User,
+        request: GenerateRequest,
+        order_id: str | None,
+        request_hash: str,
+        expected_usd: float,
+        trace_parent: str | None,
+        deadline: Deadline | None,
+        *,
+        queued: bool,
+    ) -> Submitted:
+        claim, trace = self._memory_budget.claim(user, deadline), Trace(self._clock, trace_parent)
+        try:
+            with trace.step("inputs"):
+                inputs = await self._loader.load_all(request.images, user, claim)
+            pictures = tuple(loaded.picture for loaded in inputs)
+            with trace.step("copies"):
+                copies = await self._copies.put_all(user, pictures)
+            addresses = tuple(loaded.address for loaded in inputs)
+            order = Order(
+                order_id, request.prompt, request.options, addresses, request_hash, expected_usd, trace_parent
+            )
+            while True:
+                try:
+                    with trace.step("record"):
+                        record = await self._runner.begin(user, order, copies, queued=queued)
+                    break
+                except AlreadyThere as there:  # the same key, at the same moment
+                    repeated = await self._repeat(there.stored, request_hash, queued=queued)
+                    if repeated is not None:
+                        claim.release()
+                        return repeated
+        except BaseException:
+            claim.release()
+            raise
+        if queued:
+            claim.release()
+            return Submitted(Outcome(record), queued=True)
+        size = sum(copy.size for copy in copies)
+        held = Held(claim, trace, size, partial(self._copies.read_all, user, copies), pictures)
+        self._running.start(record, self._runner.run(record, held))
+        return Submitted(Outcome(record))
+
+    async def _repeat(self, stored: Record, request_hash: str, *, queued: bool) -> Submitted | None:
+        """What a key that was seen before means; None where its generation was deleted and the key is free again."""
+        while stored.status != "deleting":
+            if stored.request_hash != request_hash:
+                raise IdempotencyMismatch
+            if stored.status == "running":
+                return Submitted(Outcome(stored))
+            if stored.status == "succeeded" or not (stored.error or {}).get("retryable"):
+                return Submitted(Outcome(stored), replayed=stored.status == "succeeded")
+            try:
+                # It is paid for once more: the limits are for it, too.
+                usd = self._spending.expected(stored.options, len(stored.input_images), len(stored.prompt))
+                async with self._limits.admitted(stored.user, usd, stored.id):
+                    record = await self._runner.reopen(stored, usd, queued=queued)
+            except Changed as changed:  # of several at once one runs it, the others wait
+                if changed.stored is None:
+                    return None
+                stored = changed.stored
+                continue
+            if not queued:
+                self._running.start(record, self._runner.again(record))
+            return Submitted(Outcome(record), queued=queued)
+        if stored.leased(iso(self._records.now())):
+            # Its runner may still store a picture, which only this record leads to.
+            raise Busy("The generation of this Idempotency-Key is being deleted", retry_after=10)
+        await self._history.finish_deleting(stored)
+        return None

@@ -1,0 +1,484 @@
+"""Decode untrusted images, and write them again in a kind that models take. Runs in the sandbox (`decoder`).
+
+Nothing is decoded before its number of pixels is known and allowed. Metadata never reaches a decoder: the orientation is read
+from it (`exif`, `isobmff`), and it is cut out before.
+"""
+
+import contextlib
+import hashlib
+import io
+import math
+import random
+import struct
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import PIL.Image
+from PIL import AvifImagePlugin, ImageCms, ImageFile
+
+from image_core.errors import ImageTooLarge, InvalidImage
+from image_core.images import exif, isobmff, tiff
+from image_core.images import metadata as structure
+from image_core.images.fault import Fault, NeedsMemory
+from image_core.images.frame import Frame
+from image_core.images.image import MIME_TYPES, Image, Target
+from image_core.images.kinds import not_an_image, unsupported
+from image_core.images.metadata import FRAMES, PNG_END, SOS, jpeg_segments, png_chunk
+from image_core.images.passthrough import CGBI, MAX_SIDE, PASSED_THROUGH, can_stay, check_pixels, checked
+from image_core.images.probe import Header, kind
+from image_core.images.sandbox_memory import most_memory_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# Our own limits are checked against the header, before any pixel: Pillow's would only warn, or refuse what we take.
+PIL.Image.MAX_IMAGE_PIXELS = None
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+DECODE_THREADS = 2
+"""Of libheif and libavif: each takes memory of its own."""
+AvifImagePlugin.DEFAULT_MAX_THREADS = DECODE_THREADS
+
+JPEG_QUALITY = 95
+LOSSLESS = {"PNG", "GIF", "BMP", "TIFF", "WEBP"}
+MAX_LOSSLESS_BYTES = 10_000_000
+"""Of an image without transparency: a larger one is sent as JPEG, where the difference cannot be seen."""
+PADDING_BYTES = 512
+"""So many zeros behind a scan are the rest of a file that was never written."""
+MOST_SHRUNK = 7 / 8
+"""Of MAX_SIDE: as small as a JPEG may come out of its decoder, which halves images at a fraction of the time and memory."""
+
+_TURNS = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+_LYING = {5, 6, 7, 8}
+"""The orientations whose width is stored as height."""
+
+
+def converted(
+    data: bytes,
+    max_pixels: int,
+    max_decoded_pixels: int,
+    memory_bytes: int | None = None,
+    max_side: int = MAX_SIDE,
+) -> Image:
+    """The first frame or primary image, upright, in 8 bits, in sRGB, small enough, in a kind that models take.
+
+    `max_side` (at most MAX_SIDE): the most pixels of its longest side.
+
+    Raises Fault; NeedsMemory where decoding is expected to take, or takes, more than `memory_bytes`.
+    """
+    name = kind(data)
+    if name is None or data[12:16] == CGBI:
+        raise not_an_image(data)
+    limits = Limits(max_pixels, max_decoded_pixels, memory_bytes)
+    with _faults(limits):
+        if name in PASSED_THROUGH:
+            return _whole(data, name, limits, max_side)
+        frame = _READERS[name](data, limits)
+        return _written(_finished(frame, _small(frame, max_side)), name)
+
+
+def rendered(
+    data: bytes,
+    target: Target,
+    max_pixels: int,
+    max_decoded_pixels: int,
+    memory_bytes: int | None = None,
+) -> Image:
+    """The first frame or primary image, upright, in 8 bits, in sRGB, as `target` says. A JPEG has white for transparency.
+
+    Images that are stored already are rendered, so that what is there of a file that is cut off is shown, as browsers do.
+
+    Raises Fault; NeedsMemory as `converted` does.
+    """
+    name = kind(data)
+    if name is None or data[12:16] == CGBI:
+        raise not_an_image(data)
+    limits = Limits(max_pixels, max_decoded_pixels, memory_bytes, fit=target.size)
+    with _faults(limits), _cut_off_allowed():
+        if name in PASSED_THROUGH:
+            header = checked(data, limits.pixels)
+            size, shrunk = (header.width, header.height), _shrunk(header, 2 * max(_target_size(header, target)))
+            limits.check(name, size, shrunk, progressive=header.progressive)
+            image = _loaded(_without_metadata(data, header.mime_type), name, header, shrunk)
+            frame = Frame.of(image, image.info.get("icc_profile"), header.orientation)
+            wanted = _target_size(header, target)
+        else:
+            frame = _READERS[name](data, limits)
+            wanted = _target_size(Header("", *frame.size, frame.orientation), target)
+        return _encoded(_finished(frame, frame.scaled(wanted)), target)
+
+
+def _target_size(header: Header, target: Target) -> tuple[int, int]:
+    """The size in which `target` wants an image, before it is turned upright."""
+    if header.orientation in _LYING:
+        return target.size((header.height, header.width))[::-1]
+    return target.size((header.width, header.height))
+
+
+def _without_metadata(data: bytes, mime_type: str) -> bytes:
+    """The file without metadata, repaired where it is damaged. Raises Fault where no pixels are there."""
+    try:
+        return structure.cleaned(data, mime_type)
+    except structure.Broken as broken:
+        repaired = structure.repaired(data, mime_type)
+        if repaired is None:
+            raise Fault(InvalidImage, f"the file {broken}") from broken
+        return structure.with_end(repaired, mime_type)
+
+
+@contextlib.contextmanager
+def _cut_off_allowed() -> "Iterator[None]":
+    """Let Pillow decode what is there of a file that is cut off."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+@contextlib.contextmanager
+def _faults(limits: "Limits") -> "Iterator[None]":
+    """Translate what decoders raise to Fault and NeedsMemory."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, none of which is kept
+            yield
+    except structure.Broken as error:
+        raise Fault(InvalidImage, f"the file {error}") from error
+    except MemoryError:
+        raise NeedsMemory from None
+    except (OSError, ValueError, SyntaxError, EOFError, LookupError, struct.error) as error:
+        if limits.may_be_short_of_memory:
+            raise NeedsMemory from error
+        raise Fault(InvalidImage, "the file is cut off or damaged") from error
+    except (TypeError, AttributeError, OverflowError, RuntimeError, ZeroDivisionError, AssertionError) as error:
+        if limits.may_be_short_of_memory:
+            raise NeedsMemory from error
+        raise Fault(InvalidImage, "the file is damaged") from error  # what decoders raise for files made to break them
+
+
+def _within_max_side(size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(1.0, MAX_SIDE / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+@dataclass(slots=True)
+class Limits:
+    """What one image may have of pixels, of pixels that are decoded, and of memory (None: no limit)."""
+
+    pixels: int
+    decoded_pixels: int
+    memory_bytes: int | None
+    expected_bytes: float = 0
+    """What decoding is expected to take, once the image's size is known."""
+    fit: "Callable[[tuple[int, int]], tuple[int, int]]" = _within_max_side
+    """The size in which an image of a given size is written."""
+
+    @property
+    def may_be_short_of_memory(self) -> bool:
+        """Whether a failure may be one of memory, which most decoders tell as damage, and another sandbox may use more."""
+        if self.memory_bytes is None or self.memory_bytes >= most_memory_bytes(self.decoded_pixels):
+            return False
+        return self.expected_bytes > self.memory_bytes / 3
+
+    def check(self, name: str, size: tuple[int, int], shrunk: int = 1, *, progressive: bool = False) -> None:
+        """Raise Fault or NeedsMemory where an image is too large; its decoder makes each side smaller by `shrunk`."""
+        pixels = size[0] * size[1]
+        check_pixels(pixels, self.pixels)
+        decoded = pixels // shrunk**2
+        if decoded > self.decoded_pixels:
+            limit = f"the limit for an image that must be converted is {self.decoded_pixels:,}"
+            raise Fault(ImageTooLarge, f"it has {pixels:,} pixels; {limit}")
+        fixed, each_sent, each_decoded = _MEMORY[name]
+        # It may still have to be turned.
+        sent = min(decoded, max(math.prod(self.fit(size)), math.prod(self.fit(size[::-1]))))
+        self.expected_bytes = fixed * MEBIBYTE + each_sent * sent + each_decoded * decoded
+        self.expected_bytes += progressive * COEFFICIENT_BYTES * pixels
+        if self.memory_bytes is not None and self.expected_bytes > self.memory_bytes:
+            raise NeedsMemory
+
+
+MEBIBYTE = 2**20
+COEFFICIENT_BYTES = 6
+"""For each pixel of a progressive JPEG: two bytes for each of three channels."""
+
+# What decoding takes, as measured (docs/performance.md): mebibytes, bytes for each pixel sent, bytes for each pixel decoded.
+_MEMORY = {
+    "JPEG": (50, 8, 4.0),
+    "PNG": (50, 12, 4.0),
+    "WEBP": (50, 0, 15.0),  # its decoder keeps two frames of an animation, also where there is one
+    "GIF": (50, 12, 2.0),
+    "BMP": (50, 12, 4.0),
+    "TIFF": (50, 12, 6.0),
+    "HEIF": (110, 8, 3.5),
+    "AVIF": (50, 8, 7.0),
+}
+
+
+def _whole(data: bytes, name: str, limits: Limits, max_side: int) -> Image:
+    """A PNG, JPEG or WebP: as it is where only its end was missing, else converted."""
+    header = checked(data, limits.pixels)
+    shrunk = _shrunk(header, MAX_SIDE * MOST_SHRUNK)
+    limits.check(name, (header.width, header.height), shrunk, progressive=header.progressive)
+    try:
+        try:
+            clean = structure.cleaned(data, header.mime_type)
+        except structure.NoEnd:
+            clean = _with_all_pixels(structure.with_end(data, header.mime_type), header, shrunk)
+            if can_stay(header):
+                return Image(clean, header.mime_type, header.width, header.height)
+    except structure.Broken as error:
+        raise Fault(InvalidImage, f"the file {error}") from error
+    image = _loaded(clean, name, header, shrunk)
+    frame = Frame.of(image, image.info.get("icc_profile"), header.orientation)
+    return _written(_finished(frame, _small(frame, max_side)), name)
+
+
+def _opened(data: bytes, name: str) -> PIL.Image.Image:
+    return PIL.Image.open(io.BytesIO(data), formats=[name])
+
+
+def _loaded(data: bytes, name: str, header: Header, shrunk: int) -> PIL.Image.Image:
+    image = _opened(data, name)
+    if shrunk > 1:
+        image.draft(None, (max(1, header.width // shrunk), max(1, header.height // shrunk)))
+    image.load()
+    return image
+
+
+def _shrunk(header: Header, least: float) -> int:
+    """By how much the decoder of a JPEG makes it smaller: its longest side keeps `least` pixels."""
+    if header.mime_type != "image/jpeg":
+        return 1
+    side = max(header.width, header.height)
+    return max(factor for factor in (1, 2, 4, 8) if factor == 1 or side / factor >= least)
+
+
+# --- completeness of files without an end mark
+
+
+def _with_all_pixels(data: bytes, header: Header, shrunk: int) -> bytes:
+    """`data` where all of its pixels are there; a PNG's checksum is added where it is missing. Raises Fault."""
+    if header.mime_type == "image/png":
+        missing = structure.missing_checksum(data)
+        return data.removesuffix(PNG_END) + png_chunk(b"IDAT", missing) + PNG_END if missing else data
+    scan = data[:-2].rstrip(b"\0")
+    if len(data) - 2 - len(scan) < PADDING_BYTES:
+        scan = data[:-2]
+    if not _has_all_scans(data) or len({_pixels(scan + fill, header, shrunk) for fill in _fills()}) > 1:
+        raise Fault(InvalidImage, "the file is cut off")
+    return data
+
+
+def _fills() -> tuple[bytes, ...]:
+    """What is put behind a scan in turn: nothing, codes, and codes between restart markers.
+
+    Where all pixels are there, no decoder comes to it, and they are the same with each.
+    """
+    dice = random.Random(0)  # noqa: S311 - the same bytes each time
+    codes = bytes(dice.randrange(255) for _ in range(2048))
+    return b"", codes, b"".join(bytes((0xFF, 0xD0 + number)) + codes[number : number + 256] for number in range(8)) * 2
+
+
+def _pixels(scans: bytes, header: Header, shrunk: int) -> bytes:
+    """A digest of the pixels."""
+    image = _loaded(scans + b"\xff\xd9", "JPEG", header, shrunk)
+    return hashlib.sha256(image.tobytes()).digest()
+
+
+def _has_all_scans(data: bytes) -> bool:
+    """Whether every coefficient of every channel has been in a scan, in its last bit (ITU-T T.81, G.1)."""
+    missing: dict[int, set[int]] = {}
+    progressive = False
+    for part in jpeg_segments(data):
+        marker = part.name[0]
+        if marker in FRAMES:
+            progressive = marker in {0xC2, 0xCA}
+            channels = data[part.body + 5]
+            missing = {data[part.body + 6 + 3 * number]: set(range(64)) for number in range(channels)}
+        elif marker == SOS:
+            number = data[part.body]
+            start, end, approximation = data[part.body + 1 + 2 * number : part.body + 4 + 2 * number]
+            for channel in range(number):
+                left = missing.get(data[part.body + 1 + 2 * channel], set())
+                if not progressive:
+                    left.clear()
+                elif approximation & 15 == 0:
+                    left.difference_update(range(start, end + 1))
+    return not any(missing.values())
+
+
+# --- kinds that are always converted
+
+
+def _gif(data: bytes, limits: Limits) -> Frame:
+    image = _opened(data, "GIF")
+    limits.check("GIF", image.size)
+    image.load()
+    return Frame.of(image)
+
+
+_BMP_EMBEDDED = {4: "JPEG", 5: "PNG"}
+
+
+def _bmp(data: bytes, limits: Limits) -> Frame:
+    (head,) = struct.unpack_from("<I", data, 14)
+    if head >= 40 and (embedded := _BMP_EMBEDDED.get(data[30])):  # noqa: PLR2004 - BITMAPINFOHEADER and its successors
+        raise unsupported(f"a BMP that holds a {embedded}")
+    try:
+        image = _opened(data, "BMP")
+    except OSError as error:
+        if "nsupported" in str(error):
+            raise unsupported("a BMP whose pixels are laid out in an unusual way") from error
+        raise
+    limits.check("BMP", image.size)
+    image.load()
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        image = image.convert("RGB")  # a mask for alpha and none in use: opaque, as browsers show it
+    return Frame.of(image)
+
+
+def _tiff(data: bytes, limits: Limits) -> Frame:
+    directory = tiff.full_size(data)
+    limits.check("TIFF", (directory.integer(tiff.WIDTH, 0), directory.integer(tiff.LENGTH, 0)))
+    return tiff.decoded(directory)
+
+
+def _heif(data: bytes, limits: Limits) -> Frame:
+    import pi_heif  # noqa: PLC0415 - a megabyte of decoder that most images do not need
+
+    if isobmff.is_sequence(data):
+        raise unsupported("a HEIC sequence")
+    turning = isobmff.turning(data)
+    pi_heif.options.THUMBNAILS, pi_heif.options.DECODE_THREADS = False, DECODE_THREADS
+    try:
+        file = pi_heif.HeifFile(data, convert_hdr_to_8bit=True, hdr_to_16bit=True, remove_stride=False)
+        primary = file[file.primary_index]
+        limits.check("HEIF", primary.size)
+        # libheif applies the container's rotation and mirroring.
+        stride, mode = primary.stride, primary.mode
+    except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
+        if "nsupported" in str(error):
+            raise unsupported("a HEIF image of an unusual codec") from error
+        raise
+    width, height = primary.size
+    if width < 1 or height < 1 or len(primary.data) < stride * height:
+        raise Fault(InvalidImage, "the file is damaged")
+
+    def rows(first: int, last: int) -> PIL.Image.Image:
+        taken = primary.data[first * stride : last * stride]  # its memory is gone with `primary`
+        return PIL.Image.frombytes(mode, (width, last - first), taken, "raw", mode, stride)
+
+    orientation = exif.UPRIGHT if turning.turned else turning.orientation
+    return Frame((width, height), rows, primary.info.get("icc_profile"), orientation)
+
+
+def _avif(data: bytes, limits: Limits) -> Frame:
+    turning = isobmff.turning(data)
+    hidden = bytearray(data)
+    for at in turning.exif_types:  # Pillow would parse it, and let the container's rotation replace its orientation
+        hidden[at : at + 4] = b"free"
+    image = _opened(bytes(hidden), "AVIF")
+    limits.check("AVIF", image.size)
+    image.load()
+    # Pillow applies neither; it gives the container's rotation and mirroring as an orientation of EXIF.
+    container = exif.orientation(image.info.get("exif", b""))
+    return Frame.of(image, image.info.get("icc_profile"), container if turning.turned else turning.orientation)
+
+
+_READERS: "dict[str, Callable[[bytes, Limits], Frame]]" = {
+    "GIF": _gif,
+    "BMP": _bmp,
+    "TIFF": _tiff,
+    "HEIF": _heif,
+    "AVIF": _avif,
+}
+
+
+# --- from pixels to a file
+
+
+def _small(frame: Frame, max_side: int) -> PIL.Image.Image:
+    """The image of `frame` with at most `max_side` pixels on each side."""
+    image = frame.small()
+    image.thumbnail((max_side, max_side), PIL.Image.Resampling.LANCZOS)
+    return image
+
+
+def _finished(frame: Frame, image: PIL.Image.Image) -> PIL.Image.Image:
+    """`image`, made of the frame's pixels: upright, in gray, RGB or RGBA, in sRGB."""
+    if frame.orientation in _TURNS:
+        image = image.transpose(_TURNS[frame.orientation])
+    image = _in_srgb(image, frame.profile)
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
+        image = image.convert("RGB")
+    return image
+
+
+_SPACES = {"L": "GRAY", "RGB": "RGB ", "RGBA": "RGB ", "CMYK": "CMYK"}
+
+
+def _in_srgb(image: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
+    """The colours that the profile means; without one, or with one that cannot be used, by the usual arithmetic."""
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if source.profile.xcolor_space == _SPACES[image.mode]:
+                made = ImageCms.profileToProfile(
+                    image,
+                    source,
+                    ImageCms.createProfile("sRGB"),
+                    ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                    outputMode="RGBA" if image.mode == "RGBA" else "RGB",
+                    flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+                )
+                if made is not None:
+                    return made
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            return image.convert("RGB") if image.mode == "CMYK" else image
+    return image.convert("RGB") if image.mode == "CMYK" else image
+
+
+def _written(image: PIL.Image.Image, name: str) -> Image:
+    image.info = {}
+    save: Callable[..., None] = image.save
+    if image.mode == "RGBA" or name in LOSSLESS:
+        out = io.BytesIO()
+        save(out, "PNG", compress_level=3)
+        if image.mode == "RGBA" or out.tell() <= MAX_LOSSLESS_BYTES:
+            return Image(structure.cleaned(out.getvalue(), "image/png"), "image/png", *image.size)
+    out = io.BytesIO()
+    save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return Image(structure.cleaned(out.getvalue(), "image/jpeg"), "image/jpeg", *image.size)
+
+
+WHITE = (255, 255, 255)
+CHROMA_IN_FULL = 90
+"""From this quality on a JPEG has its colours in full resolution; below, every second one in each direction."""
+
+
+def _encoded(image: PIL.Image.Image, target: Target) -> Image:
+    image.info = {}
+    if target.format == "jpeg" and image.mode == "RGBA":
+        opaque = PIL.Image.new("RGB", image.size, WHITE)
+        opaque.paste(image, mask=image.getchannel("A"))
+        image = opaque
+    options: dict[str, object] = {}
+    if target.format == "jpeg":
+        subsampling = 0 if target.quality >= CHROMA_IN_FULL else 2
+        options = {"quality": target.quality, "subsampling": subsampling, "optimize": True}
+    elif target.format == "webp":
+        options = {"quality": target.quality, "method": 4}
+    out = io.BytesIO()
+    save: Callable[..., None] = image.save
+    save(out, target.format.upper(), **options)
+    return Image(out.getvalue(), MIME_TYPES[target.format], *image.size)

@@ -1,0 +1,74 @@
+"""A decoded image, and how it becomes small enough to be sent."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import Image
+
+from image_core.images.exif import UPRIGHT
+from image_core.images.passthrough import MAX_SIDE
+
+BAND_ROWS = 256
+"""Rows that are made at a time of a large image."""
+LANCZOS_SUPPORT = 3
+"""Pixels of the smaller image on each side that one pixel depends on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Pixels of any mode, their colour profile, and EXIF's orientation."""
+
+    size: tuple[int, int]
+    rows: Callable[[int, int], Image.Image]
+    """The rows from one up to another."""
+    profile: bytes | None = None
+    orientation: int = UPRIGHT
+
+    @classmethod
+    def of(cls, image: Image.Image, profile: bytes | None = None, orientation: int = UPRIGHT) -> "Frame":
+        def rows(first: int, last: int) -> Image.Image:
+            return image if last - first == image.height else image.crop((0, first, image.width, last))
+
+        return cls(image.size, rows, profile, orientation)
+
+    def small(self) -> Image.Image:
+        """The image in 8 bits of gray, RGB, RGBA or CMYK, with at most MAX_SIDE pixels on each side."""
+        width, height = self.size
+        scale = max(1.0, max(width, height) / MAX_SIDE)
+        return self.scaled((max(1, round(width / scale)), max(1, round(height / scale))))
+
+    def scaled(self, size: tuple[int, int]) -> Image.Image:
+        """The image in 8 bits of gray, RGB, RGBA or CMYK, of `size`, which is not larger.
+
+        A larger one is made in bands, each brought to 8 bits on its own: no second image of its size is made.
+        """
+        width, height = self.size
+        if size == self.size:
+            return _usual(self.rows(0, height))
+        ratio = height / size[1]
+        margin = LANCZOS_SUPPORT * ratio + 1
+        made: Image.Image | None = None
+        for top in range(0, size[1], BAND_ROWS):
+            bottom = min(top + BAND_ROWS, size[1])
+            first = max(0, math.floor(top * ratio - margin))
+            last = min(height, math.ceil(bottom * ratio + margin))
+            box = (0, top * ratio - first, width, min(bottom * ratio, height) - first)
+            band = _usual(self.rows(first, last)).resize((size[0], bottom - top), Image.Resampling.LANCZOS, box)
+            if made is None:
+                made = Image.new(band.mode, size)
+            made.paste(band, (0, top))
+        assert made is not None  # noqa: S101 - it has at least one row
+        return made
+
+
+def _usual(image: Image.Image) -> Image.Image:
+    """The image in L, RGB, RGBA or CMYK."""
+    if image.mode.startswith("I"):
+        # Integers of 16 bits: Pillow's own conversion would cut them off at 255. A transparent value is one of 16 bits, too.
+        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+        image.info.pop("transparency", None)
+    if image.mode in {"P", "PA", "LA", "La", "RGBa", "1"} or "transparency" in image.info:
+        opaque = "L" if image.mode == "1" else "RGB"
+        return image.convert("RGBA" if image.has_transparency_data else opaque)
+    return image if image.mode in {"L", "RGB", "RGBA", "CMYK"} else image.convert("RGB")

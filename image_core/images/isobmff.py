@@ -1,0 +1,202 @@
+"""Where a HEIC or AVIF file (ISO/IEC 14496-12, 23008-12) says how its primary image is turned.
+
+libheif and libavif apply the container's rotation (`irot`) and mirroring (`imir`). EXIF repeats them in most files, and in some
+is the only one that has any, so it counts only where the container has neither.
+
+Runs in the sandbox. Boxes are read by their heads, at most MAX_BOXES of them.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from image_core.images import exif
+
+MAX_BOXES = 100_000
+"""Of one file: an image of a gigapixel in tiles of 512 x 512 has 4000 items."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turning:
+    """`turned`: the primary item has a rotation or mirroring of the container. `orientation`: that of EXIF."""
+
+    turned: bool
+    orientation: int
+    exif_types: tuple[int, ...]
+    """Offsets of the item types `Exif`: where they are overwritten, decoders ignore the items."""
+
+
+Box = tuple[bytes, int, int]
+"""Its type, and where its contents begin and end."""
+
+
+def turning(data: bytes) -> Turning:
+    """What the file says of its primary image. Of a file that cannot be read: not turned."""
+    try:
+        return _turning(data)
+    except (struct.error, IndexError):
+        return Turning(turned=False, orientation=exif.UPRIGHT, exif_types=())
+
+
+def is_sequence(data: bytes) -> bool:
+    """Whether there are tracks, and no image that stands alone."""
+    try:
+        return _first(data, 0, len(data), b"meta") is None and _first(data, 0, len(data), b"moov") is not None
+    except struct.error:
+        return False
+
+
+def _turning(data: bytes) -> Turning:
+    meta = _first(data, 0, len(data), b"meta")
+    if meta is None:
+        return Turning(turned=False, orientation=exif.UPRIGHT, exif_types=())
+    inside = {name: (at, end) for name, at, end in _boxes(data, meta[0] + 4, meta[1])}
+    primary = _primary(data, inside)
+    exif_items = _exif_items(data, inside)
+    orientation = exif.UPRIGHT
+    described = _descriptions(data, inside, primary)
+    for item in exif_items:
+        if len(exif_items) == 1 or item in described:
+            orientation = exif.orientation(_exif_of(data, inside, item))
+            break
+    return Turning(_is_turned(data, inside, primary), orientation, tuple(exif_items.values()))
+
+
+def _boxes(data: bytes, at: int, end: int) -> Iterator[Box]:
+    for _ in range(MAX_BOXES):
+        if at + 8 > end:
+            return
+        size, name = struct.unpack_from(">I4s", data, at)
+        body = at + 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, body)
+            body += 8
+        elif size == 0:
+            size = end - at
+        if size < body - at:
+            return
+        yield name, body, min(at + size, end)
+        at += size
+
+
+def _first(data: bytes, at: int, end: int, name: bytes) -> tuple[int, int] | None:
+    return next(((body, stop) for found, body, stop in _boxes(data, at, end) if found == name), None)
+
+
+def _number(data: bytes, at: int, size: int) -> int:
+    return int.from_bytes(data[at : at + size], "big")
+
+
+def _primary(data: bytes, inside: dict[bytes, tuple[int, int]]) -> int:
+    at, _ = inside.get(b"pitm", (0, 0))
+    return _number(data, at + 4, 4 if data[at] else 2) if at else 0
+
+
+def _exif_items(data: bytes, inside: dict[bytes, tuple[int, int]]) -> dict[int, int]:
+    """The items of EXIF by their ids, with the place of their type in the file."""
+    items: dict[int, int] = {}
+    if b"iinf" not in inside:
+        return items
+    at, end = inside[b"iinf"]
+    for name, body, _ in _boxes(data, at + (8 if data[at] else 6), end):
+        version = data[body]
+        if name == b"infe" and version >= 2:  # noqa: PLR2004 - older ones have no item type
+            wide = 4 if version > 2 else 2  # noqa: PLR2004
+            kind_at = body + 4 + wide + 2
+            if data[kind_at : kind_at + 4] == b"Exif":
+                items[_number(data, body + 4, wide)] = kind_at
+    return items
+
+
+def _descriptions(data: bytes, inside: dict[bytes, tuple[int, int]], primary: int) -> set[int]:
+    """The items that describe the primary one."""
+    found: set[int] = set()
+    if b"iref" not in inside:
+        return found
+    at, end = inside[b"iref"]
+    wide = 4 if data[at] else 2
+    for name, body, stop in _boxes(data, at + 4, end):
+        if name == b"cdsc":
+            targets = range(body + wide + 2, stop, wide)
+            if any(_number(data, target, wide) == primary for target in targets):
+                found.add(_number(data, body, wide))
+    return found
+
+
+def _is_turned(data: bytes, inside: dict[bytes, tuple[int, int]], primary: int) -> bool:
+    if b"iprp" not in inside:
+        return False
+    at, end = inside[b"iprp"]
+    properties = _first(data, at, end, b"ipco")
+    if properties is None:
+        return False
+    turning = {number for number, (name, _, _) in enumerate(_boxes(data, *properties), 1) if name in {b"irot", b"imir"}}
+    return any(
+        not turning.isdisjoint(_associated(data, body, stop, primary))
+        for name, body, stop in _boxes(data, at, end)
+        if name == b"ipma"
+    )
+
+
+def _associated(data: bytes, at: int, end: int, item: int) -> list[int]:
+    """The numbers of the properties that an item has."""
+    version, wide_index = data[at], data[at + 3] & 1
+    wide = 4 if version else 2
+    entries = _number(data, at + 4, 4)
+    at += 8
+    for _ in range(min(entries, MAX_BOXES)):
+        if at >= end:
+            break
+        number, count = _number(data, at, wide), data[at + wide]
+        at += wide + 1
+        size = 2 if wide_index else 1
+        if number == item:
+            mask = 0x7FFF if wide_index else 0x7F
+            return [_number(data, at + size * index, size) & mask for index in range(count)]
+        at += count * size
+    return []
+
+
+def _exif_of(data: bytes, inside: dict[bytes, tuple[int, int]], item: int) -> bytes:
+    """The first 64 KB of an item of EXIF, from its TIFF header."""
+    place = _location(data, inside, item)
+    if place is None:
+        return b""
+    start, length = place
+    body = data[start : start + min(length, 65536)]
+    skipped = 4 + _number(body, 0, 4)
+    return body[skipped:] if body[skipped : skipped + 2] in {b"II", b"MM"} else body[4:]
+
+
+def _location(data: bytes, inside: dict[bytes, tuple[int, int]], item: int) -> tuple[int, int] | None:
+    """Where the first extent of an item begins, and its length (ISO/IEC 14496-12, 8.11.3)."""
+    if b"iloc" not in inside:
+        return None
+    at, end = inside[b"iloc"]
+    version = data[at]
+    offset_size, length_size = data[at + 4] >> 4, data[at + 4] & 15
+    base_size, index_size = data[at + 5] >> 4, data[at + 5] & 15 if version else 0
+    wide = 4 if version > 1 else 2
+    count = _number(data, at + 6, wide)
+    at += 6 + wide
+    for _ in range(min(count, MAX_BOXES)):
+        if at >= end:
+            break
+        number = _number(data, at, wide)
+        at += wide
+        method = 0
+        if version:
+            method = _number(data, at, 2) & 15
+            at += 2
+        base = _number(data, at + 2, base_size)
+        at += 2 + base_size
+        extents = _number(data, at, 2)
+        at += 2
+        if number == item and extents:
+            start = base + _number(data, at + index_size, offset_size)
+            length = _number(data, at + index_size + offset_size, length_size)
+            if method == 1:
+                start += inside.get(b"idat", (0, 0))[0]
+            return start, length
+        at += extents * (index_size + offset_size + length_size)
+    return None

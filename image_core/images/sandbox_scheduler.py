@@ -1,0 +1,47 @@
+"""Schedules the sandboxes of one process: how many there are, which of them may use much memory, and whose turn it is."""
+
+from collections.abc import Awaitable, Callable
+
+from image_core.errors import ImageTooLarge
+from image_core.images.fault import Fault, NeedsMemory
+from image_core.images.image import Image
+from image_core.images.sandbox_memory import USUAL_MEMORY_BYTES, most_memory_bytes
+from image_core.runtime.fair_share import FairShare
+from image_core.settings import Settings
+
+CONVERSIONS_AT_ONCE = 3
+"""Sandboxes of one process. One user has one of them, so that two users who convert leave one for a third."""
+
+LARGE_AT_ONCE = 1
+"""Of the sandboxes, those that may use more than the usual memory."""
+
+Convert = Callable[[bytes, int, int, int], Awaitable[Image]]
+"""`apart.convert_in_sandbox`: the file, the most pixels of an image, the most pixels of one that is decoded, and the memory."""
+
+
+class Sandboxes:
+    """One for the process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._usual = FairShare(CONVERSIONS_AT_ONCE)
+        self._large = FairShare(LARGE_AT_ONCE)
+
+    async def run(self, data: bytes, user: str, wait_seconds: Callable[[], float], convert: Convert) -> Image:
+        """Convert in a sandbox of the usual memory, and only where that is too little in one that may use more.
+
+        `wait_seconds` says how long the user may still wait for a turn. Raises Fault, Busy.
+        """
+        max_pixels, max_decoded = self._settings.max_image_pixels, self._settings.max_decoded_pixels
+        try:
+            async with self._usual.slot(user, wait_seconds()):
+                return await convert(data, max_pixels, max_decoded, USUAL_MEMORY_BYTES)
+        except NeedsMemory:
+            pass
+        most = most_memory_bytes(max_decoded)
+        try:
+            # In this order: a request that waits for the one large sandbox holds none of the others.
+            async with self._large.slot(user, wait_seconds()), self._usual.slot(user, wait_seconds()):
+                return await convert(data, max_pixels, max_decoded, most)
+        except NeedsMemory:
+            raise Fault(ImageTooLarge, f"decoding it takes more than {most // 2**20} MB of memory, the limit") from None

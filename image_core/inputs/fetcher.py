@@ -1,0 +1,213 @@
+"""Fetching from strangers: every address is checked at the moment it connects, every hop anew.
+
+The check stands where sockets are made, so that literal addresses, odd ways of writing them, DNS answers that change, and
+redirects all meet it.
+"""
+
+import asyncio
+import logging
+import socket
+import zlib
+from collections.abc import Awaitable, Iterable
+from contextvars import ContextVar
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from image_core import __version__
+from image_core.errors import ImageFetchFailed, ImageTooLarge, UrlNotAllowed
+from image_core.images.fault import Fault
+from image_core.images.probe import kind
+from image_core.inputs.connector import MAX_HEAD_BYTES, MAX_HEADERS, BoundedConnector
+from image_core.inputs.content_encoding import Unpacker
+from image_core.inputs.ip_policy import AllowedHosts, refused
+from image_core.inputs.resolver import BoundedResolver, lookup_user
+from image_core.inputs.urls import parsed
+from image_core.runtime.fair_share import FairShare
+from image_core.runtime.memory_budget import Claim
+from image_core.settings import Settings
+
+log = logging.getLogger("image_core.inputs")
+
+MAX_REDIRECTS = 10
+MAX_CONNECTIONS = 32
+"""At the same time, of all users; a fair share of them for each."""
+CHUNK_BYTES = 65536
+READ_BUFFER_BYTES = 32768
+"""Of an image that waits for memory: the rest of it waits in the network."""
+REDIRECTS = {301, 302, 303, 307, 308}
+OK = 200
+
+# Of the fetch that is under way: the addresses that it was refused. aiohttp tells of a refusal as of any lost connection.
+_refusals: ContextVar[list[str]] = ContextVar("refusals")
+
+
+class AddressRefused(OSError):
+    """A socket to a place that we never connect to."""
+
+
+class Fetcher:
+    """Fetches images by address. Two pools of connections: one checks addresses, one is for hosts that are allowed by name."""
+
+    def __init__(self, settings: Settings, resolver: AbstractResolver | None = None) -> None:
+        self._allowed = AllowedHosts(settings.fetch_allow_hosts)
+        self._ports = frozenset(settings.fetch_allow_ports)
+        self._seconds = settings.fetch_timeout_seconds
+        self._max_bytes = settings.max_image_bytes
+        self._resolver = resolver or BoundedResolver()
+        self._connections = FairShare(MAX_CONNECTIONS)
+        self._user_agent = _user_agent(settings)
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+
+    async def fetch(self, url: str, claim: Claim) -> bytes:
+        """The bytes behind an address; `claim` holds them. Raises Fault, Busy."""
+        lookup_user.set(claim.user.id)
+        async with self._connections.slot(claim.user.id, claim.wait_seconds()):
+            return await self._fetch(url, claim)
+
+    async def _fetch(self, url: str, claim: Claim) -> bytes:
+        _refusals.set([])
+        try:
+            async with asyncio.timeout(self._seconds) as limit:
+                return await self._follow(url, claim, limit)
+        except TimeoutError:
+            raise Fault(ImageFetchFailed, f"it took longer than {self._seconds:g} seconds") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if _refusals.get():
+                raise Fault(UrlNotAllowed, "it leads to an address that is never fetched from") from None
+            log.info("a fetch failed: %s", type(error).__name__)
+            raise Fault(ImageFetchFailed, "the server could not be reached, or broke off") from None
+
+    async def _follow(self, url: str, claim: Claim, limit: asyncio.Timeout) -> bytes:
+        at = self._checked(url)
+        for _ in range(MAX_REDIRECTS + 1):
+            trusted = self._allowed.by_name(at.host or "")
+            async with self._session(trusted=trusted).get(at, allow_redirects=False) as answer:
+                if answer.status not in REDIRECTS or "Location" not in answer.headers:
+                    return await self._read(answer, claim, limit)
+                at = self._checked(answer.headers["Location"], at)
+        raise Fault(ImageFetchFailed, f"it redirects more than {MAX_REDIRECTS} times")
+
+    def _checked(self, url: str, base: URL | None = None) -> URL:
+        """The address, as far as it can be judged before it is connected to. Raises Fault."""
+        try:
+            at = parsed(url, base)
+            host, port = at.host, at.port
+        except ValueError:
+            raise Fault(UrlNotAllowed, "it is not a valid address") from None
+        if at.scheme not in {"http", "https"}:
+            raise Fault(UrlNotAllowed, "only http and https addresses are fetched")
+        if not host or host.strip(".") == "":
+            raise Fault(UrlNotAllowed, "it names no host")
+        if at.user is not None or at.password is not None:
+            raise Fault(UrlNotAllowed, "an address with a user name is not fetched")
+        known = self._allowed.by_name(host) or self._allowed.by_address(host)
+        if not known and port not in self._ports:
+            raise Fault(UrlNotAllowed, f"port {port} is not fetched from")
+        if not known and _is_literal(host) and refused(host):
+            raise Fault(UrlNotAllowed, "it leads to an address that is never fetched from")
+        return at
+
+    async def _read(self, answer: aiohttp.ClientResponse, claim: Claim, limit: asyncio.Timeout) -> bytes:
+        if answer.status != OK:
+            raise Fault(ImageFetchFailed, f"the server answered {answer.status}")
+        if (answer.content_length or 0) > self._max_bytes:
+            raise self._too_large()
+        unpacker = _unpacker(answer)
+        parts: list[bytes] = []
+        received = size = 0
+        async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
+            received += len(chunk)
+            if received > self._max_bytes:  # packed, and nothing comes out of it
+                raise self._too_large()
+            for part in _unpacked(unpacker, chunk):
+                size += len(part)
+                if size > self._max_bytes:
+                    raise self._too_large()
+                # What has arrived counts, not what was announced: a slow server holds no memory that it does not fill.
+                if not claim.try_add(len(part)):
+                    await _without_counting(claim.grow(len(part)), limit)
+                parts.append(part)
+        data = b"".join(parts)
+        if unpacker.foreign and kind(data) is None:
+            raise Fault(ImageFetchFailed, "the server sent it in an encoding that was not asked for")
+        return data
+
+    def _too_large(self) -> Fault:
+        return Fault(ImageTooLarge, f"it has more than {self._max_bytes:,} bytes, which is the limit")
+
+    def _session(self, *, trusted: bool) -> aiohttp.ClientSession:
+        if trusted not in self._sessions:
+            connector = BoundedConnector(
+                limit=0,  # the slots are the limit, and are shared fairly
+                force_close=True,  # idle connections to many hosts would add up
+                resolver=self._resolver,
+                use_dns_cache=False,  # the address that is checked is the one that is connected to, whatever DNS says next
+                socket_factory=None if trusted else self._guarded_socket,
+            )
+            self._sessions[trusted] = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                auto_decompress=False,
+                read_bufsize=READ_BUFFER_BYTES,
+                max_line_size=MAX_HEAD_BYTES,  # some sites' content security policies alone take 9 KB
+                max_field_size=MAX_HEAD_BYTES,
+                max_headers=MAX_HEADERS,
+                headers={
+                    "User-Agent": self._user_agent,
+                    "Accept": "image/*",
+                    "Accept-Encoding": "identity",
+                },
+                # The whole fetch has a limit, which stands still while it waits for memory; a limit on each read would not.
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._seconds),
+            )
+        return self._sessions[trusted]
+
+    def _guarded_socket(self, address: tuple[object, ...]) -> socket.socket:
+        family, kind, protocol, _, target = address
+        host = target[0]  # type: ignore[index] # (host, port, …) of getaddrinfo
+        if refused(host) and not self._allowed.by_address(host):
+            _refusals.get().append(host)
+            raise AddressRefused("this address is never fetched from")
+        return socket.socket(family, kind, protocol)  # type: ignore[arg-type] # as getaddrinfo gave them
+
+    async def close(self) -> None:
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+        await self._resolver.close()
+
+
+async def _without_counting(waiting: Awaitable[None], limit: asyncio.Timeout) -> None:
+    """Wait for memory in this process, which is not the server's fault: its time limit stands still meanwhile."""
+    loop, until = asyncio.get_running_loop(), limit.when()
+    began = loop.time()
+    limit.reschedule(None)
+    await waiting
+    limit.reschedule(None if until is None else until + loop.time() - began)
+
+
+def _is_literal(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+def _unpacker(answer: aiohttp.ClientResponse) -> Unpacker:
+    try:
+        return Unpacker(",".join(answer.headers.getall("Content-Encoding", ())))
+    except ValueError:
+        raise Fault(ImageFetchFailed, "the server packed it too many times") from None
+
+
+def _unpacked(unpacker: Unpacker, chunk: bytes) -> Iterable[bytes]:
+    try:
+        yield from unpacker.feed(chunk)
+    except zlib.error:
+        raise Fault(ImageFetchFailed, "the server sent broken compressed data") from None
+
+
+def _user_agent(settings: Settings) -> str:
+    """The product, its version and whom to write to: Wikimedia and others refuse clients that do not say (RFC 9110, 10.1.5)."""
+    contact = settings.fetch_contact or (settings.nextauth_url and str(URL(settings.nextauth_url)))
+    return f"catafract-image-api/{__version__}" + (f" (+{contact})" if contact else "")

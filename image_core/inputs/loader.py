@@ -1,0 +1,181 @@
+"""All inputs of a request: loaded at the same time, in their order, each made into a picture that a model takes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from image_core.auth.user import User
+from image_core.errors import BlobTooLarge, Busy, ImageTooLarge
+from image_core.images.fault import Fault
+from image_core.images.image import Image
+from image_core.images.passthrough import as_it_is
+from image_core.images.sandbox import convert_in_sandbox
+from image_core.images.sandbox_scheduler import Convert, Sandboxes
+from image_core.inputs.fetcher import Fetcher
+from image_core.inputs.fit import MAX_INLINE_BYTES, RESERVED_BYTES, fitted
+from image_core.inputs.owned_urls import OwnBlob, OwnedUrls, OwnImages, OwnResult, own_image
+from image_core.inputs.sources import Inline, parse
+from image_core.runtime.fair_share import FairShare
+from image_core.runtime.memory_budget import Claim
+from image_core.runtime.offload import ended, in_thread, offloaded
+from image_core.settings import Settings
+
+CHECKS_AT_ONCE = 3
+"""Threads that read the structure of untrusted files. The event loop's own pool has five at least: one is always left."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedInput:
+    """A picture, and the address it came from without query, fragment and user; None where it came with the request."""
+
+    picture: Image
+    address: str | None
+    converted: bool = False
+    """Whether its pixels were encoded again: another kind, size, depth or orientation."""
+
+
+class Loader:
+    """One for the process: it keeps the connections, and the bounds on checking and converting."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        own: OwnedUrls,
+        images: OwnImages,
+        fetcher: Fetcher | None = None,
+        convert: Convert = convert_in_sandbox,
+        most_together: int = MAX_INLINE_BYTES - RESERVED_BYTES,
+        sandboxes: Sandboxes | None = None,
+    ) -> None:
+        self._settings = settings
+        self._own = own
+        self._images = images
+        self._fetcher = fetcher or Fetcher(settings)
+        self._convert = convert
+        self._most_together = most_together
+        self._sandboxes = sandboxes or Sandboxes(settings)
+        self._checks = FairShare(CHECKS_AT_ONCE)
+
+    async def load_all(self, images: Sequence[str], user: User, claim: Claim) -> tuple[LoadedInput, ...]:
+        """Every input, in order; `claim` holds their bytes. The same string twice is loaded once.
+
+        Raises the InputError of the first that failed, ImagesTooLarge, StorageUnavailable, or Busy where they are not ready in the time
+        that the claim may wait; the others are then given up.
+        """
+        first_places: dict[str, int] = {}
+        for index, text in enumerate(images):
+            first_places.setdefault(text, index)
+        tasks = {
+            text: asyncio.create_task(self._placed(index, partial(self._load, text, user, claim)))
+            for text, index in first_places.items()
+        }
+        try:
+            done, waiting = await asyncio.wait(
+                tasks.values(), timeout=claim.wait_seconds(), return_when=asyncio.FIRST_EXCEPTION
+            )
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            # The caller gives their memory back next: no thread and no sandbox may still be using it.
+            await ended(*tasks.values())
+        for task in tasks.values():  # in the order of their places
+            if task in done and (error := task.exception()) is not None:
+                raise error
+        if waiting:
+            raise Busy("The images could not be loaded and converted in time", retry_after=5)
+        try:
+            async with asyncio.timeout(claim.wait_seconds()):
+                return await self._fitted(tuple(tasks[text].result() for text in images), claim)
+        except TimeoutError:
+            raise Busy("The images could not be made smaller in time", retry_after=5) from None
+
+    async def _fitted(self, loaded: tuple[LoadedInput, ...], claim: Claim) -> tuple[LoadedInput, ...]:
+        """Make images smaller where all of them are too large for one call of a model. Raises ImagesTooLarge, Busy, InputError."""
+
+        async def shrink(place: int, picture: Image, side: int) -> Image:
+            return await self._placed(place, partial(self._shrunk, picture, side, claim))
+
+        pictures = await fitted([each.picture for each in loaded], shrink, self._most_together)
+        return tuple(
+            each if picture is each.picture else replace(each, picture=picture, converted=True)
+            for each, picture in zip(loaded, pictures, strict=True)
+        )
+
+    async def _shrunk(self, picture: Image, side: int, claim: Claim) -> Image:
+        smaller = await self._converted(picture.data, claim, partial(convert_in_sandbox, max_side=side))
+        claim.give_back(len(picture.data))
+        claim.take(len(smaller.data))
+        return smaller
+
+    async def load_upload(self, data: bytes, claim: Claim) -> Image:
+        """A file that was uploaded, checked and prepared as an input is. Raises InputError, Busy."""
+        try:
+            async with asyncio.timeout(claim.wait_seconds()):
+                picture, _ = await self._placed(0, partial(self._prepare, data, claim))
+        except TimeoutError:
+            raise Busy("The image could not be converted in time", retry_after=5) from None
+        return picture
+
+    async def _placed(self, index: int, load: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await load()
+        except Fault as fault:
+            raise fault.kind(index, fault.details) from fault
+
+    async def _load(self, text: str, user: User, claim: Claim) -> LoadedInput:
+        source = parse(text)
+        if isinstance(source, Inline):
+            # The request's own claim covers what is decoded from its body.
+            async with self._checks.slot(claim.user.id, claim.wait_seconds()):
+                data = await offloaded(len(source.text), source.decode)
+            picture, converted = await self._prepare(data, claim)
+            return LoadedInput(picture, None, converted)
+        own = own_image(source.url, user, self._own)
+        data = await (self._fetcher.fetch(source.url, claim) if own is None else self._read_own(user, own, claim))
+        picture, converted = await self._prepare(data, claim, held=len(data))
+        return LoadedInput(picture, shown(source.url), converted)
+
+    async def _read_own(self, user: User, own: OwnBlob | OwnResult, claim: Claim) -> bytes:
+        """The bytes of one of our own images; `claim` holds them. Raises Fault, Busy."""
+        try:
+            return await self._images.read_input(user, own, self._settings.max_image_bytes, claim.grow)
+        except BlobTooLarge as error:
+            raise self._too_large() from error
+
+    def _too_large(self) -> Fault:
+        return Fault(ImageTooLarge, f"it has more than {self._settings.max_image_bytes:,} bytes, which is the limit")
+
+    async def _prepare(self, data: bytes, claim: Claim, held: int = 0) -> tuple[Image, bool]:
+        """Check the file and convert it where it must be; whether it was. Raises Fault, Busy.
+
+        Afterwards `claim` holds the image instead of the `held` bytes that it was made from.
+        """
+        if len(data) > self._settings.max_image_bytes:
+            raise self._too_large()
+        user, max_pixels = claim.user.id, self._settings.max_image_pixels
+        async with self._checks.slot(user, claim.wait_seconds()):
+            # In a thread whatever its size: a small file may have many parts.
+            picture = await in_thread(partial(as_it_is, data, max_pixels))
+        converted = picture is None
+        if picture is None:
+            picture = await self._converted(data, claim, self._convert)
+        claim.give_back(held)
+        claim.take(len(picture.data))
+        return picture, converted
+
+    async def _converted(self, data: bytes, claim: Claim, convert: Convert) -> Image:
+        return await self._sandboxes.run(data, claim.user.id, claim.wait_seconds, convert)
+
+    async def close(self) -> None:
+        await self._fetcher.close()
+
+
+def shown(url: str) -> str:
+    """An address as it is kept and shown: without what may be a secret."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rsplit("@", 1)[-1], parts.path, "", ""))

@@ -1,0 +1,143 @@
+"""What is asked of a model and what its calls gave: options, attempts, usage, the picture."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from image_core.images.image import Image, OutputFormat
+
+CANCELED = "canceled"
+"""The outcome of a call that was aborted because its generation was canceled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a request may ask beside images and prompt; None where it leaves the choice to the model."""
+
+    model: str | None = None
+    aspect_ratio: str | None = None
+    image_size: str | None = None
+    output_format: OutputFormat | None = None
+    """The format in which the image is stored; None: as the model made it."""
+    output_quality: int | None = None
+    """1 to 100, for `jpeg` and `webp`; None: DEFAULT_QUALITY."""
+
+    def to_dict(self) -> dict[str, str | int]:
+        """The options that are set. Idempotency fingerprints are made of it: an option that is not set must not appear."""
+        named: dict[str, str | int | None] = {
+            "model": self.model,
+            "aspectRatio": self.aspect_ratio,
+            "imageSize": self.image_size,
+            "outputFormat": self.output_format,
+            "outputQuality": self.output_quality,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "Options":
+        return cls(
+            stored.get("model"),
+            stored.get("aspectRatio"),
+            stored.get("imageSize"),
+            stored.get("outputFormat"),
+            stored.get("outputQuality"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that the service counted, and their price. A count is None where the service gave none."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    """None where the model is not in the price table or the service counted nothing."""
+    input_by_modality: dict[str, int] = field(default_factory=dict)
+    """Tokens by the service's names: TEXT, IMAGE, …"""
+    output_by_modality: dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        wire: dict[str, Any] = {
+            "inputTokens": self.input_tokens,
+            "outputTokens": self.output_tokens,
+            "costUsd": self.cost_usd,
+        }
+        if self.input_by_modality:
+            wire["inputByModality"] = self.input_by_modality
+        if self.output_by_modality:
+            wire["outputByModality"] = self.output_by_modality
+        return wire
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "Usage":
+        return cls(
+            stored.get("inputTokens"),
+            stored.get("outputTokens"),
+            stored.get("costUsd"),
+            dict(stored.get("inputByModality", {})),
+            dict(stored.get("outputByModality", {})),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of a model. `outcome` is `ok` or an error code; `usage` what the service billed for it, if it said.
+
+    `id` is that of its ledger entry: random, and never used for another call. None in records of older versions.
+    """
+
+    model: str
+    outcome: str
+    duration_ms: int
+    usage: Usage | None = None
+    started_at: str | None = None
+    """ISO 8601."""
+    id: str | None = None
+    estimated_usd: float | None = None
+    """What budgets count for a call that may have been billed, where the bill is not known."""
+
+    def to_wire(self) -> dict[str, Any]:
+        """As callers see it."""
+        wire: dict[str, Any] = {"model": self.model, "outcome": self.outcome, "durationMs": self.duration_ms}
+        if self.usage is not None:
+            wire["usage"] = self.usage.to_dict()
+        if self.started_at is not None:
+            wire["startedAt"] = self.started_at
+        return wire
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it is stored."""
+        stored = {"id": self.id, "estimatedUsd": self.estimated_usd}
+        return {**self.to_wire(), **{name: value for name, value in stored.items() if value is not None}}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "Attempt":
+        usage = stored.get("usage")
+        return cls(
+            stored["model"],
+            stored["outcome"],
+            stored["durationMs"],
+            None if usage is None else Usage.from_dict(usage),
+            stored.get("startedAt"),
+            stored.get("id"),
+            stored.get("estimatedUsd"),
+        )
+
+
+def merged(there: tuple[Attempt, ...], made: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """The attempts that are there already, and those of `made` that are not: nothing is billed twice, and nothing lost."""
+    known = {attempt.id for attempt in there if attempt.id is not None}
+    return there + tuple(
+        attempt for attempt in made if (attempt not in there if attempt.id is None else attempt.id not in known)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A picture that a model made, and how. `usage` is of the call that made it; what others cost is in `attempts`."""
+
+    picture: Image
+    text: str | None
+    model: str
+    usage: Usage
+    attempts: tuple[Attempt, ...]
+    warnings: tuple[str, ...] = ()

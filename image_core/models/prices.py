@@ -1,0 +1,81 @@
+"""What calls of a model cost: billed, as budgets count it, and expected before a call is made. The table is `catalog`."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+
+from image_core.models import catalog
+from image_core.models.catalog import DEAREST, INPUT_IMAGE_TOKENS, MODELS, TEXT_TOKENS, THINKING_TOKENS, ImageModel
+from image_core.models.generated import Options, Usage
+
+TYPICAL_PROMPT_CHARACTERS = 1000
+"""Where the prompt is not at hand."""
+
+
+def cost_usd(model: str, input_tokens: int, output_by_modality: Mapping[str, int]) -> float | None:
+    """The price of one call; None where the model is not in the table. What is not an image is priced as text."""
+    known = MODELS.get(model)
+    return None if known is None else known.cost(input_tokens, output_by_modality)
+
+
+def budget_usd(model: str, usage: Usage) -> float:
+    """What a call counts as in a budget: its price, or the highest that is known."""
+    if usage.cost_usd is not None:
+        return usage.cost_usd
+    return MODELS.get(model, DEAREST).cost(usage.input_tokens or 0, usage.output_by_modality)
+
+
+def expected_usd(model: str, size: str | None) -> float:
+    """The price of the output tokens of one image of `size`; of the dearest model where `model` is not in the table."""
+    return MODELS.get(model, DEAREST).image_price(size)
+
+
+def max_output_tokens(model: str, size: str | None) -> int:
+    """The bound on output that is sent with a call. It cuts no normal answer: an image, thoughts and a paragraph."""
+    known = MODELS.get(model)
+    if known is not None:
+        return known.max_output_tokens(size)
+    return max(each.tokens_of(size) for each in MODELS.values()) + THINKING_TOKENS + TEXT_TOKENS
+
+
+def expected_cost(
+    models: Iterable[str],
+    options: Options,
+    inputs: int,
+    on: date,
+    prompt_characters: int = TYPICAL_PROMPT_CHARACTERS,
+) -> float:
+    """US dollars that one answered call for a generation costs at most: what budgets count before the call is made.
+
+    `models` are the configured names; retired ones mean their successors as of the day `on`. Of those that can take the
+    request (`options`, `inputs` images) the dearest counts, because the chain may come to it. The sum covers the inputs'
+    and the prompt's tokens, one image of the size that is asked for, and as text what `max_output_tokens` leaves beside
+    it. A model that is not in the catalog counts as the dearest that is.
+
+    Not covered: answers without an image that are billed and asked for again. They are in the record as soon as they are
+    there.
+    """
+    links = catalog.chain((options.model, *models) if options.model else models, on)
+    able = [link.model for link in links if catalog.lack(link.model, options, inputs) is None]
+    return max((_most(model, options.image_size, inputs, prompt_characters) for model in able), default=0.0)
+
+
+def _most(model: str, size: str | None, inputs: int, prompt_characters: int) -> float:
+    known = MODELS.get(model)
+    if known is None:
+        lines = [each for each in MODELS.values() if size is None or size in each.image_sizes]
+        return max(_most_of(each, size, inputs, prompt_characters) for each in lines)
+    return _most_of(known, size, inputs, prompt_characters)
+
+
+def _most_of(known: ImageModel, size: str | None, inputs: int, prompt_characters: int) -> float:
+    image = known.tokens_of(size)
+    # A token is one character at least in nearly every text, and three or four in most.
+    given = inputs * INPUT_IMAGE_TOKENS + prompt_characters
+    return known.cost(given, {"IMAGE": image, "TEXT": known.max_output_tokens(size) - image})
+
+
+def priced(model: str, input_by_modality: dict[str, int], output_by_modality: dict[str, int]) -> Usage:
+    """The usage of one call with its price."""
+    input_tokens, output_tokens = sum(input_by_modality.values()), sum(output_by_modality.values())
+    cost = cost_usd(model, input_tokens, output_by_modality)
+    return Usage(input_tokens, output_tokens, cost, input_by_modality, output_by_modality)

@@ -1,0 +1,177 @@
+"""The memory budget of one process: the bytes that its requests hold, divided fairly between users.
+
+Two accounts, because they are used differently:
+
+- *Bodies*: a request's body stays in the Functions worker from the request's first line until its answer leaves, also while
+  the request waits. Waiting for a turn would free nothing, so a body that does not fit is refused at once (503 `busy`).
+- *Working memory*: parsed requests, inputs, answers. It is acquired before it is used, in turn, and given back soon.
+
+A count of requests is no bound on memory: one request may carry 30 MB, another only an address.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import Self
+
+from image_core.auth.user import User
+from image_core.clock import Deadline
+from image_core.errors import Busy, ImagesTooLarge
+from image_core.runtime.fair_share import FairShare
+
+WORKER_COPIES = 2.5
+"""Bytes that the worker holds for each byte of a body: its protobuf message and the `bytes` copied from it, and a margin.
+Measured: 2.0 at 28 MB and 2.2 at 0.7 MB (`make bench ONLY=worker`)."""
+
+ANSWER_COPIES = 3
+"""Copies of an answer on its way out: ours, the worker's protobuf message, and its serialized form."""
+
+BODIES_SHARE = 0.6
+"""Of the limit, for bodies; the rest is working memory."""
+
+WAIT_SECONDS = 30.0
+"""The longest wait where there is no response budget: work from the queue, which is given back and tried again."""
+
+GROWTH_SECONDS = 2.0
+"""The longest wait of a request that needs more than it has. It must be short: several such requests could otherwise wait for
+one another, each keeping what the others need."""
+
+_NOBODY = ""
+"""The user of requests whose session is not verified yet: together they have the share of one."""
+
+
+class MemoryBudget:
+    """The memory budget. One for the process; `limit` in bytes (`MAX_INFLIGHT_BYTES`)."""
+
+    def __init__(self, limit: int) -> None:
+        bodies = int(limit * BODIES_SHARE)
+        self.limit = limit
+        self._bodies = FairShare(bodies)
+        # One request may need more than a small instance has for all: it then runs alone.
+        self._working = FairShare(max(1, limit - bodies), oversized=True)
+
+    @property
+    def held(self) -> int:
+        """Bytes that are acquired now, of both accounts."""
+        return self._bodies.taken + self._working.taken
+
+    @property
+    def working(self) -> int:
+        """Bytes of working memory that are acquired now."""
+        return self._working.taken
+
+    @contextmanager
+    def body(self, length: int) -> Iterator["Body"]:
+        """Hold a body of `length` bytes as the worker keeps it, while the block runs. Raises Busy where it does not fit."""
+        body = Body(self._bodies, int(length * WORKER_COPIES))
+        try:
+            yield body
+        finally:
+            body.release()
+
+    def claim(self, user: User, deadline: Deadline | None = None) -> "Claim":
+        """An empty claim on working memory, which waits until `deadline` at most: a context manager, or `release` it."""
+        return Claim(self._working, user, deadline)
+
+    @asynccontextmanager
+    async def entered(self, user: User, count: int, deadline: Deadline | None = None) -> AsyncIterator["Claim"]:
+        """A claim of `count` bytes, when it is the user's turn. Raises Busy where the turn does not come in time."""
+        with self.claim(user, deadline) as claim:
+            await claim.enter(count)
+            yield claim
+
+
+class Body:
+    """A request's body in the worker's memory."""
+
+    def __init__(self, account: FairShare, count: int) -> None:
+        self._account = account
+        self._count = 0
+        self._user = _NOBODY
+        self._acquire(_NOBODY, count)
+
+    def assign(self, user: User) -> None:
+        """Count it for `user`, whose session is verified now. Raises Busy where the user's share is used up."""
+        count = self._count
+        self.release()
+        self._acquire(user.id, count)
+
+    def release(self) -> None:
+        count, self._count = self._count, 0
+        self._account.release(self._user, count)
+
+    def _acquire(self, user: str, count: int) -> None:
+        if count and not self._account.try_acquire(user, count):
+            raise Busy("Too many large requests are being processed", retry_after=5)
+        self._user, self._count = user, count
+
+
+class Claim:
+    """The working memory of one request or one generation."""
+
+    def __init__(self, account: FairShare, user: User, deadline: Deadline | None) -> None:
+        self.user = user
+        self._account = account
+        self._deadline = deadline
+        self._bytes = 0
+
+    def wait_seconds(self) -> float:
+        """How long this request may still wait for its turn, for memory or for anything else."""
+        return WAIT_SECONDS if self._deadline is None else self._deadline.remaining()
+
+    async def enter(self, count: int) -> None:
+        """Acquire `count` bytes in turn, before work begins. Raises Busy where the turn does not come in time."""
+        await self._acquire(count, self.wait_seconds())
+
+    async def grow(self, count: int) -> None:
+        """Acquire `count` bytes more, after a short wait at most.
+
+        Raises Busy; ImagesTooLarge where one request can never have so much.
+        """
+        most = self._account.capacity // 2
+        if self._bytes + count > most:
+            raise ImagesTooLarge(f"The images of one request may take {most:,} bytes here")
+        if not self.try_add(count):
+            await self._acquire(count, min(GROWTH_SECONDS, self.wait_seconds()))
+
+    def try_add(self, count: int) -> bool:
+        """Acquire `count` bytes more if they are within the user's share now."""
+        if not self._account.try_acquire(self.user.id, count):
+            return False
+        self._bytes += count
+        return True
+
+    async def receive(self, count: int, seconds: float) -> None:
+        """Acquire `count` bytes for what is paid for: before what the user waits for otherwise, and after `seconds` anyway."""
+        if await self._account.acquire(self.user.id, count, seconds, first=True):
+            self._bytes += count
+        else:
+            self.take(count)
+
+    def take(self, count: int) -> None:
+        """Acquire `count` bytes whatever the limit: for what is in memory already."""
+        self._account.take(self.user.id, count)
+        self._bytes += count
+
+    def give_back(self, count: int) -> None:
+        """Give `count` bytes back, at most all."""
+        count = min(count, self._bytes)
+        self._bytes -= count
+        self._account.release(self.user.id, count)
+
+    def release(self) -> None:
+        """Give everything back; safe to repeat."""
+        self.give_back(self._bytes)
+
+    async def _acquire(self, count: int, seconds: float) -> None:
+        if not await self._account.acquire(self.user.id, count, seconds):
+            raise Busy("There is no memory for this request now", retry_after=5)
+        self._bytes += count
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
