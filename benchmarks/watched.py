@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks.process import sample
 from local import config
-from local.functions.application import load
-from local.functions_host import serve
+from local.functions_host.app import load
+from local.functions_host.host import serve
 
 EVERY_SECONDS = 1.0
 

@@ -16,7 +16,7 @@ SAMPLE = ROOT / "tests" / "integration" / "functions_host" / "sample_app"
 async def provision_sample(connection_string: str) -> None:
     async with CosmosClient.from_connection_string(connection_string) as client:
         database = await client.create_database_if_not_exists("sample")
-        for name in ("things", "copies", "leases"):
+        for name in ("things", "leases"):
             await database.create_container_if_not_exists(name, PartitionKey("/id"))
 
 

@@ -28,11 +28,9 @@ from image_core.auth.user import User
 from local import nextauth
 from local.emulators import AzuritePorts
 from local.emulators import cosmos_connection_string as cosmos_connection_string_of
-from local.functions import application
-from local.functions.change_feed import Databases
-from local.functions.http import HttpFront
-from local.functions.http import runner as http_runner
-from local.functions.invocation import Invoker
+from local.functions_host import app
+from local.functions_host.http import HttpFunctions, http_runner
+from local.functions_host.invocation import Invoker
 from local.gemini.server import Standin
 from local.provision import provision_cosmos, provision_storage
 from tests.support.contract import document
@@ -82,7 +80,7 @@ async def functions() -> dict[str, Any]:
 
 
 async def test_the_worker_finds_the_functions_and_bindings_that_our_host_finds(
-    functions: dict[str, Any], ours: application.Application
+    functions: dict[str, Any], ours: app.LoadedApp
 ) -> None:
     theirs = {
         name: sorted((json.loads(raw) for raw in function.raw_bindings), key=lambda binding: binding["name"])
@@ -150,17 +148,17 @@ REQUESTS: list[tuple[str, str, str, dict[str, str], bytes]] = [
 
 
 @pytest.fixture(scope="module")
-def ours(functions: dict[str, Any]) -> application.Application:
+def ours(functions: dict[str, Any]) -> app.LoadedApp:
     """The app as our host loads it: a module of its own, as it would be in a process of its own."""
     theirs = sys.modules.pop("function_app")
-    loaded = application.load(ROOT)
+    loaded = app.load(ROOT)
     sys.modules["function_app"] = theirs
     return loaded
 
 
 @asynccontextmanager
-async def served(loaded: application.Application, sent: Sent) -> AsyncIterator[str]:
-    runner = http_runner(HttpFront(loaded, Invoker(sent, Databases())).handle)
+async def served(loaded: app.LoadedApp, sent: Sent) -> AsyncIterator[str]:
+    runner = http_runner(HttpFunctions(loaded, Invoker(sent)).handle)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
@@ -233,7 +231,7 @@ def session_cookie() -> str:
 )
 async def test_the_same_request_has_the_same_answer(
     functions: dict[str, Any],
-    ours: application.Application,
+    ours: app.LoadedApp,
     method: str,
     path: str,
     headers: dict[str, str],
@@ -251,7 +249,7 @@ async def test_the_same_request_has_the_same_answer(
 
 
 async def test_a_session_in_the_second_of_two_cookie_lines_verifies(
-    functions: dict[str, Any], ours: application.Application, monkeypatch: pytest.MonkeyPatch
+    functions: dict[str, Any], ours: app.LoadedApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The host joins the lines with a comma, for the worker as our host does."""
     environment = {
@@ -295,7 +293,7 @@ async def test_messages_that_the_function_cannot_enqueue_fail_it(
 
 async def test_a_request_that_is_not_waited_for_goes_into_the_queue_in_both(
     functions: dict[str, Any],
-    ours: application.Application,
+    ours: app.LoadedApp,
     monkeypatch: pytest.MonkeyPatch,
     azurite_connection_string: str,
     cosmos_connection_string: str,

@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from local.emulators import AzuritePorts, cosmos_connection_string, end, free_port, running, wait_for_port
-from local.functions.application import CannotServe
-from local.functions.timers import Schedule
+from local.functions_host.app import CannotServe
+from local.functions_host.timers import Schedule
 from tests.support.paths import ROOT
 from tests.support.sample_app import SAMPLE, until
 
@@ -157,7 +157,7 @@ def test_a_wrong_expression_is_told(expression: str) -> None:
 NAMES = """
 import json
 from pathlib import Path
-from local.functions.application import load
+from local.functions_host.app import load
 print(json.dumps(sorted(function.name for function in load(Path.cwd()).functions)))
 """
 

@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from local.emulators import AzuritePorts, cosmos_connection_string, free_port, running, wait_for_port
-from local.functions.http import MAX_BODY_BYTES, decoded_path, encoded_path, joined_query
-from local.functions.logs import Levels
+from local.functions_host.http import MAX_BODY_BYTES, decoded_path, encoded_path, joined_query
+from local.functions_host.logs import Levels
 from tests.support.paths import ROOT
 from tests.support.sample_app import SAMPLE, Served, until
 

@@ -127,16 +127,13 @@ async def tick(timer: func.TimerRequest, out: func.Out[str]) -> None:
     lease_container_name="leases",
     feed_poll_delay=100,
 )
-@app.cosmos_db_output(arg_name="out", connection="COSMOS", database_name="sample", container_name="copies")
 @app.retry(strategy="fixed_delay", max_retry_count="-1", delay_interval="00:00:01")
-async def copy(things: func.DocumentList, out: func.Out[func.DocumentList]) -> None:
-    copies = func.DocumentList()
+async def changes(things: func.DocumentList) -> None:
     for thing in things:
         seen.append((f"thing {thing['id']}", 0))
         if sum(text == f"thing {thing['id']}" for text, _ in seen) <= thing.get("fails", 0):
             raise ValueError("on purpose")
-        copies.append(func.Document.from_dict({"id": f"copy-{thing['id']}", "of": thing["id"]}))
-    out.set(copies)
+        seen.append((f"done {thing['id']}", 0))
 
 
 @app.route(route="seen", methods=["GET"])

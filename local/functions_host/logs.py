@@ -1,8 +1,8 @@
-"""Log records and standard output of an app, as Azure's host keeps or drops them.
+"""Log records and standard output of an app, kept or dropped as Azure's host does.
 
-The worker sends each record with the invocation of the task that wrote it, and the host drops a record whose invocation
-has ended or is not known: of tasks that outlive their response, of callbacks outside of any task, of other threads. Lines
-on standard output become records of the category `Host.Function.Console`, at the level Information.
+The worker sends each record with the invocation of the task that wrote it. The host drops a record whose invocation has
+ended or is unknown: from tasks that outlive their response, from callbacks outside of any task, from other threads. Lines
+on standard output become records of the category `Host.Function.Console`, at level Information.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TextIO
 
-OWN = ("local", "aiohttp.server", "aiohttp.web")
-"""Loggers of this host and its server, which are not the app's."""
+HOST_LOGGERS = ("local", "aiohttp.server", "aiohttp.web")
+"""Loggers of this host and of its HTTP server: not the app's."""
 CONSOLE = "Host.Function.Console"
 LEVELS = {
     "trace": logging.DEBUG,
@@ -28,7 +28,7 @@ LEVELS = {
 
 
 class Invocation:
-    """One run of a function. `in_thread`: it is a function without `async`, which runs in a thread of its own."""
+    """One run of a function. `in_thread`: the function has no `async` and runs in a thread."""
 
     def __init__(self, function: str, *, in_thread: bool) -> None:
         self.function = function
@@ -41,7 +41,7 @@ _current: ContextVar[Invocation | None] = ContextVar("invocation", default=None)
 
 @contextmanager
 def invocation(function: str, *, in_thread: bool) -> Iterator[Invocation]:
-    """What is logged inside, and in tasks that are begun inside, belongs to this run until it ends."""
+    """Attribute the records of the block, and of tasks started in it, to a run of `function` until the block ends."""
     running = Invocation(function, in_thread=in_thread)
     token = _current.set(running)
     try:
@@ -59,13 +59,14 @@ def _in_a_task() -> bool:
 
 
 class Levels:
-    """`logging.logLevel` of host.json: the level of the longest category that a name begins with."""
+    """`logging.logLevel` of host.json: the longest category that a name begins with sets its level."""
 
     def __init__(self, host: Mapping[str, Any]) -> None:
         given = host.get("logging", {}).get("logLevel", {})
         self._levels = {category: LEVELS[str(level).lower()] for category, level in given.items()}
 
     def of(self, category: str) -> int:
+        """Return the level of `category`."""
         parts = category.split(".")
         for length in range(len(parts), 0, -1):
             if (level := self._levels.get(".".join(parts[:length]))) is not None:
@@ -81,7 +82,8 @@ class HostFilter(logging.Filter):
         self._levels = levels
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name == CONSOLE or record.name.split(".")[0] in OWN or record.name in OWN:
+        """Whether the record is kept."""
+        if record.name == CONSOLE or record.name.split(".")[0] in HOST_LOGGERS or record.name in HOST_LOGGERS:
             return True
         running = _current.get()
         if running is None or running.ended or not (running.in_thread or _in_a_task()):
@@ -90,7 +92,7 @@ class HostFilter(logging.Filter):
 
 
 class Console(io.TextIOBase):
-    """Standard output of the app: each line is a log record. Lines are shown where host.json lets the category pass."""
+    """Standard output of the app: each line is logged, if host.json has the category at Information or lower."""
 
     def __init__(self, levels: Levels) -> None:
         super().__init__()
@@ -98,9 +100,11 @@ class Console(io.TextIOBase):
         self._rest = ""
 
     def writable(self) -> bool:
+        """Return True."""
         return True
 
     def write(self, text: str) -> int:
+        """Log the lines that `text` completes; return its length."""
         *lines, self._rest = (self._rest + text).split("\n")
         if self._shown:
             for line in lines:
@@ -109,5 +113,5 @@ class Console(io.TextIOBase):
 
 
 def console(levels: Levels) -> TextIO:
-    """What takes the place of `sys.stdout`."""
+    """Return a replacement for `sys.stdout`."""
     return Console(levels)  # type: ignore[return-value] # it writes text, which is all that print needs

@@ -1,50 +1,51 @@
-"""Cosmos DB triggers and outputs, as the Cosmos DB extension does them.
+"""Cosmos DB triggers, as the Cosmos DB extension has them.
 
-The trigger is at least once and in order of time: a batch is checkpointed (in the lease container) after its function has
-succeeded, and is given again as the function's retry policy says; without one a batch that failed is passed over. The
-emulator's own change feed is a stub, so changes are found by `_ts`: the service has the real one.
+Delivery is at least once and in order of time. A batch is checkpointed in the lease container after its function has
+succeeded. A batch that failed is delivered again as the function's retry policy says; without a policy it is skipped. The
+emulator has no change feed, so changes are found by polling `_ts`.
 """
 
 import asyncio
 import logging
 import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 from azure.core.exceptions import AzureError
-from azure.cosmos.aio import CosmosClient
+from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.exceptions import CosmosResourceNotFoundError
 
-from local.functions.application import CannotServe, Function, resolved
-from local.functions.invocation import InvocationFailed, Invoker
+from local.functions_host.app import CannotServe, Function, parse_time_span, resolve_settings
+from local.functions_host.invocation import InvocationFailed, Invoker
 
 if TYPE_CHECKING:
     from azure.identity.aio import DefaultAzureCredential
 
-log = logging.getLogger("local.functions")
+log = logging.getLogger("local.functions_host")
 
 POLL_SECONDS = 5.0
 """The extension's `feedPollDelay`, where the trigger sets none."""
-BATCH = 100
-AWAY_PAUSE = 2.0
-_SPAN = re.compile(r"(\d+):(\d{2}):(\d{2})")
+MAX_BATCH = 100
+"""The extension's `maxItemsPerInvocation`, where the trigger sets none."""
+OUTAGE_PAUSE_SECONDS = 2.0
 
 
 class Databases:
-    """The Cosmos DB accounts of an app's connections: each opened once."""
+    """The Cosmos DB accounts of an app's connections, each opened once."""
 
     def __init__(self) -> None:
         self._clients: dict[str, CosmosClient] = {}
         self._credential: DefaultAzureCredential | None = None
 
-    def container(self, connection: str, database: str, container: str) -> Any:
+    def container(self, connection: str, database: str, container: str) -> ContainerProxy:
+        """Return a client of the container. Raises CannotServe."""
         if connection not in self._clients:
             self._clients[connection] = self._connect(connection)
-        return (
-            self._clients[connection].get_database_client(resolved(database)).get_container_client(resolved(container))
-        )
+        client = self._clients[connection].get_database_client(resolve_settings(database))
+        return client.get_container_client(resolve_settings(container))
 
     def _connect(self, connection: str) -> CosmosClient:
         bounds: dict[str, Any] = {"connection_timeout": 3, "read_timeout": 10, "retry_total": 1}
@@ -55,22 +56,16 @@ class Databases:
 
             self._credential = self._credential or DefaultAzureCredential()
             return CosmosClient(endpoint, self._credential, **bounds)
-        raise CannotServe(f"the app setting {connection} is not set, which a Cosmos DB binding needs")
-
-    async def upsert(self, connection: str, database: str, container: str, documents: Iterable[Any]) -> None:
-        """Write documents, blindly, as the output binding does. Raises AzureError, OSError."""
-        target = self.container(connection, database, container)
-        for document in documents:
-            await target.upsert_item(document.to_dict() if isinstance(document, func.Document) else dict(document))
+        raise CannotServe(f"a Cosmos DB binding needs the app setting {connection}, which is not set")
 
     async def listen(self, function: Function, invoker: Invoker) -> None:
-        """Run `function` for every change of its container, for ever."""
+        """Invoke `function` for every change of its container, until cancelled."""
         trigger = function.trigger
         feed = ChangeFeed(
             function.name,
             self.container(trigger["connection"], trigger["databaseName"], trigger["containerName"]),
             self.container(trigger["connection"], trigger["databaseName"], trigger.get("leaseContainerName", "leases")),
-            int(trigger.get("maxItemsPerInvocation", BATCH)),
+            int(trigger.get("maxItemsPerInvocation", MAX_BATCH)),
         )
         retry = Retry.read(function.retry)
         pause = trigger.get("feedPollDelay", POLL_SECONDS * 1000) / 1000
@@ -82,12 +77,13 @@ class Databases:
                     await feed.checkpoint(batch)
             except (AzureError, OSError) as error:
                 log.warning("%s: the change feed does not answer: %s", function.name, type(error).__name__)
-                await asyncio.sleep(AWAY_PAUSE)
+                await asyncio.sleep(OUTAGE_PAUSE_SECONDS)
                 continue
             if not batch:
                 await asyncio.sleep(pause)
 
     async def close(self) -> None:
+        """Close all connections."""
         for client in self._clients.values():
             await client.close()
         if self._credential is not None:
@@ -95,21 +91,21 @@ class Databases:
 
 
 Change = tuple[str, Mapping[str, Any]]
-"""A version's own mark (its etag), and the document."""
+"""The etag of a document's version, and the document."""
 
 
 class ChangeFeed:
-    """What changed in one container since the checkpoint."""
+    """The changes of one container since the checkpoint, which is kept in another."""
 
-    def __init__(self, name: str, container: Any, leases: Any, most: int) -> None:
+    def __init__(self, name: str, container: ContainerProxy, leases: ContainerProxy, max_items: int) -> None:
         self._name = name
         self._container = container
         self._leases = leases
-        self._most = most
+        self._max_items = max_items
         self._checkpoint: dict[str, Any] | None = None
 
     async def read(self) -> list[Change]:
-        """The oldest changes that are not checkpointed, at most `most`; the newest version of each document."""
+        """Return the oldest changes after the checkpoint, at most `max_items`: of each document its newest version."""
         if self._checkpoint is None:
             try:
                 self._checkpoint = await self._leases.read_item(self._name, self._name)
@@ -121,49 +117,49 @@ class ChangeFeed:
         )
         found = [document async for document in query if document["_etag"] not in seen]
         found.sort(key=lambda document: document["_ts"])
-        return [(document["_etag"], document) for document in found[: self._most]]
+        return [(document["_etag"], document) for document in found[: self._max_items]]
 
     async def checkpoint(self, batch: list[Change]) -> None:
-        """These are done. `_ts` counts seconds, so what was seen of the newest one is kept by its marks."""
+        """Record that `batch` is done. `_ts` counts seconds, so the etags of the newest second are kept as well."""
         assert self._checkpoint is not None  # noqa: S101 - read() comes first
         newest = max(document["_ts"] for _, document in batch)
-        marks = [mark for mark, document in batch if document["_ts"] == newest]
+        etags = [etag for etag, document in batch if document["_ts"] == newest]
         if newest == self._checkpoint["since"]:
-            marks += self._checkpoint["seen"]
-        self._checkpoint = {"id": self._name, "since": newest, "seen": marks}
+            etags += self._checkpoint["seen"]
+        self._checkpoint = {"id": self._name, "since": newest, "seen": etags}
         await self._leases.upsert_item(self._checkpoint)
 
 
+@dataclass(frozen=True, slots=True)
 class Retry:
-    """A function's retry policy: how often a failed batch is given again, and after how long."""
+    """A function's retry policy: how often a failed batch is delivered again, and after how long."""
 
-    def __init__(self, most: int, seconds: float) -> None:
-        self._most = most
-        self._seconds = seconds
+    max_retries: int
+    """-1 means without end."""
+    delay: timedelta
 
     @classmethod
     def read(cls, policy: Mapping[str, Any]) -> "Retry":
-        """Of a fixed delay. Without a policy a batch is given once."""
+        """Read a policy of a fixed delay. Without a policy a batch is delivered once. Raises CannotServe."""
         if not policy:
-            return cls(0, 0.0)
-        span = _SPAN.fullmatch(str(policy.get("delay_interval", "")))
-        if policy.get("strategy") != "fixed_delay" or span is None:
-            raise CannotServe(f"this host does not know the retry policy {dict(policy)}")
-        hours, minutes, seconds = map(int, span.groups())
-        return cls(int(policy["max_retry_count"]), hours * 3600 + minutes * 60 + seconds)
+            return cls(0, timedelta())
+        delay = parse_time_span(str(policy.get("delay_interval", "")))
+        if policy.get("strategy") != "fixed_delay" or delay is None:
+            raise CannotServe(f"this host does not support the retry policy {dict(policy)}")
+        return cls(int(policy["max_retry_count"]), delay)
 
     async def run(self, function: Function, invoker: Invoker, batch: list[Mapping[str, Any]]) -> None:
-        """Give one batch until it succeeds or the policy is used up; then it is done with, either way."""
+        """Deliver one batch until it succeeds or the retries are used up."""
         tries = 0
         while True:
             documents = func.DocumentList([func.Document.from_dict(dict(document)) for document in batch])
             try:
                 await invoker.invoke(function, documents)
             except InvocationFailed:
-                if tries == self._most:
-                    log.warning("%s: a batch of %d is passed over", function.name, len(batch))
+                if tries == self.max_retries:
+                    log.warning("%s: a batch of %d is skipped: its retries are used up", function.name, len(batch))
                     return
                 tries += 1
-                await asyncio.sleep(self._seconds)
+                await asyncio.sleep(self.delay.total_seconds())
             else:
                 return

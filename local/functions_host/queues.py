@@ -1,8 +1,8 @@
-"""Queue triggers and outputs over Azure Storage queues, as the WebJobs SDK's extension does them.
+"""Queue triggers and outputs over Azure Storage queues, as the WebJobs SDK's extension has them.
 
-At least once: a message is deleted after its function succeeded, is seen again `visibilityTimeout` after it failed, and
-goes to `<queue>-poison` after `maxDequeueCount` attempts. While a function runs its message stays hidden; that of a host
-that was killed shows again when the ten minutes are over that it was taken for.
+Delivery is at least once: a message is deleted after its function succeeded, becomes visible again `visibilityTimeout`
+after it failed, and moves to `<queue>-poison` after `maxDequeueCount` attempts. A message is hidden while its function runs.
+If the host is killed, the message becomes visible again ten minutes after it was taken.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import base64
 import json
 import logging
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,15 +18,14 @@ from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFo
 from azure.functions.queue import QueueMessage
 from azure.storage.queue.aio import QueueClient
 
-from local.functions.application import CannotServe, Function, resolved
-from local.functions.invocation import InvocationFailed, Invoker
+from local.functions_host.app import CannotServe, Function, parse_time_span, resolve_settings
+from local.functions_host.invocation import InvocationFailed, Invoker
 
-log = logging.getLogger("local.functions")
+log = logging.getLogger("local.functions_host")
 
 HIDDEN_SECONDS = 600
-FIRST_PAUSE = 0.1
-AWAY_PAUSE = 2.0
-_SPAN = re.compile(r"(\d+):(\d{2}):(\d{2})")
+MIN_POLL_SECONDS = 0.1
+OUTAGE_PAUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +34,14 @@ class QueueSettings:
 
     encoding: str
     visibility_seconds: float
-    longest_pause: float
+    max_poll_seconds: float
     batch_size: int
     new_batch_size: int
     max_dequeue_count: int
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> "QueueSettings":
+        """Read the settings. Raises CannotServe for a time span that is none."""
         batch = int(given.get("batchSize", 16))
         return cls(
             given.get("messageEncoding", "base64").lower(),
@@ -55,15 +54,14 @@ class QueueSettings:
 
 
 def _seconds(span: str) -> float:
-    found = _SPAN.fullmatch(span)
+    found = parse_time_span(span)
     if found is None:
         raise CannotServe(f"host.json: {span!r} is not a time span like 00:00:30")
-    hours, minutes, seconds = map(int, found.groups())
-    return hours * 3600 + minutes * 60 + seconds
+    return found.total_seconds()
 
 
 class Queues:
-    """The queues of an app: each opened once, made where it is missing."""
+    """The queues of an app, each opened once and created where it is missing."""
 
     def __init__(self, settings: QueueSettings) -> None:
         self._settings = settings
@@ -73,7 +71,7 @@ class Queues:
         if (connection, name) not in self._clients:
             value = os.environ.get(connection) or os.environ.get(f"AzureWebJobs{connection}")
             if not value:
-                raise CannotServe(f"the app setting {connection} is not set, which a queue binding needs")
+                raise CannotServe(f"a queue binding needs the app setting {connection}, which is not set")
             client = QueueClient.from_connection_string(
                 value, name, retry_total=1, connection_timeout=3, read_timeout=10, initial_backoff=1
             )
@@ -89,18 +87,18 @@ class Queues:
 
     async def send(self, connection: str, queue: str, messages: list[str]) -> None:
         """Put messages into a queue. Raises AzureError, OSError."""
-        client = await self._client(connection, resolved(queue))
+        client = await self._client(connection, resolve_settings(queue))
         for message in messages:
             encoded = base64.b64encode(message.encode()).decode() if self._settings.encoding == "base64" else message
             await client.send_message(encoded)
 
     async def listen(self, function: Function, invoker: Invoker) -> None:
-        """Run `function` for every message of its queue, for ever."""
-        connection, name = function.trigger["connection"], resolved(function.trigger["queueName"])
+        """Invoke `function` for every message of its queue, until cancelled."""
+        connection, name = function.trigger["connection"], resolve_settings(function.trigger["queueName"])
         running: set[asyncio.Task[None]] = set()
-        pause = FIRST_PAUSE
+        pause = MIN_POLL_SECONDS
         while True:
-            room = self._settings.batch_size + self._settings.new_batch_size - len(running)
+            free = self._settings.batch_size + self._settings.new_batch_size - len(running)
             if len(running) > self._settings.new_batch_size:
                 await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 continue
@@ -109,18 +107,18 @@ class Queues:
                 taken = [
                     message
                     async for message in client.receive_messages(
-                        max_messages=min(room, self._settings.batch_size), visibility_timeout=HIDDEN_SECONDS
+                        max_messages=min(free, self._settings.batch_size), visibility_timeout=HIDDEN_SECONDS
                     )
                 ]
             except (AzureError, OSError) as error:
                 log.warning("queue %s does not answer: %s", name, type(error).__name__)
-                await asyncio.sleep(AWAY_PAUSE)
+                await asyncio.sleep(OUTAGE_PAUSE_SECONDS)
                 continue
             for message in taken:
                 task = asyncio.create_task(self._run(function, invoker, client, name, message))
                 running.add(task)
                 task.add_done_callback(running.discard)
-            pause = FIRST_PAUSE if taken else min(pause * 2, self._settings.longest_pause)
+            pause = MIN_POLL_SECONDS if taken else min(pause * 2, self._settings.max_poll_seconds)
             await asyncio.sleep(pause)
 
     async def _run(self, function: Function, invoker: Invoker, client: QueueClient, name: str, message: Any) -> None:
@@ -138,32 +136,33 @@ class Queues:
         except (InvocationFailed, ValueError):
             await self._failed(function, client, name, message)
         else:
-            await _kindly(client.delete_message(message))
+            await _settle(client.delete_message(message))
 
     def _decoded(self, content: str) -> bytes:
-        """Raises ValueError for a message that is not in the app's encoding."""
+        """Decode a message. Raises ValueError for one that is not in the app's encoding."""
         return base64.b64decode(content, validate=True) if self._settings.encoding == "base64" else content.encode()
 
     async def _failed(self, function: Function, client: QueueClient, name: str, message: Any) -> None:
         if message.dequeue_count < self._settings.max_dequeue_count or name.endswith("-poison"):
-            await _kindly(client.update_message(message, visibility_timeout=int(self._settings.visibility_seconds)))
+            await _settle(client.update_message(message, visibility_timeout=int(self._settings.visibility_seconds)))
             return
-        log.warning("%s: message %s goes to %s-poison", function.name, message.id, name)
+        log.warning("%s: message %s failed too often and moves to %s-poison", function.name, message.id, name)
         try:
             poison = await self._client(function.trigger["connection"], f"{name}-poison")
             await poison.send_message(message.content)
         except (AzureError, OSError) as error:
             log.warning("%s-poison does not answer: %s", name, type(error).__name__)
             return
-        await _kindly(client.delete_message(message))
+        await _settle(client.delete_message(message))
 
     async def close(self) -> None:
+        """Close all connections."""
         for client in self._clients.values():
             await client.close()
 
 
 def _overridden(body: bytes) -> dict[str, Any]:
-    """The metadata that a message's own JSON replaces: the host puts both into one table, whose names have no case."""
+    """Return the metadata that the message's JSON replaces: the host keeps both in one table with case-insensitive names."""
     try:
         parsed = json.loads(body)
     except ValueError:
@@ -178,15 +177,15 @@ def _overridden(body: bytes) -> dict[str, Any]:
         ("pop_receipt", "popreceipt", str),
     ):
         if name in values:
-            found[argument] = convert(values[name])  # the worker fails the invocation where it is no number
+            found[argument] = convert(values[name])  # not a number fails the invocation, as in the worker
     return found
 
 
-async def _kindly(call: Any) -> None:
-    """A message that is gone, or a queue that is away: the message shows again by itself, and at least once is what is promised."""
+async def _settle(call: Any) -> None:
+    """Delete or release a message. A failure is logged only: the message becomes visible again by itself."""
     try:
         await call
     except ResourceNotFoundError:
         return
     except (AzureError, OSError) as error:
-        log.warning("a message could not be settled: %s", type(error).__name__)
+        log.warning("a message could not be deleted or released: %s", type(error).__name__)

@@ -1,4 +1,4 @@
-"""An app as the host reads it: `function_app.py`, `host.json`, `local.settings.json`."""
+"""An app as the host reads it: `function_app.py`, `host.json`, `local.settings.json` and the app settings."""
 
 import importlib
 import json
@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -14,47 +15,53 @@ from typing import Any
 import azure.functions as func
 
 TRIGGERS = {"httpTrigger", "timerTrigger", "queueTrigger", "cosmosDBTrigger"}
-OUTPUTS = {"http", "queue", "cosmosDB"}
+OUTPUTS = {"http", "queue"}
+_TIME_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})")
 
 
 class CannotServe(RuntimeError):
-    """The app cannot be served; the message is one line for a person."""
+    """The app cannot be served; the message is one line that says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One function: what starts it, what it writes, and the code."""
+    """One function: its code, what starts it, and what it writes."""
 
     name: str
     call: Callable[..., Any]
     trigger: dict[str, Any]
     outputs: tuple[dict[str, Any], ...]
-    """Without the HTTP response."""
+    """Output bindings, without the HTTP response."""
     arguments: frozenset[str]
     retry: dict[str, Any] = field(default_factory=dict)
     """Its retry policy; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Application:
+class LoadedApp:
+    """A function app, imported and read."""
+
     root: Path
     functions: tuple[Function, ...]
     host: dict[str, Any] = field(default_factory=dict)
+    """The contents of host.json."""
     product: Any = None
-    """The module's object of that name: what the app keeps open. Azure has no last moment in which to close it; we have."""
+    """The module's variable `product`, if it has one: closed at the end. Azure has no such moment."""
 
     @property
     def route_prefix(self) -> str:
+        """The part of every path before a function's route, without slashes around it."""
         prefix: str = self.extension("http").get("routePrefix", "api")
         return prefix.strip("/")
 
     def extension(self, name: str) -> dict[str, Any]:
+        """Return `extensions.<name>` of host.json."""
         found: dict[str, Any] = self.host.get("extensions", {}).get(name, {})
         return found
 
 
-def load(root: Path) -> Application:
-    """The app in `root`. Its local settings go into the environment, where nothing is set by that name.
+def load(root: Path) -> LoadedApp:
+    """Import the app in `root`; copy its local settings into the environment where that has no value.
 
     Raises CannotServe.
     """
@@ -66,18 +73,39 @@ def load(root: Path) -> Application:
         os.environ.setdefault(name, str(value))
     sys.path.insert(0, str(root))
     try:
-        module = importlib.import_module("function_app")
+        module = importlib.import_module("function_app")  # by name: any folder's app can be served
     except Exception as error:
-        raise CannotServe(f"function_app.py does not load: {type(error).__name__}: {error}") from error
+        raise CannotServe(f"function_app.py cannot be imported: {type(error).__name__}: {error}") from error
     apps = [value for value in vars(module).values() if isinstance(value, func.FunctionApp)]
     if len(apps) != 1:
         raise CannotServe(f"function_app.py must have one FunctionApp at its top level, not {len(apps)}")
     functions = tuple(function for function in map(_function, apps[0].get_functions()) if not _disabled(function.name))
-    return Application(root, functions, host, getattr(module, "product", None))
+    return LoadedApp(root, functions, host, getattr(module, "product", None))
+
+
+def resolve_settings(text: str) -> str:
+    """Replace each `%NAME%` by the app setting of that name. Raises CannotServe where it is not set."""
+
+    def setting(match: re.Match[str]) -> str:
+        try:
+            return os.environ[match[1]]
+        except KeyError:
+            raise CannotServe(f"a binding needs the app setting {match[1]}, which is not set") from None
+
+    return re.sub(r"%([^%]+)%", setting, text)
+
+
+def parse_time_span(text: str) -> timedelta | None:
+    """Parse `[days.]hours:minutes:seconds` as .NET writes it; None for any other text."""
+    match = _TIME_SPAN.fullmatch(text.strip())
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _disabled(name: str) -> bool:
-    """Whether the app setting `AzureWebJobs.<name>.Disabled` says so (learn.microsoft.com/azure/azure-functions/disable-function)."""
+    """Whether the app setting `AzureWebJobs.<name>.Disabled` is true (learn.microsoft.com/azure/azure-functions/disable-function)."""
     return os.environ.get(f"AzureWebJobs.{name}.Disabled", "").lower() in {"true", "1"}
 
 
@@ -100,7 +128,7 @@ def _function(declared: Any) -> Function:
     name: str = declared.get_function_name()
     for binding in bindings:
         if binding["type"] not in TRIGGERS | OUTPUTS:
-            raise CannotServe(f"function {name}: this host does not know the binding {binding['type']}")
+            raise CannotServe(f"function {name}: this host does not support the binding {binding['type']}")
     call = declared.get_user_function()
     code = call.__code__
     return Function(
@@ -114,7 +142,7 @@ def _function(declared: Any) -> Function:
 
 
 def _plain(binding: dict[str, Any]) -> dict[str, Any]:
-    """The binding as its JSON has it: names of enums, not enums."""
+    """Return the binding as its JSON form has it: enum members replaced by their names or values."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, list):
@@ -124,15 +152,3 @@ def _plain(binding: dict[str, Any]) -> dict[str, Any]:
         return value
 
     return {name: plain(value) for name, value in binding.items()}
-
-
-def resolved(text: str) -> str:
-    """`%NAME%` replaced by the app setting of that name. Raises CannotServe where it is not set."""
-
-    def setting(match: re.Match[str]) -> str:
-        try:
-            return os.environ[match[1]]
-        except KeyError:
-            raise CannotServe(f"the app setting {match[1]} is not set, which a binding needs") from None
-
-    return re.sub(r"%([^%]+)%", setting, text)

@@ -1,4 +1,4 @@
-"""One run of a function: its arguments, its outputs, and what becomes of an error."""
+"""Invocations: a function's arguments, its outputs and its errors."""
 
 import asyncio
 import contextvars
@@ -7,16 +7,16 @@ import logging
 import threading
 import traceback
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, Protocol, TypeVar
 
 import azure.functions as func
 
-from local.functions import logs
-from local.functions.application import Function
+from local.functions_host import logs
+from local.functions_host.app import Function
 
-log = logging.getLogger("local.functions")
+log = logging.getLogger("local.functions_host")
 T = TypeVar("T")
 
 
@@ -27,30 +27,27 @@ class InvocationFailed(Exception):
 class Sender(Protocol):
     """Writes the messages of a queue output."""
 
-    async def send(self, connection: str, queue: str, messages: list[str]) -> None: ...
-
-
-class DocumentWriter(Protocol):
-    """Writes the documents of a Cosmos DB output."""
-
-    async def upsert(self, connection: str, database: str, container: str, documents: Iterable[Any]) -> None: ...
+    async def send(self, connection: str, queue: str, messages: list[str]) -> None:
+        """Put messages into a queue."""
 
 
 class Out(func.Out[T], Generic[T]):
-    """What a function sets for an output binding."""
+    """The value that a function sets for an output binding."""
 
     def __init__(self) -> None:
         self._value: Any = None
 
     def set(self, val: T) -> None:
+        """Set the value."""
         self._value = val
 
     def get(self) -> Any:
+        """Return the value; None where it was not set."""
         return self._value
 
 
 class Context(func.Context):
-    """What a function may ask about its own invocation."""
+    """The invocation's context, for a function with a parameter `context`."""
 
     def __init__(self, function: Function) -> None:
         self._name = function.name
@@ -59,40 +56,45 @@ class Context(func.Context):
 
     @property
     def invocation_id(self) -> str:
+        """A random UUID."""
         return self._id
 
     @property
     def thread_local_storage(self) -> Any:
+        """An empty storage for the invocation's thread."""
         return self._local
 
     @property
     def function_name(self) -> str:
+        """The function's name."""
         return self._name
 
     @property
     def function_directory(self) -> str:
+        """The app's folder."""
         return "."
 
     @property
     def trace_context(self) -> Any:
+        """None: this host has no tracing."""
         return None
 
     @property
     def retry_context(self) -> Any:
+        """None: this host does not count retries here."""
         return None
 
 
 class Invoker:
-    """Runs functions: async ones on the event loop, others in threads, as the Python worker does."""
+    """Runs functions as the Python worker does: async ones on the event loop, others in threads."""
 
-    def __init__(self, sender: Sender, documents: DocumentWriter) -> None:
+    def __init__(self, sender: Sender) -> None:
         self._sender = sender
-        self._documents = documents
         self._threads = ThreadPoolExecutor(thread_name_prefix="function")
         self._running: set[asyncio.Task[Any]] = set()
 
     async def invoke(self, function: Function, argument: Any) -> Any:
-        """Run it to its end, whoever still waits for that. Raises InvocationFailed."""
+        """Run `function` to its end, also if the caller is cancelled. Raises InvocationFailed."""
         task = asyncio.create_task(self._invoke(function, argument))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -123,27 +125,19 @@ class Invoker:
         return await loop.run_in_executor(self._threads, lambda: context.run(function.call, **arguments))
 
     async def _write(self, function: Function, outs: Mapping[str, Out[Any]]) -> None:
-        """A failed output fails the invocation, and the function never learns of it: as in the real host."""
+        """Write the outputs. A failed one fails the invocation and the function does not learn of it, as in Azure's host."""
         for binding in function.outputs:
             value = outs[binding["name"]].get()
             if value is None:
                 continue
             try:
-                await self._write_one(binding, value)
+                await self._sender.send(binding["connection"], binding["queueName"], _messages(value))
             except Exception as error:
                 log.error("%s: its output %s failed: %s", function.name, binding["name"], error)  # noqa: TRY400 - as above
                 raise InvocationFailed(function.name) from error
 
-    async def _write_one(self, binding: Mapping[str, Any], value: Any) -> None:
-        connection = binding["connection"]
-        if binding["type"] == "queue":
-            await self._sender.send(connection, binding["queueName"], _messages(value))
-            return
-        documents = [value] if isinstance(value, func.Document) else value
-        await self._documents.upsert(connection, binding["databaseName"], binding["containerName"], documents)
-
     def close(self) -> None:
-        """Start nothing more. What runs is left to itself: Azure's host gives a Python worker no time to end it."""
+        """Start no further functions in threads. Running ones are not waited for, as in Azure's host."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 

@@ -1,4 +1,4 @@
-"""HTTP triggers: routes, requests and responses as Azure's host and worker handle them (`local/functions/README.md`)."""
+"""HTTP triggers: routes, requests and responses as Azure's host and worker handle them (see README.md)."""
 
 import asyncio
 import logging
@@ -11,10 +11,10 @@ from urllib.parse import parse_qsl, quote, unquote_to_bytes
 import azure.functions as func
 from aiohttp import web
 
-from local.functions.application import Application, Function
-from local.functions.invocation import InvocationFailed, Invoker
+from local.functions_host.app import Function, LoadedApp
+from local.functions_host.invocation import InvocationFailed, Invoker
 
-log = logging.getLogger("local.functions")
+log = logging.getLogger("local.functions_host")
 
 MAX_BODY_BYTES = 104_857_600
 """The host's default (`FUNCTIONS_REQUEST_BODY_SIZE_LIMIT`)."""
@@ -41,13 +41,15 @@ _PATH_CHARACTERS = "/!$&'()*+,-.:;=@_~"
 
 @dataclass(frozen=True, slots=True)
 class HttpRoute:
+    """A function with the paths and methods that it answers."""
+
     function: Function
     pattern: re.Pattern[str]
     methods: frozenset[str]
 
 
 def http_route(function: Function) -> HttpRoute:
-    """The route of an HTTP function, below the prefix. Literal parts are compared without case."""
+    """Return the route of an HTTP function, below the prefix. Literal parts match in any case."""
     route: str = function.trigger.get("route") or function.name
     expression = "".join(map(_segment, route.strip("/").split("/")))
     methods = function.trigger.get("methods") or ["GET", "POST"]
@@ -65,8 +67,8 @@ def _segment(segment: str) -> str:
     return f"(?:{part})?" if optional else part
 
 
-def runner(handler: Any) -> web.AppRunner:
-    """A server that reads requests as Kestrel does: header limits are checked by `HttpFront`, bodies stay packed."""
+def http_runner(handler: Any) -> web.AppRunner:
+    """Return a server that reads requests as Kestrel does. `HttpFunctions` checks header limits; bodies stay compressed."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", "/{path:.*}", handler)
     return web.AppRunner(
@@ -75,24 +77,24 @@ def runner(handler: Any) -> web.AppRunner:
         handler_cancellation=False,
         shutdown_timeout=0.5,
         auto_decompress=False,
-        # Above the limits, so that the answer for what passes them is that of the host.
+        # Above the limits, so that `_refused` answers what exceeds them.
         max_line_size=2 * MAX_HEADER_BYTES,
         max_field_size=2 * MAX_HEADER_BYTES,
         max_headers=2 * MAX_HEADERS,
     )
 
 
-class HttpFront:
+class HttpFunctions:
     """Serves the HTTP functions of an app."""
 
-    def __init__(self, application: Application, invoker: Invoker) -> None:
+    def __init__(self, application: LoadedApp, invoker: Invoker) -> None:
         self._prefix = f"/{application.route_prefix}" if application.route_prefix else ""
         self._invoker = invoker
         http = [function for function in application.functions if function.trigger["type"] == "httpTrigger"]
         self.routes = [http_route(function) for function in sorted(http, key=lambda function: function.name)]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer with the first function, in the order of their names, whose route and methods match; else 404."""
+        """Answer with the first function, in the order of names, whose route and methods match; else 404."""
         refused = _refused(request)
         if refused is not None:
             return web.Response(status=refused)
@@ -132,7 +134,7 @@ class HttpFront:
 
 
 def _refused(request: web.Request) -> int | None:
-    """The status of a request that Kestrel refuses before any function sees it; None for one that it accepts."""
+    """Return the status with which Kestrel refuses the request before any function; None if it accepts it."""
     sizes = [len(name) + len(value) + len(": \r\n") for name, value in request.raw_headers]
     if len(sizes) > MAX_HEADERS or sum(sizes) > MAX_HEADER_BYTES:
         return 431
@@ -147,7 +149,7 @@ def _refused(request: web.Request) -> int | None:
 
 
 def decoded_path(raw: str) -> str:
-    """A path as ASP.NET has it: decoded, but for encoded slashes and what is not UTF-8, without dot segments."""
+    """Return a path as ASP.NET has it: decoded except for encoded slashes and what is not UTF-8, without dot segments."""
     kept = (_ENCODED_SLASH.findall(raw), _ENCODED_SLASH.split(raw))
     parts = [_decoded(part) for part in kept[1]]
     joined = parts[0] + "".join(slash + part for slash, part in zip(kept[0], parts[1:], strict=True))
@@ -172,14 +174,14 @@ def _decoded(text: str) -> str:
 
 
 def encoded_path(path: str) -> str:
-    """A decoded path as the host writes it into the request's address: what looks encoded stays as it is."""
+    """Return a decoded path as the host writes it into the request's URL: what looks encoded is kept."""
     return "".join(
         part if _ENCODED.fullmatch(part) else quote(part, safe=_PATH_CHARACTERS) for part in _ENCODED.split(path)
     )
 
 
 def joined_query(raw: str) -> dict[str, str]:
-    """Query parameters by name: names are compared without case, repeated values joined, empty ones dropped."""
+    """Return query parameters by name: names match in any case, repeated values are joined, empty ones dropped."""
     names: dict[str, str] = {}
     values: dict[str, list[str]] = {}
     for name, value in parse_qsl(raw, keep_blank_values=True):
@@ -189,13 +191,13 @@ def joined_query(raw: str) -> dict[str, str]:
 
 
 async def _respond(request: web.Request, result: Any) -> web.StreamResponse:
-    """Send what the worker makes of a function's return value: in chunks, without `Content-Length`."""
+    """Send a function's return value as the worker does: in chunks, without `Content-Length`."""
     if isinstance(result, str):
         result = func.HttpResponse(result)
     if result is None:
         return web.Response(status=204)
     if not isinstance(result, func.HttpResponse):
-        log.error("a function returned %s, which is no HTTP response", type(result).__name__)
+        log.error("an HTTP function returned %s instead of an HttpResponse", type(result).__name__)
         return web.Response(status=500)
     body = result.get_body()
     headers = dict(result.headers.items())
