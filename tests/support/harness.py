@@ -29,6 +29,8 @@ from tests.support.faulty_proxy import FaultyProxy, faulty
 from tests.support.paths import IMAGES
 
 PROMPT = "a watercolor painting"
+SHRINK = 8
+"""Divides the sides of the fake Gemini's images where a request names no size."""
 SECRET = "a development secret, never deployed"
 _users = itertools.count()
 
@@ -147,7 +149,7 @@ async def harness(azurite: AzuritePorts, cosmos_url: str, **settings: str) -> As
     """The product on `settings` beside those that lead it to the emulators."""
     await provision_cosmos(cosmos_connection_string(cosmos_url))
     await provision_storage(azurite.connection_string(), public=True)
-    standin = Standin()
+    standin = Standin(shrink=SHRINK)
     async with faulty(cosmos_url) as cosmos, faulty(f"http://127.0.0.1:{azurite.blob}") as blobs:
         blob_base = f"{blobs.url}/devstoreaccount1"
         environment = {

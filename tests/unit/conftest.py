@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from local.gemini.server import Standin
+from tests.support.harness import SHRINK
 
 STARTS_NOTHING = "a unit test starts no emulator: use a fake, or move the test to tests/integration"
 
@@ -24,7 +25,7 @@ def cosmos_url() -> None:
 @pytest.fixture
 async def standin() -> AsyncIterator[Standin]:
     """A fake Gemini on loopback."""
-    running = Standin()
+    running = Standin(shrink=SHRINK)
     await running.start()
     yield running
     await running.stop()

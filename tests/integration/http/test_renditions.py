@@ -17,6 +17,13 @@ from tests.support.harness import Answer, Harness, harness, picture
 from tests.support.original_product import put_blob, put_record
 
 
+@pytest.fixture
+def product(product: Harness) -> Harness:
+    """The application beside a fake Gemini whose images have their documented sizes, above those of the renditions."""
+    product.standin.shrink = 1
+    return product
+
+
 def image(answer: Answer) -> Image.Image:
     assert answer.status == 200, answer.body
     opened = Image.open(io.BytesIO(answer.body))
@@ -148,6 +155,7 @@ async def test_deletion_while_a_rendition_is_made_leaves_nothing(product: Harnes
 
 async def test_private_images_and_uploads_have_renditions_too(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
     async with harness(azurite_ports, cosmos_url, IMAGE_ACCESS="private") as product:
+        product.standin.shrink = 1
         made = await product.generate()
         assert image(await product.call("GET", made.json["thumbnailUrl"])).width == 320
         copy = (await product.call("GET", f"/api/generations/{made.json['id']}")).json["inputs"][0]["name"]

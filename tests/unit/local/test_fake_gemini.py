@@ -83,9 +83,15 @@ SIZES = [
 
 @pytest.mark.parametrize(("model", "config", "size", "tokens"), SIZES, ids=[f"{row[0]} {row[1]}" for row in SIZES])
 async def test_pictures_have_the_documented_sizes_and_tokens(
-    http: aiohttp.ClientSession, model: str, config: dict[str, str], size: tuple[int, int], tokens: int
+    standin: Standin,
+    http: aiohttp.ClientSession,
+    model: str,
+    config: dict[str, str],
+    size: tuple[int, int],
+    tokens: int,
 ) -> None:
-    _, answer = await ask(http, asking(inline(picture()), **config), model)
+    standin.shrink = 1
+    _, answer = await ask(http, asking(inline(picture()), prompt="black and white", **config), model)
     assert opened(answer["candidates"][0]["content"]["parts"][-1]).size == size
     assert answer["usageMetadata"]["candidatesTokensDetails"][0] == {"modality": "IMAGE", "tokenCount": tokens}
 
