@@ -91,7 +91,6 @@ class _Run:
     last: ModelError = field(default_factory=lambda: ModelFailed("None of the configured models exists"))
 
     def ended(self, error: ModelError) -> ModelError:
-        error.attempts = tuple(self.attempts)
         error.warnings = tuple(self.warnings)
         return error
 
@@ -107,7 +106,7 @@ class _Run:
         if reset is None:
             return RateLimited(retry_after=self.quota[first])
         details = f"The quota of the day is used up; there is some again at {iso(reset)}"
-        return RateLimited(details, retry_after=self.quota[first], resets_at=iso(reset))
+        return RateLimited(details, retry_after=self.quota[first], resets_at=reset)
 
 
 class ModelChain:

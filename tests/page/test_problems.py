@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from image_core.errors import ImageError
+from image_core.errors import ImageError, subclasses
 from local.stack import Stack
 from tests.page.person import COFFEE, SAMPLES, SECONDS, calls, choose, finished, generate, script, sign_in
 from tests.support.paths import ROOT
@@ -209,7 +209,7 @@ def test_an_emoji_is_one_character(page: Page) -> None:
 
 
 def test_every_error_that_a_person_can_meet_has_words_of_its_own(page: Page) -> None:
-    codes = sorted({kind.code for kind in _family(ImageError)} - NOT_OF_A_PERSON)
+    codes = sorted({kind.code for kind in subclasses(ImageError)} - NOT_OF_A_PERSON)
     without = page.evaluate(
         """async (codes) => {
             const { words } = await import("/messages.js");
@@ -219,7 +219,3 @@ def test_every_error_that_a_person_can_meet_has_words_of_its_own(page: Page) -> 
         codes,
     )
     assert without == []
-
-
-def _family(kind: type[ImageError]) -> list[type[ImageError]]:
-    return [kind, *(each for direct in kind.__subclasses__() for each in _family(direct))]

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from image_core.clock import Clock
-from image_core.errors import ModelError
 from image_core.images.image import Image
 from image_core.models.catalog import DEFAULT_CHAIN
 from image_core.models.chain import ModelChain
-from image_core.models.generated import Generated, Options
+from image_core.models.generated import Attempt, Generated, Options
 from image_core.settings import Settings
 from local.gemini.server import Standin
 from tests.support.harness import picture
@@ -51,10 +50,18 @@ class Bench:
     standin: Standin
     clock: Clock
     slept: list[float] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    """Those of the last generation."""
 
     async def generate(self, prompt: str = "black and white", seconds: float = 60, **options: Any) -> Generated:
         cup = Image(picture(), "image/jpeg", 600, 400)
-        return await self.chain.generate(InHand((cup,)), prompt, Options(**options), self.clock.deadline(seconds))
+        self.attempts.clear()
+        deadline = self.clock.deadline(seconds)
+        return await self.chain.generate(InHand((cup,)), prompt, Options(**options), deadline, self.attempts.append)
+
+    @property
+    def outcomes(self) -> list[tuple[str, str]]:
+        return [(attempt.model, attempt.outcome) for attempt in self.attempts]
 
     @property
     def models(self) -> list[str]:
@@ -70,7 +77,3 @@ async def make(standin: Standin, **settings: str) -> Bench:
     environment = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": standin.url, **settings}
     clock = Clock(sleep=sleep)
     return Bench(ModelChain(Settings.read(environment), clock, random.Random(7)), standin, clock, slept)
-
-
-def outcomes(error: ModelError) -> list[tuple[str, str]]:
-    return [(attempt.model, attempt.outcome) for attempt in error.attempts]

@@ -31,6 +31,23 @@ MESSAGES = [
 ]
 
 
+ABSTRACT = [errors.ImageError, errors.InputError, errors.ModelError, errors.Unavailable]
+
+
+@pytest.mark.parametrize("kind", ABSTRACT)
+def test_abstract_class_has_no_code_and_is_no_part_of_the_statuses(kind: type[errors.ImageError]) -> None:
+    assert not hasattr(kind, "code")
+    assert kind not in errors.subclasses(errors.ImageError)
+
+
+def test_every_class_of_a_code_has_the_status_of_the_table() -> None:
+    """Also those that other modules define: the table is made when `errors` is imported, whatever else is."""
+    assert [
+        kind for kind in errors.subclasses(errors.ImageError) if kind.status != errors.STATUS_BY_CODE[kind.code]
+    ] == []
+    assert {kind.__module__ for kind in errors.subclasses(errors.ImageError)} == {"image_core.errors"}
+
+
 def test_every_code_of_the_contract_has_its_status() -> None:
     assert {code: errors.STATUS_BY_CODE.get(code) for code in CONTRACT} == CONTRACT
 

@@ -17,7 +17,7 @@ from image_core.models.probe import ChainState, Probed, State, state_of_chain
 from image_core.settings import Settings
 from local.gemini.script import overloaded
 from local.gemini.server import Standin
-from tests.support.model_chain import LITE, NEXT, PRO, Bench, make, outcomes
+from tests.support.model_chain import LITE, NEXT, PRO, Bench, make
 
 
 async def test_the_asked_model_goes_first_and_the_chain_stands_behind_it(bench: Bench) -> None:
@@ -53,9 +53,9 @@ async def test_a_model_that_is_gone_is_remembered_for_an_hour(standin: Standin) 
 async def test_when_every_model_is_gone_that_is_said(standin: Standin) -> None:
     bench = await make(standin, GEMINI_MODELS="gone-1,gone-2")
     for _ in range(2):  # the second time they are remembered, and asked all the same: there is nobody else
-        with pytest.raises(ModelFailed) as caught:
+        with pytest.raises(ModelFailed):
             await bench.generate()
-        assert [outcome for _, outcome in outcomes(caught.value)] == ["not_found", "not_found"]
+        assert [outcome for _, outcome in bench.outcomes] == ["not_found", "not_found"]
     await bench.chain.close()
 
 

@@ -222,7 +222,7 @@ async def test_answer_of_the_service(timed: Bench, case: Case) -> None:
     try:
         made = await timed.generate(**case.options)  # type: ignore[arg-type] # options are words, and there is no other argument
     except ModelError as error:
-        attempts, warnings, body, after = error.attempts, error.warnings, error.body(), error.retry_after
+        attempts, warnings, body, after = tuple(timed.attempts), error.warnings, error.body(), error.retry_after
         status, code, retryable = error.status, body["code"], body["retryable"]
     else:
         attempts, warnings, body, after = made.attempts, made.warnings, {}, None
