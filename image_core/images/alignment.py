@@ -8,7 +8,8 @@ its blurred self), so that a change of brightness or colour does not count, by t
 import math
 from dataclasses import dataclass
 
-from PIL import Image, ImageChops, ImageFilter
+import PIL.Image
+from PIL import ImageChops, ImageFilter
 
 COARSE_SIDE = 96
 """Pixels of the longest side, at most, of the first comparison."""
@@ -44,7 +45,9 @@ class Alignment:
     aligned: bool = True
 
 
-def estimate(reference: Image.Image, answer: Image.Image, kept: Image.Image, size: tuple[int, int]) -> Alignment:
+def estimate(
+    reference: PIL.Image.Image, answer: PIL.Image.Image, kept: PIL.Image.Image, size: tuple[int, int]
+) -> Alignment:
     """Compare `answer` with `reference`, where `kept` is white.
 
     All three show the same crop, of `size` in the image, in any resolution; they are brought to the same one. `kept` is of
@@ -85,17 +88,17 @@ def _around(center: tuple[int, int], distance: int) -> list[tuple[int, int]]:
 class _Compared:
     """The details of both images, in one resolution, and where they can be compared."""
 
-    reference: Image.Image
-    answer: Image.Image
-    kept: Image.Image
+    reference: PIL.Image.Image
+    answer: PIL.Image.Image
+    kept: PIL.Image.Image
 
     @classmethod
     def of(
-        cls, reference: Image.Image, answer: Image.Image, kept: Image.Image, size: tuple[int, int]
+        cls, reference: PIL.Image.Image, answer: PIL.Image.Image, kept: PIL.Image.Image, size: tuple[int, int]
     ) -> "_Compared | None":
         """None where too little is outside the mask, or has no details."""
         # Details beside an edited pixel depend on it, too.
-        blurred = kept.resize(size, Image.Resampling.BOX).filter(ImageFilter.BoxBlur(DETAIL_RADIUS))
+        blurred = kept.resize(size, PIL.Image.Resampling.BOX).filter(ImageFilter.BoxBlur(DETAIL_RADIUS))
         outside = blurred.point(lambda value: WHITE if value == WHITE else 0)
         pixels = outside.histogram()[WHITE]
         if pixels < LEAST_SHARE * size[0] * size[1]:
@@ -134,9 +137,9 @@ MIDDLE = 128
 """The gray of no detail."""
 
 
-def _details(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _details(image: PIL.Image.Image, size: tuple[int, int]) -> PIL.Image.Image:
     small = image.convert("L").resize(
-        size, Image.Resampling.BOX if size[0] < image.width else Image.Resampling.BILINEAR
+        size, PIL.Image.Resampling.BOX if size[0] < image.width else PIL.Image.Resampling.BILINEAR
     )
     return ImageChops.subtract(small, small.filter(ImageFilter.BoxBlur(DETAIL_RADIUS)), 1, MIDDLE)
 

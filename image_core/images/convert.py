@@ -49,7 +49,7 @@ PADDING_BYTES = 512
 MOST_SHRUNK = 7 / 8
 """Of MAX_SIDE: as small as a JPEG may come out of its decoder, which halves images at a fraction of the time and memory."""
 
-_TURNS = {
+TURNS = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
     3: PIL.Image.Transpose.ROTATE_180,
     4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
@@ -79,11 +79,11 @@ def converted(
     if name is None or data[12:16] == CGBI:
         raise not_an_image(data)
     limits = Limits(max_pixels, max_decoded_pixels, memory_bytes)
-    with _faults(limits):
+    with faults(limits):
         if name in PASSED_THROUGH:
             return _whole(data, name, limits, max_side)
-        frame = _READERS[name](data, limits)
-        return _written(_finished(frame, _small(frame, max_side)), name)
+        frame = READERS[name](data, limits)
+        return written(_finished(frame, _small(frame, max_side)), name)
 
 
 def rendered(
@@ -103,18 +103,18 @@ def rendered(
     if name is None or data[12:16] == CGBI:
         raise not_an_image(data)
     limits = Limits(max_pixels, max_decoded_pixels, memory_bytes, fit=target.size)
-    with _faults(limits), _cut_off_allowed():
+    with faults(limits), _cut_off_allowed():
         if name in PASSED_THROUGH:
             header = checked(data, limits.pixels)
             size, shrunk = (header.width, header.height), _shrunk(header, 2 * max(_target_size(header, target)))
             limits.check(name, size, shrunk, progressive=header.progressive)
-            image = _loaded(_without_metadata(data, header.mime_type), name, header, shrunk)
+            image = loaded(_without_metadata(data, header.mime_type), name, header, shrunk)
             frame = Frame.of(image, image.info.get("icc_profile"), header.orientation)
             wanted = _target_size(header, target)
         else:
-            frame = _READERS[name](data, limits)
+            frame = READERS[name](data, limits)
             wanted = _target_size(Header("", *frame.size, frame.orientation), target)
-        return _encoded(_finished(frame, frame.scaled(wanted)), target)
+        return encoded(_finished(frame, frame.scaled(wanted)), target)
 
 
 def _target_size(header: Header, target: Target) -> tuple[int, int]:
@@ -146,7 +146,7 @@ def _cut_off_allowed() -> "Iterator[None]":
 
 
 @contextlib.contextmanager
-def _faults(limits: "Limits") -> "Iterator[None]":
+def faults(limits: "Limits") -> "Iterator[None]":
     """Translate what decoders raise to Fault and NeedsMemory."""
     try:
         with warnings.catch_warnings():
@@ -182,6 +182,8 @@ class Limits:
     """What decoding is expected to take, once the image's size is known."""
     fit: "Callable[[tuple[int, int]], tuple[int, int]]" = _within_max_side
     """The size in which an image of a given size is written."""
+    in_full: bool = False
+    """Whether the image is decoded in its own size (`original`), and no smaller one is made of it."""
 
     @property
     def may_be_short_of_memory(self) -> bool:
@@ -201,6 +203,8 @@ class Limits:
         fixed, each_sent, each_decoded = _MEMORY[name]
         # It may still have to be turned.
         sent = min(decoded, max(math.prod(self.fit(size)), math.prod(self.fit(size[::-1]))))
+        if self.in_full:
+            sent, each_sent = decoded, TURNED_BYTES
         self.expected_bytes = fixed * MEBIBYTE + each_sent * sent + each_decoded * decoded
         self.expected_bytes += progressive * COEFFICIENT_BYTES * pixels
         if self.memory_bytes is not None and self.expected_bytes > self.memory_bytes:
@@ -210,6 +214,9 @@ class Limits:
 MEBIBYTE = 2**20
 COEFFICIENT_BYTES = 6
 """For each pixel of a progressive JPEG: two bytes for each of three channels."""
+
+TURNED_BYTES = 4
+"""For each pixel of an image in its own size: itself beside what its decoder has, or its upright copy."""
 
 # What decoding takes, as measured (docs/performance.md): mebibytes, bytes for each pixel sent, bytes for each pixel decoded.
 _MEMORY = {
@@ -233,21 +240,21 @@ def _whole(data: bytes, name: str, limits: Limits, max_side: int) -> Image:
         try:
             clean = structure.cleaned(data, header.mime_type)
         except structure.NoEnd:
-            clean = _with_all_pixels(structure.with_end(data, header.mime_type), header, shrunk)
+            clean = with_all_pixels(structure.with_end(data, header.mime_type), header, shrunk)
             if can_stay(header):
                 return Image(clean, header.mime_type, header.width, header.height)
     except structure.Broken as error:
         raise Fault(InvalidImage, f"the file {error}") from error
-    image = _loaded(clean, name, header, shrunk)
+    image = loaded(clean, name, header, shrunk)
     frame = Frame.of(image, image.info.get("icc_profile"), header.orientation)
-    return _written(_finished(frame, _small(frame, max_side)), name)
+    return written(_finished(frame, _small(frame, max_side)), name)
 
 
 def _opened(data: bytes, name: str) -> PIL.Image.Image:
     return PIL.Image.open(io.BytesIO(data), formats=[name])
 
 
-def _loaded(data: bytes, name: str, header: Header, shrunk: int) -> PIL.Image.Image:
+def loaded(data: bytes, name: str, header: Header, shrunk: int) -> PIL.Image.Image:
     image = _opened(data, name)
     if shrunk > 1:
         image.draft(None, (max(1, header.width // shrunk), max(1, header.height // shrunk)))
@@ -266,7 +273,7 @@ def _shrunk(header: Header, least: float) -> int:
 # --- completeness of files without an end mark
 
 
-def _with_all_pixels(data: bytes, header: Header, shrunk: int) -> bytes:
+def with_all_pixels(data: bytes, header: Header, shrunk: int) -> bytes:
     """`data` where all of its pixels are there; a PNG's checksum is added where it is missing. Raises Fault."""
     if header.mime_type == "image/png":
         missing = structure.missing_checksum(data)
@@ -291,7 +298,7 @@ def _fills() -> tuple[bytes, ...]:
 
 def _pixels(scans: bytes, header: Header, shrunk: int) -> bytes:
     """A digest of the pixels."""
-    image = _loaded(scans + b"\xff\xd9", "JPEG", header, shrunk)
+    image = loaded(scans + b"\xff\xd9", "JPEG", header, shrunk)
     return hashlib.sha256(image.tobytes()).digest()
 
 
@@ -395,7 +402,7 @@ def _avif(data: bytes, limits: Limits) -> Frame:
     return Frame.of(image, image.info.get("icc_profile"), container if turning.turned else turning.orientation)
 
 
-_READERS: "dict[str, Callable[[bytes, Limits], Frame]]" = {
+READERS: "dict[str, Callable[[bytes, Limits], Frame]]" = {
     "GIF": _gif,
     "BMP": _bmp,
     "TIFF": _tiff,
@@ -416,9 +423,9 @@ def _small(frame: Frame, max_side: int) -> PIL.Image.Image:
 
 def _finished(frame: Frame, image: PIL.Image.Image) -> PIL.Image.Image:
     """`image`, made of the frame's pixels: upright, in gray, RGB or RGBA, in sRGB."""
-    if frame.orientation in _TURNS:
-        image = image.transpose(_TURNS[frame.orientation])
-    image = _in_srgb(image, frame.profile)
+    if frame.orientation in TURNS:
+        image = image.transpose(TURNS[frame.orientation])
+    image = in_srgb(image, frame.profile)
     if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
         image = image.convert("RGB")
     return image
@@ -427,7 +434,7 @@ def _finished(frame: Frame, image: PIL.Image.Image) -> PIL.Image.Image:
 _SPACES = {"L": "GRAY", "RGB": "RGB ", "RGBA": "RGB ", "CMYK": "CMYK"}
 
 
-def _in_srgb(image: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
+def in_srgb(image: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
     """The colours that the profile means; without one, or with one that cannot be used, by the usual arithmetic."""
     if profile:
         try:
@@ -448,7 +455,7 @@ def _in_srgb(image: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
     return image.convert("RGB") if image.mode == "CMYK" else image
 
 
-def _written(image: PIL.Image.Image, name: str) -> Image:
+def written(image: PIL.Image.Image, name: str) -> Image:
     image.info = {}
     save: Callable[..., None] = image.save
     if image.mode == "RGBA" or name in LOSSLESS:
@@ -462,22 +469,27 @@ def _written(image: PIL.Image.Image, name: str) -> Image:
 
 
 WHITE = (255, 255, 255)
+PNG_LEVEL = 6
+"""Of compression, 1 to 9: zlib's own."""
 CHROMA_IN_FULL = 90
 """From this quality on a JPEG has its colours in full resolution; below, every second one in each direction."""
 
 
-def _encoded(image: PIL.Image.Image, target: Target) -> Image:
+def encoded(image: PIL.Image.Image, target: Target, profile: bytes | None = None, png_level: int = PNG_LEVEL) -> Image:
+    """Return the image in the format of `target`, in its own size, and with its colour profile where one is given."""
     image.info = {}
     if target.format == "jpeg" and image.mode == "RGBA":
         opaque = PIL.Image.new("RGB", image.size, WHITE)
         opaque.paste(image, mask=image.getchannel("A"))
         image = opaque
-    options: dict[str, object] = {}
-    if target.format == "jpeg":
+    options: dict[str, object] = {"icc_profile": profile} if profile else {}
+    if target.format == "png":
+        options |= {"compress_level": png_level}
+    elif target.format == "jpeg":
         subsampling = 0 if target.quality >= CHROMA_IN_FULL else 2
-        options = {"quality": target.quality, "subsampling": subsampling, "optimize": True}
+        options |= {"quality": target.quality, "subsampling": subsampling, "optimize": True}
     elif target.format == "webp":
-        options = {"quality": target.quality, "method": 4}
+        options |= {"quality": target.quality, "method": 4}
     out = io.BytesIO()
     save: Callable[..., None] = image.save
     save(out, target.format.upper(), **options)

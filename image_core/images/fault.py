@@ -12,5 +12,9 @@ class Fault(Exception):
         self.details = details
 
 
+class MaskFault(Fault):
+    """Why a mask cannot be used, and not the image that it belongs to."""
+
+
 class NeedsMemory(Exception):
     """Decoding an image takes more memory than the process that does it may use."""

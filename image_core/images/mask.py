@@ -6,8 +6,11 @@ its white ones. Pixels in between count by which side of the middle they are on:
 
 import math
 
-from PIL import Image, ImageChops, ImageFilter
+import PIL.Image
+from PIL import ImageChops, ImageFilter
 
+from image_core.errors import InvalidImage
+from image_core.images.fault import MaskFault
 from image_core.images.region import Box
 
 EDITED = 255
@@ -19,11 +22,7 @@ MOST_STRETCHED = 0.01
 """Deviation from the input's aspect ratio that is taken: programs round sizes to multiples of 8 or 16."""
 
 
-class MaskError(ValueError):
-    """Why a mask cannot be used, as a sentence for the caller."""
-
-
-def edited_pixels(mask: Image.Image) -> Image.Image:
+def edited_pixels(mask: PIL.Image.Image) -> PIL.Image.Image:
     """The mask in its own size, in mode L: EDITED and 0."""
     if mask.has_transparency_data:
         alpha = mask.convert("RGBA").getchannel("A")
@@ -33,22 +32,23 @@ def edited_pixels(mask: Image.Image) -> Image.Image:
 
 
 def check_shape(mask: tuple[int, int], size: tuple[int, int]) -> None:
-    """Raise MaskError where a mask of one size has another shape than an image of `size`: over 1 % or a pixel apart."""
+    """Raise MaskFault where a mask of one size has another shape than an image of `size`: over 1 % or a pixel apart."""
     across, down = mask[0] * size[1], mask[1] * size[0]
     if abs(across - down) > max(MOST_STRETCHED * across, *size):
-        raise MaskError(
-            f"it has {mask[0]} x {mask[1]} pixels, which is another shape than the {size[0]} x {size[1]} of the first image"
+        raise MaskFault(
+            InvalidImage,
+            f"it has {mask[0]} x {mask[1]} pixels, which is another shape than the {size[0]} x {size[1]} of the first image",
         )
 
 
-def region_of(mask: Image.Image, size: tuple[int, int]) -> Box:
+def region_of(mask: PIL.Image.Image, size: tuple[int, int]) -> Box:
     """The smallest box of an image of `size` that holds all its edited pixels. `mask` is one of `edited_pixels`.
 
-    Raises MaskError where there are none.
+    Raises MaskFault where there are none.
     """
     found = mask.getbbox()
     if found is None:
-        raise MaskError("it leaves nothing to edit: it has no transparent pixels, and no white ones")
+        raise MaskFault(InvalidImage, "it leaves nothing to edit: it has no transparent pixels, and no white ones")
     across, down = size[0] / mask.width, size[1] / mask.height
     rough = Box(
         math.floor(found[0] * across), math.floor(found[1] * down),
@@ -58,7 +58,7 @@ def region_of(mask: Image.Image, size: tuple[int, int]) -> Box:
         return rough
     exact = _bounds(mask, size, rough)
     if exact is None:
-        raise MaskError("its regions are too small: nothing of them is left in the size of the image")
+        raise MaskFault(InvalidImage, "its regions are too small: nothing of them is left in the size of the image")
     return exact
 
 
@@ -66,7 +66,7 @@ BAND_ROWS = 512
 """Rows that are looked at at a time: a mask is never held in the size of a large image."""
 
 
-def _bounds(mask: Image.Image, size: tuple[int, int], rough: Box) -> Box | None:
+def _bounds(mask: PIL.Image.Image, size: tuple[int, int], rough: Box) -> Box | None:
     boxes = []
     for top in range(rough.top, rough.bottom, BAND_ROWS):
         band = Box(rough.left, top, rough.right, min(top + BAND_ROWS, rough.bottom))
@@ -79,7 +79,7 @@ def _bounds(mask: Image.Image, size: tuple[int, int], rough: Box) -> Box | None:
     return Box(min(lefts), min(tops), max(rights), max(bottoms))
 
 
-def at_size(mask: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
+def at_size(mask: PIL.Image.Image, size: tuple[int, int], box: Box) -> PIL.Image.Image:
     """The part of the mask that lies on `box` of an image of `size`: EDITED and 0.
 
     Its outlines are smooth, and inside of those of the mask: a pixel is edited only where its nearest one of the mask is.
@@ -93,12 +93,12 @@ def at_size(mask: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
         min(box.right * across, mask.width),
         min(box.bottom * down, mask.height),
     )
-    smooth = mask.resize(box.size, Image.Resampling.BILINEAR, edges)
-    nearest = mask.resize(box.size, Image.Resampling.NEAREST, edges)
+    smooth = mask.resize(box.size, PIL.Image.Resampling.BILINEAR, edges)
+    nearest = mask.resize(box.size, PIL.Image.Resampling.NEAREST, edges)
     return ImageChops.darker(smooth.point(lambda value: EDITED if value >= MIDDLE else 0), nearest)
 
 
-def feathered(edited: Image.Image, radius: int) -> Image.Image:
+def feathered(edited: PIL.Image.Image, radius: int) -> PIL.Image.Image:
     """How much of the new image each pixel gets: 0 outside, 255 inside, and less within `radius` pixels of the edge.
 
     The edge is softened inside only. Parts that are too thin for it are not softened. The image's own edges are none.
@@ -110,4 +110,4 @@ def feathered(edited: Image.Image, radius: int) -> Image.Image:
     wide = inner.filter(ImageFilter.BoxBlur(radius + 1)).point(lambda value: EDITED if value else 0)
     # A pixel at a straight edge has half of its surroundings inside.
     ramp = softened.point(lambda value: min(EDITED, max(0, 2 * value - EDITED)))
-    return ImageChops.darker(Image.composite(ramp, edited, wide), edited)
+    return ImageChops.darker(PIL.Image.composite(ramp, edited, wide), edited)

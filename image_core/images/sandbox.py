@@ -9,10 +9,12 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any, TypedDict, Unpack
 
 from image_core.errors import Busy, InputError, InvalidImage
-from image_core.images.fault import Fault, NeedsMemory
+from image_core.images.fault import Fault, MaskFault, NeedsMemory
 from image_core.images.image import Image, Target
 from image_core.images.passthrough import MAX_SIDE
 from image_core.images.sandbox_memory import most_memory_bytes
@@ -24,7 +26,22 @@ CPU_SECONDS = 15
 WALL_SECONDS = 45.0
 """Until a conversion is given up that does not get the processor: that is no fault of the file."""
 
+MAX_HEAD_BYTES = 65_536
+"""Of the line of JSON that is answered."""
+
 PROGRAM = "from image_core.images.sandbox_worker import main; main()"
+
+
+Facts = dict[str, Any]
+"""What a job found out beside the images that it made."""
+
+
+class ProgramLimits(TypedDict, total=False):
+    """What tests change."""
+
+    program: str
+    cpu_seconds: int
+    wall_seconds: float
 
 
 async def convert_in_sandbox(
@@ -35,22 +52,40 @@ async def convert_in_sandbox(
     *,
     max_side: int = MAX_SIDE,
     target: Target | None = None,
+    **limits: Unpack[ProgramLimits],
+) -> Image:
+    """Convert an image (`convert.converted`), or make a rendition of it (`convert.rendered`) where `target` is given.
+
+    Raises what `run_in_sandbox` does.
+    """
+    job: dict[str, object] = {"job": "convert", "maxSide": max_side}
+    if target is not None:
+        job = {"job": "render", "target": asdict(target)}
+    _, (image,) = await run_in_sandbox(job, (data,), max_pixels, max_decoded_pixels, memory_bytes, **limits)
+    return image
+
+
+async def run_in_sandbox(
+    job: Mapping[str, object],
+    files: Sequence[bytes],
+    max_pixels: int,
+    max_decoded_pixels: int,
+    memory_bytes: int | None = None,
+    *,
     program: str = PROGRAM,
     cpu_seconds: int = CPU_SECONDS,
     wall_seconds: float = WALL_SECONDS,
-) -> Image:
-    """`decode.converted`, or with a `target` `decode.rendered`, in another process, which may use `memory_bytes`; by default
-    the most that any may.
+) -> tuple[Facts, list[Image]]:
+    """Do a job of `sandbox_worker.JOBS` in another process, which may use `memory_bytes`; by default the most that any may.
 
-    Raises Fault; NeedsMemory; Busy where the process cannot be had, or gets no processor time.
+    Raises Fault, MaskFault; NeedsMemory; Busy where the process cannot be had, or gets no processor time.
     When this returns or raises, cancelled or not, the process has ended.
     """
     most = most_memory_bytes(max_decoded_pixels)
     memory_bytes = most if memory_bytes is None else memory_bytes
-    limits = [str(max_pixels), str(max_decoded_pixels), str(memory_bytes), str(max_side)]
-    if target is not None:
-        limits.append(json.dumps(asdict(target)))
-    work = asyncio.ensure_future(_run(limits, data, program, cpu_seconds, wall_seconds))
+    limits = {"maxPixels": max_pixels, "maxDecodedPixels": max_decoded_pixels, "memoryBytes": memory_bytes}
+    described = json.dumps({**job, **limits, "lengths": [len(file) for file in files]})
+    work = asyncio.ensure_future(_run(described, files, program, cpu_seconds, wall_seconds))
     try:
         output, code = await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -65,7 +100,7 @@ async def convert_in_sandbox(
 
 
 async def _run(
-    arguments: list[str], data: bytes, program: str, cpu_seconds: int, wall_seconds: float
+    job: str, files: Sequence[bytes], program: str, cpu_seconds: int, wall_seconds: float
 ) -> tuple[bytes, int]:
     """Standard output and exit code of the sandbox. Ends the process in any case."""
     try:
@@ -73,7 +108,7 @@ async def _run(
             sys.executable,
             "-c",
             program,
-            *arguments,
+            job,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -89,7 +124,7 @@ async def _run(
     try:
         _limit_processor_time(process.pid, cpu_seconds)
         async with asyncio.timeout(wall_seconds):
-            output, _ = await process.communicate(data)
+            output, _ = await process.communicate(files[0] if len(files) == 1 else b"".join(files))
     except TimeoutError:
         raise Busy("An image could not be converted in time", retry_after=5) from None
     finally:
@@ -111,9 +146,9 @@ def _limit_processor_time(pid: int, seconds: int) -> None:
         resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds + 1))
 
 
-def _read(output: bytes, code: int) -> Image:
-    """What the other process answered: a line of JSON, and the bytes of an image behind it."""
-    head, found, data = output.partition(b"\n")
+def _read(output: bytes, code: int) -> tuple[Facts, list[Image]]:
+    """What the other process answered: a line of JSON, and the bytes of the images that it names."""
+    head, found, _ = output[:MAX_HEAD_BYTES].partition(b"\n")
     if code != 0 or not found:
         raise Fault(InvalidImage, "the file is damaged")
     answer = json.loads(head)
@@ -121,5 +156,10 @@ def _read(output: bytes, code: int) -> Image:
         raise NeedsMemory
     if "fault" in answer:
         kind = next(kind for kind in InputError.__subclasses__() if kind.__name__ == answer["fault"])
-        raise Fault(kind, answer["details"])
-    return Image(data, answer["mimeType"], answer["width"], answer["height"])
+        raise (MaskFault if answer.get("mask") else Fault)(kind, answer["details"])
+    images, at = [], len(head) + 1
+    for image in answer["images"]:
+        end = at + image["length"]
+        images.append(Image(output[at:end], image["mimeType"], image["width"], image["height"]))
+        at = end
+    return answer["facts"], images

@@ -1,10 +1,10 @@
 """Schedules the sandboxes of one process: how many there are, which of them may use much memory, and whose turn it is."""
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from image_core.errors import ImageTooLarge
 from image_core.images.fault import Fault, NeedsMemory
-from image_core.images.image import Image
 from image_core.images.sandbox_memory import USUAL_MEMORY_BYTES, most_memory_bytes
 from image_core.runtime.fair_share import FairShare
 from image_core.settings import Settings
@@ -15,8 +15,10 @@ CONVERSIONS_AT_ONCE = 3
 LARGE_AT_ONCE = 1
 """Of the sandboxes, those that may use more than the usual memory."""
 
-Convert = Callable[[bytes, int, int, int], Awaitable[Image]]
-"""`apart.convert_in_sandbox`: the file, the most pixels of an image, the most pixels of one that is decoded, and the memory."""
+T = TypeVar("T")
+
+Convert = Callable[[bytes, int, int, int], Awaitable[T]]
+"""`sandbox.convert_in_sandbox`, or one of `masked_edit`: the file, the most pixels of an image, the most pixels of one that is decoded, and the memory."""
 
 
 class Sandboxes:
@@ -27,7 +29,7 @@ class Sandboxes:
         self._usual = FairShare(CONVERSIONS_AT_ONCE)
         self._large = FairShare(LARGE_AT_ONCE)
 
-    async def run(self, data: bytes, user: str, wait_seconds: Callable[[], float], convert: Convert) -> Image:
+    async def run(self, data: bytes, user: str, wait_seconds: Callable[[], float], convert: Convert[T]) -> T:
         """Convert in a sandbox of the usual memory, and only where that is too little in one that may use more.
 
         `wait_seconds` says how long the user may still wait for a turn. Raises Fault, Busy.

@@ -1,51 +1,90 @@
-"""The process that decodes an untrusted image (`apart` starts it). It holds that image and nothing else."""
+"""The process that decodes untrusted images (`sandbox` starts it). It holds the images of one job and nothing else."""
 
 import contextlib
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from image_core.images.convert import converted, rendered
-from image_core.images.fault import Fault, NeedsMemory
+from image_core.images.convert import Limits, converted, rendered
+from image_core.images.fault import Fault, MaskFault, NeedsMemory
 from image_core.images.image import Image, Target
 
 NICENESS = 10
 """It takes the processor when others leave it: requests that wait for nothing but an answer go first."""
 
-FIRST_OPTION = 5
-"""The place among the arguments of what is not a limit."""
+Facts = dict[str, object]
 
 
 def main() -> None:
-    """Limits as arguments, an image on standard input, the answer on standard output: a line of JSON, then the image.
+    """Do the job that the first argument describes in JSON, with the files on standard input (`sandbox.run_in_sandbox`).
 
-    With a fifth argument, a Target in JSON, the image is rendered (`decode.rendered`), else converted (`decode.converted`).
+    The answer on standard output is a line of JSON and the bytes of the images that it names, one behind another.
     """
     if hasattr(os, "nice"):  # not on Windows
         os.nice(NICENESS)
-    max_pixels, max_decoded_pixels, memory_bytes, max_side = map(int, sys.argv[1:5])
+    job = json.loads(sys.argv[1])
     # Windows has no such module and macOS does not know this limit: there the pixel limits alone hold.
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource  # noqa: PLC0415 - see above
 
-        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    answer: dict[str, object]
-    data = b""
+        resource.setrlimit(resource.RLIMIT_AS, (job["memoryBytes"], job["memoryBytes"]))
+    answer: Facts
+    images: Sequence[Image] = ()
     try:
-        picture = _made(sys.stdin.buffer.read(), max_pixels, max_decoded_pixels, memory_bytes, max_side)
+        files = [sys.stdin.buffer.read(length) for length in job["lengths"]]
+        facts, images = JOBS[job["job"]](job, files)
     except Fault as fault:
-        answer = {"fault": fault.kind.__name__, "details": fault.details}
+        answer = {"fault": fault.kind.__name__, "details": fault.details, "mask": isinstance(fault, MaskFault)}
     except NeedsMemory:
         answer = {"needsMemory": True}
     else:
-        answer = {"mimeType": picture.mime_type, "width": picture.width, "height": picture.height}
-        data = picture.data
-    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + data)
+        described = [
+            {"mimeType": image.mime_type, "width": image.width, "height": image.height, "length": len(image.data)}
+            for image in images
+        ]
+        answer = {"facts": facts, "images": described}
+    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+    for image in images:
+        sys.stdout.buffer.write(image.data)
     sys.stdout.flush()
 
 
-def _made(data: bytes, max_pixels: int, max_decoded_pixels: int, memory_bytes: int, max_side: int) -> Image:
-    if len(sys.argv) > FIRST_OPTION:
-        target = Target(**json.loads(sys.argv[FIRST_OPTION]))
-        return rendered(data, target, max_pixels, max_decoded_pixels, memory_bytes)
-    return converted(data, max_pixels, max_decoded_pixels, memory_bytes, max_side)
+def _convert(job: Mapping[str, Any], files: Sequence[bytes]) -> tuple[Facts, Sequence[Image]]:
+    (data,) = files
+    return {}, [converted(data, job["maxPixels"], job["maxDecodedPixels"], job["memoryBytes"], job["maxSide"])]
+
+
+def _render(job: Mapping[str, Any], files: Sequence[bytes]) -> tuple[Facts, Sequence[Image]]:
+    (data,) = files
+    target = Target(**job["target"])
+    return {}, [rendered(data, target, job["maxPixels"], job["maxDecodedPixels"], job["memoryBytes"])]
+
+
+def _prepare_edit(job: Mapping[str, Any], files: Sequence[bytes]) -> tuple[Facts, Sequence[Image]]:
+    from image_core.images import masked_edit_pixels  # noqa: PLC0415 - most jobs are no masked edits
+
+    data, mask = files
+    prepared = masked_edit_pixels.prepare(data, mask, job["shapes"], job["maxSide"], _in_full(job))
+    if prepared is None:
+        return {"full": True}, []
+    crop = prepared.crop
+    facts: Facts = {"full": False, "size": prepared.size, "box": crop.box.edges, "aspectRatio": crop.aspect_ratio}
+    return facts, [prepared.sent, prepared.mask]
+
+
+def _compose_edit(job: Mapping[str, Any], files: Sequence[bytes]) -> tuple[Facts, Sequence[Image]]:
+    from image_core.images import masked_edit_pixels  # noqa: PLC0415 - most jobs are no masked edits
+    from image_core.images.region import Box  # noqa: PLC0415 - see above
+
+    data, mask, answer = files
+    composed = masked_edit_pixels.compose(data, mask, answer, Box(*job["box"]), Target(**job["target"]), _in_full(job))
+    return {"aligned": composed.aligned}, [composed.image]
+
+
+def _in_full(job: Mapping[str, Any]) -> Limits:
+    return Limits(job["maxPixels"], job["maxDecodedPixels"], job["memoryBytes"], in_full=True)
+
+
+JOBS = {"convert": _convert, "render": _render, "prepare edit": _prepare_edit, "compose edit": _compose_edit}

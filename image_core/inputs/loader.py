@@ -48,7 +48,7 @@ class Loader:
         own: OwnedUrls,
         images: OwnImages,
         fetcher: Fetcher | None = None,
-        convert: Convert = convert_in_sandbox,
+        convert: Convert[Image] = convert_in_sandbox,
         most_together: int = MAX_INLINE_BYTES - RESERVED_BYTES,
         sandboxes: Sandboxes | None = None,
     ) -> None:
@@ -168,7 +168,7 @@ class Loader:
         claim.take(len(picture.data))
         return picture, converted
 
-    async def _converted(self, data: bytes, claim: Claim, convert: Convert) -> Image:
+    async def _converted(self, data: bytes, claim: Claim, convert: Convert[Image]) -> Image:
         return await self._sandboxes.run(data, claim.user.id, claim.wait_seconds, convert)
 
     async def close(self) -> None:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageDraw
 
-from image_core.images.mask import MaskError, at_size, check_shape, edited_pixels, feathered, region_of
+from image_core.images.fault import MaskFault
+from image_core.images.mask import at_size, check_shape, edited_pixels, feathered, region_of
 from image_core.images.region import Box
 
 
@@ -48,7 +49,7 @@ def test_mask_of_the_same_shape_is_taken_in_any_size(mask: tuple[int, int], size
 
 @pytest.mark.parametrize("mask", [(400, 600), (600, 420), (600, 380), (1024, 1024)])
 def test_mask_of_another_shape_is_refused_with_both_sizes(mask: tuple[int, int]) -> None:
-    with pytest.raises(MaskError, match=rf"{mask[0]} x {mask[1]} pixels.*600 x 400"):
+    with pytest.raises(MaskFault, match=rf"{mask[0]} x {mask[1]} pixels.*600 x 400"):
         check_shape(mask, (600, 400))
 
 
@@ -62,11 +63,11 @@ def test_region_is_the_box_of_all_edited_pixels_in_the_size_of_the_image() -> No
 
 
 def test_mask_without_edited_pixels_is_refused() -> None:
-    with pytest.raises(MaskError, match="nothing to edit"):
+    with pytest.raises(MaskFault, match="nothing to edit"):
         region_of(Image.new("L", (30, 20)), (300, 200))
     tiny = Image.new("L", (3000, 2000))
     tiny.putpixel((7, 7), 255)
-    with pytest.raises(MaskError, match="too small"):
+    with pytest.raises(MaskFault, match="too small"):
         region_of(tiny, (30, 20))
 
 

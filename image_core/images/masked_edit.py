@@ -1,0 +1,76 @@
+"""Masked edits in the sandbox: what of an image a model is asked to edit, and its answer put back where the mask allows it.
+
+`masked_edit_pixels` does the work.
+"""
+
+from dataclasses import asdict, dataclass
+
+from image_core.images.image import Image, Target
+from image_core.images.region import Box, Crop, Shapes
+from image_core.images.sandbox import run_in_sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedEdit:
+    """What a masked edit is begun with."""
+
+    size: tuple[int, int]
+    """Of the upright image, in pixels."""
+    crop: Crop
+    sent: Image
+    """The crop, as the model gets it."""
+    mask: Image
+    """The mask in its own size: white where the image is edited, else black."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedEdit:
+    """The whole image with the model's answer where the mask allows it.
+
+    `aligned` is false where the answer shows the surroundings of the mask elsewhere, or other ones.
+    """
+
+    image: Image
+    aligned: bool
+
+
+async def prepare_in_sandbox(
+    data: bytes,
+    max_pixels: int,
+    max_decoded_pixels: int,
+    memory_bytes: int | None = None,
+    *,
+    mask: bytes,
+    shapes: Shapes,
+    max_side: int,
+) -> PreparedEdit | None:
+    """Check a mask for the image in `data`, choose the crop, and cut it out. None where the whole image is to be edited.
+
+    `max_side`: the most pixels of a side that are sent to the model. Raises what `run_in_sandbox` does.
+    """
+    job = {"job": "prepare edit", "shapes": dict(shapes), "maxSide": max_side}
+    facts, images = await run_in_sandbox(job, (data, mask), max_pixels, max_decoded_pixels, memory_bytes)
+    if facts["full"]:
+        return None
+    sent, edited = images
+    return PreparedEdit(tuple(facts["size"]), Crop(Box(*facts["box"]), facts["aspectRatio"]), sent, edited)
+
+
+async def compose_in_sandbox(
+    data: bytes,
+    max_pixels: int,
+    max_decoded_pixels: int,
+    memory_bytes: int | None = None,
+    *,
+    mask: bytes,
+    answer: bytes,
+    box: Box,
+    target: Target,
+) -> ComposedEdit:
+    """Put the model's `answer` for `box` into the image in `data`, where `mask` (of `PreparedEdit`) allows it.
+
+    Raises what `run_in_sandbox` does.
+    """
+    job = {"job": "compose edit", "box": box.edges, "target": asdict(target)}
+    facts, (image,) = await run_in_sandbox(job, (data, mask, answer), max_pixels, max_decoded_pixels, memory_bytes)
+    return ComposedEdit(image, facts["aligned"])
