@@ -18,7 +18,7 @@ import aiohttp
 from aiohttp import web
 
 from benchmarks.cosmos import Documents
-from local.lifetime import until_told_to_stop
+from local.processes import wait_for_shutdown
 
 MODEL = "gemini-3-pro-image"
 USER = "floor@example.com"
@@ -101,7 +101,7 @@ async def main(port: int, floor: Floor) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
-    await until_told_to_stop()
+    await wait_for_shutdown()
     await runner.cleanup()
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from benchmarks.pictures import INPUT_BYTES, OUTPUT_BYTES, noise, reply
 from local.gemini.script import Script, Scripted
 from local.gemini.server import send
-from local.lifetime import until_told_to_stop
+from local.processes import wait_for_shutdown
 
 MAX_BODY_BYTES = 120_000_000
 
@@ -49,7 +49,7 @@ async def main(port: int, latency: float) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
-    await until_told_to_stop()
+    await wait_for_shutdown()
     await runner.cleanup()
 
 

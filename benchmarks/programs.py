@@ -11,8 +11,9 @@ from pathlib import Path
 import requests
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 
-from local import config, nextauth
-from local.emulators import AZURITE_ACCOUNT, AZURITE_KEY, COSMOS_KEY, azurite, cosmosdb, running, wait_for_port
+from local import config, functions_host, nextauth
+from local.emulators import AZURITE_ACCOUNT, AZURITE_KEY, COSMOS_KEY, azurite, cosmosdb
+from local.processes import running, wait_for_port
 from local.provision import provision
 
 LOGS = config.ROOT / ".local" / "benchmarks"
@@ -57,7 +58,7 @@ def services(latency: float = 0.0, settings: Mapping[str, str] | None = None) ->
     # A developer's local.settings.json may lead to services that cost real money.
     os.environ["LOCAL_SETTINGS"] = os.devnull
     given = {"FETCH_ALLOW_HOSTS": "127.0.0.1", "RECOVERY_INTERVAL": "0 0 0 1 1 *", **(settings or {})}
-    configuration = config.read(config.free_ports(), given)
+    configuration = config.read(config.reserve_ports(), given)
     ports = configuration.ports
     with contextlib.ExitStack() as stack:
         command = [sys.executable, "-m", "benchmarks.model", "--port", str(ports["GEMINI_PORT"])]
@@ -79,7 +80,7 @@ Consumption, per-function scaling)."""
 def product(around: Services, settings: Mapping[str, str] | None = None) -> Iterator[Subject]:
     """Our Functions host with the product in it, as an instance of the HTTP functions, its parts loaded."""
     port = around.configuration.ports["PORT"]
-    command = [sys.executable, "-m", "local.functions_host", "--port", str(port), "--root", str(config.ROOT)]
+    command = functions_host.command(port, config.ROOT)
     with _served(
         "product", command, port, {**around.configuration.environment, **ELSEWHERE, **(settings or {})}
     ) as subject:

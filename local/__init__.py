@@ -1,1 +1,6 @@
-"""The stack on a developer's machine. Nothing here is imported by the product, and nothing is deployed."""
+"""The stack on a developer's machine. The product imports nothing of it, and none of it is deployed.
+
+`stack` (make run) and `demo` (make demo) start everything: the `emulators` of Azure's services, the fake `gemini`, the
+`functions_host` and the `front`. `config` decides what is started and where; `existing_services` finds what already
+runs.
+"""

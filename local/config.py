@@ -1,4 +1,7 @@
-"""The local stack's ports and settings: the environment first, then local.settings.json, then what suits development."""
+"""The local stack's configuration: from the environment, then `local.settings.json`, then defaults for development.
+
+`python -m local.config` prints the settings of the Functions host as `export` lines for a shell.
+"""
 
 import json
 import os
@@ -8,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.emulators import AzuritePorts, cosmos_connection_string, free_port
+from local.emulators import AzuritePorts, cosmos_connection_string
+from local.processes import reserve_port
 
 ROOT = Path(__file__).parent.parent
 SECRET = "a development secret, never deployed"  # noqa: S105 - it signs sessions of this machine only
@@ -23,16 +27,11 @@ PORTS = {
     "COSMOS_PORT": 8081,
     "GEMINI_PORT": 8790,
 }
-"""Each variable and its default: those that `func` and the emulators have too."""
-
+"""The default of each port's variable; Core Tools and the emulators have the same defaults."""
+MAX_PORT = 65535
 
 SWA = "swa"
-"""`FRONT` where Microsoft's Static Web Apps emulator is wanted."""
-
-
-class WrongSetting(ValueError):
-    """A setting cannot be used; the message names it."""
-
+"""The value of `FRONT` that selects Microsoft's Static Web Apps emulator."""
 
 EXAMPLE = ROOT / "local.settings.json.example"
 STORAGE = "AZURE_STORAGE_CONNECTION_STRING"
@@ -41,41 +40,46 @@ COSMOS = "AZURE_COSMOS_CONNECTION_STRING"
 COSMOS_URL = "AZURE_COSMOS_ENDPOINT"
 HOST_STORAGE = "AzureWebJobsStorage"
 HOST_COSMOS = "COSMOS"
-"""The connection of the change feed's trigger and of the ledger's binding."""
+"""The connection of the change feed's trigger."""
+
+
+class WrongSetting(ValueError):
+    """A setting cannot be used; the message names it and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What is started, where, and with which environment. A service that is configured is used, and not emulated."""
+    """What is started, on which ports, with which environment. A configured service is used instead of an emulator."""
 
     ports: Mapping[str, int]
     environment: Mapping[str, str]
-    """For the Functions host and the front, beside this process's own. An empty value hides one of local.settings.json."""
-    emulate_site: bool
-    """Whether Microsoft's Static Web Apps emulator is the browser's origin, with our front behind it."""
+    """Variables of the Functions host and the front. An empty value hides one of local.settings.json."""
+    emulate_static_web_apps: bool
+    """Whether the browser's origin is Microsoft's Static Web Apps emulator, with our front behind it."""
     emulate_storage: bool
-    """Whether Azurite is needed: for the product, or for the Functions host alone."""
+    """Whether Azurite is needed, for the product or for the Functions host."""
     emulate_cosmos: bool
     emulate_gemini: bool
     latency: float
-    """Seconds that the Gemini stand-in takes."""
+    """Seconds that the fake Gemini takes for an image."""
 
     @property
     def azurite(self) -> AzuritePorts:
-        return AzuritePorts(*(self.ports[f"AZURITE_{name}_PORT"] for name in ("BLOB", "QUEUE", "TABLE")))
+        """Azurite's ports."""
+        return _azurite_ports(self.ports)
 
     @property
     def page_port(self) -> int:
-        """Where our own front listens: the browser's origin, or behind it."""
-        return self.ports["PAGE_PORT" if self.emulate_site else "FRONT_PORT"]
+        """The port of our own front: the browser's origin, or behind it."""
+        return self.ports["PAGE_PORT" if self.emulate_static_web_apps else "FRONT_PORT"]
 
     @property
     def used_ports(self) -> dict[str, int]:
-        """The ports that this stack listens on, or whose emulator it uses, by their variables."""
+        """The ports of this stack, its emulators included, by variable."""
         wanted = {
             "PORT": True,
             "FRONT_PORT": True,
-            "PAGE_PORT": self.emulate_site,
+            "PAGE_PORT": self.emulate_static_web_apps,
             "COSMOS_PORT": self.emulate_cosmos,
             "GEMINI_PORT": self.emulate_gemini,
         }
@@ -83,25 +87,22 @@ class Config:
         return {name: self.ports[name] for name, used in wanted.items() if used}
 
     def setting(self, name: str, default: str = "") -> str:
-        """A setting of the product as the Functions host will see it."""
+        """Return a setting as the Functions host reads it."""
         return self.environment.get(name, os.environ.get(name)) or default
 
 
-def free_ports() -> dict[str, int]:
-    """Ports for a stack beside another one."""
-    return {name: free_port() for name in PORTS}
+def reserve_ports() -> dict[str, int]:
+    """Reserve ports for a stack that runs beside another one."""
+    return {name: reserve_port() for name in PORTS}
 
 
 def read(ports: Mapping[str, int] | None = None, given: Mapping[str, str] | None = None) -> Config:
-    """The configuration from `given` (this process's environment) and local.settings.json. Raises WrongSetting."""
+    """Read the configuration from `given` (by default the environment) and local.settings.json. Raises WrongSetting."""
     file = _local_settings()
     settings = {**file, **{name: value for name, value in (given or os.environ).items() if value}}
     chosen = dict(ports) if ports is not None else {name: _port(name, settings, PORTS[name]) for name in PORTS}
-    azurite = AzuritePorts(*(chosen[f"AZURITE_{name}_PORT"] for name in ("BLOB", "QUEUE", "TABLE")))
-    if (chosen_front := settings.get("FRONT", "")) not in {"", SWA}:
-        raise WrongSetting(
-            f"FRONT is {chosen_front!r}: set it to {SWA}, Microsoft's Static Web Apps emulator, or leave it out"
-        )
+    if (front := settings.get("FRONT", "")) not in {"", SWA}:
+        raise WrongSetting(f"FRONT is {front!r}: set it to {SWA} for Microsoft's emulator, or leave it out")
     environment = {name: settings[name] for name in (*file, *(given or {})) if name in settings}
     environment |= {
         "NEXTAUTH_SECRET": settings.get("NEXTAUTH_SECRET", SECRET),
@@ -109,16 +110,26 @@ def read(ports: Mapping[str, int] | None = None, given: Mapping[str, str] | None
         "RECOVERY_INTERVAL": settings.get("RECOVERY_INTERVAL", "*/20 * * * * *"),
         "FUNCTIONS_WORKER_RUNTIME": "python",
     }
-    storage, emulate_storage = _storage(settings, azurite.connection_string())
+    storage, emulate_storage = _storage(settings, _azurite_ports(chosen).connection_string())
     cosmos, emulate_cosmos = _cosmos(settings, cosmos_connection_string(f"http://127.0.0.1:{chosen['COSMOS_PORT']}"))
     gemini, emulate_gemini = _gemini(settings, f"http://127.0.0.1:{chosen['GEMINI_PORT']}")
     environment |= {**storage, **cosmos, **gemini}
     latency = float(settings.get("GEMINI_LATENCY", "2"))
-    return Config(chosen, environment, chosen_front == SWA, emulate_storage, emulate_cosmos, emulate_gemini, latency)
+    return Config(chosen, environment, front == SWA, emulate_storage, emulate_cosmos, emulate_gemini, latency)
+
+
+def connection_parts(connection_string: str) -> dict[str, str]:
+    """Split a connection string into its parts by name; a value's trailing slash is removed."""
+    pairs = (part.partition("=")[::2] for part in connection_string.split(";") if part.strip())
+    return {name.strip(): value.strip().rstrip("/") for name, value in pairs}
+
+
+def _azurite_ports(ports: Mapping[str, int]) -> AzuritePorts:
+    return AzuritePorts(*(ports[f"AZURITE_{name}_PORT"] for name in ("BLOB", "QUEUE", "TABLE")))
 
 
 def _storage(settings: Mapping[str, str], azurite: str) -> tuple[dict[str, str], bool]:
-    """The settings of Blob Storage and of the Functions host's own storage, and whether Azurite is needed for either."""
+    """Return the settings of Blob Storage and of the Functions host's storage, and whether either needs Azurite."""
     configured = _configured(settings, STORAGE)
     by_identity = not configured and STORAGE_URL in settings
     found = {STORAGE: configured or ("" if by_identity else azurite)}
@@ -128,12 +139,13 @@ def _storage(settings: Mapping[str, str], azurite: str) -> tuple[dict[str, str],
 
 
 def _cosmos(settings: Mapping[str, str], emulator: str) -> tuple[dict[str, str], bool]:
-    """The settings of Cosmos DB, for the product and for the trigger, and whether the emulator is needed for either."""
+    """Return the settings of Cosmos DB for the product and the trigger, and whether either needs the emulator."""
     configured = _configured(settings, COSMOS)
     by_identity = not configured and COSMOS_URL in settings
     if _configured(settings, HOST_COSMOS) and not configured and not by_identity:
         raise WrongSetting(
-            f"{HOST_COSMOS} is set and {COSMOS} is not: the change feed would not see the records; set both"
+            f"{HOST_COSMOS} is set and {COSMOS} is not: the change feed would read another database than the product "
+            "writes; set both"
         )
     found = {COSMOS: configured or ("" if by_identity else emulator)}
     if any(name.startswith(f"{HOST_COSMOS}__") for name in settings):
@@ -144,56 +156,49 @@ def _cosmos(settings: Mapping[str, str], emulator: str) -> tuple[dict[str, str],
     return found, emulator in found.values()
 
 
-def _gemini(settings: Mapping[str, str], standin: str) -> tuple[dict[str, str], bool]:
-    """The settings of the model's service, and whether its stand-in is needed."""
+def _gemini(settings: Mapping[str, str], fake: str) -> tuple[dict[str, str], bool]:
+    """Return the settings of Gemini, and whether the fake one is needed."""
     if "GEMINI_API_KEY" in settings:
         return {}, False
     if "GOOGLE_GEMINI_BASE_URL" in settings:
         raise WrongSetting(
-            "GOOGLE_GEMINI_BASE_URL is set and GEMINI_API_KEY is not: set both, or neither for the stand-in"
+            "GOOGLE_GEMINI_BASE_URL is set and GEMINI_API_KEY is not: set both, or neither for the fake Gemini"
         )
-    return {"GEMINI_API_KEY": "the-stand-in-takes-any", "GOOGLE_GEMINI_BASE_URL": standin}, True
+    return {"GEMINI_API_KEY": "any-key-will-do", "GOOGLE_GEMINI_BASE_URL": fake}, True
 
 
 def _configured(settings: Mapping[str, str], name: str) -> str:
-    """A connection string that somebody has configured; empty where there is none, or the example's own."""
+    """Return a connection string, or an empty one where it is missing or means the emulator, as the example's does."""
     value = settings.get(name, "")
     parts = connection_parts(value)
     if parts.get("UseDevelopmentStorage", "").lower() == "true":
-        return ""  # says the same as the example's
+        return ""
     return "" if parts == connection_parts(_values(EXAMPLE).get(name, "")) else value
 
 
-def connection_parts(connection_string: str) -> dict[str, str]:
-    """A connection string's parts by their names, the addresses without the slash at their ends."""
-    pairs = (part.partition("=")[::2] for part in connection_string.split(";") if part.strip())
-    return {name.strip(): value.strip().rstrip("/") for name, value in pairs}
-
-
 def _local_settings() -> dict[str, str]:
-    """The file's values. `LOCAL_SETTINGS` names another file: the tests', so that they never meet a developer's real keys."""
+    """Read local.settings.json, or the file that `LOCAL_SETTINGS` names: os.devnull in tests, to keep real keys out."""
     path = Path(os.environ.get("LOCAL_SETTINGS") or ROOT / "local.settings.json")
-    return _values(path) if path.is_file() else {}  # os.devnull is none
+    return _values(path) if path.is_file() else {}
 
 
 def _values(path: Path) -> dict[str, str]:
-    """The `Values` of a settings file that are not empty. Raises WrongSetting."""
+    """Return the `Values` of a settings file that are not empty. Raises WrongSetting."""
     try:
         values = json.loads(path.read_text(encoding="utf-8")).get("Values", {})
         return {name: str(value) for name, value in values.items() if value != ""}
     except (ValueError, AttributeError):
-        raise WrongSetting(f"{path.name} is not valid JSON") from None
+        raise WrongSetting(f"{path} is not a JSON object with `Values`: correct it, or delete it") from None
 
 
 def _port(name: str, settings: Mapping[str, str], default: int) -> int:
     value = settings.get(name, str(default))
-    if not value.isdigit() or not 0 < int(value) < 65536:  # noqa: PLR2004 - what a port can be
-        raise WrongSetting(f"{name} is {value!r}, which is not a port")
+    if not value.isdigit() or not 0 < int(value) <= MAX_PORT:
+        raise WrongSetting(f"{name} is {value!r}: set it to a port from 1 to {MAX_PORT}")
     return int(value)
 
 
 if __name__ == "__main__":
-    # For a shell: what the local stack gives its host.
     try:
         _environment = read().environment
     except WrongSetting as _error:

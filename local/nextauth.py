@@ -1,4 +1,4 @@
-"""Development sessions: cookies as NextAuth makes them, through the derivations that verify them."""
+"""Development sessions: cookies as NextAuth makes them, encrypted with the keys that the product derives."""
 
 import json
 import uuid
@@ -14,13 +14,13 @@ from image_core.auth.keys import CBC, GCM, v4_key, v5_key
 Version = Literal["v4", "v5"]
 DAYS_30 = 30 * 24 * 3600
 CHUNK_CHARACTERS = 3933
-"""What next-auth and @auth/core leave of 4096 for the cookie's name and attributes (163)."""
+"""The longest value of one cookie: 4096 minus what next-auth and @auth/core keep for name and attributes (163)."""
 
 DEFAULT_USER = {"name": "Ada Example", "email": "ada@example.com", "sub": "1"}
 
 
 def session_token(secret: str, claims: dict[str, Any], cookie: str) -> str:
-    """An encrypted token for the cookie of that name, with these claims and no others."""
+    """Return a token encrypted for the cookie of that name, with exactly these claims."""
     base = cookie.removeprefix("__Secure-")
     enc = CBC if base == V5 else GCM
     key = v5_key(secret, cookie, CBC) if base == V5 else v4_key(secret)
@@ -33,7 +33,7 @@ def session_token(secret: str, claims: dict[str, Any], cookie: str) -> str:
 def session_cookies(
     secret: str, user: dict[str, Any], now: datetime, *, version: Version = "v4", secure: bool = False
 ) -> dict[str, str]:
-    """Names and values of a session's cookies: one, or its chunks where it is large. Valid for 30 days."""
+    """Return the cookies of a session, valid for 30 days: one, or several chunks if the token is long."""
     issued = int(now.timestamp())
     claims = {**user, "iat": issued, "exp": issued + DAYS_30, "jti": str(uuid.uuid4())}
     cookie = ("__Secure-" if secure else "") + (V4 if version == "v4" else V5)
@@ -45,4 +45,5 @@ def session_cookies(
 
 
 def cookie_header(cookies: dict[str, str]) -> str:
+    """Return the value of a `Cookie` header."""
     return "; ".join(f"{name}={value}" for name, value in cookies.items())

@@ -1,4 +1,4 @@
-"""What the product expects to be there: database, containers, queues. Safe to repeat; for emulators and the tests."""
+"""Create the database, containers and queues of the product in emulators. Safe to repeat."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from azure.storage.queue.aio import QueueServiceClient
 
 QUEUES = ("generations", "generations-poison")
 MAX_CORS_RULES = 5
-"""What Blob Storage keeps of them."""
+"""Blob Storage's limit."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """What the settings call the database and the containers, and whose pages may read the images."""
+    """Names of the database and the containers, and the origins whose pages may read images."""
 
     database: str = "catafract"
     records: str = "generations"
@@ -32,7 +32,7 @@ class Names:
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Names":
-        """Those of `environment`, with the product's defaults."""
+        """Read the names from settings, with the product's defaults."""
 
         def setting(name: str, default: str) -> str:
             return environment.get(name) or default
@@ -54,7 +54,7 @@ DEFAULT = Names()
 
 
 async def provision_cosmos(connection_string: str, names: Names = DEFAULT) -> None:
-    """The database, the records and the ledger, both partitioned by `/userId`, and the change feed's leases."""
+    """Create the database, the containers of records and ledger, and that of the change feed's leases."""
     async with CosmosClient.from_connection_string(connection_string) as client:
         created = await client.create_database_if_not_exists(names.database)
         for name in (names.records, names.usage):
@@ -63,7 +63,7 @@ async def provision_cosmos(connection_string: str, names: Names = DEFAULT) -> No
 
 
 async def provision_storage(connection_string: str, *, public: bool, names: Names = DEFAULT) -> None:
-    """The container of images, readable by anybody where `public`, the private one, and the account's CORS rule."""
+    """Create the container of images, readable by all if `public`, the private one, and the account's CORS rule."""
     async with BlobServiceClient.from_connection_string(connection_string) as client:
         with suppress(ResourceExistsError):
             await client.create_container(names.images, public_access=PublicAccess.BLOB if public else None)
@@ -74,7 +74,7 @@ async def provision_storage(connection_string: str, *, public: bool, names: Name
 
 
 def cors_rule(origins: tuple[str, ...]) -> CorsRule:
-    """That of `infra/modules/pictures.bicep`."""
+    """Return the rule of `infra/modules/pictures.bicep`."""
     return CorsRule(
         list(origins),
         ["GET", "HEAD"],
@@ -89,7 +89,7 @@ def cors_rule(origins: tuple[str, ...]) -> CorsRule:
 
 
 async def _allow(client: BlobServiceClient, origins: tuple[str, ...]) -> None:
-    """Add the rule for `origins` to those that are there."""
+    """Add the rule for `origins` to the existing ones."""
     rules: list[CorsRule] = list((await client.get_service_properties())["cors"] or [])
     known = {origin for rule in rules for origin in rule.allowed_origins.split(",")}
     if "*" in known or known >= set(origins) or len(rules) >= MAX_CORS_RULES:
@@ -98,6 +98,7 @@ async def _allow(client: BlobServiceClient, origins: tuple[str, ...]) -> None:
 
 
 async def provision_queues(connection_string: str) -> None:
+    """Create the queue of generations and its poison queue."""
     async with QueueServiceClient.from_connection_string(connection_string) as client:
         for name in QUEUES:
             with suppress(ResourceExistsError):
@@ -105,7 +106,7 @@ async def provision_queues(connection_string: str) -> None:
 
 
 def provision(cosmos: str | None, storage: str | None, queues: str | None = None, names: Names = DEFAULT) -> None:
-    """Everything, in the services whose connection strings are given; the queues in `storage` where `queues` is not given."""
+    """Create everything in the given services. Without `queues`, the queues are created in `storage`."""
 
     async def everything() -> None:
         if cosmos is not None:

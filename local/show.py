@@ -1,4 +1,7 @@
-"""An answer of the API, shown to a person: `curl … | python -m local.show FILE` writes the picture and says the rest."""
+"""Encode the API's inputs, and show its answers.
+
+`curl … | python -m local.show FILE` saves the image of an answer and prints the rest of it.
+"""
 
 import base64
 import json
@@ -9,13 +12,13 @@ from typing import Any
 
 
 def data_url(path: Path) -> str:
-    """A picture as a data URL."""
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    """Return an image file as a data URL."""
+    media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return f"data:{media_type};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def write_picture(answer: dict[str, Any], stem: Path) -> Path:
-    """The picture of a 200, written beside `stem` with the extension of what it is."""
+def save_image(answer: dict[str, Any], stem: Path) -> Path:
+    """Write the image of a 200 to `stem` plus the extension of its type; return the path."""
     extension = {"image/jpeg": ".jpg", "image/webp": ".webp"}.get(answer["mimeType"], ".png")
     path = stem.with_name(stem.name + extension)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,15 +27,15 @@ def write_picture(answer: dict[str, Any], stem: Path) -> Path:
 
 
 def main(stem: Path) -> int:
-    """The exit code."""
+    """Show the answer on standard input; return the exit code."""
     raw = sys.stdin.read()
     try:
         answer = json.loads(raw)
     except ValueError:
-        print(raw[:2000] or "no answer", file=sys.stderr)
+        print(raw[:2000] or "The answer is empty: does the API run?", file=sys.stderr)
         return 1
     if answer.get("imageBase64"):
-        print(f"picture  {write_picture(answer, stem)}  ({answer['width']} x {answer['height']})")
+        print(f"image    {save_image(answer, stem)}  ({answer['width']} x {answer['height']})")
     print(json.dumps({name: value for name, value in answer.items() if name != "imageBase64"}, indent=2))
     return 0 if answer.get("status") in {"succeeded", "running"} else 1
 

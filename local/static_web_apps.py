@@ -1,4 +1,4 @@
-"""Microsoft's Static Web Apps emulator, for `make run FRONT=swa`. What it is told is in swa-cli.config.json; the ports are ours."""
+"""Microsoft's Static Web Apps emulator, for `make run FRONT=swa`; swa-cli.config.json has its other settings."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ PACKAGES = Path(__file__).parent / "swa"
 
 
 def command(port: int, page: int, api: int) -> list[str]:
-    """It listens on `port`, and answers with what listens on `page`; `/api/*` with the Functions host on `api`."""
+    """Return its command line: on `port`, it serves the page of port `page`, and `/api/*` of the host on port `api`."""
     return [
         find_node().node,
         str(PACKAGES / "node_modules" / "@azure" / "static-web-apps-cli" / "dist" / "cli" / "bin.js"),
@@ -23,13 +23,13 @@ def command(port: int, page: int, api: int) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """What its processes need beside this process's own environment, and what keeps them on this machine."""
+    """Return the variables that its processes need, and those that keep their requests on this machine."""
     options = (os.environ.get("NODE_OPTIONS"), f"--import={(PACKAGES / 'lifetime.mjs').as_uri()}")
     return {
         "PATH": find_node().environment()["PATH"],
         "NODE_OPTIONS": " ".join(filter(None, options)),
         "NO_UPDATE_NOTIFIER": "1",
-        # It would look for the Functions host, which is on this machine, through them.
+        # It would reach the Functions host, on this machine, through a proxy.
         "HTTP_PROXY": "",
         "HTTPS_PROXY": "",
     }

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from local import emulators
+from local.processes import reserve_port
 
 REAL_SERVICES = (
     *("GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT_URL"),
@@ -22,7 +23,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def azurite_ports() -> Iterator[emulators.AzuritePorts]:
-    ports = emulators.AzuritePorts(emulators.free_port(), emulators.free_port(), emulators.free_port())
+    ports = emulators.AzuritePorts(reserve_port(), reserve_port(), reserve_port())
     with emulators.azurite(ports):
         yield ports
 
@@ -34,7 +35,7 @@ def azurite_connection_string(azurite_ports: emulators.AzuritePorts) -> str:
 
 @pytest.fixture(scope="session")
 def cosmos_url() -> Iterator[str]:
-    with emulators.cosmosdb(emulators.free_port()) as url:
+    with emulators.cosmosdb(reserve_port()) as url:
         yield url
 
 

@@ -105,7 +105,10 @@ def parse_time_span(text: str) -> timedelta | None:
 
 
 def _disabled(name: str) -> bool:
-    """Whether the app setting `AzureWebJobs.<name>.Disabled` is true (learn.microsoft.com/azure/azure-functions/disable-function)."""
+    """Whether the app setting `AzureWebJobs.<name>.Disabled` is true.
+
+    See learn.microsoft.com/azure/azure-functions/disable-function.
+    """
     return os.environ.get(f"AzureWebJobs.{name}.Disabled", "").lower() in {"true", "1"}
 
 

@@ -1,8 +1,8 @@
 """Cosmos DB triggers, as the Cosmos DB extension has them.
 
 Delivery is at least once and in order of time. A batch is checkpointed in the lease container after its function has
-succeeded. A batch that failed is delivered again as the function's retry policy says; without a policy it is skipped. The
-emulator has no change feed, so changes are found by polling `_ts`.
+succeeded. A batch that failed is delivered again as the function's retry policy says; without a policy it is skipped.
+The emulator has no change feed, so changes are found by polling `_ts`.
 """
 
 import asyncio

@@ -16,7 +16,7 @@ from local.functions_host.invocation import Invoker
 from local.functions_host.logs import HostFilter, Levels, console
 from local.functions_host.queues import Queues, QueueSettings
 from local.functions_host.timers import run_timer
-from local.lifetime import watch_parent
+from local.processes import watch_parent
 
 CLOSE_SECONDS = 1.0
 """How long the app may take to close its connections."""

@@ -68,7 +68,7 @@ def _segment(segment: str) -> str:
 
 
 def http_runner(handler: Any) -> web.AppRunner:
-    """Return a server that reads requests as Kestrel does. `HttpFunctions` checks header limits; bodies stay compressed."""
+    """Return a server that reads requests as Kestrel does: bodies stay compressed, `HttpFunctions` limits headers."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", "/{path:.*}", handler)
     return web.AppRunner(
@@ -149,7 +149,7 @@ def _refused(request: web.Request) -> int | None:
 
 
 def decoded_path(raw: str) -> str:
-    """Return a path as ASP.NET has it: decoded except for encoded slashes and what is not UTF-8, without dot segments."""
+    """Return a path as ASP.NET does: without dot segments, decoded except for `%2F` and what is not UTF-8."""
     kept = (_ENCODED_SLASH.findall(raw), _ENCODED_SLASH.split(raw))
     parts = [_decoded(part) for part in kept[1]]
     joined = parts[0] + "".join(slash + part for slash, part in zip(kept[0], parts[1:], strict=True))

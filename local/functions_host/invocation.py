@@ -125,7 +125,7 @@ class Invoker:
         return await loop.run_in_executor(self._threads, lambda: context.run(function.call, **arguments))
 
     async def _write(self, function: Function, outs: Mapping[str, Out[Any]]) -> None:
-        """Write the outputs. A failed one fails the invocation and the function does not learn of it, as in Azure's host."""
+        """Write the outputs. As in Azure, a failed one fails the invocation and the function does not learn of it."""
         for binding in function.outputs:
             value = outs[binding["name"]].get()
             if value is None:

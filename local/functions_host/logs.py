@@ -1,8 +1,8 @@
 """Log records and standard output of an app, kept or dropped as Azure's host does.
 
 The worker sends each record with the invocation of the task that wrote it. The host drops a record whose invocation has
-ended or is unknown: from tasks that outlive their response, from callbacks outside of any task, from other threads. Lines
-on standard output become records of the category `Host.Function.Console`, at level Information.
+ended or is unknown: from tasks that outlive their response, from callbacks outside of any task, from other threads.
+Lines on standard output become records of the category `Host.Function.Console`, at level Information.
 """
 
 import asyncio

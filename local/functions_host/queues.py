@@ -1,8 +1,8 @@
 """Queue triggers and outputs over Azure Storage queues, as the WebJobs SDK's extension has them.
 
 Delivery is at least once: a message is deleted after its function succeeded, becomes visible again `visibilityTimeout`
-after it failed, and moves to `<queue>-poison` after `maxDequeueCount` attempts. A message is hidden while its function runs.
-If the host is killed, the message becomes visible again ten minutes after it was taken.
+after it failed, and moves to `<queue>-poison` after `maxDequeueCount` attempts. A message is hidden while its function
+runs. If the host is killed, the message becomes visible again ten minutes after it was taken.
 """
 
 import asyncio
@@ -162,7 +162,7 @@ class Queues:
 
 
 def _overridden(body: bytes) -> dict[str, Any]:
-    """Return the metadata that the message's JSON replaces: the host keeps both in one table with case-insensitive names."""
+    """Return the metadata that the message's JSON replaces: the host keeps both in one case-insensitive table."""
     try:
         parsed = json.loads(body)
     except ValueError:

@@ -5,7 +5,7 @@ import asyncio
 import sys
 
 from local.gemini.server import Standin
-from local.lifetime import until_told_to_stop
+from local.processes import wait_for_shutdown
 
 
 async def main(port: int, latency: float) -> None:
@@ -14,7 +14,7 @@ async def main(port: int, latency: float) -> None:
         print(f"Fake Gemini on {await standin.start(port)}", flush=True)
     except OSError as error:
         sys.exit(f"the fake Gemini cannot listen on port {port}: {error.strerror}")
-    await until_told_to_stop()
+    await wait_for_shutdown()
     await standin.stop()
 
 

@@ -1,5 +1,5 @@
-// Loaded into each process of the Static Web Apps emulator (NODE_OPTIONS): its command line starts its server as a program of its own.
+// Loaded into each process of the Static Web Apps emulator (NODE_OPTIONS), whose command line starts its server as another program.
 //
-// It ends when its standard input does, so that nothing of it outlives the program that started it.
+// It ends the process when its standard input closes, so that none outlives the program that started the emulator.
 process.stdin.resume();
 process.stdin.on("end", () => process.exit());

@@ -12,5 +12,5 @@ from local.stack import Stack, started
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     given = {"GEMINI_LATENCY": "0.2", "FETCH_ALLOW_HOSTS": "localhost"}
     logs = tmp_path_factory.mktemp("logs")
-    with started(config.read(config.free_ports(), given), logs) as running:
+    with started(config.read(config.reserve_ports(), given), logs) as running:
         yield running

@@ -73,5 +73,5 @@ def test_the_demo_makes_a_picture_and_says_where_it_is(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for word in ("picture", "url", "record"):
+    for word in ("image", "url", "record"):
         assert re.search(rf"^{word} ", done.stdout, re.MULTILINE)

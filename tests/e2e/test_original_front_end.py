@@ -4,15 +4,16 @@ Behind Static Web Apps the times are shortened: the front gives up after 5 s ins
 instead of 40, and the model takes 0.5, 2 and 6 s instead of 5, 35 and 60.
 """
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
+from local import functions_host
 from local.config import ROOT
-from local.emulators import free_port, running, wait_for_port
+from local.front import command
+from local.processes import reserve_port, running, wait_for_port
 from local.stack import Stack
 from tests.support.original_front_end import PHOTOGRAPH, OriginalFrontEnd
 
@@ -20,15 +21,13 @@ from tests.support.original_front_end import PHOTOGRAPH, OriginalFrontEnd
 @pytest.fixture(scope="module")
 def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A front with a short limit, before a Functions host whose response budget is below it."""
-    host, front, logs = free_port(), free_port(), tmp_path_factory.mktemp("site")
+    host, front, logs = reserve_port(), reserve_port(), tmp_path_factory.mktemp("site")
     environment = {**stack.configuration.environment, "RESPONSE_BUDGET_SECONDS": "2.5"}
-    commands = {
-        "host": ["-m", "local.functions_host", "--port", str(host), "--root", str(ROOT)],
-        "front": ["-m", "local.front", "--port", str(front), "--api", f"http://127.0.0.1:{host}", "--api-seconds", "5"],
-    }
+    serve_host = functions_host.command(host, ROOT)
+    serve_front = command(front, f"http://127.0.0.1:{host}", api_seconds=5)
     with (
-        running([sys.executable, *commands["host"]], log=logs / "host.log", environment=environment) as functions,
-        running([sys.executable, *commands["front"]], log=logs / "front.log", environment=environment) as proxy,
+        running(serve_host, log=logs / "host.log", environment=environment) as functions,
+        running(serve_front, log=logs / "front.log", environment=environment) as proxy,
     ):
         wait_for_port(host, functions, "the host", logs / "host.log")
         wait_for_port(front, proxy, "the front", logs / "front.log")

@@ -25,7 +25,7 @@ SETTINGS = Path(__file__).parent / "schemathesis.toml"
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack that fetches from no usual port: what is made up may be somebody's address."""
     given = {"GEMINI_LATENCY": "0", "FETCH_ALLOW_PORTS": "1"}
-    with started(config.read(config.free_ports(), given), tmp_path_factory.mktemp("logs")) as running:
+    with started(config.read(config.reserve_ports(), given), tmp_path_factory.mktemp("logs")) as running:
         yield running
 
 

@@ -19,8 +19,8 @@ from playwright.sync_api import expect, sync_playwright
 from image_core.auth.user import User
 from image_core.storage.images import UNKEYED_OWNER, unkeyed_proof
 from local import config
-from local.emulators import free_port, running, wait_for_port
 from local.node import find_node, install_packages
+from local.processes import reserve_port, running, wait_for_port
 from local.show import data_url
 from local.stack import Stack, started
 from tests.support.chromium import chromium
@@ -64,8 +64,8 @@ def _linked(source: str, target: str) -> None:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The local stack, whose front end is the Next.js app."""
-    given = {"GEMINI_LATENCY": "6", "NEXTAUTH_URL": f"http://localhost:{free_port()}"}
-    with started(config.read(config.free_ports(), given), tmp_path_factory.mktemp("next")) as running_stack:
+    given = {"GEMINI_LATENCY": "6", "NEXTAUTH_URL": f"http://localhost:{reserve_port()}"}
+    with started(config.read(config.reserve_ports(), given), tmp_path_factory.mktemp("next")) as running_stack:
         yield running_stack
 
 

@@ -19,7 +19,7 @@ EXPECTED = ("Failed to load resource",)
 @pytest.fixture(scope="module")
 def page_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     given = {"GEMINI_LATENCY": "0.5", "FETCH_ALLOW_HOSTS": "localhost", "DAILY_BUDGET_USD_PER_USER": "50"}
-    with started(config.read(config.free_ports(), given), tmp_path_factory.mktemp("page-logs")) as running:
+    with started(config.read(config.reserve_ports(), given), tmp_path_factory.mktemp("page-logs")) as running:
         yield running
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(180)
 def page_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """In the place of the one that the other tests of the page have."""
     given = {"FRONT": "swa", "GEMINI_LATENCY": "0.5", "RESPONSE_BUDGET_SECONDS": "4"}
-    with started(config.read(config.free_ports(), given), tmp_path_factory.mktemp("swa-logs")) as running:
+    with started(config.read(config.reserve_ports(), given), tmp_path_factory.mktemp("swa-logs")) as running:
         yield running
 
 

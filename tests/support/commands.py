@@ -13,7 +13,7 @@ from tests.support.paths import ROOT
 
 
 def environment(**more: str) -> dict[str, str]:
-    ports = {name: str(port) for name, port in config.free_ports().items()}
+    ports = {name: str(port) for name, port in config.reserve_ports().items()}
     return {**os.environ, **ports, "GEMINI_LATENCY": "0", **more}
 
 

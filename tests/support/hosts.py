@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,7 +11,9 @@ from typing import Any
 
 import aiohttp
 
-from local.emulators import AzuritePorts, cosmos_connection_string, end, free_port
+from local import functions_host
+from local.emulators import AzuritePorts, cosmos_connection_string
+from local.processes import end, reserve_port
 from tests.support.faulty_proxy import Rule
 from tests.support.harness import Harness, data_url, harness, picture
 from tests.support.paths import ROOT
@@ -72,7 +73,7 @@ class Rig:
     http: aiohttp.ClientSession | None = None
 
     async def start_host(self) -> Host:
-        port = free_port()
+        port = reserve_port()
         environment = {
             **os.environ,
             **self.product.environment,
@@ -80,7 +81,7 @@ class Rig:
             "COSMOS": cosmos_connection_string(self.product.cosmos.target),
         }
         process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
-            [sys.executable, "-m", "local.functions_host", "--port", str(port), "--root", str(ROOT)],
+            functions_host.command(port, ROOT),
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,

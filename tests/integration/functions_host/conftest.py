@@ -1,22 +1,23 @@
 """The sample app in our Functions host."""
 
 import asyncio
-import sys
 from collections.abc import Iterator
 
 import pytest
 
-from local.emulators import AzuritePorts, cosmos_connection_string, free_port, running, wait_for_port
+from local import functions_host
+from local.emulators import AzuritePorts, cosmos_connection_string
+from local.processes import reserve_port, running, wait_for_port
 from tests.support.paths import ROOT
 from tests.support.sample_app import SAMPLE, Served, provision_sample
 
 
 @pytest.fixture(scope="module")
 def served(azurite_ports: AzuritePorts, cosmos_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    port = free_port()
+    port = reserve_port()
     cosmos = cosmos_connection_string(cosmos_url)
     asyncio.run(provision_sample(cosmos))
-    command = [sys.executable, "-m", "local.functions_host", "--port", str(port), "--root", str(SAMPLE)]
+    command = functions_host.command(port, SAMPLE)
     environment = {
         "AzureWebJobsStorage": azurite_ports.connection_string(),
         "COSMOS": cosmos,

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from local.emulators import AzuritePorts, cosmos_connection_string, end, free_port, running, wait_for_port
+from local import functions_host
+from local.emulators import AzuritePorts, cosmos_connection_string
 from local.functions_host.app import CannotServe
 from local.functions_host.timers import Schedule
+from local.processes import end, reserve_port, running, wait_for_port
 from tests.support.paths import ROOT
 from tests.support.sample_app import SAMPLE, until
 
@@ -60,8 +62,8 @@ def test_a_timer_runs_by_its_setting_from_the_file(host: str) -> None:
 
 
 def test_a_failed_output_fails_the_invocation(azurite_ports: AzuritePorts) -> None:
-    port = free_port()
-    command = [sys.executable, "-m", "local.functions_host", "--port", str(port), "--root", str(SAMPLE)]
+    port = reserve_port()
+    command = functions_host.command(port, SAMPLE)
     nowhere = cosmos_connection_string("http://127.0.0.1:9")
     away = azurite_ports.connection_string().replace(f":{azurite_ports.queue}/", ":9/")
     with running(
@@ -78,7 +80,7 @@ def test_a_failed_output_fails_the_invocation(azurite_ports: AzuritePorts) -> No
 
 def start(root: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "local.functions_host", "--port", str(free_port()), "--root", str(root)],
+        functions_host.command(reserve_port(), root),
         cwd=ROOT,
         env={**os.environ, "AzureWebJobsStorage": "", **environment},
         capture_output=True,

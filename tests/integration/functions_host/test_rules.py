@@ -5,16 +5,17 @@ import logging
 import re
 import signal
 import socket
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import requests
 
-from local.emulators import AzuritePorts, cosmos_connection_string, free_port, running, wait_for_port
+from local import functions_host
+from local.emulators import AzuritePorts, cosmos_connection_string
 from local.functions_host.http import MAX_BODY_BYTES, decoded_path, encoded_path, joined_query
 from local.functions_host.logs import Levels
+from local.processes import reserve_port, running, wait_for_port
 from tests.support.paths import ROOT
 from tests.support.sample_app import SAMPLE, Served, until
 
@@ -217,8 +218,8 @@ def test_the_products_own_settings_show_what_it_prints() -> None:
 
 def test_sigterm_ends_an_app_without_a_handler_by_the_signal(azurite_ports: AzuritePorts, tmp_path: Path) -> None:
     """As a Python worker ends in Azure, which reports exit code 143 as an error."""
-    port = free_port()
-    command = [sys.executable, "-m", "local.functions_host", "--port", str(port), "--root", str(SAMPLE)]
+    port = reserve_port()
+    command = functions_host.command(port, SAMPLE)
     environment = {
         "AzureWebJobsStorage": azurite_ports.connection_string(),
         "COSMOS": cosmos_connection_string("http://127.0.0.1:9"),

@@ -12,9 +12,10 @@ import requests
 from azure.cosmos.aio import CosmosClient
 from azure.storage.blob.aio import BlobServiceClient
 
-from local import config, existing
-from local.emulators import AzuritePorts, azurite, cosmos_connection_string, free_port
+from local import config, existing_services
+from local.emulators import AzuritePorts, azurite, cosmos_connection_string
 from local.gemini.server import Standin
+from local.processes import reserve_port
 from local.provision import Names, provision_storage
 from local.stack import CannotStart, started
 
@@ -29,7 +30,7 @@ def listening() -> Iterator[int]:
 
 
 def read(ports: Mapping[str, int] | None = None, given: Mapping[str, str] | None = None) -> config.Config:
-    return config.read({**config.free_ports(), **(ports or {})}, {"GEMINI_LATENCY": "0", **(given or {})})
+    return config.read({**config.reserve_ports(), **(ports or {})}, {"GEMINI_LATENCY": "0", **(given or {})})
 
 
 def azurite_at(ports: AzuritePorts) -> dict[str, int]:
@@ -52,13 +53,13 @@ async def test_emulators_that_answer_already_are_used(
 ) -> None:
     ports = {**azurite_at(azurite_ports), "COSMOS_PORT": port_of(cosmos_url), "GEMINI_PORT": port_of(standin)}
     configuration = read(ports)
-    used = await asyncio.to_thread(lambda: [each.name for each in existing.running_already(configuration)])
-    assert used == [existing.STORAGE, existing.COSMOS, existing.GEMINI]
+    used = await asyncio.to_thread(lambda: [each.name for each in existing_services.find_running(configuration)])
+    assert used == [existing_services.STORAGE, existing_services.COSMOS, existing_services.GEMINI]
 
 
 def test_nothing_is_used_where_nothing_runs() -> None:
-    assert list(existing.running_already(read())) == []
-    assert list(existing.configured(read())) == []
+    assert list(existing_services.find_running(read())) == []
+    assert list(existing_services.find_configured(read())) == []
 
 
 OTHERS = {
@@ -75,16 +76,16 @@ def test_another_program_at_the_port_is_one_line_that_names_the_variable(
     variable: str, azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     port = {"blob": azurite_ports.blob, "cosmos": port_of(cosmos_url)}[OTHERS[variable]]
-    with pytest.raises(existing.Unusable, match=f"port {port} is taken.*{variable}"):
-        list(existing.running_already(read({variable: port})))
+    with pytest.raises(existing_services.ServiceUnusable, match=f"port {port} is taken.*{variable}"):
+        list(existing_services.find_running(read({variable: port})))
 
 
 @pytest.mark.parametrize("missing", ["Blob", "Queue"])
 def test_half_of_azurite_is_told(missing: str, azurite_ports: AzuritePorts) -> None:
     there = "Queue" if missing == "Blob" else "Blob"
     port = azurite_ports.queue if there == "Queue" else azurite_ports.blob
-    with pytest.raises(existing.Unusable, match=f"without its {missing} service"):
-        list(existing.running_already(read({f"AZURITE_{there.upper()}_PORT": port})))
+    with pytest.raises(existing_services.ServiceUnusable, match=f"without its {missing} service"):
+        list(existing_services.find_running(read({f"AZURITE_{there.upper()}_PORT": port})))
 
 
 def faults(blob: int, cosmos: int) -> dict[str, tuple[dict[str, str], str]]:
@@ -119,8 +120,8 @@ def test_a_configured_service_that_is_not_there_is_told_at_once(
     name: str, azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     given, said = faults(azurite_ports.blob, port_of(cosmos_url))[name]
-    with pytest.raises(existing.Unusable, match=said):
-        list(existing.configured(read(given=given)))
+    with pytest.raises(existing_services.ServiceUnusable, match=said):
+        list(existing_services.find_configured(read(given=given)))
 
 
 async def test_a_stack_on_configured_services_and_with_a_model_that_does_not_answer_runs_and_says_so(
@@ -147,7 +148,9 @@ async def test_a_stack_on_configured_services_and_with_a_model_that_does_not_ans
     assert status == 200
     async with CosmosClient.from_connection_string(given[config.COSMOS]) as client:
         assert "of-a-developer" in [each["id"] async for each in client.list_databases()]
-    assert existing.is_storage(f"http://127.0.0.1:{azurite_ports.blob}/x", "Blob"), "it is not ended with the stack"
+    assert existing_services.is_storage(f"http://127.0.0.1:{azurite_ports.blob}/x", "Blob"), (
+        "it is not ended with the stack"
+    )
 
 
 def test_a_model_that_the_local_painter_does_not_know_is_a_warning(
@@ -157,16 +160,16 @@ def test_a_model_that_the_local_painter_does_not_know_is_a_warning(
     with started(read(ports, {"GEMINI_MODELS": "gemini-99-image"}), tmp_path) as stack:
         (warning,) = stack.warnings
         assert "gemini-99-image" in warning
-        assert [used.name for used in stack.used] == [existing.STORAGE, existing.COSMOS]
+        assert [used.name for used in stack.used] == [existing_services.STORAGE, existing_services.COSMOS]
 
 
 def test_an_azurite_that_does_not_know_the_sdks_version_is_told_with_what_to_do(
     cosmos_url: str, tmp_path: Path
 ) -> None:
     """As a developer starts it, without our option."""
-    own = AzuritePorts(free_port(), free_port(), free_port())
+    own = AzuritePorts(reserve_port(), reserve_port(), reserve_port())
     ports = {**azurite_at(own), "COSMOS_PORT": port_of(cosmos_url)}
-    with azurite(own, any_version=False), pytest.raises(CannotStart) as said, started(read(ports), tmp_path):
+    with azurite(own, check_api_version=True), pytest.raises(CannotStart) as said, started(read(ports), tmp_path):
         pass
     assert "--skipApiVersionCheck" in str(said.value)
     assert len(str(said.value).splitlines()) == 1

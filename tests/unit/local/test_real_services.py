@@ -53,7 +53,7 @@ def test_no_test_meets_a_developers_keys() -> None:
 
 def test_the_static_web_apps_emulator_is_there_when_it_is_asked_for() -> None:
     found = config.read(given={"FRONT": "swa"})
-    assert found.emulate_site
+    assert found.emulate_static_web_apps
     assert set(found.used_ports) == set(config.PORTS)
     assert found.environment["NEXTAUTH_URL"] == "http://localhost:4280"
     with pytest.raises(config.WrongSetting, match="FRONT is 'nginx'"):
