@@ -154,7 +154,7 @@ class Api:
         length = min(len(request.body), self._resources.settings.max_request_bytes)
         with self._resources.memory_budget.body(length) as body:
             user = await self._resources.sessions.user(request.headers)
-            body.assign(user)
+            body.assign(user.id)
             return await self._in_time(request, route.handler(self._resources)(request, user, *found))
 
     async def _in_time(self, request: Request, handling: Awaitable[Response]) -> Response:

@@ -72,7 +72,7 @@ class Rendering:
         if image.blob.size > MAX_OUTPUT_BYTES:
             raise ImageTooLarge(0, f"it has more than {MAX_OUTPUT_BYTES:,} bytes, which is the limit")
         deadline = self._clock.deadline(MAKE_SECONDS)
-        async with self._memory_budget.entered(user, SOURCE_COPIES * image.blob.size, deadline) as claim:
+        async with self._memory_budget.entered(user.id, SOURCE_COPIES * image.blob.size, deadline) as claim:
             try:
                 data = await self._blobs.read(image.container, image.blob.name, MAX_OUTPUT_BYTES)
             except BlobMissing:

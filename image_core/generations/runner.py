@@ -160,7 +160,7 @@ class Runner:
         Raises Leased where another process took the lease meanwhile, Gone, StorageUnavailable, Busy.
         """
         async with self._leased(record) as lease:
-            claim, trace = self._memory_budget.claim(record.user), Trace(self._clock, record.trace_parent)
+            claim, trace = self._memory_budget.claim(record.user_id), Trace(self._clock, record.trace_parent)
             size = sum(copy.size for copy in record.inputs)
             held = Held(claim, trace, size, partial(self._copies.read_all, record.user, record.inputs))
             try:

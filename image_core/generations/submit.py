@@ -141,7 +141,7 @@ class Submission:
         usd = self._spending.expected(request.options, count, len(request.prompt))
         left = await self._limits.check(user, usd, order_id)
         self._models.check_quota(request.options, count)
-        with self._memory_budget.claim(user, deadline) as claim:
+        with self._memory_budget.claim(user.id, deadline) as claim:
             inputs = tuple(map(CheckedInput.of, await self._loader.load_all(request.images, user, claim)))
         model, warnings = self._models.first(request.options, count), self._models.warnings(request.options, count)
         return DryRun(model, usd, inputs, left, warnings)
@@ -181,7 +181,7 @@ class Submission:
         *,
         queued: bool,
     ) -> Submitted:
-        claim, trace = self._memory_budget.claim(user, deadline), Trace(self._clock, trace_parent)
+        claim, trace = self._memory_budget.claim(user.id, deadline), Trace(self._clock, trace_parent)
         try:
             with trace.step("inputs"):
                 inputs = await self._loader.load_all(request.images, user, claim)

@@ -62,8 +62,8 @@ class Fetcher:
 
     async def fetch(self, url: str, claim: Claim) -> bytes:
         """The bytes behind an address; `claim` holds them. Raises Fault, Busy."""
-        lookup_user.set(claim.user.id)
-        async with self._connections.slot(claim.user.id, claim.wait_seconds()):
+        lookup_user.set(claim.user_id)
+        async with self._connections.slot(claim.user_id, claim.wait_seconds()):
             return await self._fetch(url, claim)
 
     async def _fetch(self, url: str, claim: Claim) -> bytes:

@@ -131,7 +131,7 @@ class Loader:
         source = parse(text)
         if isinstance(source, Inline):
             # The request's own claim covers what is decoded from its body.
-            async with self._checks.slot(claim.user.id, claim.wait_seconds()):
+            async with self._checks.slot(claim.user_id, claim.wait_seconds()):
                 data = await offloaded(len(source.text), source.decode)
             picture, converted = await self._prepare(data, claim)
             return LoadedInput(picture, None, converted)
@@ -157,7 +157,7 @@ class Loader:
         """
         if len(data) > self._settings.max_image_bytes:
             raise self._too_large()
-        user, max_pixels = claim.user.id, self._settings.max_image_pixels
+        user, max_pixels = claim.user_id, self._settings.max_image_pixels
         async with self._checks.slot(user, claim.wait_seconds()):
             # In a thread whatever its size: a small file may have many parts.
             picture = await in_thread(partial(as_it_is, data, max_pixels))
@@ -169,7 +169,7 @@ class Loader:
         return picture, converted
 
     async def _converted(self, data: bytes, claim: Claim, convert: Convert[Image]) -> Image:
-        return await self._sandboxes.run(data, claim.user.id, claim.wait_seconds, convert)
+        return await self._sandboxes.run(data, claim.user_id, claim.wait_seconds, convert)
 
     async def close(self) -> None:
         await self._fetcher.close()

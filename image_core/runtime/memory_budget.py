@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Self
 
-from image_core.auth.user import User
 from image_core.clock import Deadline
 from image_core.errors import Busy, ImagesTooLarge
 from image_core.runtime.fair_share import FairShare
@@ -69,14 +68,14 @@ class MemoryBudget:
         finally:
             body.release()
 
-    def claim(self, user: User, deadline: Deadline | None = None) -> "Claim":
+    def claim(self, user_id: str, deadline: Deadline | None = None) -> "Claim":
         """An empty claim on working memory, which waits until `deadline` at most: a context manager, or `release` it."""
-        return Claim(self._working, user, deadline)
+        return Claim(self._working, user_id, deadline)
 
     @asynccontextmanager
-    async def entered(self, user: User, count: int, deadline: Deadline | None = None) -> AsyncIterator["Claim"]:
+    async def entered(self, user_id: str, count: int, deadline: Deadline | None = None) -> AsyncIterator["Claim"]:
         """A claim of `count` bytes, when it is the user's turn. Raises Busy where the turn does not come in time."""
-        with self.claim(user, deadline) as claim:
+        with self.claim(user_id, deadline) as claim:
             await claim.enter(count)
             yield claim
 
@@ -90,11 +89,11 @@ class Body:
         self._user = _NOBODY
         self._acquire(_NOBODY, count)
 
-    def assign(self, user: User) -> None:
-        """Count it for `user`, whose session is verified now. Raises Busy where the user's share is used up."""
+    def assign(self, user_id: str) -> None:
+        """Count it for the user, whose session is verified now. Raises Busy where the user's share is used up."""
         count = self._count
         self.release()
-        self._acquire(user.id, count)
+        self._acquire(user_id, count)
 
     def release(self) -> None:
         count, self._count = self._count, 0
@@ -109,8 +108,8 @@ class Body:
 class Claim:
     """The working memory of one request or one generation."""
 
-    def __init__(self, account: FairShare, user: User, deadline: Deadline | None) -> None:
-        self.user = user
+    def __init__(self, account: FairShare, user_id: str, deadline: Deadline | None) -> None:
+        self.user_id = user_id
         self._account = account
         self._deadline = deadline
         self._bytes = 0
@@ -136,35 +135,35 @@ class Claim:
 
     def try_add(self, count: int) -> bool:
         """Acquire `count` bytes more if they are within the user's share now."""
-        if not self._account.try_acquire(self.user.id, count):
+        if not self._account.try_acquire(self.user_id, count):
             return False
         self._bytes += count
         return True
 
     async def receive(self, count: int, seconds: float) -> None:
         """Acquire `count` bytes for what is paid for: before what the user waits for otherwise, and after `seconds` anyway."""
-        if await self._account.acquire(self.user.id, count, seconds, first=True):
+        if await self._account.acquire(self.user_id, count, seconds, first=True):
             self._bytes += count
         else:
             self.take(count)
 
     def take(self, count: int) -> None:
         """Acquire `count` bytes whatever the limit: for what is in memory already."""
-        self._account.take(self.user.id, count)
+        self._account.take(self.user_id, count)
         self._bytes += count
 
     def give_back(self, count: int) -> None:
         """Give `count` bytes back, at most all."""
         count = min(count, self._bytes)
         self._bytes -= count
-        self._account.release(self.user.id, count)
+        self._account.release(self.user_id, count)
 
     def release(self) -> None:
         """Give everything back; safe to repeat."""
         self.give_back(self._bytes)
 
     async def _acquire(self, count: int, seconds: float) -> None:
-        if not await self._account.acquire(self.user.id, count, seconds):
+        if not await self._account.acquire(self.user_id, count, seconds):
             raise Busy("There is no memory for this request now", retry_after=5)
         self._bytes += count
 

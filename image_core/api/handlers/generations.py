@@ -54,7 +54,7 @@ class GenerationsHandler:
         ):
             raise InvalidRequest(f"A number from 1 to {MAX_LIMIT}", field="limit")
         size = LIST_COPIES * min(int(limit) * MAX_LISTED_BYTES, MAX_PAGE_BYTES)
-        async with self._memory_budget.entered(user, size, self._budget.for_resources(request)):
+        async with self._memory_budget.entered(user.id, size, self._budget.for_resources(request)):
             page = await self._history.page(user, int(limit), request.query.get("continuation") or None)
             # Through the record, so that those of the original product have every field too.
             items = [listed(self._reading.shown(Record.from_item(item))) for item in page.items]
@@ -63,7 +63,7 @@ class GenerationsHandler:
     async def get(self, request: Request, user: User, record_id: str) -> Response:
         """One of them, whatever its state; with `Prefer: wait=N` as soon as it is finished, after N seconds at the latest."""
         async with self._memory_budget.entered(
-            user, LIST_COPIES * MAX_RECORD_BYTES, self._budget.for_resources(request)
+            user.id, LIST_COPIES * MAX_RECORD_BYTES, self._budget.for_resources(request)
         ):
             record = await self._history.read(user, record_id, may_be_new=True)
         headers = {}
@@ -80,7 +80,7 @@ class GenerationsHandler:
     async def cancel(self, request: Request, user: User, record_id: str) -> Response:
         """How the generation stands when it was canceled: 202 while another process is still to stop it."""
         async with self._memory_budget.entered(
-            user, LIST_COPIES * MAX_RECORD_BYTES, self._budget.for_resources(request)
+            user.id, LIST_COPIES * MAX_RECORD_BYTES, self._budget.for_resources(request)
         ):
             seconds = min(CANCEL_SECONDS, self._budget.following(request))
             record = await self._cancellation.cancel(user, record_id, seconds)

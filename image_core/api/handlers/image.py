@@ -57,7 +57,7 @@ class ImageHandler:
 
     async def post(self, request: Request, user: User) -> Response:
         """Make one image. Answers within the response budget: finished, or with a place to look."""
-        with self._memory_budget.claim(user, self._budget.for_resources(request)) as claim:
+        with self._memory_budget.claim(user.id, self._budget.for_resources(request)) as claim:
             return await self._post(request, user, claim)
 
     async def _post(self, request: Request, user: User, claim: Claim) -> Response:

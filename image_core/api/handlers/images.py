@@ -165,7 +165,7 @@ class ImagesHandler:
     async def _read(self, request: Request, user: User, opened: Opened, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`, in the user's turn. Raises Busy, NotFound."""
         deadline = self._budget.for_resources(request)
-        async with self._memory_budget.entered(user, ANSWER_COPIES * length, deadline):
+        async with self._memory_budget.entered(user.id, ANSWER_COPIES * length, deadline):
             return await self._reading.read(opened, offset, length)
 
 

@@ -47,7 +47,7 @@ class UploadHandler:
         """Check the file as an input is checked, store it, and answer with its address."""
         check_body(request, self._settings.max_request_bytes)
         deadline = self._budget.for_resources(request)
-        async with self._memory_budget.entered(user, FORM_COPIES * len(request.body), deadline) as claim:
+        async with self._memory_budget.entered(user.id, FORM_COPIES * len(request.body), deadline) as claim:
             parse = partial(uploaded_file, request.headers.get("content-type", ""), request.body)
             part = await offloaded(len(request.body), parse)
             picture = await self._loader.load_upload(part.data, claim)

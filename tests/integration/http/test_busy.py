@@ -34,7 +34,7 @@ async def test_without_working_memory_every_route_waits_and_is_then_busy(product
     made = (await product.generate(headers={"Idempotency-Key": "k"})).json
     name = made["imageUrl"].rsplit("/", 1)[-1]
     eve = User("eve@example.com")
-    with product.app.memory_budget.claim(eve) as all_of_it:
+    with product.app.memory_budget.claim(eve.id) as all_of_it:
         all_of_it.take(LIMIT)
         answers = await asyncio.gather(
             product.generate(),
@@ -55,7 +55,7 @@ async def test_without_working_memory_every_route_waits_and_is_then_busy(product
 async def test_a_user_whose_share_of_bodies_is_used_up_is_refused_at_once_and_others_are_not(product: Harness) -> None:
     large = data_url(picture("cat.png")) + "=" * 5_000_000
     with product.app.memory_budget.body(7_000_000) as waiting:
-        waiting.assign(User(product.email))
+        waiting.assign(User(product.email).id)
         assert is_busy(await product.generate(large))
         async with product.another("bob@example.com") as bob:
             bob.app.__dict__["memory_budget"] = product.app.memory_budget

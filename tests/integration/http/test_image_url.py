@@ -141,7 +141,7 @@ async def test_where_the_process_has_no_memory_for_the_image_it_is_asked_for_aga
         made = await product.generate()
         await product.drained()
         memory_budget = product.app.components.memory_budget
-        with memory_budget.claim(User("another@example.com")) as everything:
+        with memory_budget.claim(User("another@example.com").id) as everything:
             everything.take(memory_budget.limit)
             again = await product.call("GET", f"/api/images/{made.json['id']}?redirects=3")
             last = await product.call("GET", f"/api/images/{made.json['id']}?redirects=15")

@@ -112,7 +112,7 @@ async def fetcher(canary: Canary) -> Fetcher:
 @pytest.mark.parametrize("url", URLS)
 async def test_no_way_of_writing_it_reaches_a_private_place(canary: Canary, fetcher: Fetcher, url: str) -> None:
     with pytest.raises(Fault) as caught:
-        await fetcher.fetch(loaded_with(canary, url), MemoryBudget(10**9).claim(ADA))
+        await fetcher.fetch(loaded_with(canary, url), MemoryBudget(10**9).claim(ADA.id))
     assert caught.value.kind in {UrlNotAllowed, ImageFetchFailed}
     assert canary.connections == 0
     await fetcher.close()
@@ -151,7 +151,7 @@ async def test_a_name_that_resolves_to_a_private_address_is_refused_when_it_conn
     settings = Settings.read({"FETCH_ALLOW_PORTS": str(canary.port)})
     fetcher = Fetcher(settings, Answers(address))
     with pytest.raises(Fault) as caught:
-        await fetcher.fetch(f"http://pictures.example.com:{canary.port}/", MemoryBudget(10**9).claim(ADA))
+        await fetcher.fetch(f"http://pictures.example.com:{canary.port}/", MemoryBudget(10**9).claim(ADA.id))
     assert caught.value.kind is UrlNotAllowed
     assert canary.connections == 0
     await fetcher.close()
@@ -163,7 +163,7 @@ async def test_every_connection_asks_dns_anew_and_is_checked_anew(canary: Canary
     fetcher = Fetcher(Settings.read({"FETCH_ALLOW_PORTS": str(canary.port)}), resolver)
     for _ in range(2):
         with pytest.raises(Fault) as caught:
-            await fetcher.fetch(f"http://rebinding.example.com:{canary.port}/", MemoryBudget(10**9).claim(ADA))
+            await fetcher.fetch(f"http://rebinding.example.com:{canary.port}/", MemoryBudget(10**9).claim(ADA.id))
         assert caught.value.kind is UrlNotAllowed
     assert resolver.asked == 2
     assert canary.connections == 0
@@ -197,6 +197,6 @@ def test_allowed_hosts_are_matched_by_name_or_by_address(
 async def test_a_name_that_is_allowed_does_not_allow_its_address(canary: Canary, make: Callable[..., object]) -> None:
     fetcher = Fetcher(Settings.read({"FETCH_ALLOW_HOSTS": "localhost"}))
     with pytest.raises(Fault):
-        await fetcher.fetch(f"http://127.0.0.1:{canary.port}/", MemoryBudget(10**9).claim(ADA))
+        await fetcher.fetch(f"http://127.0.0.1:{canary.port}/", MemoryBudget(10**9).claim(ADA.id))
     assert canary.connections == 0
     await fetcher.close()

@@ -32,7 +32,7 @@ ALLOWED = {"FETCH_ALLOW_HOSTS": "localhost", "FETCH_TIMEOUT_SECONDS": "1.5", "MA
 
 
 async def load(loader: Loader, *images: str) -> list[bytes]:
-    claim = MemoryBudget(10**9).claim(ADA)
+    claim = MemoryBudget(10**9).claim(ADA.id)
     return [loaded.picture.data for loaded in await loader.load_all(images, ADA, claim)]
 
 
@@ -270,7 +270,7 @@ async def test_a_request_that_cannot_grow_is_busy_and_the_others_go_on(
     """Requests of which each keeps what the other needs would wait for one another without end."""
     canary.handler = body(picture())
     memory_budget = MemoryBudget(int(4 * len(picture()) / 0.4))
-    with memory_budget.claim(ADA) as first, memory_budget.claim(ADA, Clock().deadline(0.2)) as second:
+    with memory_budget.claim(ADA.id) as first, memory_budget.claim(ADA.id, Clock().deadline(0.2)) as second:
         first.take(3 * len(picture()))
         with pytest.raises(Busy):
             await make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, second)
@@ -286,7 +286,7 @@ async def test_the_time_in_which_an_image_waits_for_memory_is_not_the_servers(
     canary.handler = body(picture())
     memory_budget = MemoryBudget(int(4 * len(picture()) / 0.4))
     loader = make(FETCH_ALLOW_HOSTS="localhost", FETCH_TIMEOUT_SECONDS="0.4")
-    with memory_budget.claim(ADA) as before, memory_budget.claim(ADA) as claim:
+    with memory_budget.claim(ADA.id) as before, memory_budget.claim(ADA.id) as claim:
         before.take(3 * len(picture()))
         loading = asyncio.create_task(loader.load_all([f"http://localhost:{canary.port}/"], ADA, claim))
         await asyncio.sleep(1)
@@ -399,7 +399,7 @@ async def test_a_server_that_announces_much_and_sends_little_holds_what_it_sent(
 
     canary.handler = answer
     memory_budget = MemoryBudget(10**9)
-    with memory_budget.claim(ADA) as claim:
+    with memory_budget.claim(ADA.id) as claim:
         loading = asyncio.create_task(make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, claim))
         await sent.wait()
         while not memory_budget.held:  # noqa: ASYNC110 - the budget has no event

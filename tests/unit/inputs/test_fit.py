@@ -92,7 +92,7 @@ def noise(side: int) -> str:
 async def test_images_are_made_smaller_in_the_sandbox_and_memory_is_counted() -> None:
     budget = MemoryBudget(100_000_000)
     loader = Loader(Settings.read({}), OWN, Shelf(), most_together=6_000_000)
-    with budget.claim(User("ada@example.com")) as claim:
+    with budget.claim(User("ada@example.com").id) as claim:
         small, large = await loader.load_all([noise(100), noise(2100)], User("ada@example.com"), claim)
         assert budget.held == len(small.picture.data) + len(large.picture.data)
     assert (small.converted, small.picture.width) == (False, 100)

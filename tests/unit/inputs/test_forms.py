@@ -45,7 +45,7 @@ INLINE: list[tuple[str, str]] = [
 
 
 async def load(loader: Loader, *images: str, user: User = ADA) -> list[bytes]:
-    return [loaded.picture.data for loaded in await loader.load_all(images, user, MemoryBudget(10**9).claim(user))]
+    return [loaded.picture.data for loaded in await loader.load_all(images, user, MemoryBudget(10**9).claim(user.id))]
 
 
 @pytest.mark.parametrize("text", [row[1] for row in INLINE], ids=[row[0] for row in INLINE])
@@ -339,10 +339,10 @@ async def test_over_the_byte_limit_is_413_with_the_limit(make: Callable[..., Loa
 async def test_over_the_memory_budget_is_busy_and_holds_nothing(make: Callable[..., Loader], shelf: Shelf) -> None:
     shelf.blobs["catafract", f"{STEM}.png"] = DATA
     memory_budget, soon = MemoryBudget(6 * len(DATA)), Clock().deadline(0.01)
-    with memory_budget.claim(ADA) as claim:
+    with memory_budget.claim(ADA.id) as claim:
         await make().load_all([f"/api/images/{STEM}.png"], ADA, claim)
         assert memory_budget.held == len(DATA)
-        with pytest.raises(Busy), memory_budget.claim(ADA, soon) as second:
+        with pytest.raises(Busy), memory_budget.claim(ADA.id, soon) as second:
             await make().load_all([f"/api/images/{STEM}.png"], ADA, second)
         assert memory_budget.held == len(DATA)
     assert memory_budget.held == 0

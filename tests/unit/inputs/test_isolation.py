@@ -76,7 +76,7 @@ async def reached(condition: Callable[[], bool]) -> None:
 
 
 def loading(loader: Loader, user: User, *images: str, seconds: float = 60) -> asyncio.Task[Any]:
-    claim = MemoryBudget(10**9).claim(user, Clock().deadline(seconds))
+    claim = MemoryBudget(10**9).claim(user.id, Clock().deadline(seconds))
     return asyncio.create_task(loader.load_all(images, user, claim))
 
 
@@ -249,7 +249,7 @@ async def test_a_fetch_resolves_names_as_its_user(names: Names) -> None:
     fetcher = Fetcher(Settings.read({}), Noted(names))
     for user in (ADA, BOB):
         with pytest.raises(Fault):
-            await fetcher.fetch("http://pictures.example.com/", MemoryBudget(10**9).claim(user))
+            await fetcher.fetch("http://pictures.example.com/", MemoryBudget(10**9).claim(user.id))
     assert seen == [ADA.id, BOB.id]
     await fetcher.close()
 
@@ -309,10 +309,10 @@ def test_percent_encoding_comes_out_the_same_in_pieces_of_any_size(data: bytes, 
 
 
 async def test_loading_ends_with_the_time_that_the_request_may_wait(loader: Loader, sandboxes: Sandboxes) -> None:
-    claim = MemoryBudget(10**9).claim(ADA, Clock().deadline(0.2))
+    claim = MemoryBudget(10**9).claim(ADA.id, Clock().deadline(0.2))
     with pytest.raises(Busy):
         await loader.load_all([AS_IT_IS, TO_CONVERT], ADA, claim)
     assert (sandboxes.started, sandboxes.running) == (1, 0)
     with pytest.raises(Busy):
-        await loader.load_upload(awkward("photo.bmp"), MemoryBudget(10**9).claim(ADA, Clock().deadline(0.2)))
+        await loader.load_upload(awkward("photo.bmp"), MemoryBudget(10**9).claim(ADA.id, Clock().deadline(0.2)))
     assert (sandboxes.started, sandboxes.running) == (2, 0)

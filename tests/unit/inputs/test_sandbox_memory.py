@@ -134,7 +134,7 @@ async def loader(sandboxes: Sandboxes) -> AsyncIterator[Loader]:
 
 
 def loading(loader: Loader, user: User) -> asyncio.Task[object]:
-    claim = MemoryBudget(10**9).claim(user, Clock().deadline(60))
+    claim = MemoryBudget(10**9).claim(user.id, Clock().deadline(60))
     return asyncio.create_task(loader.load_all(["data:image/gif;base64,R0lGODlhAQABAAAAACw="], user, claim))
 
 

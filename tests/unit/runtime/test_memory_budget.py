@@ -32,7 +32,7 @@ def test_a_body_counts_as_often_as_the_worker_keeps_it() -> None:
     memory = budget()
     with memory.body(100) as body:
         assert memory.held == 100 * WORKER_COPIES
-        body.assign(ADA)
+        body.assign(ADA.id)
         assert memory.held == 100 * WORKER_COPIES
     assert memory.held == 0
 
@@ -40,9 +40,9 @@ def test_a_body_counts_as_often_as_the_worker_keeps_it() -> None:
 def test_a_body_that_does_not_fit_is_refused_at_once_and_holds_nothing() -> None:
     memory = budget()
     with memory.body(120) as first:
-        first.assign(ADA)
+        first.assign(ADA.id)
         with memory.body(100) as second:
-            second.assign(BOB)
+            second.assign(BOB.id)
             with pytest.raises(Busy), memory.body(100):
                 raise AssertionError("it was let in")
         assert memory.held == 120 * WORKER_COPIES
@@ -52,11 +52,11 @@ def test_a_body_that_does_not_fit_is_refused_at_once_and_holds_nothing() -> None
 def test_bodies_of_one_user_leave_as_much_for_others_as_they_have() -> None:
     memory = budget()
     with memory.body(100) as first:
-        first.assign(ADA)
+        first.assign(ADA.id)
         with pytest.raises(Busy), memory.body(100) as second:
-            second.assign(ADA)
+            second.assign(ADA.id)
         with memory.body(100) as others:
-            others.assign(BOB)
+            others.assign(BOB.id)
     assert memory.held == 0
 
 
@@ -65,7 +65,7 @@ def test_bodies_without_a_verified_session_have_the_share_of_one_user() -> None:
     with memory.body(100), pytest.raises(Busy), memory.body(100):
         raise AssertionError("it was let in")
     with memory.body(100) as first:
-        first.assign(ADA)
+        first.assign(ADA.id)
         with memory.body(100):
             assert memory.held == 200 * WORKER_COPIES
 
@@ -73,27 +73,27 @@ def test_bodies_without_a_verified_session_have_the_share_of_one_user() -> None:
 async def test_bodies_take_nothing_from_working_memory() -> None:
     memory = budget()
     with memory.body(240):
-        async with memory.entered(ADA, 400):
+        async with memory.entered(ADA.id, 400):
             assert memory.held == 1000
 
 
 async def test_one_request_that_needs_more_than_there_is_runs_alone() -> None:
     memory = budget()
-    async with memory.entered(ADA, 900):
+    async with memory.entered(ADA.id, 900):
         with pytest.raises(Busy):
-            await memory.claim(BOB, soon()).enter(1)
+            await memory.claim(BOB.id, soon()).enter(1)
     assert memory.held == 0
 
 
 async def test_a_request_waits_for_its_turn_and_is_refused_after_its_deadline() -> None:
     memory = budget()
-    first = memory.claim(ADA)
+    first = memory.claim(ADA.id)
     await first.enter(400)
-    waiting = asyncio.create_task(memory.claim(BOB).enter(100))
+    waiting = asyncio.create_task(memory.claim(BOB.id).enter(100))
     await turns()
     assert not waiting.done()
     with pytest.raises(Busy) as refused:
-        await memory.claim(EVE, soon()).enter(100)
+        await memory.claim(EVE.id, soon()).enter(100)
     assert refused.value.retry_after
     first.release()
     await waiting
@@ -102,17 +102,17 @@ async def test_a_request_waits_for_its_turn_and_is_refused_after_its_deadline() 
 
 async def test_growth_within_the_share_is_immediate_and_beyond_it_refused() -> None:
     memory = budget()
-    with memory.claim(ADA, soon()) as claim:
+    with memory.claim(ADA.id, soon()) as claim:
         await claim.grow(100)
         await claim.grow(100)
-        with memory.claim(ADA, soon()) as another, pytest.raises(Busy):
+        with memory.claim(ADA.id, soon()) as another, pytest.raises(Busy):
             await another.grow(100)
         assert memory.held == 200
     assert memory.held == 0
 
 
 async def test_a_request_that_can_never_have_so_much_is_told_so() -> None:
-    with budget().claim(ADA) as claim:
+    with budget().claim(ADA.id) as claim:
         await claim.grow(150)
         with pytest.raises(ImagesTooLarge):
             await claim.grow(100)
@@ -120,9 +120,9 @@ async def test_a_request_that_can_never_have_so_much_is_told_so() -> None:
 
 async def test_what_is_paid_for_is_never_refused() -> None:
     memory = budget()
-    first = memory.claim(ADA)
+    first = memory.claim(ADA.id)
     await first.enter(400)
-    paid = memory.claim(ADA)
+    paid = memory.claim(ADA.id)
     await paid.receive(300, 0.01)
     assert memory.held == 700
     paid.release()
@@ -131,11 +131,11 @@ async def test_what_is_paid_for_is_never_refused() -> None:
 
 async def test_what_is_paid_for_goes_before_what_the_same_user_waits_for() -> None:
     memory = budget()
-    first = memory.claim(ADA)
+    first = memory.claim(ADA.id)
     await first.enter(400)
-    waiting = asyncio.create_task(memory.claim(ADA).enter(300))
+    waiting = asyncio.create_task(memory.claim(ADA.id).enter(300))
     await turns()
-    paid = asyncio.create_task(memory.claim(ADA).receive(300, LONG_TIME))
+    paid = asyncio.create_task(memory.claim(ADA.id).receive(300, LONG_TIME))
     await turns()
     first.release()
     await turns()
@@ -146,7 +146,7 @@ async def test_what_is_paid_for_goes_before_what_the_same_user_waits_for() -> No
 
 async def test_a_claim_gives_back_no_more_than_it_has() -> None:
     memory = budget()
-    with memory.claim(ADA) as claim:
+    with memory.claim(ADA.id) as claim:
         claim.take(70)
         claim.give_back(1000)
         assert memory.held == 0
