@@ -16,7 +16,7 @@ from image_core.api.router import Api
 from image_core.clock import Clock
 from image_core.errors import Misconfigured, StorageUnavailable
 from image_core.runtime.preload import preload
-from image_core.runtime.shutdown import on_stop_signal
+from image_core.runtime.shutdown import on_shutdown_signal
 from image_core.runtime.telemetry import invocation, log_outside_invocations, quiet_libraries
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class App:
         Warnings that the host would drop go to standard output. On SIGTERM it gives its leases back and exits with 0.
         """
         log_outside_invocations()
-        on_stop_signal(self._release, lambda: self._loop)
+        on_shutdown_signal(self._release, lambda: self._loop)
 
     @contextmanager
     def _invocation(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Time, handed in: the wall clock, the monotonic clock, sleeping, and deadlines."""
+"""Time as an argument: the wall clock, the monotonic clock, sleeping, and deadlines."""
 
 import asyncio
 import time
@@ -13,35 +13,36 @@ def _utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The clocks of a process. Tests hand in their own functions."""
+    """The clocks of a process. Tests pass their own functions."""
 
     now: Callable[[], datetime] = _utc_now
-    """The wall clock, aware, UTC: for what is written down or compared across machines."""
+    """The wall clock, in UTC with a time zone: for times that are stored or compared across machines."""
     monotonic: Callable[[], float] = time.monotonic
     """Seconds that never run backwards: for waiting and for durations."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     def deadline(self, seconds: float) -> "Deadline":
+        """Return the deadline `seconds` from now."""
         return Deadline(self, self.monotonic() + seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A moment on the monotonic clock after which nothing more is begun."""
+    """A time on the monotonic clock after which nothing more is started."""
 
     clock: Clock
     at: float
 
     def remaining(self) -> float:
-        """Seconds left, never below 0."""
+        """Return the seconds left, never below 0."""
         return max(0.0, self.at - self.clock.monotonic())
 
 
 def iso(moment: datetime) -> str:
-    """ISO 8601, UTC, milliseconds, `Z`: the form of every time on the wire and in the database. Sorts as text."""
+    """Return ISO 8601, UTC, milliseconds, `Z`: the sortable format of times on the wire and in the database."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def milliseconds(moment: datetime) -> int:
-    """Milliseconds since the epoch, as in ids and blob names."""
+    """Return the milliseconds since the epoch, as in ids and blob names."""
     return round(moment.timestamp() * 1000)

@@ -108,7 +108,7 @@ class Loader:
 
     async def _shrunk(self, picture: Image, side: int, claim: Claim) -> Image:
         smaller = await self._converted(picture.data, claim, partial(convert_in_sandbox, max_side=side))
-        claim.give_back(len(picture.data))
+        claim.release_part(len(picture.data))
         claim.take(len(smaller.data))
         return smaller
 
@@ -164,7 +164,7 @@ class Loader:
         converted = picture is None
         if picture is None:
             picture = await self._converted(data, claim, self._convert)
-        claim.give_back(held)
+        claim.release_part(held)
         claim.take(len(picture.data))
         return picture, converted
 

@@ -1,1 +1,1 @@
-"""Memory, fair scheduling and threads: what all requests of one process share."""
+"""What all requests of one process share: memory, fair scheduling, threads, logging and shutdown."""

@@ -1,11 +1,11 @@
 """Fair division of a fixed capacity (bytes, threads, subprocesses, connections) between the users of one process.
 
-A user may take more as long as at least as much stays free as the user then has: alone at most half of the capacity, beside
-one other at most a third, beside two a quarter. (Dynamic thresholds, as in Choudhury and Hahne, "Dynamic Queue Length
-Thresholds for Shared-Memory Packet Switches", 1998.) A user who has nothing may take all that is free. So something is
-left for a user who comes later, however much the others ask for.
+A user may take more as long as at least as much stays free as the user then has: alone at most half of the capacity,
+beside one other at most a third, beside two a quarter. (Dynamic thresholds, as in Choudhury and Hahne, "Dynamic Queue
+Length Thresholds for Shared-Memory Packet Switches", 1998.) A user who has nothing may take all that is free. So
+something is left for a later user, however much the others ask for.
 
-Who has to wait does so in a queue per user; the queues are served round-robin.
+Requests wait in a queue per user; the queues are served round-robin.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ RETRY_AFTER_SECONDS = 5
 
 
 class FairShare:
-    """`capacity` units, divided between users. Not thread-safe: for one event loop.
+    """Divides `capacity` units between users. Not thread-safe: for one event loop.
 
     `oversized`: whether a request for more than the capacity is granted while nothing else is taken.
     """
@@ -32,6 +32,7 @@ class FairShare:
         self._queues: OrderedDict[str, deque[_Waiter]] = OrderedDict()
 
     def taken_by(self, user: str) -> int:
+        """Return the units that `user` has."""
         return self._taken_by.get(user, 0)
 
     def try_acquire(self, user: str, count: int) -> bool:
@@ -42,9 +43,9 @@ class FairShare:
         return True
 
     async def acquire(self, user: str, count: int, seconds: float, *, first: bool = False) -> bool:
-        """Take `count` units, waiting at most `seconds` for the user's turn; False where it did not come.
+        """Take `count` units, waiting at most `seconds` for the user's turn. Returns False where it did not come.
 
-        `first`: before what the same user waits for already.
+        `first`: before the other requests of the same user.
         """
         if user not in self._queues and self.try_acquire(user, count):
             return True
@@ -63,12 +64,12 @@ class FairShare:
         return not self._withdrawn(user, waiter)
 
     def take(self, user: str, count: int) -> None:
-        """Take `count` units whatever the share: for what cannot be refused."""
+        """Take `count` units even beyond the share: for what cannot be refused."""
         self.taken += count
         self._taken_by[user] = self._taken_by.get(user, 0) + count
 
     def release(self, user: str, count: int) -> None:
-        """Give `count` units back, and let those in whose turn it is."""
+        """Return `count` units, and grant the requests whose turn it is."""
         self.taken -= count
         left = self._taken_by.get(user, 0) - count
         if left > 0:
@@ -79,7 +80,7 @@ class FairShare:
 
     @asynccontextmanager
     async def slot(self, user: str, seconds: float) -> AsyncIterator[None]:
-        """One unit while the block runs. Raises Busy after `seconds` without one."""
+        """Hold one unit while the block runs. Raises Busy after `seconds` without one."""
         if not await self.acquire(user, 1, seconds):
             raise Busy("Too much is waiting to be processed", retry_after=RETRY_AFTER_SECONDS)
         try:

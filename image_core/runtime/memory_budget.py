@@ -2,11 +2,12 @@
 
 Two accounts, because they are used differently:
 
-- *Bodies*: a request's body stays in the Functions worker from the request's first line until its answer leaves, also while
-  the request waits. Waiting for a turn would free nothing, so a body that does not fit is refused at once (503 `busy`).
-- *Working memory*: parsed requests, inputs, answers. It is acquired before it is used, in turn, and given back soon.
+- *Bodies*: a request's body stays in the Functions worker from the request's first line until its answer leaves, also
+  while the request waits. Waiting for a turn would free nothing, so a body that does not fit is refused at once (503
+  `busy`).
+- *Working memory*: parsed requests, inputs, answers. It is acquired in turn before it is used, and released soon.
 
-A count of requests is no bound on memory: one request may carry 30 MB, another only an address.
+A count of requests does not bound memory: one request may carry 30 MB, another only an address.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -19,23 +20,24 @@ from image_core.errors import Busy, ImagesTooLarge
 from image_core.runtime.fair_share import FairShare
 
 WORKER_COPIES = 2.5
-"""Bytes that the worker holds for each byte of a body: its protobuf message and the `bytes` copied from it, and a margin.
-Measured: 2.0 at 28 MB and 2.2 at 0.7 MB (`make bench ONLY=worker`)."""
+"""Bytes that the worker holds for each byte of a body: its protobuf message and the `bytes` copied from it, and a
+margin. Measured: 2.0 at 28 MB and 2.2 at 0.7 MB (`make bench ONLY=worker`)."""
 
 ANSWER_COPIES = 3
-"""Copies of an answer on its way out: ours, the worker's protobuf message, and its serialized form."""
+"""Copies of an answer while it is sent: the response, the worker's protobuf message, and its serialized form."""
 
 BODIES_SHARE = 0.6
-"""Of the limit, for bodies; the rest is working memory."""
+"""Share of the limit for bodies; the rest is working memory."""
 
 WAIT_SECONDS = 30.0
-"""The longest wait where there is no response budget: work from the queue, which is given back and tried again."""
+"""Maximum waiting time without a response budget, in seconds: for work from the queue, which is put back and
+retried."""
 
 GROWTH_SECONDS = 2.0
-"""The longest wait of a request that needs more than it has. It must be short: several such requests could otherwise wait for
-one another, each keeping what the others need."""
+"""Maximum waiting time of a request that needs more than it has, in seconds. It must be short: several such requests
+could otherwise wait for one another, each keeping what the others need."""
 
-_NOBODY = ""
+_UNVERIFIED = ""
 """The user of requests whose session is not verified yet: together they have the share of one."""
 
 
@@ -51,7 +53,7 @@ class MemoryBudget:
 
     @property
     def held(self) -> int:
-        """Bytes that are acquired now, of both accounts."""
+        """Bytes that are acquired now, in both accounts."""
         return self._bodies.taken + self._working.taken
 
     @property
@@ -61,7 +63,7 @@ class MemoryBudget:
 
     @contextmanager
     def body(self, length: int) -> Iterator["Body"]:
-        """Hold a body of `length` bytes as the worker keeps it, while the block runs. Raises Busy where it does not fit."""
+        """Acquire memory for a body of `length` bytes, as the worker keeps it, while the block runs. Raises Busy."""
         body = Body(self._bodies, int(length * WORKER_COPIES))
         try:
             yield body
@@ -69,33 +71,34 @@ class MemoryBudget:
             body.release()
 
     def claim(self, user_id: str, deadline: Deadline | None = None) -> "Claim":
-        """An empty claim on working memory, which waits until `deadline` at most: a context manager, or `release` it."""
+        """Return an empty claim on working memory, which waits until `deadline` at most. It is a context manager."""
         return Claim(self._working, user_id, deadline)
 
     @asynccontextmanager
     async def entered(self, user_id: str, count: int, deadline: Deadline | None = None) -> AsyncIterator["Claim"]:
-        """A claim of `count` bytes, when it is the user's turn. Raises Busy where the turn does not come in time."""
+        """Hold a claim of `count` bytes while the block runs. Raises Busy where the turn does not come in time."""
         with self.claim(user_id, deadline) as claim:
             await claim.enter(count)
             yield claim
 
 
 class Body:
-    """A request's body in the worker's memory."""
+    """The memory of one request's body in the worker."""
 
     def __init__(self, account: FairShare, count: int) -> None:
         self._account = account
         self._count = 0
-        self._user = _NOBODY
-        self._acquire(_NOBODY, count)
+        self._user = _UNVERIFIED
+        self._acquire(_UNVERIFIED, count)
 
     def assign(self, user_id: str) -> None:
-        """Count it for the user, whose session is verified now. Raises Busy where the user's share is used up."""
+        """Count it for the user whose session is now verified. Raises Busy where the user's share is used up."""
         count = self._count
         self.release()
         self._acquire(user_id, count)
 
     def release(self) -> None:
+        """Release the memory; safe to repeat."""
         count, self._count = self._count, 0
         self._account.release(self._user, count)
 
@@ -115,7 +118,7 @@ class Claim:
         self._bytes = 0
 
     def wait_seconds(self) -> float:
-        """How long this request may still wait for its turn, for memory or for anything else."""
+        """Return the seconds that this request may still wait for its turn, for memory or for anything else."""
         return WAIT_SECONDS if self._deadline is None else self._deadline.remaining()
 
     async def enter(self, count: int) -> None:
@@ -141,26 +144,26 @@ class Claim:
         return True
 
     async def receive(self, count: int, seconds: float) -> None:
-        """Acquire `count` bytes for what is paid for: before what the user waits for otherwise, and after `seconds` anyway."""
+        """Acquire `count` bytes for what is paid for: before the user's other requests, after `seconds` anyway."""
         if await self._account.acquire(self.user_id, count, seconds, first=True):
             self._bytes += count
         else:
             self.take(count)
 
     def take(self, count: int) -> None:
-        """Acquire `count` bytes whatever the limit: for what is in memory already."""
+        """Acquire `count` bytes even beyond the limit: for what is in memory already."""
         self._account.take(self.user_id, count)
         self._bytes += count
 
-    def give_back(self, count: int) -> None:
-        """Give `count` bytes back, at most all."""
+    def release_part(self, count: int) -> None:
+        """Release `count` bytes, at most all."""
         count = min(count, self._bytes)
         self._bytes -= count
         self._account.release(self.user_id, count)
 
     def release(self) -> None:
-        """Give everything back; safe to repeat."""
-        self.give_back(self._bytes)
+        """Release everything; safe to repeat."""
+        self.release_part(self._bytes)
 
     async def _acquire(self, count: int, seconds: float) -> None:
         if not await self._account.acquire(self.user_id, count, seconds):

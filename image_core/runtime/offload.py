@@ -1,4 +1,4 @@
-"""Work on bytes: here where it is short, in a thread where the event loop would stand still for it."""
+"""Run small CPU-bound work inline, and large work in a thread, so that the event loop is not blocked."""
 
 import asyncio
 import sys
@@ -8,26 +8,26 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 SHORT_BYTES = 2_000_000
-"""Base64, SHA-256 and checksums take about a millisecond for each megabyte, which is what a change of thread and back costs
-under load; so much may be done between two turns of the event loop."""
+"""Size up to which work runs inline. Base64, SHA-256 and checksums take about a millisecond for each megabyte, which is
+what switching to a thread and back costs under load."""
 
 TURN_SECONDS = 0.0005
-"""How long a thread keeps the interpreter while others want it. Python's 5 ms are what the event loop then waits for at each of
-its steps, while a thread reads the structure of a large file."""
+"""Seconds that a thread keeps the interpreter while others want it. With Python's 5 ms the event loop waits so long at
+each of its steps while a thread reads the structure of a large file."""
 
 
 def shorten_thread_turns() -> None:
-    """Let the event loop have the interpreter sooner while threads of `in_thread` work. For the whole process."""
+    """Return the interpreter to the event loop sooner while threads of `in_thread` work. For the whole process."""
     sys.setswitchinterval(TURN_SECONDS)
 
 
 async def offloaded(size: int, call: Callable[[], T]) -> T:
-    """`call()`, which goes over `size` bytes once or twice."""
+    """Return `call()`, whose work is linear in `size` bytes: run inline or in a thread."""
     return call() if size <= SHORT_BYTES else await in_thread(call)
 
 
 async def in_thread(call: Callable[[], T]) -> T:
-    """`call()` in a thread. A cancellation waits for its end: until then the thread has what it works on."""
+    """Return `call()`, run in a thread. A cancellation waits for its end: until then the thread uses its arguments."""
     work = asyncio.ensure_future(asyncio.to_thread(call))
     try:
         return await asyncio.shield(work)
@@ -37,7 +37,7 @@ async def in_thread(call: Callable[[], T]) -> T:
 
 
 async def ended(*work: "asyncio.Future[Any]") -> None:
-    """Wait until all of `work` is done, whatever became of it and however often the waiting task is cancelled."""
+    """Wait until all of `work` is done, successful or not, even if the waiting task is cancelled."""
     cancelled = False
     while not all(each.done() for each in work):
         try:
@@ -46,6 +46,6 @@ async def ended(*work: "asyncio.Future[Any]") -> None:
             cancelled = True
     for each in work:
         if not each.cancelled():
-            each.exception()  # it has been seen
+            each.exception()  # marks it as retrieved: asyncio would log it
     if cancelled:
         raise asyncio.CancelledError

@@ -1,4 +1,4 @@
-"""What a first generation needs, loaded while nobody waits for it."""
+"""Import what a first generation needs before it is requested."""
 
 import importlib
 import logging
@@ -12,9 +12,9 @@ MODULES = (
 
 
 def preload() -> None:
-    """Import them; a second of work on a small machine. In a thread: the interpreter lets others in between."""
+    """Import the modules: about a second on a small machine. Run it in a thread, beside the event loop."""
     for name in MODULES:
         try:
             importlib.import_module(name)
-        except ImportError as error:  # whoever needs it will be told
+        except ImportError as error:  # the request that needs it fails with the reason
             log.warning("%s could not be loaded: %s", name, error)

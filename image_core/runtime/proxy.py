@@ -1,12 +1,12 @@
-"""Whether calls leave through a proxy. HTTP clients that are to look ask the system before each request, in a thread."""
+"""Whether outgoing calls use a proxy. An HTTP client that checks by itself asks the system before each request."""
 
 from urllib.request import getproxies
 
 
 def proxied() -> bool:
-    """Whether the environment names any proxy: `HTTPS_PROXY` and the like, or the settings of macOS and Windows.
+    """Return whether the environment names any proxy: `HTTPS_PROXY` and the like, or the settings of macOS and Windows.
 
-    Asked once for each client: two changes of thread for every request are more than the request itself costs. `NO_PROXY` is
+    Called once for each client: two thread switches for every request cost more than the request itself. `NO_PROXY` is
     left to the client.
     """
     return any(scheme != "no" for scheme in getproxies())

@@ -1,8 +1,8 @@
-"""Give back the leases on a stop signal, then end the process with the exit code 0.
+"""Release the leases on SIGTERM, then end the process with the exit code 0.
 
-Azure's Python worker has no handler for SIGTERM and ends by the signal, which the platform reports as an error (143); exit
-0 is a clean end. There is no other notice: at scale-in a process may be killed without any. This saves other processes
-the wait for the leases to end, and nothing depends on it.
+Azure's Python worker has no handler for SIGTERM and ends by the signal, which the platform reports as an error (143);
+exit 0 is a clean end. There is no other notice: at scale-in a process may be killed without any. Releasing saves other
+processes the wait for the leases to expire; nothing depends on it.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from types import FrameType
 log = logging.getLogger("image_core.runtime.shutdown")
 
 LONGEST_SECONDS = 2.0
-"""How long the leases may take. The process ends a second later in any case, also where its event loop is blocked."""
+"""Seconds that releasing may take. The process ends a second later in any case, even if its event loop is blocked."""
 
 
-def on_stop_signal(
+def on_shutdown_signal(
     release: Callable[[], Awaitable[int]], event_loop: Callable[[], asyncio.AbstractEventLoop | None]
 ) -> None:
     """Run `release` on the event loop when SIGTERM comes, and end the process. Does nothing off the main thread.
 
-    `event_loop` is asked when the signal comes; without one the process ends at once. A handler that was there before is
-    called instead of ending the process: the host that set it decides.
+    `event_loop` is asked when the signal comes; without one the process ends at once. A handler that was there before
+    is called instead of ending the process: the host that set it decides.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -39,7 +39,7 @@ def on_stop_signal(
         if callable(before):
             before(number, frame)
             return
-        # Not sys.exit: it would wait for running tasks and threads, of which none has to end.
+        # Not sys.exit: it would wait for running tasks and threads, which need not end.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
@@ -47,9 +47,9 @@ def on_stop_signal(
     async def release_first(number: int, frame: FrameType | None) -> None:
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
-                log.info("stopping: gave back %d leases", await release())
+                log.info("shutdown: released %d leases", await release())
         except TimeoutError:
-            log.warning("stopping: the leases could not be given back in time")
+            log.warning("shutdown: the leases could not be released in time")
         finally:
             end(number, frame)
 

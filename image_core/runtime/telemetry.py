@@ -1,7 +1,7 @@
-"""What is logged, and what never is: no prompt, image, token, address of a person, or signed URL.
+"""Where log records go. No prompt, image, token, e-mail address or signed URL is ever logged.
 
 The Functions host keeps a log record only while the invocation runs whose task wrote it. A generation goes on after its
-response, so what it logs then would be lost: such records go to standard output instead, which the host forwards as
+response, so its later records would be lost: they go to standard output instead, which the host forwards as
 `Host.Function.Console`.
 """
 
@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 CHATTY = ("azure", "google_genai", "httpx2", "aiohttp.access")
-"""Libraries that log every request they make, with its address."""
+"""Loggers of libraries that log the address of every request they make."""
 
 ALWAYS = ("image_core.generations.line", "image_core.runtime.shutdown")
-"""Loggers whose records of any level go to standard output, where no invocation runs; of others, warnings and errors."""
+"""Loggers whose records of any level go to standard output outside an invocation; of others, warnings and errors do."""
 
 
 class _Invocation:
@@ -32,7 +32,7 @@ _invocation: ContextVar[_Invocation | None] = ContextVar("invocation", default=N
 
 @contextmanager
 def invocation() -> Iterator[None]:
-    """Mark what runs inside as a call by the host, whose log records the host keeps until it ends."""
+    """Mark the block as a call by the host, which keeps its log records until it ends."""
     running = _Invocation()
     token = _invocation.set(running)
     try:
@@ -43,7 +43,7 @@ def invocation() -> Iterator[None]:
 
 
 def _kept_by_host() -> bool:
-    """Whether the host keeps what is logged now: in a task of an invocation that runs, on the event loop's thread."""
+    """Return whether the host keeps a record that is logged now: in a task of an invocation that runs."""
     running = _invocation.get()
     if running is None or running.ended:
         return False
@@ -54,16 +54,17 @@ def _kept_by_host() -> bool:
 
 
 class OutsideInvocations(logging.Handler):
-    """Writes to standard output what the host would drop, one line for each record."""
+    """Writes the records that the host would drop to standard output, one line for each."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write one record (logging.Handler)."""
         always = record.name in ALWAYS
         if _kept_by_host() or not (always or record.levelno >= logging.WARNING):
             return
         try:
             text = record.getMessage().replace("\n", " | ")
             line = text if always else f"{record.levelname} {record.name}: {text}"
-            print(line, file=sys.stdout, flush=True)  # noqa: T201 - this is the way out
+            print(line, file=sys.stdout, flush=True)  # noqa: T201 - standard output is the destination
         except Exception:  # noqa: BLE001 - a log line must not end what logs it (logging.Handler.handleError)
             self.handleError(record)
 
@@ -76,7 +77,7 @@ def log_outside_invocations() -> None:
 
 
 def quiet_libraries() -> None:
-    """Log only the libraries' warnings. A level that was set on purpose stays."""
+    """Set the level of CHATTY loggers to warnings. A level that was set explicitly stays."""
     for name in CHATTY:
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
@@ -84,5 +85,5 @@ def quiet_libraries() -> None:
 
 
 def where(error: BaseException) -> str:
-    """The kind of an unexpected error and the lines it came through, without its message: that may hold what a caller sent."""
+    """Return the type and traceback of an unexpected error, without its message, which may hold what a caller sent."""
     return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"

@@ -148,6 +148,6 @@ async def test_a_claim_gives_back_no_more_than_it_has() -> None:
     memory = budget()
     with memory.claim(ADA.id) as claim:
         claim.take(70)
-        claim.give_back(1000)
+        claim.release_part(1000)
         assert memory.held == 0
     assert memory.held == 0

@@ -12,7 +12,7 @@ from tests.support.paths import ROOT
 PROGRAM = """
 import asyncio, os, signal, sys, threading, time
 import image_core.runtime.shutdown
-from image_core.runtime.shutdown import on_stop_signal
+from image_core.runtime.shutdown import on_shutdown_signal
 image_core.runtime.shutdown.LONGEST_SECONDS = 0.3
 
 async def main():
@@ -21,7 +21,7 @@ async def main():
         print("released", flush=True)
         return 1
 {before}
-    on_stop_signal(release, {loop})
+    on_shutdown_signal(release, {loop})
     forever = asyncio.create_task(asyncio.Event().wait())
     threading.Thread(target=time.sleep, args=(3600,)).start()  # neither a task nor a thread is waited for
     print("ready", flush=True)
