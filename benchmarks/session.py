@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from benchmarks.table import Row
 from image_core.auth.keys import v4_key
-from image_core.auth.sessions import Sessions
+from image_core.auth.sessions import Sessions, sessions_from
 from image_core.settings import Settings
 from local import nextauth
 
@@ -41,7 +41,7 @@ def verify(sessions: Sessions, header: str) -> None:
 
 def rows() -> list[Row]:
     """The table's lines."""
-    sessions = Sessions(Settings.read({"NEXTAUTH_SECRET": SECRET}))
+    sessions = sessions_from(Settings.read({"NEXTAUTH_SECRET": SECRET}))
     found = []
     for version in ("v4", "v5"):
         cookies = nextauth.session_cookies(SECRET, nextauth.DEFAULT_USER, datetime.now(UTC), version=version)

@@ -147,9 +147,9 @@ class App:
 
     @cached_property
     def sessions(self) -> "Sessions":
-        from image_core.auth.sessions import Sessions  # noqa: PLC0415 - see the head of this file
+        from image_core.auth.sessions import sessions_from  # noqa: PLC0415 - see the head of this file
 
-        return Sessions(self.settings, self.clock)
+        return sessions_from(self.settings, self.clock)
 
     @cached_property
     def components(self) -> "Components":

@@ -19,7 +19,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from image_core.auth.cookies import NAMES
-from image_core.auth.sessions import Sessions
+from image_core.auth.sessions import sessions_from
 from image_core.errors import ImageError
 from image_core.settings import Settings
 from local import nextauth
@@ -49,7 +49,7 @@ class Front:
         """`storage` is the origin of public images, or empty; `api_seconds` the longest time for a call of /api."""
         self._api = api.rstrip("/")
         self._secret = secret
-        self._sessions = Sessions(Settings.read({"NEXTAUTH_SECRET": secret}))
+        self._sessions = sessions_from(Settings.read({"NEXTAUTH_SECRET": secret}))
         self._headers = security_headers(storage)
         self._api_seconds = api_seconds
         self._http: aiohttp.ClientSession | None = None

@@ -1,1 +1,1 @@
-"""Who is calling: the session cookies of NextAuth, in every form that it gives them."""
+"""Who sends a request: the session cookies of NextAuth and Auth.js, in every form."""

@@ -1,4 +1,4 @@
-"""What a verified token must claim to be accepted: a time that is now, and a user."""
+"""Check the claims of a verified token: it must be valid now, and name a user."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from image_core.clock import Clock
 from image_core.errors import Unauthorized
 
 TOLERANCE_SECONDS = 15
-"""As next-auth and @auth/core allow for clocks that differ."""
+"""The clock tolerance of next-auth and @auth/core."""
 MAX_ID_CHARACTERS = 500
 LATEST = 1e15
-"""Seconds. Times beyond it are refused, so that no arithmetic with them overflows."""
+"""Maximum NumericDate, in seconds: larger ones are refused, so that no arithmetic with them overflows."""
 
 SUBJECT_PREFIX = "sub:"
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The claims of a token that verified and whose time is now. `issued` is its `iat`, in seconds."""
+    """The claims of a verified token that is valid now. `issued` is its `iat`, in seconds."""
 
     claims: dict[str, Any]
     issued: float
 
 
 def newest_user(tokens: Iterable[Token], claims_of: Callable[[Token], Any], clock: Clock) -> User:
-    """The user of the valid token that was issued last; of several issued at once, the first of them.
+    """Return the user of the valid token that was issued last; of several issued at once, the first.
 
     `claims_of` verifies a token and returns its claims. Raises Unauthorized with the reason of the first token where
     none is valid, or where the newest one names no user.
@@ -68,18 +68,18 @@ def session_of(claims: Any, clock: Clock) -> Session:
 
 
 def user_named(email: Any, subject: Any) -> User:
-    """The user with this e-mail address, else with this subject.
+    """Return the user with this e-mail address, else with this subject.
 
     The id is the address with A to Z in lower case (`user.lowered`); without an address it is `sub:` and the subject.
     Raises Unauthorized.
     """
     if isinstance(email, str) and email.strip():
-        written = _checked(email)
-        address = lowered(written)
+        as_sent = _checked(email)
+        address = lowered(as_sent)
         local_part, _, domain = address.partition("@")
         if not local_part or not domain or "@" in domain or address.startswith(SUBJECT_PREFIX):
             raise Unauthorized("bad_user")
-        return User(address, written)
+        return User(address, as_sent)
     if isinstance(subject, int) and not isinstance(subject, bool):
         subject = str(subject)
     if isinstance(subject, str) and subject.strip():
@@ -88,7 +88,7 @@ def user_named(email: Any, subject: Any) -> User:
 
 
 def _checked(user_id: str, claim: str | None = None) -> str:
-    """`user_id`, where it is printable, short enough, and its claim has no surrounding blanks. Raises Unauthorized."""
+    """Return `user_id` if it is printable and short, and its claim has no surrounding blanks. Raises Unauthorized."""
     claim = user_id if claim is None else claim
     if len(user_id) > MAX_ID_CHARACTERS or not user_id.isprintable() or claim != claim.strip():
         raise Unauthorized("bad_user")
@@ -96,7 +96,7 @@ def _checked(user_id: str, claim: str | None = None) -> str:
 
 
 def _time(claims: dict[str, Any], name: str) -> float:
-    """The NumericDate of a claim. Raises Unauthorized where it is anything but a number."""
+    """Return the NumericDate of a claim. Raises Unauthorized where it is not a number."""
     value = claims[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LATEST:
         raise Unauthorized(f"bad_{name}")

@@ -1,4 +1,4 @@
-"""The session cookies of a request: found by name, and joined where they were split into chunks.
+"""Find the session cookies of a request by name, and join those that were split into chunks.
 
 A header can hold several session cookies, and parts of old ones: those of an older NextAuth, of another path, or of a
 longer session. Which of them is the session is decided by verifying, so every value that could be one is returned.
@@ -27,15 +27,15 @@ MAX_JOINS = 32
 
 _CHUNK = re.compile(r"(0|[1-9]\d?)", re.ASCII)
 _NEXT_COOKIE = re.compile(r",[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+=")
-"""A comma that begins another cookie: Azure Functions joins repeated `Cookie` headers with commas."""
+"""A comma before another cookie: Azure Functions joins repeated `Cookie` headers with commas."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     """A value that may be a session.
 
-    `cookie` is the cookie's name without a chunk number, `pairs` are the cookies as they were sent. `fault` is what is
-    wrong with its chunks, which is the reason to log where the value does not verify.
+    `cookie` is the cookie's name without a chunk number, `pairs` are the cookies as they were sent. `fault` says what
+    is wrong with its chunks: the reason to log where the value does not verify.
     """
 
     cookie: str
@@ -46,9 +46,9 @@ class Token:
 
 @dataclass(slots=True)
 class _Found:
-    """What the header holds under one name: values of the cookie itself, and values by chunk number.
+    """The values of one name in the header: of the cookie itself, and by chunk number.
 
-    `stray` is set where there are chunks whose number none of NextAuth's can have.
+    `stray`: there are chunks with a number that NextAuth's cannot have.
     """
 
     whole: list[str] = field(default_factory=list)
@@ -57,7 +57,7 @@ class _Found:
 
     @property
     def consecutive(self) -> int:
-        """How many chunks there are from 0 on without a gap."""
+        """The number of chunks from 0 on without a gap."""
         return next(number for number in range(len(self.chunks) + 1) if number not in self.chunks)
 
     @property
@@ -68,7 +68,7 @@ class _Found:
 
 
 def session_tokens(header: str, own_name: str | None = None) -> tuple[Token, ...]:
-    """All values in a `Cookie` header that may be a session, by name in the order of `NAMES`.
+    """Return all values in a `Cookie` header that may be a session, by name in the order of `NAMES`.
 
     `own_name` replaces the usual names. Raises Unauthorized where there is none, or the header is too long.
     """
@@ -95,12 +95,12 @@ def session_tokens(header: str, own_name: str | None = None) -> tuple[Token, ...
 
 @cache
 def _beginning(names: tuple[str, ...]) -> re.Pattern[str]:
-    """A comma that begins a session cookie or a chunk of one."""
+    """Return the pattern of a comma before a session cookie or a chunk of one."""
     return re.compile(rf",[ \t]*(?=(?:{'|'.join(map(re.escape, names))})(?:\.[^=;,\s]*)?=)")
 
 
 def _cookies(header: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Names and values. A value with a comma is given in both readings: up to the comma, and as it is."""
+    """Yield names and values. A value with a comma has two readings: up to the comma, and as it is."""
     begins = _beginning(names)
     for part in header.split(";"):
         for pair in begins.split(part):
@@ -141,9 +141,9 @@ def _tokens(name: str, found: _Found) -> Iterator[Token]:
 
 
 def _joins(found: _Found) -> Iterator[tuple[str, ...]]:
-    """The ways of joining chunks, likeliest first: as many as there are, of repeated ones the first, then the last.
+    """Yield the ways of joining chunks, most likely first: all of them; of repeated ones the first, then the last.
 
-    Fewer than all are tried too, because the last chunks may be those of an older session.
+    Fewer than all are tried too, because the last chunks may belong to an older session.
     """
     # Clients clear a cookie by sending it empty, so an empty value counts only where there is no other.
     choices = [sorted(found.chunks[number], key=lambda value: not value) for number in range(found.consecutive)]
@@ -158,5 +158,5 @@ def _joins(found: _Found) -> Iterator[tuple[str, ...]]:
 
 
 def _decoded(value: str) -> str:
-    """Without percent-encoding, which NextAuth's cookie parsers also remove."""
+    """Remove percent-encoding, as NextAuth's cookie parsers do."""
     return unquote(value) if "%" in value else value

@@ -1,8 +1,9 @@
-"""Encrypted sessions (JWE): what NextAuth v4 and Auth.js v5 make unless they are told otherwise."""
+"""Encrypted sessions (JWE): the default of NextAuth v4 and Auth.js v5."""
 
 import base64
 import binascii
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,23 +13,22 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
 from image_core.auth.claims import newest_user
-from image_core.auth.cookies import NAMES, V5, Token
+from image_core.auth.cookies import V5, Token
 from image_core.auth.keys import CBC, GCM, v4_key, v5_key, v5_key_id
 from image_core.auth.user import User
 from image_core.clock import Clock
-from image_core.errors import Misconfigured, Unauthorized
-from image_core.settings import Settings
+from image_core.errors import Unauthorized
 
 MAX_PROTECTED_CHARACTERS = 1024
 PARTS = 5
-"""Of a JWE in compact serialization (RFC 7516, 7.1): header, encrypted key, vector, ciphertext, tag."""
+"""Parts of a JWE in compact serialization (RFC 7516, 7.1): header, encrypted key, vector, ciphertext, tag."""
 
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """A key that a cookie's token may have been made with, and the content encryption it is for.
+    """A key that a cookie's token may be encrypted with, and the content encryption of that key.
 
-    `kid` is the key's id, where the generation of NextAuth that derives it checks one.
+    `kid` is the key's id, where the version of NextAuth that derives it checks one.
     """
 
     enc: str
@@ -38,28 +38,25 @@ class Derivation:
 
 @cache
 def _registry(enc: str) -> jwe.JWERegistry:
-    # Only what is meant is allowed: the header of a token chooses nothing.
+    # The algorithms are fixed here: the header of a token cannot choose others.
     return jwe.JWERegistry(algorithms=["dir", enc])
 
 
 class Encrypted:
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        if settings.nextauth_secret is None:
-            raise Misconfigured("NEXTAUTH_SECRET is not set: no session can be verified")
+    """Verifies encrypted tokens with keys derived from each of `secrets`, for cookies of these names.
+
+    `salt` is the one that a front end with NextAuth v4 sets in `jwt`, else empty.
+    """
+
+    def __init__(self, secrets: Sequence[str], cookie_names: Sequence[str], salt: str, clock: Clock) -> None:
         self._clock = clock
-        secrets = [settings.nextauth_secret, *settings.nextauth_secret_previous]
-        names = (settings.nextauth_cookie_name,) if settings.nextauth_cookie_name else NAMES
         self._keys = {
-            name: [
-                derivation
-                for secret in secrets
-                for derivation in _derived(secret.get_secret_value(), name, settings.nextauth_salt or "")
-            ]
-            for name in names
+            name: [derivation for secret in secrets for derivation in _derived(secret, name, salt)]
+            for name in cookie_names
         }
 
     async def user(self, tokens: tuple[Token, ...]) -> User:
-        """The user of the newest valid token. Raises Unauthorized."""
+        """Return the user of the newest valid token. Raises Unauthorized."""
         return newest_user(tokens, self._claims, self._clock)
 
     def _claims(self, token: Token) -> Any:
@@ -69,14 +66,14 @@ class Encrypted:
             raise Unauthorized("enc_not_allowed")
         for derivation in candidates:
             if derivation.kid is not None and header.get("kid", derivation.kid) != derivation.kid:
-                continue  # made with another of the secrets; @auth/core refuses it too
+                continue  # encrypted with another secret; @auth/core refuses it too
             try:
                 plaintext = jwe.decrypt_compact(
                     token.value, derivation.key, registry=_registry(derivation.enc)
                 ).plaintext
                 break
             except (JoseError, ValueError):
-                continue  # made with another of the secrets, or with none
+                continue  # encrypted with another secret, or not by NextAuth
         else:
             raise Unauthorized("not_decryptable")
         try:
@@ -85,14 +82,14 @@ class Encrypted:
             raise Unauthorized("claims_not_json") from None
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no connection is open."""
 
 
 def _derived(secret: str, cookie: str, salt: str) -> list[Derivation]:
-    """The keys of the tokens that a cookie of this name may hold.
+    """Return the keys of the tokens that a cookie of this name may hold.
 
-    Auth.js can be told to use the cookie names of NextAuth v4, so that those may hold either's tokens, as any custom
-    name may. The name is Auth.js' salt, with its `__Secure-` or `__Host-`.
+    Auth.js can be configured with the cookie names of NextAuth v4, so that those may hold tokens of either, as any
+    custom name may. Auth.js uses the cookie's name, including `__Secure-` or `__Host-`, as the salt.
     """
     derivations = []
     if cookie.removeprefix("__Secure-") != V5:
@@ -104,9 +101,9 @@ def _derived(secret: str, cookie: str, salt: str) -> list[Derivation]:
 
 
 def _header(token: str) -> dict[str, Any]:
-    """A token's header, where nothing in it is out of place; `enc` is a string. Raises Unauthorized.
+    """Return a token's header if it has only the expected fields; `enc` is a string. Raises Unauthorized.
 
-    A `zip` header is refused before anything is decrypted: a compressed gigabyte must cost nothing.
+    A `zip` field is refused before anything is decrypted: a compressed gigabyte must not be unpacked.
     """
     parts = token.split(".", PARTS)
     if len(parts) != PARTS or not token.isascii() or parts[1] or len(parts[0]) > MAX_PROTECTED_CHARACTERS:

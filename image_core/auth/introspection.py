@@ -1,8 +1,8 @@
-"""Opaque sessions, kept in the front end's database: the front end is asked whose they are.
+"""Opaque sessions, stored in the front end's database: its session endpoint says whose they are.
 
-Strangers can send any cookie, so what they can make this process and the front end do is bounded: an answer is
-remembered for a while, also that there is no session; one cookie is asked about once at a time; and cookies that were
-never a session have connections and a queue of their own, so that they cannot delay those that were.
+Anybody can send any cookie, so the work that a cookie causes is bounded: results are cached for a while, negative ones
+too; there is one request at a time for the same cookie; and cookies that were never a session have their own
+connections and queue, so that they cannot delay those that were.
 """
 
 import asyncio
@@ -24,25 +24,24 @@ from image_core.auth.claims import user_named
 from image_core.auth.cookies import Token
 from image_core.auth.user import User
 from image_core.clock import Clock
-from image_core.errors import Misconfigured, SessionUnavailable, Unauthorized
-from image_core.settings import Settings
+from image_core.errors import SessionUnavailable, Unauthorized
 
 log = logging.getLogger("image_core.auth")
 
 SECONDS = 5.0
-"""The longest that asking may take, with waiting for a connection."""
+"""Maximum time of one request, in seconds, including the wait for a connection."""
 CACHED_SECONDS = 30.0
-"""How long a session that was ended at the front end may still open this API."""
+"""Lifetime of a cached session, in seconds: so long a session that ended at the front end is still accepted."""
 REFUSED_SECONDS = 10.0
-"""How long a cookie that was no session is not asked about again."""
+"""Lifetime of a cached refusal, in seconds."""
 MAX_CACHED = 2000
-"""Sessions, and as many refused cookies, that are remembered."""
+"""Maximum number of cached sessions, and of cached refusals."""
 CONNECTIONS = 8
-"""For cookies that were a session before, and as many for those that were not."""
+"""Connections for cookies that were a session before, and as many for those that were not."""
 MAX_WAITING = 64
-"""Cookies that wait for a connection; beyond it SessionUnavailable at once."""
+"""Maximum number of cookies that wait for a connection; the next one gets SessionUnavailable."""
 MAX_READINGS = 3
-"""How many readings of an ambiguous `Cookie` header the front end is asked about."""
+"""Readings of an ambiguous `Cookie` header that are tried."""
 MAX_REDIRECTS = 3
 MAX_ANSWER_BYTES = 64 * 1024
 OK = 200
@@ -51,8 +50,8 @@ REDIRECTS = {301, 302, 303, 307, 308}
 Value = TypeVar("Value")
 
 
-class _Remembered(Generic[Value]):
-    """The newest values by key, each for a while. What is forgotten first is what was remembered first."""
+class _Cache(Generic[Value]):
+    """A cache with a lifetime; beyond MAX_CACHED the oldest value is removed."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
@@ -60,23 +59,24 @@ class _Remembered(Generic[Value]):
         self._values: OrderedDict[bytes, tuple[float, Value]] = OrderedDict()
 
     def get(self, key: bytes) -> Value | None:
-        """The value while it is fresh."""
+        """Return the value while it is fresh."""
         known = self._values.get(key)
         return known[1] if known is not None and known[0] > self._clock.monotonic() else None
 
     def __contains__(self, key: bytes) -> bool:
-        """Whether there is a value, fresh or not."""
+        """Return whether there is a value, fresh or not."""
         return key in self._values
 
     def put(self, key: bytes, value: Value) -> None:
+        """Store a value."""
         self._values[key] = (self._clock.monotonic() + self._seconds, value)
         self._values.move_to_end(key)
         if len(self._values) > MAX_CACHED:
             self._values.popitem(last=False)
 
 
-class _Lane:
-    """A number of connections and a bounded queue for them."""
+class _ConnectionPool:
+    """A fixed number of connections with a bounded queue."""
 
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(CONNECTIONS)
@@ -84,7 +84,7 @@ class _Lane:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[None]:
-        """Raises SessionUnavailable where too many wait already."""
+        """Hold a connection while the block runs. Raises SessionUnavailable where too many wait already."""
         if self._waiting >= MAX_WAITING:
             raise SessionUnavailable
         self._waiting += 1
@@ -99,19 +99,19 @@ class _Lane:
 
 
 class Introspection:
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        if settings.nextauth_url is None:
-            raise Misconfigured("NEXTAUTH_URL is not set: there is nobody to ask about sessions")
-        self._url = URL(session_endpoint(settings.nextauth_url))
+    """Finds users by NextAuth's session endpoint, which is at `nextauth_url`."""
+
+    def __init__(self, nextauth_url: str, clock: Clock) -> None:
+        self._url = URL(session_endpoint(nextauth_url))
         self._clock = clock
-        self._sessions: _Remembered[User] = _Remembered(clock, CACHED_SECONDS)
-        self._refused: _Remembered[str] = _Remembered(clock, REFUSED_SECONDS)
-        self._asking: dict[bytes, asyncio.Task[User]] = {}
-        self._known, self._unknown = _Lane(), _Lane()
+        self._sessions: _Cache[User] = _Cache(clock, CACHED_SECONDS)
+        self._refused: _Cache[str] = _Cache(clock, REFUSED_SECONDS)
+        self._requests: dict[bytes, asyncio.Task[User]] = {}
+        self._known, self._unknown = _ConnectionPool(), _ConnectionPool()
         self._http: aiohttp.ClientSession | None = None
 
     async def user(self, tokens: tuple[Token, ...]) -> User:
-        """The user, as the front end says. Raises Unauthorized; SessionUnavailable where it does not answer."""
+        """Return the user. Raises Unauthorized; SessionUnavailable where the front end does not answer."""
         reason: str | None = None
         for cookie in islice(_readings(tokens), MAX_READINGS):
             try:
@@ -121,7 +121,7 @@ class Introspection:
         raise Unauthorized(reason or "no_session_cookie")
 
     async def _user_of(self, cookie: str) -> User:
-        """The user of one `Cookie` header. Raises Unauthorized, SessionUnavailable."""
+        """Return the user of one `Cookie` header. Raises Unauthorized, SessionUnavailable."""
         if not cookie.isascii() or not cookie.isprintable():
             raise Unauthorized("bad_cookie")
         key = hashlib.sha256(cookie.encode()).digest()
@@ -129,23 +129,23 @@ class Introspection:
             return user
         if (reason := self._refused.get(key)) is not None:
             raise Unauthorized(reason)
-        asking = self._asking.get(key)
-        if asking is None:
-            asking = self._asking[key] = asyncio.create_task(self._asked(key, cookie))
-            asking.add_done_callback(lambda done: self._answered(key, done))
-        # Shielded, so that one request that is given up does not fail the others with the same cookie.
-        return await asyncio.shield(asking)
+        request = self._requests.get(key)
+        if request is None:
+            request = self._requests[key] = asyncio.create_task(self._request(key, cookie))
+            request.add_done_callback(lambda done: self._answered(key, done))
+        # Shielded: a caller that is cancelled must not fail others with the same cookie.
+        return await asyncio.shield(request)
 
     def _answered(self, key: bytes, done: "asyncio.Task[User]") -> None:
-        self._asking.pop(key, None)
+        self._requests.pop(key, None)
         if not done.cancelled():
-            done.exception()  # retrieved, for the case that nobody waits any more
+            done.exception()  # marks it as retrieved: every caller may have been cancelled
 
-    async def _asked(self, key: bytes, cookie: str) -> User:
-        """Ask, and remember what the front end says."""
-        lane = self._known if key in self._sessions else self._unknown
+    async def _request(self, key: bytes, cookie: str) -> User:
+        """Ask the front end, and cache its answer."""
+        pool = self._known if key in self._sessions else self._unknown
         try:
-            async with asyncio.timeout(SECONDS), lane.connection():
+            async with asyncio.timeout(SECONDS), pool.connection():
                 body = await self._fetch(cookie)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             log.warning("the front end did not answer: %s", type(error).__name__)
@@ -159,7 +159,7 @@ class Introspection:
         return user
 
     async def _fetch(self, cookie: str) -> bytes:
-        """The body of the front end's answer. Redirects are followed within its origin, so that the cookie goes nowhere else."""
+        """Return the body of the front end's answer. The cookie is only sent to its origin, also on redirects."""
         if self._http is None:
             self._http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=2 * CONNECTIONS),
@@ -181,7 +181,7 @@ class Introspection:
         raise SessionUnavailable
 
     def _redirected(self, url: URL, location: str) -> URL:
-        """Where a redirect leads. Raises SessionUnavailable where that is another origin."""
+        """Return the target of a redirect. Raises SessionUnavailable where it is another origin."""
         try:
             target = url.join(URL(location))
             same = bool(location) and target.user is None and target.origin() == self._url.origin()
@@ -193,7 +193,7 @@ class Introspection:
         return target
 
     def _read(self, body: bytes) -> User:
-        """`{"user": {…}, "expires": …}`; no session is `{}` in v4 and `null` in v5."""
+        """Parse `{"user": {…}, "expires": …}`; without a session v4 answers `{}` and v5 `null`. Raises Unauthorized."""
         try:
             session: Any = json.loads(body)
         except (ValueError, RecursionError):
@@ -210,16 +210,17 @@ class Introspection:
         return user_named(user.get("email"), user.get("sub") or user.get("id"))
 
     async def close(self) -> None:
-        for task in list(self._asking.values()):
+        """Cancel running requests and close the connections."""
+        for task in list(self._requests.values()):
             task.cancel()
-        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        await asyncio.gather(*self._requests.values(), return_exceptions=True)
         http, self._http = self._http, None
         if http is not None:
             await http.close()
 
 
 async def _body(answer: aiohttp.ClientResponse) -> bytes:
-    """At most MAX_ANSWER_BYTES of the body: a longer one is no session, and what is cut off is no JSON."""
+    """Return at most MAX_ANSWER_BYTES of the body: a longer one is not a session, and its beginning is not JSON."""
     body = bytearray()
     while len(body) < MAX_ANSWER_BYTES and (more := await answer.content.read(MAX_ANSWER_BYTES - len(body))):
         body += more
@@ -227,16 +228,16 @@ async def _body(answer: aiohttp.ClientResponse) -> bytes:
 
 
 def _readings(tokens: tuple[Token, ...]) -> Iterator[str]:
-    """The `Cookie` headers that a request's tokens may mean, likeliest first, each with one session for every name."""
+    """Yield the possible `Cookie` headers of a request, most likely first, each with one session for every name."""
     by_name: dict[str, list[Token]] = {}
     for token in tokens:
         by_name.setdefault(token.cookie, []).append(token)
-    for place in range(max(map(len, by_name.values()), default=0)):
-        chosen = [found[place] for found in by_name.values() if place < len(found)]
+    for index in range(max(map(len, by_name.values()), default=0)):
+        chosen = [found[index] for found in by_name.values() if index < len(found)]
         yield "; ".join(f"{name}={value}" for token in chosen for name, value in token.pairs)
 
 
 def session_endpoint(nextauth_url: str) -> str:
-    """NextAuth's own rule: an address without a path gets `/api/auth`, one with a path is that already."""
+    """Return the endpoint's address by NextAuth's rule: `/api/auth` is added to an address without a path."""
     path = urlsplit(nextauth_url).path.rstrip("/")
     return nextauth_url.rstrip("/") + ("/session" if path else "/api/auth/session")

@@ -1,6 +1,10 @@
-"""Signed sessions (JWS): where the front end overrides NextAuth's `jwt.encode`. The algorithms come from the settings alone."""
+"""Signed sessions (JWS), for front ends that override NextAuth's `jwt.encode`.
+
+Only the configured algorithms are accepted: a token's header cannot choose another.
+"""
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import jwt
@@ -14,28 +18,30 @@ from image_core.auth.cookies import Token
 from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.errors import Misconfigured, Unauthorized
-from image_core.settings import Settings
 
 SYMMETRIC, ASYMMETRIC = ("HS256", "HS512"), ("RS256", "ES256")
 
-# What PyJWT would check against its own clock and its own tolerance is checked in `claims`, once for all forms.
-_NOT_HERE: Any = {f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
+# `claims` checks times, with the clock that it is given, for all forms of sessions.
+_UNCHECKED: Any = {f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
 
 
 class Signed:
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    """Verifies signed tokens: with HMAC and each of `secrets`, or with the public key in `pem` where there is one.
+
+    `algorithms` restricts the algorithms; empty means all that the key can verify. Raises Misconfigured.
+    """
+
+    def __init__(self, secrets: Sequence[str], pem: str | None, algorithms: Sequence[str], clock: Clock) -> None:
         self._clock = clock
-        pem = settings.nextauth_public_key
-        allowed = settings.nextauth_jwt_algorithms or (SYMMETRIC if pem is None else ASYMMETRIC)
         usable = SYMMETRIC if pem is None else ASYMMETRIC
-        if not set(allowed) <= set(usable):
-            # With a public key an HMAC could be made by anybody who can read that key.
-            raise Misconfigured(f"NEXTAUTH_JWT_ALGORITHMS: only {', '.join(usable)} can be verified with the key given")
-        self._algorithms = list(allowed)
-        self._keys: list[Any] = _secrets(settings) if pem is None else [_public_key(pem, self._algorithms)]
+        if not set(algorithms) <= set(usable):
+            # Anybody who can read a public key could use it as the key of an HMAC.
+            raise Misconfigured(f"NEXTAUTH_JWT_ALGORITHMS: the configured key verifies only {', '.join(usable)}")
+        self._algorithms = list(algorithms or usable)
+        self._keys: list[Any] = [*secrets] if pem is None else [_public_key(pem, self._algorithms)]
 
     async def user(self, tokens: tuple[Token, ...]) -> User:
-        """The user of the newest valid token. Raises Unauthorized."""
+        """Return the user of the newest valid token. Raises Unauthorized."""
         return newest_user(tokens, lambda token: self._claims(token.value), self._clock)
 
     def _claims(self, token: str) -> dict[str, Any]:
@@ -43,30 +49,24 @@ class Signed:
         for key in self._keys:
             try:
                 with warnings.catch_warnings():
-                    # The length of the front end's secret is the front end's: PyJWT would warn of it at every request.
+                    # PyJWT would warn of a short secret at every request; only the front end can choose another.
                     warnings.simplefilter("ignore")
-                    return jwt.decode(token, key, algorithms=self._algorithms, options=_NOT_HERE)
+                    return jwt.decode(token, key, algorithms=self._algorithms, options=_UNCHECKED)
             except jwt.InvalidAlgorithmError:
                 reason = "alg_not_allowed"
             except jwt.InvalidSignatureError:
-                continue  # made with another of the secrets, or with none
+                continue  # signed with another secret, or not by the front end
             except (jwt.PyJWTError, ValueError, RecursionError):
                 reason = "not_a_jwt"
         raise Unauthorized(reason)
 
     async def close(self) -> None:
-        """Nothing is held."""
-
-
-def _secrets(settings: Settings) -> list[str]:
-    if settings.nextauth_secret is None:
-        raise Misconfigured("NEXTAUTH_SECRET is not set: no session can be verified")
-    return [secret.get_secret_value() for secret in (settings.nextauth_secret, *settings.nextauth_secret_previous)]
+        """Do nothing: no connection is open."""
 
 
 def _public_key(pem: str, algorithms: list[str]) -> RSAPublicKey | EllipticCurvePublicKey:
     try:
-        key = load_pem_public_key(pem.replace("\\n", "\n").encode())  # as many dashboards write line breaks
+        key = load_pem_public_key(pem.replace("\\n", "\n").encode())  # dashboards write line breaks like this
     except (ValueError, UnsupportedAlgorithm) as error:
         raise Misconfigured("NEXTAUTH_PUBLIC_KEY is not a public key in PEM") from error
     if isinstance(key, RSAPublicKey) and "RS256" in algorithms:

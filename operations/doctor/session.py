@@ -3,7 +3,7 @@
 from http.cookies import CookieError, SimpleCookie
 
 from image_core.auth.cookies import NAMES, V5
-from image_core.auth.sessions import Sessions
+from image_core.auth.sessions import sessions_from
 from image_core.errors import ImageError, Misconfigured, Unauthorized
 from image_core.settings import Settings
 from operations.doctor.finding import Finding
@@ -33,7 +33,7 @@ REASONS = {
 async def look(settings: Settings, cookie: str) -> Finding:
     """`cookie` is a `Cookie` header: NAME=VALUE, its chunks separated by semicolons."""
     try:
-        sessions = Sessions(settings)
+        sessions = sessions_from(settings)
         try:
             await sessions.user({"cookie": cookie})
         finally:
@@ -87,7 +87,7 @@ async def _made_for(settings: Settings, cookie: str) -> str | None:
     values = [morsel.value for morsel in SimpleCookie(cookie).values()]
     usual = settings.model_copy(update={"nextauth_cookie_name": None})
     for name in NAMES:
-        sessions = Sessions(usual)
+        sessions = sessions_from(usual)
         try:
             await sessions.user({"cookie": f"{name}={''.join(values)}"})
         except ImageError:

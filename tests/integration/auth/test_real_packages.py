@@ -13,7 +13,7 @@ from joserfc.jwk import OctKey
 
 from image_core.auth.cookies import NAMES
 from image_core.auth.keys import v4_key, v5_key, v5_key_id
-from image_core.auth.sessions import Sessions
+from image_core.auth.sessions import sessions_from
 from image_core.errors import Unauthorized
 from image_core.settings import Settings
 from local.node import find_node, install_packages
@@ -79,11 +79,11 @@ async def test_a_fresh_token_verifies_and_only_under_its_own_settings(tokens: li
     if options["generation"] == "v4" and "salt" in options:
         environment["NEXTAUTH_SALT"] = options["salt"]
     header = chunked(cookie, tokens[number])
-    user = await Sessions(Settings.read(environment)).user({"cookie": header})
+    user = await sessions_from(Settings.read(environment)).user({"cookie": header})
     assert user.id == "ada@example.com"
     for wrong in ({"NEXTAUTH_SECRET": f"{SECRET}x"}, {"NEXTAUTH_SALT": "another", "NEXTAUTH_COOKIE_NAME": "other"}):
         with pytest.raises(Unauthorized):
-            await Sessions(Settings.read({**environment, **wrong})).user({"cookie": header})
+            await sessions_from(Settings.read({**environment, **wrong})).user({"cookie": header})
 
 
 def chunked(cookie: str, token: str) -> str:
@@ -115,7 +115,7 @@ async def test_of_all_the_sessions_in_a_request_the_newest_is_the_callers(newest
         for name, age in cookies
     ]
     header = "; ".join(f"{name}={token}" for (name, _), token in zip(cookies, minted(wanted), strict=True))
-    user = await Sessions(Settings.read({"NEXTAUTH_SECRET": SECRET})).user({"cookie": header})
+    user = await sessions_from(Settings.read({"NEXTAUTH_SECRET": SECRET})).user({"cookie": header})
     assert user.id == f"{AGES[newest][0]}@example.com".lower()
 
 
@@ -129,7 +129,7 @@ async def test_a_key_id_of_another_key_is_refused_as_auth_core_refuses_it() -> N
         OctKey.import_key(v5_key(SECRET, V5, "A256CBC-HS512")),
         registry=jwe.JWERegistry(algorithms=["dir", "A256CBC-HS512"]),
     )
-    sessions = Sessions(Settings.read({"NEXTAUTH_SECRET": SECRET}))
+    sessions = sessions_from(Settings.read({"NEXTAUTH_SECRET": SECRET}))
     with pytest.raises(Unauthorized) as caught:
         await sessions.user({"cookie": f"{V5}={forged}"})
     assert caught.value.reason == "not_decryptable"
@@ -221,7 +221,7 @@ async def test_ours_and_the_real_packages_find_the_same_sessions() -> None:
     assert [(row[0], bool(claims)) for row, claims in zip(headers, theirs, strict=True)] == [
         (name, good) for name, _, _, good in headers
     ]
-    ours = Sessions(Settings.read({"NEXTAUTH_SECRET": SECRET}))
+    ours = sessions_from(Settings.read({"NEXTAUTH_SECRET": SECRET}))
     found = []
     for name, _, header, _ in headers:
         try:

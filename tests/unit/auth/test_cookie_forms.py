@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from image_core.auth.claims import user_named
 from image_core.auth.cookies import MAX_CHUNKS, MAX_JOINS, MAX_VALUES, NAMES, session_tokens
-from image_core.auth.sessions import Sessions
+from image_core.auth.sessions import sessions_from
 from image_core.clock import Clock
 from image_core.errors import Unauthorized
 from image_core.settings import Settings
@@ -22,7 +22,7 @@ SECRET = "a secret"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECONDS = int(NOW.timestamp())
 SECURE_V4, SECURE_V5, V4, V5 = NAMES
-SESSIONS = Sessions(Settings.read({"NEXTAUTH_SECRET": SECRET}), Clock(now=lambda: NOW))
+SESSIONS = sessions_from(Settings.read({"NEXTAUTH_SECRET": SECRET}), Clock(now=lambda: NOW))
 
 
 def token(cookie: str = V4, email: str = "ada@example.com", iat: int | None = SECONDS, **more: Any) -> str:
@@ -116,7 +116,7 @@ async def test_an_older_session_counts_only_where_the_newer_one_is_not_valid_and
     }[ended]
     header = f"{V4}={token(V4, 'old@example.com', SECONDS - 1)}; {V5}={newer}"
     assert (await SESSIONS.user({"cookie": header})).id == "old@example.com"
-    later = Sessions(
+    later = sessions_from(
         Settings.read({"NEXTAUTH_SECRET": SECRET}), Clock(now=lambda: datetime.fromtimestamp(SECONDS + 76, UTC))
     )
     with pytest.raises(Unauthorized):
@@ -131,7 +131,9 @@ async def test_a_newest_session_without_a_usable_user_does_not_become_another_us
 
 
 async def test_the_configured_name_ends_what_the_other_cookie_holds() -> None:
-    named = Sessions(Settings.read({"NEXTAUTH_SECRET": SECRET, "NEXTAUTH_COOKIE_NAME": V5}), Clock(now=lambda: NOW))
+    named = sessions_from(
+        Settings.read({"NEXTAUTH_SECRET": SECRET, "NEXTAUTH_COOKIE_NAME": V5}), Clock(now=lambda: NOW)
+    )
     with pytest.raises(Unauthorized):
         await named.user({"cookie": f"{V4}={token(V4)}"})
 
@@ -157,7 +159,7 @@ def test_what_a_request_can_make_us_try_is_bounded() -> None:
 
 async def test_signed_sessions_are_chosen_in_the_same_way() -> None:
     secret = SECRET.ljust(64, "x")
-    signed = Sessions(Settings.read({"NEXTAUTH_SECRET": secret, "NEXTAUTH_JWT": "signed"}), Clock(now=lambda: NOW))
+    signed = sessions_from(Settings.read({"NEXTAUTH_SECRET": secret, "NEXTAUTH_JWT": "signed"}), Clock(now=lambda: NOW))
     cookies = [
         (name, jwt.encode({"email": email, "iat": iat, "exp": SECONDS + 60}, secret, algorithm="HS256"))
         for name, email, iat in ((SECURE_V4, "old@b.c", SECONDS - 9), (V5, "new@b.c", SECONDS))

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from image_core.auth import introspection
 from image_core.auth.introspection import session_endpoint
-from image_core.auth.sessions import Sessions
+from image_core.auth.sessions import Sessions, sessions_from
 from image_core.clock import Clock
 from image_core.errors import SessionUnavailable, Unauthorized
 from image_core.settings import Settings
@@ -92,7 +92,7 @@ def time() -> Time:
 @pytest.fixture
 async def sessions(front: FrontEnd, time: Time) -> AsyncIterator[Sessions]:
     settings = Settings.read({"NEXTAUTH_JWT": "introspect", "NEXTAUTH_URL": front.url})
-    made = Sessions(settings, Clock(monotonic=lambda: time.now))
+    made = sessions_from(settings, Clock(monotonic=lambda: time.now))
     yield made
     await made.close()
 
@@ -158,7 +158,7 @@ async def test_a_front_end_that_does_not_answer_properly_is_503(
 
 async def test_a_front_end_that_is_away_is_503() -> None:
     settings = Settings.read({"NEXTAUTH_JWT": "introspect", "NEXTAUTH_URL": "http://127.0.0.1:9"})
-    away = Sessions(settings)
+    away = sessions_from(settings)
     with pytest.raises(SessionUnavailable):
         await away.user({"cookie": COOKIE})
     await away.close()
@@ -178,7 +178,7 @@ def test_the_endpoint_follows_nextauths_rule(url: str, endpoint: str) -> None:
 
 async def asking(front: FrontEnd, time: Time, path: str = "") -> Sessions:
     settings = Settings.read({"NEXTAUTH_JWT": "introspect", "NEXTAUTH_URL": front.url + path})
-    return Sessions(settings, Clock(monotonic=lambda: time.now))
+    return sessions_from(settings, Clock(monotonic=lambda: time.now))
 
 
 async def test_a_redirect_within_the_front_ends_origin_is_followed_with_the_cookie(front: FrontEnd, time: Time) -> None:

@@ -17,7 +17,7 @@ from joserfc.jwk import OctKey
 
 from image_core.auth.cookies import MAX_CHUNKS
 from image_core.auth.keys import v4_key, v5_key
-from image_core.auth.sessions import Sessions
+from image_core.auth.sessions import Sessions, sessions_from
 from image_core.clock import Clock
 from image_core.errors import Misconfigured, Unauthorized
 from image_core.settings import Settings
@@ -33,7 +33,7 @@ TOKEN = session_token(SECRET, GOOD, V4)
 
 
 def sessions(**settings: str) -> Sessions:
-    return Sessions(Settings.read({"NEXTAUTH_SECRET": SECRET, **settings}), CLOCK)
+    return sessions_from(Settings.read({"NEXTAUTH_SECRET": SECRET, **settings}), CLOCK)
 
 
 def claims(**changes: Any) -> str:
@@ -238,7 +238,7 @@ async def test_signed_sessions_verify_with_the_configured_key(
     key: Any, algorithm: str, settings: dict[str, str]
 ) -> None:
     environment = {"NEXTAUTH_SECRET": SECRET.ljust(64, "x"), "NEXTAUTH_JWT": "signed", **settings}
-    verifier = Sessions(Settings.read(environment), CLOCK)
+    verifier = sessions_from(Settings.read(environment), CLOCK)
     token = jwt.encode(GOOD, key, algorithm=algorithm)
     assert (await verifier.user({"cookie": f"{V4}={token}"})).id == "ada@example.com"
     for bad in (
@@ -252,7 +252,7 @@ async def test_signed_sessions_verify_with_the_configured_key(
 
 
 async def test_a_public_key_is_never_a_secret() -> None:
-    verifier = Sessions(Settings.read({"NEXTAUTH_JWT": "signed", "NEXTAUTH_PUBLIC_KEY": pem(RSA)}), CLOCK)
+    verifier = sessions_from(Settings.read({"NEXTAUTH_JWT": "signed", "NEXTAUTH_PUBLIC_KEY": pem(RSA)}), CLOCK)
     header, body = ({"alg": "HS256", "typ": "JWT"}, GOOD)
     parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in (header, body)]
     signed = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
@@ -278,12 +278,12 @@ async def test_a_public_key_is_never_a_secret() -> None:
 )
 def test_settings_that_could_verify_nothing_refuse_to_serve(settings: dict[str, str]) -> None:
     with pytest.raises(Misconfigured):
-        Sessions(Settings.read(settings), CLOCK)
+        sessions_from(Settings.read(settings), CLOCK)
 
 
 async def test_a_session_ends_while_the_process_runs() -> None:
     now = NOW
-    verifier = Sessions(Settings.read({"NEXTAUTH_SECRET": SECRET}), Clock(now=lambda: now))
+    verifier = sessions_from(Settings.read({"NEXTAUTH_SECRET": SECRET}), Clock(now=lambda: now))
     await verifier.user({"cookie": f"{V4}={TOKEN}"})
     now += timedelta(seconds=76)
     with pytest.raises(Unauthorized):

@@ -7,7 +7,7 @@ import pytest
 
 from image_core.api.http import Request
 from image_core.app import App
-from image_core.auth.sessions import Sessions
+from image_core.auth.sessions import sessions_from
 from image_core.errors import Unauthorized
 from image_core.settings import Settings
 from tests.support.paths import FIXTURES
@@ -52,7 +52,7 @@ async def test_a_token_of_the_real_packages_has_its_verdict(
     valid: bool,
     user: str,
 ) -> None:
-    sessions = Sessions(Settings.read(environment(settings)))
+    sessions = sessions_from(Settings.read(environment(settings)))
     if valid:
         assert (await sessions.user({"cookie": cookie})).id == user
     else:
