@@ -118,7 +118,7 @@ NAMED: list[tuple[str, bytes]] = [
     ("GIMP", b"gimp xcf file"),
     ("DjVu", b"AT&TFORM"),
     ("XML", b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>'),
-    ("compressed", gzip.compress(b"hello")),
+    ("compressed", gzip.compress(b"hello", mtime=0)),
 ]
 
 
