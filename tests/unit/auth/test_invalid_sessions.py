@@ -274,7 +274,15 @@ async def test_a_public_key_is_never_a_secret() -> None:
         {"NEXTAUTH_JWT": "signed", "NEXTAUTH_PUBLIC_KEY": pem(RSA), "NEXTAUTH_JWT_ALGORITHMS": "ES256"},
         {"NEXTAUTH_JWT": "signed", "NEXTAUTH_SECRET": "x", "NEXTAUTH_JWT_ALGORITHMS": "none"},
     ],
-    ids=["nothing", "no key", "no session URL", "a key that is not PEM", "a secret's algorithm", "another key's", "none"],
+    ids=[
+        "nothing",
+        "no key",
+        "no session URL",
+        "a key that is not PEM",
+        "a secret's algorithm",
+        "another key's",
+        "none",
+    ],
 )
 def test_settings_that_could_verify_nothing_refuse_to_serve(settings: dict[str, str]) -> None:
     with pytest.raises(Misconfigured):

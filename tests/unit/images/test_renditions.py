@@ -12,8 +12,6 @@ from image_core.images.convert import rendered
 from image_core.images.fault import Fault
 from image_core.images.image import Image, OutputFormat, Target
 from image_core.images.metadata import has_provenance, png_chunk
-from image_core.images.sandbox import convert_in_sandbox
-from image_core.images.sandbox_memory import most_memory_bytes
 from tests.support.harness import picture
 from tests.support.image_files import LEFT, LIMITS, RIGHT, assert_halves, halves, opened, profile, saved
 from tests.support.paths import IMAGES
@@ -127,16 +125,6 @@ def test_an_awkward_file_gives_an_image_or_a_fault(path: Path) -> None:
     except Fault:
         return
     assert made.width <= 64
-
-
-@pytest.mark.parametrize("format_name", FORMATS)
-async def test_largest_image_of_a_model_is_converted_within_the_memory_of_a_sandbox(format_name: OutputFormat) -> None:
-    """21:9 at 4K, the longest side that a model makes."""
-    noise = PIL.Image.effect_noise((1584, 672), 80).resize((6336, 2688)).convert("RGB")
-    data = saved(noise, "PNG" if format_name != "png" else "JPEG")
-    target = Target(None, format_name)
-    made = await convert_in_sandbox(data, *LIMITS, most_memory_bytes(LIMITS[1]), target=target)
-    assert (made.width, made.height) == (6336, 2688)
 
 
 def test_content_credentials_are_found_where_each_format_has_them() -> None:

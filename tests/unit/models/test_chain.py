@@ -206,14 +206,6 @@ async def test_no_second_attempt_is_begun_that_could_not_end(standin: Standin) -
     await chain.close()
 
 
-async def test_an_answer_that_trickles_past_the_deadline_is_given_up(bench: Bench) -> None:
-    bench.standin.script.add(Scripted(trickle=30))
-    with pytest.raises(DeadlineExceeded):
-        await bench.generate(seconds=10.5)
-    assert bench.outcomes == [(PRO, "deadline_exceeded")]
-    assert bench.attempts[0].duration_ms < 15_000
-
-
 async def test_the_last_reason_counts_when_nobody_made_a_picture(bench: Bench) -> None:
     bench.standin.script.add(*(overloaded() for _ in range(5)), finished("NO_IMAGE", {"text": "Sorry."}))
     with pytest.raises(NoImage) as caught:

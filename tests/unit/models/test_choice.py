@@ -62,14 +62,14 @@ async def test_when_every_model_is_gone_that_is_said(standin: Standin) -> None:
 @pytest.mark.parametrize(
     ("models", "options", "asked", "skipped"),
     [
-        (f"{LITE},{PRO}", {"image_size": "4K"}, [PRO], f"{LITE} makes 1K, not 4K"),
+        (f"{LITE},{PRO}", {"image_size": "2K"}, [PRO], f"{LITE} makes 1K, not 2K"),
         (f"{PRO},{NEXT}", {"aspect_ratio": "1:8"}, [NEXT], f"{PRO} does not make 1:8"),
         # A model that was asked for is skipped like any other.
         (f"{PRO},{LITE}", {"image_size": "2K", "model": LITE}, [PRO], f"{LITE} makes 1K, not 2K"),
         # A model behind the one that answered is not mentioned.
-        (f"{PRO},{LITE}", {"image_size": "4K"}, [PRO], None),
+        (f"{PRO},{LITE}", {"image_size": "2K"}, [PRO], None),
         # The catalog knows nothing of this one: the service decides.
-        (f"gemini-4-image,{PRO}", {"image_size": "4K"}, ["gemini-4-image"], None),
+        (f"gemini-4-image,{PRO}", {"image_size": "2K"}, ["gemini-4-image"], None),
     ],
 )
 async def test_model_that_cannot_make_it_is_skipped_with_a_warning(
