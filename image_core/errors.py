@@ -18,6 +18,7 @@ ImageError                           abstract
 ├── Unauthorized                401  the reason is for the log alone
 ├── CrossSite                   403
 ├── NotFound, MethodNotAllowed  404, 405
+├── Conflict                    409  `from` names a generation without an image
 ├── Canceled                    409  what was billed; the same key runs again
 ├── IdempotencyMismatch         422
 ├── TooManyGenerations          429
@@ -187,11 +188,31 @@ class CrossSite(ImageError):
 
 
 class NotFound(ImageError):
-    """There is no such route, generation or image, or it is another user's."""
+    """There is no such route, generation or image, or it is another user's. `field` is set where a request names it."""
 
     status = 404
     code = "not_found"
     message = "Not found"
+
+    def __init__(self, details: str | None = None, *, field: str | None = None) -> None:
+        super().__init__(details)
+        self.field = field
+
+    def fields(self) -> dict[str, Any]:
+        """Return the name of the wrong part."""
+        return {} if self.field is None else {"field": self.field}
+
+
+class Conflict(ImageError):
+    """The generation that `from` names has no image that could be edited."""
+
+    status = 409
+    code = "conflict"
+    message = "The earlier generation has no image"
+
+    def fields(self) -> dict[str, Any]:
+        """Return the name of the wrong part."""
+        return {"field": "from"}
 
 
 class MethodNotAllowed(ImageError):

@@ -62,6 +62,8 @@ export interface paths {
         /**
          * The caller's generations, newest first
          * @description A page at a time, without the long fields (`text`, `attempts`, `inputs`). A page of long records ends before `limit`: only a `continuation` of null ends the list.
+         *
+         *     With `root` the list has the generations that descend from one, oldest first: those with that `rootId`. They stay when it is deleted.
          */
         get: operations["listGenerations"];
         put?: never;
@@ -374,7 +376,7 @@ export interface components {
              * @description For programs.
              * @enum {string}
              */
-            code: "budget_exceeded" | "busy" | "canceled" | "cross_site" | "deadline_exceeded" | "gemini_key_missing" | "idempotency_mismatch" | "image_fetch_failed" | "image_too_large" | "images_too_large" | "internal" | "interrupted" | "invalid_image" | "invalid_json" | "invalid_request" | "length_required" | "method_not_allowed" | "misconfigured" | "model_auth_failed" | "model_error" | "model_unavailable" | "no_file" | "no_image" | "no_images" | "no_prompt" | "not_found" | "rate_limited" | "refused" | "request_too_large" | "session_unavailable" | "storage_unavailable" | "too_many_generations" | "unauthorized" | "unsupported_media_type" | "url_not_allowed";
+            code: "budget_exceeded" | "busy" | "canceled" | "conflict" | "cross_site" | "deadline_exceeded" | "gemini_key_missing" | "idempotency_mismatch" | "image_fetch_failed" | "image_too_large" | "images_too_large" | "internal" | "interrupted" | "invalid_image" | "invalid_json" | "invalid_request" | "length_required" | "method_not_allowed" | "misconfigured" | "model_auth_failed" | "model_error" | "model_unavailable" | "no_file" | "no_image" | "no_images" | "no_prompt" | "not_found" | "rate_limited" | "refused" | "request_too_large" | "session_unavailable" | "storage_unavailable" | "too_many_generations" | "unauthorized" | "unsupported_media_type" | "url_not_allowed";
             /** @description Whether the same request can succeed later. */
             retryable: boolean;
             /** @description More, for people. */
@@ -414,8 +416,8 @@ export interface components {
          * @description The body of `POST /api/image`. Unknown fields are ignored.
          */
         GenerateRequest: {
-            /** @description Data URLs, bare base64, addresses of our own pictures, or any other http(s) address; in order. */
-            images: string[];
+            /** @description Data URLs, bare base64, addresses of our own pictures, or any other http(s) address; in order. With `from` they come after its image, and there may be none. */
+            images?: string[];
             /** @description What to make of them; not blank. */
             prompt: string;
             /** @description The shape of the new image. An empty string and `auto` count as absent. */
@@ -424,6 +426,8 @@ export interface components {
             imageSize?: ("1K" | "2K" | "4K") | null;
             /** @description One of the configured models, or a retired name of one; it is tried first. */
             model?: ("gemini-3-pro-image" | "gemini-nano-banana-2.1" | "gemini-3.1-flash-lite-image") | null;
+            /** @description The `id` of an earlier generation of the caller, which is edited further: its image is the first input. */
+            from?: string | null;
             /** @description The format of the new image; absent: as the model made it. An empty string and `auto` count as absent. */
             outputFormat?: ("png" | "jpeg" | "webp") | null;
             /** @description Of `jpeg` and `webp`; 90 where it is absent. */
@@ -468,6 +472,10 @@ export interface components {
             createdAt: string;
             completedAt: string | null;
             userId: string;
+            /** @description The generation that it edits (`from`), which may be deleted since. */
+            parentId: string | null;
+            /** @description The first generation of its chain; null where it began without `from`. */
+            rootId: string | null;
             text: string | null;
             attempts: components["schemas"]["Attempt"][];
             inputs: components["schemas"]["InputCopy"][];
@@ -510,6 +518,10 @@ export interface components {
             createdAt: string;
             completedAt: string | null;
             userId: string;
+            /** @description The generation that it edits (`from`), which may be deleted since. */
+            parentId: string | null;
+            /** @description The first generation of its chain; null where it began without `from`. */
+            rootId: string | null;
         };
         /**
          * Health
@@ -858,7 +870,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The caller has canceled the generation; `usage` is what the service counted for it, null where nothing is known. The same `Idempotency-Key` runs it again. */
+            /** @description The caller has canceled the generation; `usage` is what the service counted for it, null where nothing is known. The same `Idempotency-Key` runs it again. `from` names a generation of the caller that has no image (yet). */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1072,6 +1084,11 @@ export interface operations {
                 limit?: number;
                 /** @description The `continuation` of the page before. */
                 continuation?: string;
+                /**
+                 * @description The `id` of the first generation of a chain of edits: list what descends from it, oldest first.
+                 * @example gen-1767225600000-4f1c2a9be07d3358
+                 */
+                root?: string;
             };
             header?: never;
             path?: never;
@@ -1111,6 +1128,8 @@ export interface operations {
                      *           "createdAt": "2026-01-01T00:00:00.000Z",
                      *           "completedAt": "2026-01-01T00:00:21.310Z",
                      *           "userId": "ada@example.com",
+                     *           "parentId": null,
+                     *           "rootId": null,
                      *           "options": {
                      *             "aspectRatio": "1:1"
                      *           },
@@ -1226,6 +1245,8 @@ export interface operations {
                      *       "createdAt": "2026-01-01T00:00:00.000Z",
                      *       "completedAt": "2026-01-01T00:00:21.310Z",
                      *       "userId": "ada@example.com",
+                     *       "parentId": null,
+                     *       "rootId": null,
                      *       "options": {
                      *         "aspectRatio": "1:1"
                      *       },
@@ -1425,6 +1446,8 @@ export interface operations {
                      *       "createdAt": "2026-01-01T00:00:00.000Z",
                      *       "completedAt": "2026-01-01T00:00:04.330Z",
                      *       "userId": "ada@example.com",
+                     *       "parentId": null,
+                     *       "rootId": null,
                      *       "options": {
                      *         "aspectRatio": "1:1"
                      *       },
@@ -1480,6 +1503,8 @@ export interface operations {
                      *       "createdAt": "2026-01-01T00:00:00.000Z",
                      *       "completedAt": null,
                      *       "userId": "ada@example.com",
+                     *       "parentId": null,
+                     *       "rootId": null,
                      *       "options": {
                      *         "aspectRatio": "1:1"
                      *       },

@@ -128,6 +128,8 @@ def detailed(record: Record) -> dict[str, Any]:
         "createdAt": record.created_at,
         "completedAt": record.completed_at,
         "userId": record.user_id,
+        "parentId": record.parent_id,
+        "rootId": record.root_id,
         "options": record.options.to_dict(),
         "error": shown_error(record.error),
     }

@@ -31,6 +31,10 @@ def _no(value: Any) -> Any:
     return False if value is None else value
 
 
+def _named(value: Any) -> Any:
+    return None if value == "" else value
+
+
 def _chosen(value: Any) -> Any:
     """A choice that a form left open: the original front end sends these words."""
     return None if value in ("", "auto") else value
@@ -46,6 +50,13 @@ def as_published(schema: dict[str, Any]) -> None:
             schema.setdefault("required", []).append(name)
 
 
+def _images_or_from(schema: dict[str, Any]) -> None:
+    """Say that `images` may be missing or empty only beside `from`. Generators of clients pass over `if`."""
+    as_published(schema)
+    schema["if"] = {"required": ["from"], "properties": {"from": {"type": "string", "minLength": 1}}}
+    schema["else"] = {"required": ["images"], "properties": {"images": {"minItems": 1}}}
+
+
 class GenerateRequest(BaseModel):
     """The body of `POST /api/image`. Unknown fields are ignored."""
 
@@ -55,14 +66,14 @@ class GenerateRequest(BaseModel):
         extra="ignore",
         alias_generator=to_camel,
         hide_input_in_errors=True,
-        json_schema_extra=as_published,
+        json_schema_extra=_images_or_from,
     )
 
     # These two have defaults because what is missing has an error of its own.
     images: Annotated[tuple[str, ...], Field(strict=False), FailFast(), BeforeValidator(_absent)] = Field(
         (),
-        description="Data URLs, bare base64, addresses of our own pictures, or any other http(s) address; in order.",
-        json_schema_extra={"x-required": True, "minItems": 1},
+        description="Data URLs, bare base64, addresses of our own pictures, or any other http(s) address; in order. "
+        "With `from` they come after its image, and there may be none.",
     )
     prompt: Annotated[str, BeforeValidator(_blank)] = Field(
         "",
@@ -81,6 +92,12 @@ class GenerateRequest(BaseModel):
         max_length=200,
         description="One of the configured models, or a retired name of one; it is tried first.",
     )
+    from_id: Annotated[str | None, BeforeValidator(_named)] = Field(
+        None,
+        alias="from",
+        max_length=255,
+        description="The `id` of an earlier generation of the caller, which is edited further: its image is the first input.",
+    )
     output_format: Annotated[OutputFormat | None, BeforeValidator(_chosen)] = Field(
         None,
         description="The format of the new image; absent: as the model made it. An empty string and `auto` count as absent.",
@@ -94,6 +111,11 @@ class GenerateRequest(BaseModel):
     include_base64: Annotated[bool, BeforeValidator(_yes, json_schema_input_type=bool | None)] = Field(
         default=True, description="`false` leaves `imageBase64` null: the address is enough."
     )
+
+    @property
+    def input_count(self) -> int:
+        """How many images a model is shown: those of the request, and the one of the earlier generation."""
+        return len(self.images) + (self.from_id is not None)
 
     @property
     def options(self) -> Options:
@@ -115,12 +137,15 @@ class GenerateRequest(BaseModel):
             raise InvalidJson("The body must be one JSON object in UTF-8") from None
         except ValidationError as error:
             raise _explained(error) from None
-        if not request.images:
+        if not request.input_count:
             raise NoImages(field="images")
         if not request.prompt.strip():
             raise NoPrompt(field="prompt")
-        if len(request.images) > max_images:
-            raise InvalidRequest(f"At most {max_images} images are taken, not {len(request.images)}", field="images")
+        if request.input_count > max_images:
+            with_from = "" if request.from_id is None else ", that of `from` included"
+            raise InvalidRequest(
+                f"At most {max_images} images are taken, not {request.input_count}{with_from}", field="images"
+            )
         return request
 
 

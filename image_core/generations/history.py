@@ -69,7 +69,12 @@ class History:
         return found[1] is None or milliseconds(self._clock.now()) - int(found[1]) < NEW_SECONDS * 1000
 
     async def page(self, user: User, limit: int, continuation: str | None) -> Page:
+        """Read a page of the user's generations, newest first. Raises InvalidRequest for a continuation that is none."""
         return await self._records.page(user, limit, continuation)
+
+    async def tree(self, user: User, root_id: str, limit: int, continuation: str | None) -> Page:
+        """Read a page of the generations that descend from one, oldest first. Raises as `page` does."""
+        return await self._records.tree(user, root_id, limit, continuation)
 
     async def delete(self, user: User, record_id: str) -> None:
         """Hide the generation everywhere at once, then remove its picture and its record. Raises NotFound.

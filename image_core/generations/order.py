@@ -89,4 +89,6 @@ class Order:
     """Of each input, as sent; None where it had none."""
     request_hash: str
     expected_usd: float
+    parent_id: str | None = None
+    root_id: str | None = None
     trace_parent: str | None = None

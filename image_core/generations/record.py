@@ -91,6 +91,10 @@ class Record:
     with it."""
     expected_usd: float | None = None
     """What it is expected to cost at most: what budgets count until it ends."""
+    parent_id: str | None = None
+    """The generation whose image this one edits; it may have been deleted since."""
+    root_id: str | None = None
+    """The first generation of its chain; None where it began without an earlier one."""
     trace_parent: str | None = None
     """Of the request that began it (W3C Trace Context), for its log line."""
     cancel_requested_at: str | None = None
@@ -260,6 +264,8 @@ class Record:
             "lostClaims": self.lost_claims,
             "runId": self.run_id,
             "expectedUsd": self.expected_usd,
+            "parentId": self.parent_id,
+            "rootId": self.root_id,
             "traceParent": self.trace_parent,
             "timings": self.timings,
         }
@@ -301,6 +307,8 @@ class Record:
             lost_claims=item.get("lostClaims") or 0,
             run_id=item.get("runId"),
             expected_usd=item.get("expectedUsd"),
+            parent_id=item.get("parentId"),
+            root_id=item.get("rootId"),
             trace_parent=item.get("traceParent"),
             cancel_requested_at=item.get("cancelRequestedAt"),
             timings=item.get("timings"),

@@ -126,6 +126,8 @@ class Runner:
             created_at=iso(now),
             request_hash=order.request_hash,
             blob_stem=f"generated-{milliseconds(now)}-{self._token(16)}",
+            parent_id=order.parent_id,
+            root_id=order.root_id,
             trace_parent=order.trace_parent,
             expected_usd=order.expected_usd,
         )

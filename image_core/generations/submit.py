@@ -11,9 +11,11 @@ from image_core.billing.spending import Spending
 from image_core.clock import Clock, Deadline, iso
 from image_core.errors import (
     Busy,
+    Conflict,
     GeminiKeyMissing,
     IdempotencyMismatch,
     ImageError,
+    NotFound,
 )
 from image_core.generations.background import Running
 from image_core.generations.dry_run import CheckedInput, DryRun
@@ -26,12 +28,15 @@ from image_core.generations.recovery import message
 from image_core.generations.runner import Runner
 from image_core.generations.trace import Trace
 from image_core.inputs.loader import Loader
+from image_core.inputs.owned_urls import is_generation
 from image_core.models.generated import Options
 from image_core.runtime.memory_budget import MemoryBudget
 from image_core.runtime.offload import offloaded
 from image_core.settings import Settings
 from image_core.storage.input_copies import InputCopies
 from image_core.storage.records import AlreadyThere, Changed, Records
+
+NO_PARENT = "No generation of yours has the id in `from`"
 
 
 class Models(Protocol):
@@ -88,7 +93,7 @@ class Submission:
 
     def check(self, request: GenerateRequest) -> None:
         """What can be said of a request without looking at anything. Raises InvalidRequest, GeminiKeyMissing."""
-        self._models.check_options(request.options, len(request.images))
+        self._models.check_options(request.options, request.input_count)
         if self._settings.gemini_api_key is None:
             raise GeminiKeyMissing
 
@@ -118,11 +123,12 @@ class Submission:
                 repeated = await self._repeat(stored, request_hash, queued=queued)
                 if repeated is not None:
                     return repeated
-        usd = self._spending.expected(request.options, len(request.images), len(request.prompt))
+        parent = await self._parent(user, request)
+        usd = self._spending.expected(request.options, request.input_count, len(request.prompt))
         async with self._limits.admitted(user, usd, order_id) as place:
-            self._models.check_quota(request.options, len(request.images))
+            self._models.check_quota(request.options, request.input_count)
             submitted = await self._begin(
-                user, request, order_id, request_hash, usd, trace_parent, deadline, queued=queued
+                user, request, parent, order_id, request_hash, usd, trace_parent, deadline, queued=queued
             )
             place.record_id = submitted.outcome.record.id
         return submitted
@@ -137,14 +143,32 @@ class Submission:
         order_id = None if key is None else record_id(user, key)
         if order_id is not None:
             await self._check_key(user, order_id, request)
-        count = len(request.images)
+        count = request.input_count
+        parent = await self._parent(user, request)
         usd = self._spending.expected(request.options, count, len(request.prompt))
         left = await self._limits.check(user, usd, order_id)
         self._models.check_quota(request.options, count)
         with self._memory_budget.claim(user.id, deadline) as claim:
-            inputs = tuple(map(CheckedInput.of, await self._loader.load_all(request.images, user, claim)))
+            loaded = await self._loader.load_all(request.images, user, claim, None if parent is None else parent.id)
+            inputs = tuple(map(CheckedInput.of, loaded))
         model, warnings = self._models.first(request.options, count), self._models.warnings(request.options, count)
         return DryRun(model, usd, inputs, left, warnings)
+
+    async def _parent(self, user: User, request: GenerateRequest) -> Record | None:
+        """The generation that the request edits further. Raises NotFound, Conflict."""
+        if request.from_id is None:
+            return None
+        if not is_generation(request.from_id):
+            raise NotFound(NO_PARENT, field="from")
+        try:
+            parent = await self._history.read(user, request.from_id, may_be_new=True)
+        except NotFound:
+            raise NotFound(NO_PARENT, field="from") from None
+        if parent.status == "running":
+            raise Conflict("It is still running: wait until it has succeeded")
+        if parent.status != "succeeded":
+            raise Conflict(f"Its status is {parent.status}")
+        return parent
 
     async def _check_key(self, user: User, order_id: str, request: GenerateRequest) -> None:
         """Raises IdempotencyMismatch where the key belongs to another request."""
@@ -173,6 +197,7 @@ class Submission:
         self,
         user: User,
         request: GenerateRequest,
+        parent: Record | None,
         order_id: str | None,
         request_hash: str,
         expected_usd: float,
@@ -184,13 +209,21 @@ class Submission:
         claim, trace = self._memory_budget.claim(user.id, deadline), Trace(self._clock, trace_parent)
         try:
             with trace.step("inputs"):
-                inputs = await self._loader.load_all(request.images, user, claim)
+                inputs = await self._loader.load_all(request.images, user, claim, None if parent is None else parent.id)
             pictures = tuple(loaded.picture for loaded in inputs)
             with trace.step("copies"):
                 copies = await self._copies.put_all(user, pictures)
             addresses = tuple(loaded.address for loaded in inputs)
             order = Order(
-                order_id, request.prompt, request.options, addresses, request_hash, expected_usd, trace_parent
+                order_id,
+                request.prompt,
+                request.options,
+                addresses,
+                request_hash,
+                expected_usd,
+                None if parent is None else parent.id,
+                None if parent is None else parent.root_id or parent.id,
+                trace_parent,
             )
             while True:
                 try:

@@ -1,14 +1,14 @@
 """All inputs of a request: loaded at the same time, in their order, each made into a picture that a model takes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from image_core.auth.user import User
-from image_core.errors import BlobTooLarge, Busy, ImageTooLarge
+from image_core.errors import BlobTooLarge, Busy, Conflict, ImageTooLarge
 from image_core.images.fault import Fault
 from image_core.images.image import Image
 from image_core.images.passthrough import as_it_is
@@ -17,7 +17,7 @@ from image_core.images.sandbox_scheduler import Convert, Sandboxes
 from image_core.inputs.fetcher import Fetcher
 from image_core.inputs.fit import MAX_INLINE_BYTES, RESERVED_BYTES, fitted
 from image_core.inputs.owned_urls import OwnBlob, OwnedUrls, OwnImages, OwnResult, own_image
-from image_core.inputs.sources import Inline, parse
+from image_core.inputs.sources import OWN_PATH, Inline, parse
 from image_core.runtime.fair_share import FairShare
 from image_core.runtime.memory_budget import Claim
 from image_core.runtime.offload import ended, in_thread, offloaded
@@ -25,6 +25,9 @@ from image_core.settings import Settings
 
 CHECKS_AT_ONCE = 3
 """Threads that read the structure of untrusted files. The event loop's own pool has five at least: one is always left."""
+
+EARLIER = -1
+"""The place of the image of an earlier generation: before those of the request, which are counted from 0."""
 
 T = TypeVar("T")
 
@@ -61,18 +64,27 @@ class Loader:
         self._sandboxes = sandboxes or Sandboxes(settings)
         self._checks = FairShare(CHECKS_AT_ONCE)
 
-    async def load_all(self, images: Sequence[str], user: User, claim: Claim) -> tuple[LoadedInput, ...]:
-        """Every input, in order; `claim` holds their bytes. The same string twice is loaded once.
+    async def load_all(
+        self, images: Sequence[str], user: User, claim: Claim, earlier: str | None = None
+    ) -> tuple[LoadedInput, ...]:
+        """Load every input, in order; `claim` holds their bytes. The same string twice is loaded once.
 
-        Raises the InputError of the first that failed, ImagesTooLarge, StorageUnavailable, or Busy where they are not ready in the time
-        that the claim may wait; the others are then given up.
+        `earlier` is the id of a generation of the user, whose image comes first. It is read from the storage, and the
+        limit for the bytes of one image, which is for what callers send, does not apply to it.
+
+        Raises the InputError of the first that failed, ImagesTooLarge, StorageUnavailable, or Busy where they are not
+        ready in the time that the claim may wait; the others are then given up. Raises Conflict where the image of
+        `earlier` cannot be used.
         """
-        first_places: dict[str, int] = {}
-        for index, text in enumerate(images):
-            first_places.setdefault(text, index)
+        sources: dict[int, str | OwnResult] = dict(enumerate(images))
+        if earlier is not None:
+            sources = {EARLIER: OwnResult(earlier), **sources}
+        first_places: dict[str | OwnResult, int] = {}
+        for place, source in sources.items():
+            first_places.setdefault(source, place)
         tasks = {
-            text: asyncio.create_task(self._placed(index, partial(self._load, text, user, claim)))
-            for text, index in first_places.items()
+            source: asyncio.create_task(self._placed(place, partial(self._load, source, user, claim)))
+            for source, place in first_places.items()
         }
         try:
             done, waiting = await asyncio.wait(
@@ -90,20 +102,21 @@ class Loader:
             raise Busy("The images could not be loaded and converted in time", retry_after=5)
         try:
             async with asyncio.timeout(claim.wait_seconds()):
-                return await self._fitted(tuple(tasks[text].result() for text in images), claim)
+                return await self._fitted({place: tasks[source].result() for place, source in sources.items()}, claim)
         except TimeoutError:
             raise Busy("The images could not be made smaller in time", retry_after=5) from None
 
-    async def _fitted(self, loaded: tuple[LoadedInput, ...], claim: Claim) -> tuple[LoadedInput, ...]:
+    async def _fitted(self, loaded: Mapping[int, LoadedInput], claim: Claim) -> tuple[LoadedInput, ...]:
         """Make images smaller where all of them are too large for one call of a model. Raises ImagesTooLarge, Busy, InputError."""
+        places = tuple(loaded)
 
-        async def shrink(place: int, picture: Image, side: int) -> Image:
-            return await self._placed(place, partial(self._shrunk, picture, side, claim))
+        async def shrink(index: int, picture: Image, side: int) -> Image:
+            return await self._placed(places[index], partial(self._shrunk, picture, side, claim))
 
-        pictures = await fitted([each.picture for each in loaded], shrink, self._most_together)
+        pictures = await fitted([each.picture for each in loaded.values()], shrink, self._most_together)
         return tuple(
             each if picture is each.picture else replace(each, picture=picture, converted=True)
-            for each, picture in zip(loaded, pictures, strict=True)
+            for each, picture in zip(loaded.values(), pictures, strict=True)
         )
 
     async def _shrunk(self, picture: Image, side: int, claim: Claim) -> Image:
@@ -121,14 +134,20 @@ class Loader:
             raise Busy("The image could not be converted in time", retry_after=5) from None
         return picture
 
-    async def _placed(self, index: int, load: Callable[[], Awaitable[T]]) -> T:
+    async def _placed(self, place: int, load: Callable[[], Awaitable[T]]) -> T:
         try:
             return await load()
         except Fault as fault:
-            raise fault.kind(index, fault.details) from fault
+            if place == EARLIER:
+                raise Conflict(fault.details) from fault
+            raise fault.kind(place, fault.details) from fault
 
-    async def _load(self, text: str, user: User, claim: Claim) -> LoadedInput:
-        source = parse(text)
+    async def _load(self, given: str | OwnResult, user: User, claim: Claim) -> LoadedInput:
+        if isinstance(given, OwnResult):
+            data = await self._images.read_input(user, given, MAX_INLINE_BYTES, claim.grow)
+            picture, converted = await self._prepare(data, claim, held=len(data), max_bytes=MAX_INLINE_BYTES)
+            return LoadedInput(picture, f"{OWN_PATH}{quote(given.record_id)}", converted)
+        source = parse(given)
         if isinstance(source, Inline):
             # The request's own claim covers what is decoded from its body.
             async with self._checks.slot(claim.user_id, claim.wait_seconds()):
@@ -150,12 +169,14 @@ class Loader:
     def _too_large(self) -> Fault:
         return Fault(ImageTooLarge, f"it has more than {self._settings.max_image_bytes:,} bytes, which is the limit")
 
-    async def _prepare(self, data: bytes, claim: Claim, held: int = 0) -> tuple[Image, bool]:
+    async def _prepare(
+        self, data: bytes, claim: Claim, held: int = 0, max_bytes: int | None = None
+    ) -> tuple[Image, bool]:
         """Check the file and convert it where it must be; whether it was. Raises Fault, Busy.
 
         Afterwards `claim` holds the image instead of the `held` bytes that it was made from.
         """
-        if len(data) > self._settings.max_image_bytes:
+        if len(data) > (max_bytes or self._settings.max_image_bytes):
             raise self._too_large()
         user, max_pixels = claim.user_id, self._settings.max_image_pixels
         async with self._checks.slot(user, claim.wait_seconds()):

@@ -80,6 +80,11 @@ def is_generated(name: str) -> bool:
     return _GENERATED.fullmatch(name) is not None
 
 
+def is_generation(record_id: str) -> bool:
+    """Whether an id can be that of a generation."""
+    return _RESULT.fullmatch(record_id) is not None
+
+
 def places(name: str, user: User, own: OwnedUrls) -> tuple[Place, ...]:
     """The blobs in which what `/api/images/<name>` is for `user` may lie; none where it can be nothing of theirs.
 

@@ -7,7 +7,7 @@ was lost on the way is told from a conflict by what is stored: my own random ste
 import base64
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,7 +29,7 @@ from image_core.storage.cosmos import Cosmos
 
 LIST_FIELDS = (
     "id,userId,prompt,inputImages,outputImageUrl,createdAt,completedAt,status,model,mimeType,width,height,usage,options,"
-    "error,warnings"
+    "error,warnings,parentId,rootId"
 )
 """What a page of the history shows: everything but the long fields."""
 
@@ -69,7 +69,7 @@ class Changed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a user's records, newest first, as documents; `continuation` is None on the last."""
+    """One page of a user's records, in order, as documents; `continuation` is None on the last."""
 
     items: tuple[dict[str, Any], ...]
     continuation: str | None
@@ -77,10 +77,27 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The last record of a page: what is older, or of the same moment and with a greater id, comes behind it."""
+    """The last record of a page. Of two records of the same moment the one with the smaller id comes first."""
 
     created_at: str
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """Which records are listed, and in which order. The conditions take the parameters @user, @time and @root."""
+
+    condition: str
+    order: str
+    start: str
+    """Before the time of any record, in this order."""
+
+
+# The original product wrote no status, and a comparison with what is not there is never true.
+_HISTORY = _Selection(
+    "c.createdAt <= @time AND (NOT IS_DEFINED(c.status) OR c.status != 'deleting')", "c.createdAt DESC", "~"
+)
+_TREE = _Selection("c.rootId = @root AND c.createdAt >= @time AND c.status != 'deleting'", "c.createdAt ASC", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,39 +223,45 @@ class Records:
         Raises InvalidRequest where `continuation` was not issued by this API.
         """
         after = None if continuation is None else _unseal(user, continuation)
-        runs = [await self._behind(partition, after, limit) for partition in user.partitions]
+        runs = [await self._behind(partition, _HISTORY, after, limit) for partition in user.partitions]
         # A record that was copied from one partition to the other counts once, as `find` reads it.
         by_id = {str(item["id"]): item for run in reversed(runs) for item in run.items}
         items = [by_id[record_id] for record_id in sorted(by_id)]
         items.sort(key=_time, reverse=True)  # stable: records of one moment stay in the order of their ids
         # Nothing older than the end of a run that goes on: its next record may come before it.
         horizon = max((_time(run.items[-1]) for run in runs if not run.complete), default="")
-        taken: list[dict[str, Any]] = []
-        size = 0
-        for item in items:
-            size += _bytes(item)
-            if len(taken) == limit or (taken and size > PAGE_BYTES) or _time(item) < horizon:
-                break
-            taken.append(item)
-        more = len(taken) < len(items) or not all(run.complete for run in runs)
-        return Page(tuple(taken), _seal(user, Position(_time(taken[-1]), taken[-1]["id"])) if more else None)
+        ready = [item for item in items if _time(item) >= horizon]
+        return _page(user, ready, limit, complete=len(ready) == len(items) and all(run.complete for run in runs))
 
-    async def _behind(self, partition: str, after: "Position | None", limit: int) -> "_Run":
-        """The records of one partition behind `after`, newest first: more than `limit` or READ_BYTES, else all there are.
+    async def tree(self, user: User, root_id: str, limit: int, continuation: str | None) -> Page:
+        """One page of the generations that descend from one, oldest first, as `page` gives them.
+
+        They are in one partition: the original product, which wrote others, made none.
+        """
+        after = None if continuation is None else _unseal(user, continuation)
+        run = await self._behind(user.id, _TREE, after, limit, root_id)
+        items = sorted(run.items, key=lambda item: (_time(item), item["id"]))
+        return _page(user, items, limit, complete=run.complete)
+
+    async def _behind(
+        self, partition: str, selection: _Selection, after: "Position | None", limit: int, root_id: str = ""
+    ) -> "_Run":
+        """The records of one partition behind `after`, in order: more than `limit` or READ_BYTES, else all there are.
 
         Those of one moment come together: the index knows no order among them.
         """
         fields = ",".join(f"c.{name}" for name in LIST_FIELDS.split(","))
-        # Later than any time where the page is the first. The original product wrote no status, and a comparison with
-        # what is not there is never true.
-        values = {"@user": partition, "@time": "~" if after is None else after.created_at}
+        values = {
+            "@user": partition,
+            "@time": selection.start if after is None else after.created_at,
+            "@root": root_id,
+        }
         items: list[dict[str, Any]] = []
         size = 0
         async with self._cosmos.container() as container:
             found = container.query_items(
-                f"SELECT {fields} FROM c"  # noqa: S608 - the fields are ours
-                " WHERE c.userId = @user AND c.createdAt <= @time AND (NOT IS_DEFINED(c.status) OR c.status != 'deleting')"
-                " ORDER BY c.createdAt DESC",
+                f"SELECT {fields} FROM c"  # noqa: S608 - the fields and conditions are ours
+                f" WHERE c.userId = @user AND {selection.condition} ORDER BY {selection.order}",
                 parameters=[{"name": name, "value": value} for name, value in values.items()],
                 partition_key=partition,
                 max_item_count=limit + 1,
@@ -329,6 +352,20 @@ class Records:
 
 def _mark(user: User, token: bytes) -> bytes:
     return hashlib.sha256(user.id.encode() + b"\0" + token).digest()[:MARK_BYTES]
+
+
+def _page(user: User, items: Sequence[dict[str, Any]], limit: int, *, complete: bool) -> Page:
+    """The first of `items`: at most `limit`, and PAGE_BYTES beyond the first. `complete`: there are no more behind them."""
+    taken: list[dict[str, Any]] = []
+    size = 0
+    for item in items:
+        size += _bytes(item)
+        if len(taken) == limit or (taken and size > PAGE_BYTES):
+            break
+        taken.append(item)
+    if complete and len(taken) == len(items):
+        return Page(tuple(taken), None)
+    return Page(tuple(taken), _seal(user, Position(_time(taken[-1]), taken[-1]["id"])))
 
 
 def _time(item: Mapping[str, Any]) -> str:

@@ -47,6 +47,7 @@ resource database 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases@2025-04-15
             { path: '/createdAt/?' }
             { path: '/leaseExpiresAt/?' }
             { path: '/blobStem/?' }
+            { path: '/rootId/?' }
           ]
           excludedPaths: [{ path: '/*' }]
         }

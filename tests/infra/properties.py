@@ -206,7 +206,7 @@ def the_database_is_what_the_code_expects(predicted: Prediction) -> None:
     assert containers["usage"]["defaultTtl"] == 400 * 86400
     assert predicted.one(COSMOS)["properties"]["backupPolicy"]["type"] == "Continuous"
     for name, module in {"generations": "records.py", "usage": "ledger.py"}.items():
-        asked = _asked(ROOT / "image_core/store" / module) - NOT_INDEXED.keys()
+        asked = _asked(ROOT / "image_core/storage" / module) - NOT_INDEXED.keys()
         policy = containers[name]["indexingPolicy"]
         indexed = {path["path"].strip("/?") for path in policy["includedPaths"]}
         assert indexed == asked, f"{name}: indexed and asked for must be the same"

@@ -47,7 +47,7 @@ class GenerationsHandler:
         self._budget = budget
 
     async def list(self, request: Request, user: User) -> Response:
-        """A page of them, newest first, without the long fields."""
+        """Answer a page of them, without the long fields: newest first; with `root` those that descend from it, oldest first."""
         limit = request.query.get("limit", str(DEFAULT_LIMIT))
         if not (
             limit.isascii() and limit.isdigit() and len(limit) <= len(str(MAX_LIMIT)) and 1 <= int(limit) <= MAX_LIMIT
@@ -55,7 +55,11 @@ class GenerationsHandler:
             raise InvalidRequest(f"A number from 1 to {MAX_LIMIT}", field="limit")
         size = LIST_COPIES * min(int(limit) * MAX_LISTED_BYTES, MAX_PAGE_BYTES)
         async with self._memory_budget.entered(user.id, size, self._budget.for_resources(request)):
-            page = await self._history.page(user, int(limit), request.query.get("continuation") or None)
+            root, continuation = request.query.get("root"), request.query.get("continuation") or None
+            if root:
+                page = await self._history.tree(user, root, int(limit), continuation)
+            else:
+                page = await self._history.page(user, int(limit), continuation)
             # Through the record, so that those of the original product have every field too.
             items = [listed(self._reading.shown(Record.from_item(item))) for item in page.items]
             return json_response(200, {"items": items, "continuation": page.continuation})

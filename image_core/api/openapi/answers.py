@@ -191,6 +191,8 @@ class GenerationSummary(Wire):
     created_at: str = Field(json_schema_extra={"format": "date-time"})
     completed_at: str | None
     user_id: str
+    parent_id: str | None = Field(description="The generation that it edits (`from`), which may be deleted since.")
+    root_id: str | None = Field(description="The first generation of its chain; null where it began without `from`.")
 
 
 class Generation(GenerationSummary):

@@ -26,7 +26,7 @@ from image_core.api.openapi.parts import (
     json_answer,
     parameter,
 )
-from image_core.api.openapi.samples import SAMPLES
+from image_core.api.openapi.samples import GENERATION, SAMPLES
 
 TAG = "Generations"
 SERVICE = "Service"
@@ -43,6 +43,8 @@ SUMMARY: Part = {
     "createdAt": CREATED,
     "completedAt": "2026-01-01T00:00:21.310Z",
     "userId": "ada@example.com",
+    "parentId": None,
+    "rootId": None,
     "options": {"aspectRatio": "1:1"},
     "error": None,
 }
@@ -53,13 +55,22 @@ LIST = Operation(
     summary="The caller's generations, newest first",
     description=(
         "A page at a time, without the long fields (`text`, `attempts`, `inputs`). A page of long records ends before `limit`: "
-        "only a `continuation` of null ends the list."
+        "only a `continuation` of null ends the list.\n\n"
+        "With `root` the list has the generations that descend from one, oldest first: those with that `rootId`. They stay "
+        "when it is deleted."
     ),
     parameters=(
         parameter(
             "query", "limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
         ),
         parameter("query", "continuation", "The `continuation` of the page before.", WORD),
+        parameter(
+            "query",
+            "root",
+            "The `id` of the first generation of a chain of edits: list what descends from it, oldest first.",
+            WORD,
+            example=GENERATION,
+        ),
     ),
     answers={
         "200": json_answer(

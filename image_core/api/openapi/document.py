@@ -83,7 +83,7 @@ def build(settings: Settings, clock: Clock | None = None) -> dict[str, Any]:
     document = construct_open_api_with_schema_class(OpenAPI.model_validate(raw), [ErrorBody, UsageReport])
     models = [link.model for link in chain(settings.gemini_models, (clock or Clock()).now().date())]
     found: dict[str, Any] = document.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    _as_set(found["components"]["schemas"]["GenerateRequest"]["properties"], settings, models)
+    _as_set(found["components"]["schemas"]["GenerateRequest"], settings, models)
     return found
 
 
@@ -170,7 +170,9 @@ def _servers(settings: Settings) -> Part:
 
 
 def _as_set(request: dict[str, Any], settings: Settings, models: Sequence[str]) -> None:
-    """What a request may hold here."""
-    request["images"]["maxItems"] = settings.max_images
-    named, absent = request["model"]["anyOf"]
-    request["model"]["anyOf"] = [{"type": named["type"], "enum": list(models)}, absent]
+    """Write into the schema of a request what it may hold with these settings."""
+    fields = request["properties"]
+    fields["images"]["maxItems"] = settings.max_images
+    request["then"] = {"properties": {"images": {"maxItems": settings.max_images - 1}}}
+    named, absent = fields["model"]["anyOf"]
+    fields["model"]["anyOf"] = [{"type": named["type"], "enum": list(models)}, absent]

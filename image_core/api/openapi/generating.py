@@ -147,7 +147,14 @@ GENERATE = Operation(
     codes=(
         *("invalid_json", "invalid_request", "no_images", "no_prompt"),
         *("invalid_image", "image_fetch_failed", "url_not_allowed", "image_too_large", "images_too_large"),
-        *("length_required", "request_too_large", "unsupported_media_type", "not_found", "idempotency_mismatch"),
+        *(
+            "conflict",
+            "length_required",
+            "request_too_large",
+            "unsupported_media_type",
+            "not_found",
+            "idempotency_mismatch",
+        ),
         *("too_many_generations", "budget_exceeded", "gemini_key_missing", "storage_unavailable", "busy"),
         *ENDED_WITHOUT_AN_IMAGE,
     ),

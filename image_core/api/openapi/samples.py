@@ -68,6 +68,10 @@ _SAMPLES = (
         _of_generation(errors.Canceled({"inputTokens": 1300, "outputTokens": 240, "costUsd": 0.0055})),
         "The caller has canceled the generation; `usage` is what the service counted for it, null where nothing is known. The same `Idempotency-Key` runs it again.",
     ),
+    Sample(
+        errors.Conflict("It is still running"),
+        "`from` names a generation of the caller that has no image (yet).",
+    ),
     Sample(errors.IdempotencyMismatch(), "The `Idempotency-Key` was used with a different request."),
     Sample(
         errors.TooManyGenerations("10 of yours are running; wait until one is finished", retry_after=10),

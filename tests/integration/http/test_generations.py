@@ -45,6 +45,7 @@ async def test_one_generation_has_its_documented_fields_and_no_others(product: H
     }
     assert set(found) - set(made) == {
         "prompt", "inputImages", "inputs", "outputImageUrl", "createdAt", "completedAt", "userId", "options", "error",
+        "parentId", "rootId",
     }  # fmt: skip
     assert found["userId"] == product.email
 

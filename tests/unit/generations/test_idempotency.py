@@ -39,6 +39,7 @@ def test_the_id_depends_on_user_and_key_and_shows_neither() -> None:
         {"aspect_ratio": "1:1"},
         {"image_size": "2K"},
         {"model": "m"},
+        {"from_id": "gen-1"},
         {"output_format": "webp"},
         {"output_quality": 80},
     ],

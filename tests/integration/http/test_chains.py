@@ -1,0 +1,213 @@
+"""Edits that build on one another: `from`, the fields that connect them, and the list of a chain."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from azure.storage.blob.aio import BlobServiceClient
+
+from local.gemini.script import Scripted, finished
+from tests.support.harness import PROMPT, Answer, Harness, data_url, picture
+from tests.support.original_product import put_blob, put_record
+
+
+async def edit(product: Harness, earlier: str, *images: str, prompt: str = PROMPT, **fields: Any) -> Answer:
+    """The answer to an edit of an earlier generation."""
+    return await product.call(
+        "POST", "/api/image", {"from": earlier, "images": list(images), "prompt": prompt, **fields}
+    )
+
+
+async def detail(product: Harness, record_id: str) -> dict[str, Any]:
+    return (await product.call("GET", f"/api/generations/{record_id}")).json
+
+
+async def listed(product: Harness, root: str, query: str = "") -> list[str]:
+    page = await product.call("GET", f"/api/generations?root={root}{query}")
+    assert page.status == 200
+    return [item["id"] for item in page.json["items"]]
+
+
+async def test_an_edit_has_the_earlier_image_as_its_first_input(product: Harness) -> None:
+    product.standin.keep_inputs = True
+    first = await product.generate()
+    second = await edit(product, first.json["id"], data_url(picture(), "image/jpeg"))
+    assert second.status == 200, second.body
+    found = await detail(product, second.json["id"])
+    assert [each["width"] for each in found["inputs"]] == [first.json["width"], 600]
+    assert found["inputImages"][0] == f"/api/images/{first.json['id']}"
+    copy = await product.call("GET", f"/api/images/{found['inputs'][0]['name']}")
+    assert copy.body == first.image
+
+
+async def test_an_edit_needs_no_images(product: Harness) -> None:
+    first = await product.generate()
+    without: list[dict[str, Any]] = [{}, {"images": None}, {"images": []}]
+    for images in without:
+        body = {"from": first.json["id"], "prompt": PROMPT, **images}
+        assert (await product.call("POST", "/api/image", body)).status == 200
+
+
+async def test_a_chain_is_connected_by_parents_and_its_root(product: Harness) -> None:
+    first = await product.generate()
+    second = await edit(product, first.json["id"])
+    third = await edit(product, second.json["id"])
+    branch = await edit(product, first.json["id"])
+    ids = [answer.json["id"] for answer in (first, second, third, branch)]
+    found = [await detail(product, each) for each in ids]
+    assert [each["parentId"] for each in found] == [None, ids[0], ids[1], ids[0]]
+    assert [each["rootId"] for each in found] == [None, ids[0], ids[0], ids[0]]
+    items = (await product.call("GET", f"/api/generations?root={ids[0]}")).json["items"]
+    assert [(item["id"], item["parentId"], item["rootId"]) for item in items] == [
+        (ids[1], ids[0], ids[0]), (ids[2], ids[1], ids[0]), (ids[3], ids[0], ids[0]),
+    ]  # fmt: skip
+    assert (await product.call("GET", "/api/generations")).json["items"][-1]["rootId"] is None
+
+
+async def test_the_list_of_a_chain_is_paged_oldest_first(product: Harness) -> None:
+    root = (await product.generate()).json["id"]
+    made = [(await edit(product, root)).json["id"] for _ in range(3)]
+    first = (await product.call("GET", f"/api/generations?root={root}&limit=2")).json
+    assert [item["id"] for item in first["items"]] == made[:2]
+    assert await listed(product, root, f"&limit=2&continuation={first['continuation']}") == made[2:]
+    answer = await product.call("GET", f"/api/generations?root={root}&continuation=eyJhIjoxfQ")
+    assert (answer.status, answer.json["field"]) == (400, "continuation")
+
+
+async def test_deleting_one_leaves_what_descends_from_it(product: Harness) -> None:
+    first = await product.generate()
+    second = await edit(product, first.json["id"])
+    third = await edit(product, second.json["id"])
+    for answer in (first, second):
+        assert (await product.call("DELETE", f"/api/generations/{answer.json['id']}")).status == 204
+    assert await listed(product, first.json["id"]) == [third.json["id"]]
+    assert (await detail(product, third.json["id"]))["parentId"] == second.json["id"]
+    assert (await edit(product, third.json["id"])).status == 200
+    assert (await edit(product, second.json["id"])).status == 404
+
+
+async def test_an_unknown_id_and_another_users_are_answered_alike(product: Harness) -> None:
+    mine = (await product.generate()).json["id"]
+    made = len(product.standin.calls)
+    async with product.another("somebody-else@example.com") as other:
+        theirs = await edit(other, mine)
+        assert await listed(other, mine) == []
+    unknown = ("gen-1767225600000-4f1c2a9be07d3358", "gen-a/b", "gen-../x", "x", "gen-" + "x" * 250)
+    answers = [theirs, *[await edit(product, strange) for strange in unknown]]
+    assert {(answer.status, answer.json["code"], answer.json["field"]) for answer in answers} == {
+        (404, "not_found", "from")
+    }
+    assert len({answer.body for answer in answers}) == 1
+    assert len(product.standin.calls) == made
+
+
+@pytest.mark.parametrize("value", [5, ["gen-1"], {}, True, "g" * 256], ids=type)
+async def test_an_id_that_is_none_is_a_bad_request(product: Harness, value: Any) -> None:
+    answer = await product.call("POST", "/api/image", {"from": value, "images": [], "prompt": PROMPT})
+    assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "invalid_request", "from")
+
+
+@pytest.mark.parametrize("value", [None, ""])
+async def test_an_empty_id_counts_as_absent(product: Harness, value: str | None) -> None:
+    answer = await product.call("POST", "/api/image", {"from": value, "images": [], "prompt": PROMPT})
+    assert (answer.status, answer.json["code"]) == (400, "no_images")
+
+
+async def test_a_failed_generation_has_no_image_to_edit(product: Harness) -> None:
+    product.standin.script.add(finished("SAFETY"))
+    failed = await product.generate()
+    answer = await edit(product, failed.json["id"])
+    assert (answer.status, answer.json["code"], answer.json["field"]) == (409, "conflict", "from")
+
+
+async def test_a_running_generation_has_no_image_yet(product: Harness) -> None:
+    product.standin.script.add(Scripted(delay=20))
+    running = await product.generate(headers={"Prefer": "wait=0"})
+    assert running.status == 202
+    answer = await edit(product, running.json["id"])
+    assert (answer.status, answer.json["code"], answer.json["retryable"]) == (409, "conflict", False)
+    await product.call("POST", f"/api/generations/{running.json['id']}/cancel")
+    await product.drained()
+
+
+async def test_an_image_that_is_gone_is_no_image(product: Harness) -> None:
+    first = (await product.generate()).json
+    async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
+        await client.get_blob_client("catafract", first["imageUrl"].rsplit("/", 1)[-1]).delete_blob()
+    answer = await edit(product, first["id"])
+    assert (answer.status, answer.json["code"], answer.json["details"]) == (409, "conflict", "there is no such image")
+
+
+async def test_a_wrong_image_is_named_by_its_place_in_the_request(product: Harness) -> None:
+    first = (await product.generate()).json["id"]
+    answer = await edit(product, first, data_url(picture(), "image/jpeg"), "data:image/png;base64,AAAA")
+    assert (answer.status, answer.json["imageIndex"]) == (400, 1)
+
+
+async def test_the_earlier_image_counts_among_the_images(product: Harness) -> None:
+    first = (await product.generate()).json["id"]
+    cup = data_url(picture(), "image/jpeg")
+    async with product.another(MAX_IMAGES="2") as small:
+        assert (await edit(small, first, cup)).status == 200
+        answer = await edit(small, first, cup, cup)
+    assert (answer.status, answer.json["field"]) == (400, "images")
+
+
+async def test_the_limit_for_one_image_is_not_for_the_earlier_one(product: Harness) -> None:
+    first = (await product.generate()).json["id"]
+    async with product.another(MAX_IMAGE_BYTES="1000") as small:
+        assert (await edit(small, first)).status == 200
+
+
+async def test_a_private_image_is_edited_and_one_of_before_the_switch(product: Harness) -> None:
+    public = (await product.generate()).json["id"]
+    async with product.another(IMAGE_ACCESS="private") as private:
+        second = await edit(private, public)
+        assert second.status == 200, second.body
+        assert (await edit(private, second.json["id"])).status == 200
+    assert (await edit(product, second.json["id"])).status == 200
+
+
+async def test_an_image_of_the_original_product_is_edited(product: Harness) -> None:
+    written = f"Ada.{product.email.partition('@')[0]}@Example.com"
+    ada = replace(product, email=written)
+    url = await put_blob(product, "generated-1704067230000.png", picture("cat.png"))
+    await put_record(product, written, "gen-1704067230000-abc", "2024-01-01T00:00:30.000Z", outputImageUrl=url)
+    answer = await edit(ada, "gen-1704067230000-abc")
+    assert answer.status == 200, answer.body
+    found = await detail(ada, answer.json["id"])
+    assert (found["parentId"], found["userId"]) == ("gen-1704067230000-abc", written.lower())
+    assert await listed(ada, "gen-1704067230000-abc") == [answer.json["id"]]
+
+
+async def test_the_earlier_generation_is_part_of_what_a_key_stands_for(product: Harness) -> None:
+    first, other = [(await product.generate()).json["id"] for _ in range(2)]
+    headers = {"Idempotency-Key": "a-chain"}
+
+    async def keyed(earlier: str) -> Answer:
+        return await product.call("POST", "/api/image", {"from": earlier, "prompt": PROMPT}, headers)
+
+    made = await keyed(first)
+    assert made.status == 200
+    assert (await keyed(other)).status == 422
+    await product.call("DELETE", f"/api/generations/{first}")
+    again = await keyed(first)  # it is not looked for again
+    assert (again.json["id"], again.headers["Idempotency-Replayed"]) == (made.json["id"], "true")
+
+
+async def test_a_dry_run_counts_the_earlier_image(product: Harness) -> None:
+    first = (await product.generate()).json
+    run = await edit(product, first["id"], dryRun=True)
+    assert run.status == 200
+    assert [(each["width"], each["height"]) for each in run.json["inputs"]] == [(first["width"], first["height"])]
+    assert (await edit(product, "gen-1767225600000-4f1c2a9be07d3358", dryRun=True)).status == 404
+
+
+async def test_a_queued_edit_runs_from_its_copies(product: Harness) -> None:
+    first = (await product.generate()).json["id"]
+    answer = await product.call("POST", "/api/image", {"from": first, "prompt": PROMPT}, {"Prefer": "respond-async"})
+    assert answer.status == 202
+    await product.call("DELETE", f"/api/generations/{first}")
+    await asyncio.gather(*(product.app.resume(message.encode()) for message in answer.enqueue))
+    assert (await detail(product, answer.json["id"]))["status"] == "succeeded"
