@@ -47,7 +47,7 @@ test-generators: setup ## Lint the OpenAPI document, generate clients from it, c
 test-infra: setup ## What every deployment would create, a change of each property that must be noticed, deploy.sh.
 	@$(BIN)/python -m pytest tests/infra
 
-reconcile: local-setup ## Check pictures against records, here or where the environment leads: FIX=--fix mends.
+reconcile: local-setup ## Compare images with records, here or where the environment leads: FIX=--fix repairs.
 	@settings=$$($(BIN)/python -m local.config) && eval "$$settings" && exec $(BIN)/python -m operations.reconcile $(FIX)
 
 test-unit: setup ## Run the unit tests, which start no emulator.

@@ -80,7 +80,9 @@ class Components:
         self.history = History(self.records, self.pictures, outbox, self.ledger, self.pseudonyms, settings, clock)
         self.cancellation = Cancellation(self.records, self.history, self.runner, self.running, clock)
         self.recovery = Recovery(self.records, completion, self.history, self.runner, clock)
-        self.audit = Reconciliation(self.records, self.blobs, outbox, completion, self.recovery, settings, clock)
+        self.reconciliation = Reconciliation(
+            self.records, self.blobs, outbox, completion, self.recovery, settings, clock
+        )
         self.submission = Submission(
             self.runner,
             self.running,

@@ -1,9 +1,10 @@
-"""The books, checked: pictures against records, records against pictures, and what was begun and never ended."""
+"""Compare images with records, and find what was started and never completed."""
 
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 
 from image_core.clock import Clock, iso
 from image_core.generations.completion import Completion
@@ -20,18 +21,28 @@ from image_core.storage.renditions import PREFIX as RENDITIONS
 _OURS = re.compile(r"(?:.*/)?(generated-\d{10,17}-[0-9a-f]{32})\.[a-z]+")
 
 
+class Kind(StrEnum):
+    """What can be wrong."""
+
+    IMAGE_WITHOUT_RECORD = "image_without_record"
+    RECORD_WITHOUT_IMAGE = "record_without_image"
+    LEASE_EXPIRED = "lease_expired"
+    OUTBOX_ENTRY = "outbox_entry"
+    LONG_CACHE = "long_cache"
+    RENDITION_WITHOUT_IMAGE = "rendition_without_image"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be. `mend` where there is one right answer; else a person has to look."""
+    """One difference between images and records. `fix` is None where a person has to decide."""
 
-    kind: str
-    """`picture_without_record`, `record_without_picture`, `past_its_lease`, `not_applied`, `long_cache`, `rendition_without_image`."""
+    kind: Kind
     name: str
-    mend: Callable[[], Awaitable[object]] | None = None
+    fix: Callable[[], Awaitable[object]] | None = None
 
 
 class Reconciliation:
-    """Reads everything: for an operator, now and then, and for the end of a test. Raises StorageUnavailable."""
+    """Reads all records and blobs: for operators and for tests. Raises StorageUnavailable."""
 
     def __init__(
         self,
@@ -52,7 +63,7 @@ class Reconciliation:
         self._clock = clock
 
     async def findings(self) -> list[Finding]:
-        """All of them; none where the books are in order."""
+        """Return all differences."""
         now = self._records.now()
         young = now - timedelta(seconds=self._settings.lease_seconds)
         # First the pictures, then the records: what is made in between has its record already.
@@ -64,32 +75,32 @@ class Reconciliation:
         stems = {record.blob_stem for record in records if record.blob_stem}
         names = {picture.name.rsplit("/", 1)[-1] for picture in pictures}
         found = [
-            Finding("picture_without_record", picture.name)
+            Finding(Kind.IMAGE_WITHOUT_RECORD, picture.name)
             for picture in pictures
             if (ours := _OURS.fullmatch(picture.name)) and ours[1] not in stems and picture.created < young
         ]
         found += [
-            Finding("record_without_picture", record.id)
+            Finding(Kind.RECORD_WITHOUT_IMAGE, record.id)
             for record in records
             if record.status == "succeeded" and (record.output_image_url or "").rsplit("/", 1)[-1] not in names
         ]
         found += [
-            Finding("past_its_lease", record.id, self._resume(record))
+            Finding(Kind.LEASE_EXPIRED, record.id, self._resume(record))
             for record in records
             if record.lease_expires_at is not None and record.lease_expires_at <= iso(now)
         ]
         found += [
-            Finding("long_cache", picture.name, self._revalidate(picture))
+            Finding(Kind.LONG_CACHE, picture.name, self._revalidate(picture))
             for picture in pictures
             if self._settings.image_access == "public" and "immutable" in (picture.cache_control or "")
         ]
         sources = names | {f"{INPUT}{copy.name.rsplit('/', 1)[-1]}" for copy in copies}
         found += [
-            Finding("rendition_without_image", rendition.name, self._delete_rendition(rendition.name))
+            Finding(Kind.RENDITION_WITHOUT_IMAGE, rendition.name, self._delete_rendition(rendition.name))
             for rendition in renditions
             if rendition.name.split("/")[-2] not in sources and rendition.created < young
         ]
-        return found + [Finding("not_applied", record_id, self._apply(record_id)) for record_id in waiting]
+        return found + [Finding(Kind.OUTBOX_ENTRY, record_id, self._apply(record_id)) for record_id in waiting]
 
     def _revalidate(self, blob: Blob) -> Callable[[], Awaitable[object]]:
         """What was stored before `no-cache`: browsers reuse it without the headers that a download needs."""

@@ -94,7 +94,7 @@ def test_the_ledger_the_api_and_the_service_agree_to_the_cent(stack: Stack) -> N
         "unpriced",
         "calls",
     ]
-    assert shown.stdout.splitlines()[-1].startswith("together")
+    assert shown.stdout.splitlines()[-1].startswith("total")
     wrong = command("-m", "operations.usage", "--by", "colour", **environment)
     assert (wrong.returncode, "any of day, user, model" in wrong.stderr) == (2, True)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 
+from image_core.generations.reconciliation import Kind
 from local import functions_host
 from local.emulators import AzuritePorts, cosmos_connection_string
 from local.processes import end, reserve_port
@@ -163,9 +164,9 @@ class Rig:
 
     async def books_are_in_order(self) -> None:
         """Nothing is left over: no picture without a record, no record without a picture, nothing begun and not ended."""
-        findings = await self.product.app.components.audit.findings()
+        findings = await self.product.app.components.reconciliation.findings()
         mine = {record.id for record in await self.records()}
-        assert [finding for finding in findings if finding.name in mine or finding.kind == "not_applied"] == []
+        assert [finding for finding in findings if finding.name in mine or finding.kind is Kind.OUTBOX_ENTRY] == []
 
     def killing(self, host: Host, matches: Any, *, when: str, forward: bool = True) -> Rule:
         """A rule that kills the host at the first matching request: `before` it arrives, or `after` it was carried out."""

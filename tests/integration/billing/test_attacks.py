@@ -35,7 +35,7 @@ async def everything_agrees(product: Harness, ledger: Feed) -> None:
     assert said["today"]["costUsd"] == said["month"]["costUsd"] == billed
     assert said["today"]["calls"] == len(await ledger.entries())
     first = date.fromisoformat((await ledger.entries())[0]["time"][:10])
-    collected = await collect(product.app, first, first + timedelta(days=1), ("user",))
+    collected = await collect(product.app.components.ledger, first, first + timedelta(days=1), ("user",))
     assert collected[(product.email,)].usd == billed
 
 

@@ -32,7 +32,7 @@ async def queued(product: Harness, records: Feed) -> tuple[str, Record]:
 
 async def test_a_failure_does_not_replace_what_another_process_runs(product: Harness, records: Feed) -> None:
     message, record = await queued(product, records)
-    outbox = product.app.components.audit._outbox
+    outbox = product.app.components.reconciliation._outbox
     await outbox.put(replace(record, lease_owner="one").failed({"code": "model_unavailable"}, (), (), "2026"))
     await records.edit({**record.to_item(), "leaseOwner": "another", "leaseExpiresAt": "2999-01-01T00:00:00.000Z"})
     await product.app.find_unfinished()
@@ -46,7 +46,7 @@ async def test_an_end_of_a_deleted_generation_does_not_stop_the_next_one_under_i
     product: Harness, records: Feed
 ) -> None:
     message, record = await queued(product, records)
-    outbox = product.app.components.audit._outbox
+    outbox = product.app.components.reconciliation._outbox
     await outbox.put(replace(record, blob_stem="generated-earlier").failed({"code": "no_image"}, (), (), "2026"))
     await product.app.resume(message.encode())
     (document,) = await records.changed()

@@ -85,7 +85,7 @@ async def test_without_its_end_an_image_in_the_outbox_is_found(product: Harness)
     """Its process died between the two writes of the outbox."""
     outage = product.blobs.rule(Rule(of_images, FOREVER, answer=GONE[0]))
     waiting = await in_the_outbox(product)
-    await product.app.components.audit._outbox.delete(waiting.json["id"])
+    await product.app.components.reconciliation._outbox.delete(waiting.json["id"])
     outage.times = 0
     (queued,) = [each for each in await product.app.find_unfinished() if waiting.json["id"] in each]
     await product.app.resume(queued.encode())

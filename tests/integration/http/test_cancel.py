@@ -92,7 +92,7 @@ async def test_what_a_canceled_one_is_everywhere_else(product: Harness) -> None:
     image = await product.call("GET", f"/api/images/{record_id}")
     assert (image.status, image.json["code"]) == (409, "canceled")
     assert [each for each in await product.app.find_unfinished() if record_id in each] == []
-    assert [each for each in await product.app.components.audit.findings() if each.name == record_id] == []
+    assert [each for each in await product.app.components.reconciliation.findings() if each.name == record_id] == []
     assert (await product.call("DELETE", f"/api/generations/{record_id}")).status == 204
     assert (await canceled(product, record_id)).status == 404
 

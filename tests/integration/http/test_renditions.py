@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from image_core.generations.reconciliation import Kind
 from image_core.images.metadata import png_chunk
 from local.emulators import AzuritePorts
 from local.gemini.script import finished
@@ -290,17 +291,17 @@ async def test_reconcile_finds_and_deletes_a_rendition_whose_image_is_gone(
         made = await product.generate()
         await product.call("GET", made.json["thumbnailUrl"])
         stem = made.json["imageUrl"].rsplit("/", 1)[-1].rpartition(".")[0]
-        audit = product.app.components.audit
+        audit = product.app.components.reconciliation
         (path,) = [each for each in await product.blob_names("catafract-private", "renditions/") if stem in each]
         orphan = path.replace(stem, "generated-1704067230000-" + "0" * 32)
         blobs = product.app.components.blobs
         await blobs.put("catafract-private", orphan, b"x", "image/webp", overwrite=True)
         later = product.app.components.records
         later.now = lambda: datetime.now(UTC) + timedelta(hours=1)  # type: ignore[method-assign] # renditions are old then
-        found = [each for each in await audit.findings() if each.kind == "rendition_without_image"]
+        found = [each for each in await audit.findings() if each.kind is Kind.RENDITION_WITHOUT_IMAGE]
         assert orphan in [each.name for each in found]
         assert path not in [each.name for each in found]
         for each in found:
-            assert each.mend is not None
-            await each.mend()
+            assert each.fix is not None
+            await each.fix()
         assert orphan not in await product.blob_names("catafract-private", "renditions/")
