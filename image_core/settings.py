@@ -1,6 +1,6 @@
-"""Every environment variable, read once and validated. The README's table is checked against this file.
+"""The settings: every environment variable, read once and validated.
 
-A value that cannot be used is an error that names its variable and never repeats the value.
+The table in docs/settings.md is generated from this module. An error names the variable and never repeats its value.
 """
 
 import json
@@ -34,14 +34,14 @@ QUOTES = "\"'"
 
 
 def _words(value: Any) -> Any:
-    """`a, b,,c` is the tuple a, b, c."""
+    """Return the words of a list separated by commas: `a, b,,c` has a, b and c."""
     if isinstance(value, str):
         return tuple(word.strip() for word in value.split(",") if word.strip())
     return value
 
 
 def _secrets(value: Any) -> Any:
-    """One secret, or a JSON array of several: a secret may itself hold commas and blanks."""
+    """Return one secret, or those of a JSON array: a secret may itself contain commas and blanks."""
     if not isinstance(value, str):
         return value
     secrets: Any = [value]
@@ -54,7 +54,7 @@ def _secrets(value: Any) -> Any:
 
 
 def _forms(secret: Any) -> list[Any]:
-    """A session secret without the blanks around it, and as it was written: the front end's own copy may have them too."""
+    """Return a secret without surrounding blanks, and as it is written: the front end's copy may have them too."""
     if not isinstance(secret, str) or secret == _trimmed(secret):
         return [secret] if secret else []
     _warn_of_blanks("NEXTAUTH_SECRET_PREVIOUS")
@@ -62,7 +62,7 @@ def _forms(secret: Any) -> list[Any]:
 
 
 def _trimmed(value: str) -> str:
-    """Without the blanks and line breaks around it, and without a byte order mark."""
+    """Remove blanks and line breaks at both ends, and a byte order mark."""
     return value.strip().removeprefix("\ufeff").strip()
 
 
@@ -71,55 +71,55 @@ def _warn_of_blanks(name: str) -> None:
 
 
 def _api_key(value: SecretStr) -> SecretStr:
-    """A key that an HTTP header can carry."""
+    """Check that an HTTP header can carry the key. Raises ValueError."""
     if not re.fullmatch(r"[!-~]+", value.get_secret_value()):
-        raise ValueError("the key has a blank, a line break or another character that no key has")
+        raise ValueError("the key contains a blank, a line break or another character that keys do not have")
     return value
 
 
 def _address(value: str) -> SplitResult:
-    """The parts of an absolute address. Raises ValueError."""
+    """Return the parts of an absolute URL. Raises ValueError."""
     if re.search(r"[\s\"'\\<>]", value):
-        raise ValueError("quotes, blanks and backslashes do not belong into an address")
+        raise ValueError("an address must not contain quotes, blanks and backslashes")
     try:
         parts = urlsplit(value)
         usable = bool(parts.hostname) and parts.port != 0
         if not value.isascii():
-            from yarl import URL  # noqa: PLC0415 - it knows the ASCII form of a host, which few settings need
+            from yarl import URL  # noqa: PLC0415 - only for host names that are not ASCII
 
             usable = usable and bool(URL(value).host)
     except ValueError:
         usable = False
     if not usable or "://" not in value:
-        raise ValueError("an address begins with its scheme and host, as in https://host.example")
+        raise ValueError("an address starts with its scheme and host, as in https://host.example")
     return parts
 
 
 def _public_address(value: str) -> SplitResult:
-    """The parts of an address that pages have: without a user and password. Raises ValueError."""
+    """Return the parts of a URL without user and password. Raises ValueError."""
     parts = _address(value)
     if parts.username is not None:
-        raise ValueError("a user or password does not belong into this address")
+        raise ValueError("the address must not contain a user or password")
     return parts
 
 
 def _service(value: str) -> str:
-    """An http(s) address."""
+    """Check that it is an http(s) URL. Raises ValueError."""
     if _address(value).scheme.lower() not in WEB_SCHEMES:
-        raise ValueError("an address begins with https:// (or http://)")
+        raise ValueError("an address starts with https:// (or http://)")
     return value
 
 
 def _site(value: str) -> str:
-    """An http(s) address of pages: without a query and a fragment, which nothing can be appended to."""
+    """Check that it is an http(s) URL to which a path can be appended. Raises ValueError."""
     _public_address(_service(value))
     if "?" in value or "#" in value:
-        raise ValueError("a query or fragment does not belong into this address")
+        raise ValueError("the address must not contain a query or fragment")
     return value
 
 
 def _origin(value: str) -> str:
-    """An origin, as browsers send it; a slash at its end is accepted."""
+    """Check that it is an origin, as browsers send it; a slash at its end is accepted. Raises ValueError."""
     if "*" in value:
         raise ValueError("a wildcard is not supported: name every origin")
     parts = _public_address(value)
@@ -129,7 +129,7 @@ def _origin(value: str) -> str:
 
 
 def _host_or_range(value: str) -> str:
-    """A host name, an IP address or a range of addresses."""
+    """Check that it is a host name, an IP address or a range of addresses. Raises ValueError."""
     try:
         ip_network(value.strip("[]"), strict=False)
     except ValueError:
@@ -141,23 +141,23 @@ def _host_or_range(value: str) -> str:
 
 
 def _connection_string(*needed: str) -> AfterValidator:
-    """A validator for `Name=value;…`, which must have one of `needed` (names in lower case, joined by `+` where all are needed)."""
+    """Return a validator for `Name=value;…` with one of `needed`: lower-case names, joined by `+`."""
 
     def check(value: SecretStr) -> SecretStr:
         text = value.get_secret_value()
         if any(quote in text for quote in QUOTES):
-            raise ValueError("a part of the value is in quotes: write it without them")
+            raise ValueError("a part of the value is in quotes: remove them")
         pairs = [pair.partition("=") for pair in text.rstrip(";").split(";")]
         names = {name.strip().lower() for name, _, content in pairs if content}
         if not all(separator for _, separator, _ in pairs) or not any(set(each.split("+")) <= names for each in needed):
-            raise ValueError("it is not a connection string: copy the whole of it from the Azure portal")
+            raise ValueError("it is not a complete connection string: copy it from the Azure portal")
         return value
 
     return AfterValidator(check)
 
 
 def _matching(pattern: str, message: str) -> AfterValidator:
-    """A validator for text that matches all of `pattern`."""
+    """Return a validator for text that matches `pattern` completely."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -178,13 +178,14 @@ ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
 StorageConnection = Annotated[SecretStr, _connection_string("blobendpoint", "accountname", "usedevelopmentstorage")]
 CosmosConnection = Annotated[SecretStr, _connection_string("accountendpoint+accountkey")]
 ModelNames = Annotated[
-    tuple[Annotated[str, _matching(r"[\w.:/@-]+", "a model's name has no quotes and no blanks")], ...],
+    tuple[Annotated[str, _matching(r"[\w.:/@-]+", "a model's name must not contain quotes or blanks")], ...],
     BeforeValidator(_words),
 ]
 CookieName = Annotated[
     str,
     _matching(
-        r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", "a cookie's name has no blanks, quotes, commas, semicolons and equals signs"
+        r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+",
+        "a cookie's name must not contain blanks, quotes, commas, semicolons or equals signs",
     ),
 ]
 BlobContainer = Annotated[
@@ -201,35 +202,35 @@ Schedule = Annotated[
         "it is neither an NCRONTAB expression of six fields nor a time span",
     ),
 ]
-CosmosName = Annotated[str, _matching(r"[^/\\#?\"']{1,255}", "the name has none of / \\ # ? and no quotes")]
+CosmosName = Annotated[str, _matching(r"[^/\\#?\"']{1,255}", "the name must not contain / \\ # ? or quotes")]
 
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 MEGABYTE = 1_000_000
 
 FUNCTION_TIMEOUT_SECONDS = 600
-"""`functionTimeout` of host.json. An invocation that takes longer restarts the worker, with the work of all others."""
+"""`functionTimeout` of host.json. A longer invocation restarts the worker, which ends all other invocations."""
 LONGEST_DEADLINE_SECONDS = FUNCTION_TIMEOUT_SECONDS - 60
-"""A generation's function also loads its inputs and stores its image."""
+"""Maximum of `GENERATION_DEADLINE_SECONDS`: the invocation also loads the inputs and stores the image."""
 
 UNRESOLVED = "@Microsoft.KeyVault("
-"""A reference to the vault that the platform could not resolve stays in the setting as it is written: a text that
-anybody can guess, who knows the vault's name. It must never become a secret."""
+"""A Key Vault reference that the platform could not resolve stays in the setting as it is written. It must never be
+used as a secret: anybody who knows the vault's name can guess it."""
 
 PREVIOUS = "NEXTAUTH_SECRET_PREVIOUS"
 
 MAY_BE_QUOTED = {"NEXTAUTH_SECRET", "NEXTAUTH_SECRET_PREVIOUS", "NEXTAUTH_SALT"}
-"""Texts that the front end chose: quotes may be part of them."""
+"""Values that the front end chose: quotes may be part of them."""
 SECRETS = (
     *("GEMINI_API_KEY", "NEXTAUTH_SECRET"),
     *("AZURE_STORAGE_CONNECTION_STRING", "AZURE_COSMOS_CONNECTION_STRING"),
 )
-"""Variables of one secret: blanks around it are removed with a warning, because they are easily pasted along."""
+"""Variables with one secret: surrounding blanks, which are easily pasted along, are removed with a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one user may do. Budgets are US dollars; None where there is no limit."""
+    """The limits of one user. Budgets are US dollars; None where there is no limit."""
 
     max_concurrent: int
     daily_budget_usd: float | None
@@ -237,7 +238,7 @@ class Limits:
 
 
 class UserLimits(BaseModel):
-    """The limits of one user, as far as they are not those of all users."""
+    """The limits that `USER_LIMITS` sets for one user in place of those for all users."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True)
 
@@ -247,7 +248,7 @@ class UserLimits(BaseModel):
 
 
 def _user_limits(value: Any) -> Any:
-    """A JSON object of e-mail to limits. Errors name the place by its number: an e-mail address does not belong into a log."""
+    """Parse a JSON object of e-mail address to limits. Errors name an entry by its number, not by its address."""
     if not isinstance(value, str):
         return value
     try:
@@ -262,7 +263,7 @@ def _user_limits(value: Any) -> Any:
         name = lowered(email.strip())
         if not name or name in read:
             raise ValueError(
-                f"entry {number}: {'the e-mail address is a second time there' if name else 'no e-mail address'}"
+                f"entry {number}: {'the e-mail address is repeated' if name else 'there is no e-mail address'}"
             )
         try:
             read[name] = UserLimits.model_validate(limits)
@@ -276,13 +277,13 @@ def _user_limits(value: Any) -> Any:
 
 
 class RepeatedName(ValueError):
-    """A JSON object has a name twice: the second would replace the first silently."""
+    """A JSON object has a name twice: parsers silently use the second."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     if len(set(names)) != len(names):
-        raise RepeatedName("a name stands in it twice")
+        raise RepeatedName("a name is in it twice")
     return dict(pairs)
 
 
@@ -298,43 +299,47 @@ class Settings(BaseModel):
     # --- the model
     gemini_api_key: ApiKey | None = Field(None, alias="GEMINI_API_KEY", description="The key of the Gemini API.")
     gemini_base_url: ServiceAddress | None = Field(
-        None, alias="GOOGLE_GEMINI_BASE_URL", description="Another address of the Gemini API: a proxy, a stand-in."
+        None, alias="GOOGLE_GEMINI_BASE_URL", description="Another address of the Gemini API, for example of a proxy."
     )
     gemini_models: ModelNames = Field(
         DEFAULT_CHAIN,
         alias="GEMINI_MODELS",
         min_length=1,
-        description="The chain of models, best first, separated by commas. A retired name means its successor.",
+        description="The fallback chain of models, best first, separated by commas. A retired name means its"
+        " successor.",
     )
 
     # --- sessions
     nextauth_secret: SecretStr | None = Field(
-        None, alias="NEXTAUTH_SECRET", description="The front end's secret. Without it every call answers 500."
+        None, alias="NEXTAUTH_SECRET", description="The front end's secret. Without it every call is answered with 500."
     )
     nextauth_secret_previous: Secrets = Field(
         (),
         alias="NEXTAUTH_SECRET_PREVIOUS",
-        description="An older secret that still verifies, or a JSON array of them.",
+        description="A previous secret that is still accepted, or a JSON array of several.",
     )
     nextauth_cookie_name: CookieName | None = Field(
-        None, alias="NEXTAUTH_COOKIE_NAME", description="The session cookie's name, where the front end chose its own."
+        None, alias="NEXTAUTH_COOKIE_NAME", description="The session cookie's name, where the front end sets its own."
     )
     nextauth_salt: str | None = Field(
         None, alias="NEXTAUTH_SALT", description="The salt, where a NextAuth v4 front end sets one in `jwt`."
     )
     nextauth_jwt: Literal["encrypted", "signed", "introspect"] = Field(
-        "encrypted", alias="NEXTAUTH_JWT", description="What the cookie holds: `encrypted`, `signed` or `introspect`."
+        "encrypted", alias="NEXTAUTH_JWT", description="The form of sessions: `encrypted`, `signed` or `introspect`."
     )
     nextauth_jwt_algorithms: Words = Field(
         (),
         alias="NEXTAUTH_JWT_ALGORITHMS",
-        description="For `signed`: any of HS256, HS512, RS256, ES256. Default: HS256, HS512, or with a public key RS256, ES256.",
+        description="For `signed`: any of HS256, HS512, RS256, ES256. Default: HS256, HS512, or with a public"
+        " key RS256, ES256.",
     )
     nextauth_public_key: str | None = Field(
         None, alias="NEXTAUTH_PUBLIC_KEY", description="For `signed` with RS256 or ES256: the public key, PEM."
     )
     nextauth_url: SiteAddress | None = Field(
-        None, alias="NEXTAUTH_URL", description="The front end's address: its origin may write, `introspect` asks it."
+        None,
+        alias="NEXTAUTH_URL",
+        description="The front end's address. Its pages may write; `introspect` verifies sessions there.",
     )
     allowed_origins: Origins = Field(
         (),
@@ -350,7 +355,7 @@ class Settings(BaseModel):
         None, alias="AZURE_STORAGE_ACCOUNT_URL", description="Blob Storage, by address and managed identity."
     )
     storage_container: BlobContainer = Field(
-        "catafract", alias="AZURE_STORAGE_CONTAINER", description="The container of pictures and uploads."
+        "catafract", alias="AZURE_STORAGE_CONTAINER", description="The container of images and uploads."
     )
     storage_private_container: BlobContainer = Field(
         "catafract-private",
@@ -360,7 +365,7 @@ class Settings(BaseModel):
     image_access: Literal["public", "private"] = Field(
         "public",
         alias="IMAGE_ACCESS",
-        description="`public`: pictures have the blob's own address. `private`: they are read through `/api/images`.",
+        description="`public`: images have the blob's own URL. `private`: they are read through `/api/images`.",
     )
     cosmos_connection_string: CosmosConnection | None = Field(
         None, alias="AZURE_COSMOS_CONNECTION_STRING", description="Cosmos DB, by connection string."
@@ -382,36 +387,46 @@ class Settings(BaseModel):
     fetch_allow_hosts: Hosts = Field(
         (),
         alias="FETCH_ALLOW_HOSTS",
-        description="Names, addresses or CIDR ranges that may be fetched from although private, on any port.",
+        description="Private host names, addresses or CIDR ranges from which images may be fetched, on any port.",
     )
     fetch_allow_ports: Ports = Field(
-        (80, 443), alias="FETCH_ALLOW_PORTS", description="Ports that any other host may be fetched from."
+        (80, 443), alias="FETCH_ALLOW_PORTS", description="Ports on which images may be fetched from other hosts."
     )
     fetch_contact: Annotated[str, _matching(r"[!-'*-~]+", "an address or e-mail address without blanks")] | None = (
         Field(
             None,
             alias="FETCH_CONTACT",
-            description="Address or e-mail address in the `User-Agent` of fetches, for the servers' operators. Unset: `NEXTAUTH_URL`.",
+            description="Address or e-mail address in the `User-Agent` of fetches, for the servers' operators."
+            " Unset: `NEXTAUTH_URL`.",
         )
     )
     fetch_timeout_seconds: float = Field(
-        10, alias="FETCH_TIMEOUT_SECONDS", gt=0, le=60, description="The longest that fetching one image may take."
+        10, alias="FETCH_TIMEOUT_SECONDS", gt=0, le=60, description="Maximum time for fetching one image, in seconds."
     )
-    max_images: int = Field(14, alias="MAX_IMAGES", ge=1, le=100, description="Images in one request.")
-    max_image_bytes: int = Field(20 * MEGABYTE, alias="MAX_IMAGE_BYTES", ge=1, description="Bytes of one image.")
-    max_image_pixels: int = Field(120 * MEGABYTE, alias="MAX_IMAGE_PIXELS", ge=1, description="Pixels of one image.")
+    max_images: int = Field(
+        14, alias="MAX_IMAGES", ge=1, le=100, description="Maximum number of images in one request."
+    )
+    max_image_bytes: int = Field(
+        20 * MEGABYTE, alias="MAX_IMAGE_BYTES", ge=1, description="Maximum size of one image, in bytes."
+    )
+    max_image_pixels: int = Field(
+        120 * MEGABYTE, alias="MAX_IMAGE_PIXELS", ge=1, description="Maximum number of pixels of one image."
+    )
     max_decoded_pixels: int = Field(
         65 * MEGABYTE,
         alias="MAX_DECODED_PIXELS",
         ge=1,
-        description="Pixels of an image that must be converted; the memory of the sandbox follows from it.",
+        description="Maximum number of pixels of an image that must be converted. The sandbox's memory limit"
+        " follows from it.",
     )
-    max_request_bytes: int = Field(30 * MEGABYTE, alias="MAX_REQUEST_BYTES", ge=1, description="Bytes of a request.")
+    max_request_bytes: int = Field(
+        30 * MEGABYTE, alias="MAX_REQUEST_BYTES", ge=1, description="Maximum size of a request, in bytes."
+    )
     max_inflight_bytes: int = Field(
         600 * MEGABYTE,
         alias="MAX_INFLIGHT_BYTES",
         ge=1,
-        description="Memory of one process for bodies, images and answers; beyond it 503.",
+        description="Memory budget of one process for requests and images, in bytes; beyond it 503.",
     )
 
     # --- one generation
@@ -420,38 +435,47 @@ class Settings(BaseModel):
         alias="RESPONSE_BUDGET_SECONDS",
         ge=0,
         le=220,
-        description="A response leaves within this time: 200 or 202. Unset: 40 behind Static Web Apps, 95 elsewhere.",
+        description="Response budget: seconds until a response is sent, 200 or 202. Unset: 40 behind Static Web"
+        " Apps, else 95.",
     )
     generation_deadline_seconds: float = Field(
         170,
         alias="GENERATION_DEADLINE_SECONDS",
         gt=0,
         le=LONGEST_DEADLINE_SECONDS,
-        description=f"The longest a generation may run; at most {LONGEST_DEADLINE_SECONDS}, within `functionTimeout`.",
+        description=f"Maximum time of a generation, in seconds; at most {LONGEST_DEADLINE_SECONDS}, within"
+        f" `functionTimeout`.",
     )
     lease_seconds: float = Field(
         60,
         alias="LEASE_SECONDS",
         ge=3,
         le=600,
-        description="How long a lease lasts; its holder renews it three times in that time."
-        " After a process was killed its generations wait as long.",
+        description="Lifetime of a lease, in seconds. Its owner renews it three times in that time."
+        " The generations of a killed process wait as long.",
     )
     max_recoveries: int = Field(
-        1, alias="MAX_RECOVERIES", ge=0, le=10, description="How often a generation whose process died is run again."
+        1,
+        alias="MAX_RECOVERIES",
+        ge=0,
+        le=10,
+        description="How many times a generation is run again after its process died.",
     )
     recovery_interval: Schedule = Field(
         "0 * * * * *",
         alias="RECOVERY_INTERVAL",
-        description="When the recovery looks for them: an NCRONTAB expression.",
+        description="Schedule of the recovery of unfinished generations: an NCRONTAB expression.",
     )
     max_concurrent_per_user: int = Field(
-        10, alias="MAX_CONCURRENT_PER_USER", ge=1, description="Running generations of one user; beyond it 429."
+        10,
+        alias="MAX_CONCURRENT_PER_USER",
+        ge=1,
+        description="Maximum number of running generations of one user; beyond it 429.",
     )
 
     # --- what is logged
     log_prompts: bool = Field(
-        default=False, alias="LOG_PROMPTS", description="`true`: the log line of each generation holds its prompt."
+        default=False, alias="LOG_PROMPTS", description="`true`: the log line of each generation contains its prompt."
     )
 
     # --- money
@@ -479,21 +503,22 @@ class Settings(BaseModel):
     user_limits: Annotated[Mapping[str, UserLimits], BeforeValidator(_user_limits)] = Field(
         {},
         alias="USER_LIMITS",
-        description="Limits of named users in place of the three above: a JSON object of e-mail to any of"
-        ' `dailyBudgetUsd`, `monthlyBudgetUsd` (null: no limit) and `maxConcurrent`, as in `{"a@example.com": {"dailyBudgetUsd": 5}}`.',
+        description="Limits of single users in place of the three above: a JSON object of e-mail address to any of"
+        " `dailyBudgetUsd`, `monthlyBudgetUsd` (null: no limit) and `maxConcurrent`,"
+        ' as in `{"a@example.com": {"dailyBudgetUsd": 5}}`.',
     )
 
     @model_validator(mode="after")
     def _containers_differ(self) -> Self:
         if self.storage_container == self.storage_private_container:
-            # The first may be public, and the second holds what must not be.
-            raise ValueError("AZURE_STORAGE_PRIVATE_CONTAINER must be another than AZURE_STORAGE_CONTAINER")
+            # The first may be public; the second must not be.
+            raise ValueError("AZURE_STORAGE_PRIVATE_CONTAINER must differ from AZURE_STORAGE_CONTAINER")
         if self.cosmos_container == self.cosmos_usage_container:
-            raise ValueError("AZURE_COSMOS_USAGE_CONTAINER must be another than AZURE_COSMOS_CONTAINER")
+            raise ValueError("AZURE_COSMOS_USAGE_CONTAINER must differ from AZURE_COSMOS_CONTAINER")
         return self
 
     def limits_of(self, user_id: str) -> "Limits":
-        """What one user may do: the settings for all users, and what USER_LIMITS says otherwise."""
+        """Return the limits of one user: those of USER_LIMITS, else those for all users."""
         own = self.user_limits.get(user_id)
         given = own.model_fields_set if own is not None else set()
         return Limits(
@@ -506,24 +531,24 @@ class Settings(BaseModel):
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Settings":
-        """The settings in `environment`. Raises SettingsError that names each variable in error."""
+        """Read the settings from environment variables. Raises SettingsError, which names every variable in error."""
         fields = {str(field.alias): field for field in cls.model_fields.values()}
         written = {name: environment[name] for name in fields if _trimmed(environment.get(name, ""))}
-        # Of several secrets each has its own blanks, which are removed where they are told apart.
+        # The blanks of several secrets are removed where the secrets are separated.
         present = {name: value if name == PREVIOUS else _trimmed(value) for name, value in written.items()}
-        # An older secret is only there for sessions that began before the last change: without it the others go on.
+        # A previous secret is only needed for sessions from before the last change: the others work without it.
         unresolved = sorted(name for name, value in present.items() if _is_unresolved(value) and name != PREVIOUS)
         if unresolved:
             raise SettingsError(f"{', '.join(unresolved)}: the reference to the Key Vault was not resolved")
         quoted = [name for name, value in present.items() if name not in MAY_BE_QUOTED and _is_quoted(value)]
         if quoted:
-            raise SettingsError(f"{', '.join(quoted)}: the value is in quotes: write it without them")
+            raise SettingsError(f"{', '.join(quoted)}: the value is in quotes: remove them")
         try:
             settings = cls.model_validate(present)
         except ValidationError as error:
             raise SettingsError("; ".join(_faults(error))) from None
         if any(_is_unresolved(secret.get_secret_value()) for secret in settings.nextauth_secret_previous):
-            log.error("%s: the reference to the Key Vault was not resolved: it is left out", PREVIOUS)
+            log.error("%s: the reference to the Key Vault was not resolved and is ignored", PREVIOUS)
             resolved = [one for one in settings.nextauth_secret_previous if not _is_unresolved(one.get_secret_value())]
             settings = settings.model_copy(update={"nextauth_secret_previous": tuple(resolved)})
         for name in SECRETS:
@@ -545,7 +570,7 @@ def _is_quoted(value: str) -> bool:
 
 
 def _faults(error: ValidationError) -> list[str]:
-    """The first error of each variable, with its name and without its value."""
+    """Return the first error of each variable, with its name and without its value."""
     faults: dict[str, str] = {}
     for fault in error.errors(include_input=False):
         name = next((str(part) for part in fault["loc"]), "settings")
