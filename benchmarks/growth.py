@@ -29,6 +29,7 @@ from image_core.clock import Clock, iso
 from image_core.components import Components
 from image_core.generations.order import Order
 from image_core.generations.record import InputCopy, Record
+from image_core.generations.record_codec import from_document, to_document
 from image_core.images.image import Image
 from image_core.models.generated import Attempt, Generated, Options, Usage
 from image_core.settings import Settings
@@ -50,13 +51,13 @@ COPY = InputCopy("input-" + "0" * 64 + ".png", "image/png", 400, 400, 500_000)
 USAGE = Usage(566, 1120, 0.135532, {"TEXT": 6, "IMAGE": 560}, {"IMAGE": 1120})
 MADE = Generated(
     Image(b"", "image/png", 1024, 1024), None, "gemini-3-pro-image", USAGE,
-    (Attempt("gemini-3-pro-image", "ok", 30_000, USAGE, "2026-01-01T00:00:00.000Z"),),
+    (Attempt("gemini-3-pro-image", "ok", 30_000, USAGE, datetime(2026, 1, 1, tzinfo=UTC)),),
 )  # fmt: skip
 
 
 def finished(user: str, number: int) -> dict[str, Any]:
     """A record of some time ago, as the product leaves it."""
-    begun = iso(datetime.now(UTC) - timedelta(days=2, seconds=number))
+    begun = datetime.now(UTC) - timedelta(days=2, seconds=number)
     record = Record(
         id=f"gen-{number}-{user}",
         user_id=user,
@@ -68,7 +69,7 @@ def finished(user: str, number: int) -> dict[str, Any]:
         request_hash="0" * 64,
         blob_stem=f"generated-{number}",
     )
-    return record.claimed("owner", begun).succeeded("https://x/y.png", MADE, "owner", begun).to_item()
+    return to_document(record.claimed("owner", begun).succeeded("https://x/y.png", MADE, "owner", begun))
 
 
 class Bench:
@@ -91,7 +92,7 @@ class Bench:
     async def finish(self, user: User) -> None:
         record = next(each for each in self._begun if each.user_id == user.id)
         self._begun.remove(record)
-        now = iso(datetime.now(UTC) - timedelta(days=1))
+        now = datetime.now(UTC) - timedelta(days=1)
         await self._machinery.records.replace(replace(record, created_at=now).succeeded("x", MADE, "owner", now))
 
     async def budget(self, user: User) -> None:
@@ -104,12 +105,12 @@ class Bench:
     def billed(self, user: User) -> dict[str, Any]:
         """A record of now with a bill that is not in the ledger."""
         number = next(self._numbers)
-        attempt = replace(MADE.attempts[0], id=f"run{number}-0", started_at=iso(datetime.now(UTC)))
+        attempt = replace(MADE.attempts[0], id=f"run{number}-0", started_at=datetime.now(UTC))
         return {**finished(user.id, number), "attempts": [attempt.to_dict()]}
 
     async def enter(self, user: User) -> None:
         """As the process that called the model does."""
-        await self._machinery.ledger.write(Record.from_item(self.billed(user)))
+        await self._machinery.ledger.write(from_document(self.billed(user)))
 
     async def deliver(self, user: User) -> None:
         """As the change feed's function does, twice."""

@@ -46,3 +46,9 @@ def iso(moment: datetime) -> str:
 def milliseconds(moment: datetime) -> int:
     """Return the milliseconds since the epoch, as in ids and blob names."""
     return round(moment.timestamp() * 1000)
+
+
+def from_iso(text: str) -> datetime:
+    """Read a time in ISO 8601; one without an offset is UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -6,10 +6,12 @@ from urllib.parse import quote
 import pybase64
 
 from image_core.api.http import Response, json_response
+from image_core.clock import iso
 from image_core.errors import STATUS_BY_CODE, Internal
 from image_core.generations.dry_run import DryRun
+from image_core.generations.failure import Failure
 from image_core.generations.reading import stored_name
-from image_core.generations.record import Record
+from image_core.generations.record import Record, Status
 from image_core.images.image import Image
 from image_core.inputs.owned_urls import is_generated
 from image_core.runtime.offload import offloaded
@@ -23,11 +25,10 @@ LONG_FIELDS = {"text", "attempts", "inputs"}
 
 def failed(record: Record) -> Response:
     """The answer for a generation that failed or was canceled: the same for its first caller and for a replay."""
-    error = dict(record.error or {})
-    retry_after = error.pop("retryAfter", None)
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    status = STATUS_BY_CODE.get(error.get("code", ""), Internal.status)
-    return json_response(status, {**error, "id": record.id}, headers)
+    failure = record.failure or Failure.of(Internal())
+    headers = {} if failure.retry_after is None else {"Retry-After": str(failure.retry_after)}
+    status = STATUS_BY_CODE.get(failure.code, Internal.status)
+    return json_response(status, {**failure.body(), "id": record.id}, headers)
 
 
 def summary(record: Record) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def summary(record: Record) -> dict[str, Any]:
 
 def thumbnail_url(record: Record) -> str | None:
     """The address of a small rendition of a generation's image; None where there is no image that `/api/images` has."""
-    if record.status != "succeeded" or record.output_image_url is None:
+    if record.status is not Status.SUCCEEDED or record.output_image_url is None:
         return None
     name = stored_name(record)
     return f"/api/images/{quote(name)}?w=320&format=webp" if is_generated(name) else None
@@ -85,7 +86,7 @@ def accepted(record: Record, expected_seconds: int, headers: dict[str, str]) -> 
         "status": "running",
         "statusUrl": address,
         "imageUrl": result_url(record),
-        "createdAt": record.created_at,
+        "createdAt": iso(record.created_at),
         "expectedSeconds": expected_seconds,
     }
     return json_response(202, body, {"Location": address, "Retry-After": str(POLL_SECONDS), **headers})
@@ -125,20 +126,16 @@ def detailed(record: Record) -> dict[str, Any]:
         "inputImages": list(record.input_images),
         "inputs": [copy.to_dict() for copy in record.inputs],
         "outputImageUrl": record.output_image_url,
-        "createdAt": record.created_at,
-        "completedAt": record.completed_at,
+        "createdAt": iso(record.created_at),
+        "completedAt": None if record.completed_at is None else iso(record.completed_at),
         "userId": record.user_id,
         "parentId": record.parent_id,
         "rootId": record.root_id,
         "options": record.options.to_dict(),
-        "error": shown_error(record.error),
+        "error": None if record.failure is None else record.failure.body(),
     }
 
 
 def listed(record: Record) -> dict[str, Any]:
     """One line of `GET /api/generations`."""
     return {name: value for name, value in detailed(record).items() if name not in LONG_FIELDS}
-
-
-def shown_error(error: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if error is None else {name: value for name, value in error.items() if name != "retryAfter"}

@@ -142,7 +142,7 @@ def _ahead(spent: Spent, before: Iterable[Place], mine: Place) -> Mapping[str, f
 
 def _before(spent: Spent, record: Record) -> Mapping[str, float]:
     """What runs beside `record`, as far as it has started or was begun before it."""
-    mine = (record.created_at, record.id)
+    mine = (iso(record.created_at), record.id)
     return {
         name: each.usd
         for name, each in spent.running.items()

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from image_core.auth.user import User
 from image_core.clock import Clock, iso
 from image_core.generations.record import Record
-from image_core.models.generated import Options
+from image_core.models.generated import OK, Options
 from image_core.models.prices import expected_cost, expected_usd
 from image_core.settings import Settings
 from image_core.storage.ledger import Entry, Ledger, Sum, entries
@@ -163,13 +163,13 @@ class Spending:
 
     def _running(self, found: Iterable[Record]) -> dict[str, Running]:
         return {
-            record.id: Running(record.id, record.created_at, self._left_to_pay(record), record.attempt_count > 0)
+            record.id: Running(record.id, iso(record.created_at), self._left_to_pay(record), record.attempt_count > 0)
             for record in found
         }
 
     def _left_to_pay(self, record: Record) -> float:
         """What a generation that runs is still expected to cost: nothing once its image was billed."""
-        if any(attempt.outcome == "ok" for attempt in record.attempts_of_run()):
+        if any(attempt.outcome == OK for attempt in record.attempts_of_run()):
             return 0.0
         if record.expected_usd is not None:
             return record.expected_usd

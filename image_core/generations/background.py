@@ -8,7 +8,7 @@ from typing import Any
 
 from image_core.clock import Clock
 from image_core.generations.outcome import Gone, Leased, Outcome
-from image_core.generations.record import Record
+from image_core.generations.record import Record, Status
 from image_core.storage.records import Records
 
 log = logging.getLogger("image_core.generations")
@@ -54,9 +54,9 @@ class Running:
         while (left := deadline.remaining()) > 0:
             await self._clock.sleep(min(LOOK_AGAIN_SECONDS, left))
             stored = await self._records.read(record.user, record.id)
-            if stored is None or stored.status == "deleting":
+            if stored is None or stored.status is Status.DELETING:
                 raise Gone(record.id)
-            if stored.status != "running":
+            if stored.status is not Status.RUNNING:
                 return Outcome(stored)
         return Outcome(record)
 

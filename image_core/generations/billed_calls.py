@@ -9,10 +9,10 @@ import logging
 from contextlib import suppress
 from dataclasses import replace
 
-from image_core.errors import StorageUnavailable
+from image_core.errors import DeadlineExceeded, StorageUnavailable
 from image_core.generations.lease import Lease
 from image_core.generations.record import Record
-from image_core.models.generated import CANCELED, Attempt
+from image_core.models.generated import CANCELED, OK, Attempt
 from image_core.runtime.telemetry import where
 from image_core.storage.ledger import Ledger
 
@@ -21,7 +21,7 @@ log = logging.getLogger("image_core.generations")
 SETTLE_SECONDS = 1.0
 """How long the end waits for the bill: its own write has it all, and the caller's answer waits behind both."""
 
-BILL_UNKNOWN = frozenset({"deadline_exceeded", "ok"})
+BILL_UNKNOWN = frozenset({DeadlineExceeded.code, OK})
 """Outcomes of calls that may be billed without a word of it: those that we gave up, and images whose answer counts nothing."""
 
 

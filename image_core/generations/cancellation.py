@@ -7,11 +7,11 @@ with its next lease renewal. Where no process runs it, this one ends it, as the 
 from dataclasses import replace
 
 from image_core.auth.user import User
-from image_core.clock import Clock, iso
+from image_core.clock import Clock
 from image_core.errors import NotFound
 from image_core.generations.background import Running
 from image_core.generations.history import History
-from image_core.generations.record import Record
+from image_core.generations.record import Record, Status
 from image_core.generations.runner import Runner
 from image_core.storage.records import Records
 
@@ -32,21 +32,21 @@ class Cancellation:
         One that has ended stays as it is. Raises NotFound, StorageUnavailable, Busy.
         """
         record = await self._history.read(user, record_id, may_be_new=True)
-        if record.status != "running":
+        if record.status is not Status.RUNNING:
             return record
-        now = iso(self._clock.now())
+        now = self._clock.now()
 
         def requested(stored: Record) -> Record | None:
-            wanted = stored.status == "running" and stored.cancel_requested_at is None
+            wanted = stored.status is Status.RUNNING and stored.cancel_requested_at is None
             return replace(stored, cancel_requested_at=now) if wanted else None
 
         stored = await self._records.change(record, requested)
-        if stored is None or stored.status == "deleting":
+        if stored is None or stored.status is Status.DELETING:
             raise NotFound
-        if stored.status != "running":
+        if stored.status is not Status.RUNNING:
             return stored
         if not self._runner.cancel(stored):
-            if stored.leased(iso(self._records.now())):
+            if stored.leased(self._records.now()):
                 return stored
             self._running.start(stored, self._runner.resume(stored))
         return (await self._running.wait(stored, seconds)).record

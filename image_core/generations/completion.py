@@ -13,13 +13,15 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from image_core.clock import Clock, iso
-from image_core.errors import Canceled, ImageError, ModelError, StorageUnavailable
+from image_core.clock import Clock
+from image_core.errors import ImageError, ModelError, StorageUnavailable
+from image_core.generations.failure import Failure
 from image_core.generations.log_line import log_generation
 from image_core.generations.outcome import Gone
 from image_core.generations.reading import MAX_OUTPUT_BYTES
-from image_core.generations.record import WARNING_PENDING, Record
+from image_core.generations.record import WARNING_PENDING, Record, Status
 from image_core.images import probe as sniff
 from image_core.images.image import Image
 from image_core.models.generated import Attempt, Generated, merged
@@ -71,8 +73,8 @@ class Completion:
         self._pseudonyms = pseudonyms
         self._clock = clock
 
-    def _now(self) -> str:
-        return iso(self._clock.now())
+    def _now(self) -> datetime:
+        return self._clock.now()
 
     async def store(self, record: Record, picture: Image, seconds: float) -> StoredImage:
         """Put an image away, again and again for `seconds` while the storage is down. Raises StorageUnavailable.
@@ -144,21 +146,19 @@ class Completion:
         """The end without a picture. `attempts` are those that the record may not have yet."""
         now = self._now()
         warnings = error.warnings if isinstance(error, ModelError) else ()
-        body = error.body()
-        if error.retry_after is not None:
-            body["retryAfter"] = error.retry_after
+        failure = Failure.of(error)
 
         def ending(base: Record) -> Record:
-            return replace(base.failed(body, attempts, warnings, now), timings=record.timings)
+            return replace(base.failed(failure, attempts, warnings, now), timings=record.timings)
 
         return await self._keep(record, ending, None, seconds)
 
     async def cancel(self, record: Record, seconds: float, attempts: tuple[Attempt, ...] = ()) -> Record:
         """The end that its caller asked for. `attempts` are those that the record may not have yet."""
-        now, body = self._now(), Canceled().body()
+        now = self._now()
 
         def ending(base: Record) -> Record:
-            return replace(base.canceled(body, attempts, now), timings=record.timings)
+            return replace(base.canceled(attempts, now), timings=record.timings)
 
         return await self._keep(record, ending, None, seconds)
 
@@ -193,7 +193,7 @@ class Completion:
             if stored is None or _is_gone(stored, record):
                 await self._drop(ending(record), name, stored)
                 raise Gone(record.id)
-            if stored.status == "succeeded":
+            if stored.status is Status.SUCCEEDED:
                 if name is not None and stored.output_image_url != self._pictures.url(name):
                     await self._pictures.delete(record.user, name)
                 return stored
@@ -221,7 +221,7 @@ class Completion:
 
     async def log_gone(self, record: Record, made: tuple[Attempt, ...]) -> None:
         """Write the log line of a generation whose record went while it ran: the ledger has the calls that it made."""
-        gone = replace(record, status="deleting", attempts=merged(record.attempts, made))
+        gone = replace(record, status=Status.DELETING, attempts=merged(record.attempts, made))
         await self._pseudonyms.prepare_log()
         log_generation(gone, self._now(), self._pseudonyms)
 
@@ -247,7 +247,7 @@ class Completion:
             await self._drop(entry, None, stored)
             raise Gone(entry.id)
         name = None if entry.output_image_url is None else entry.output_image_url.rsplit("/", 1)[-1]
-        if stored.status == "succeeded":
+        if stored.status is Status.SUCCEEDED:
             if name is not None and stored.output_image_url != entry.output_image_url:
                 await self._pictures.delete(entry.user, name)
             return stored
@@ -300,4 +300,4 @@ def _with_bill(base: Record, entry: Record) -> Record | None:
 
 def _is_gone(stored: Record, mine: Record) -> bool:
     """Whether what was begun as `mine` was deleted. Another stem is another generation: its key was free again."""
-    return stored.status == "deleting" or stored.blob_stem != mine.blob_stem
+    return stored.status is Status.DELETING or stored.blob_stem != mine.blob_stem

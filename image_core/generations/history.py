@@ -4,10 +4,10 @@ import re
 from datetime import timedelta
 
 from image_core.auth.user import User
-from image_core.clock import Clock, iso, milliseconds
+from image_core.clock import Clock, milliseconds
 from image_core.errors import NotFound
 from image_core.generations.log_line import log_generation
-from image_core.generations.record import Record
+from image_core.generations.record import Record, Status
 from image_core.settings import Settings
 from image_core.storage.images import StoredImages
 from image_core.storage.ledger import Ledger
@@ -57,7 +57,7 @@ class History:
             await self._clock.sleep(NEW_PAUSE_SECONDS)
             record = await self._records.find(user, record_id)
             tries += 1
-        if record is None or record.status == "deleting":
+        if record is None or record.status is Status.DELETING:
             raise NotFound
         return record
 
@@ -83,15 +83,15 @@ class History:
         """
         record = await self.read(user, record_id)
         now = self._records.now()
-        soon = iso(now + timedelta(seconds=DELETE_AGAIN_SECONDS))
-        was_leased = record.leased(iso(now))
+        soon = now + timedelta(seconds=DELETE_AGAIN_SECONDS)
+        was_leased = record.leased(now)
 
         def hidden(stored: Record) -> Record | None:
             nonlocal was_leased
-            if stored.status == "deleting":
+            if stored.status is Status.DELETING:
                 return None
-            was_leased = stored.status == "running" and stored.leased(iso(now))
-            until = max(soon, stored.lease_expires_at or "") if was_leased else soon
+            was_leased = stored.status is Status.RUNNING and stored.leased(now)
+            until = max(soon, stored.lease_expires_at or soon) if was_leased else soon
             return stored.deleting(until, leased=was_leased)
 
         deleting = await self._records.change(record, hidden)
@@ -112,11 +112,11 @@ class History:
         if waiting is not None and waiting.blob_stem == record.blob_stem:
             record = record.billed(waiting.attempts)
         elif record.completed_at is None:  # its process ended, or never came to its end: it may have called a model
-            record = record.billed(record.lost(iso(self._clock.now())))
+            record = record.billed(record.lost(self._clock.now()))
         await self._ledger.write(record)
         if record.blob_stem:
             await self._outbox.delete_images(record.blob_stem)
         await self._outbox.delete(record.id)
         await self._pseudonyms.prepare_log()
-        log_generation(record, iso(self._clock.now()), self._pseudonyms)
+        log_generation(record, self._clock.now(), self._pseudonyms)
         await self._records.delete(record)

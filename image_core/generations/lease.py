@@ -9,11 +9,11 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from image_core.clock import Clock, iso
+from image_core.clock import Clock
 from image_core.errors import StorageUnavailable
 from image_core.generations.record import Record
 from image_core.storage.records import Records
@@ -131,9 +131,9 @@ class Lease:
         assert self._lost is not None  # noqa: S101 - the context was entered
         while True:
             await self._clock.sleep(self._seconds / RENEWALS)
-            until = iso(self._records.now() + timedelta(seconds=self._seconds))
+            until = self._records.now() + timedelta(seconds=self._seconds)
 
-            def renewed(stored: Record, until: str = until) -> Record | None:
+            def renewed(stored: Record, until: datetime = until) -> Record | None:
                 return replace(stored, lease_expires_at=until) if self.is_mine(stored) else None
 
             try:

@@ -11,9 +11,13 @@ or e-mail address.
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
-from image_core.generations.record import Record, total
+from image_core.clock import iso
+from image_core.generations.record import Record, Status, total
+from image_core.generations.record_codec import from_document
+from image_core.models.generated import OK
 from image_core.storage.ledger import entries
 from image_core.storage.pseudonyms import Pseudonyms
 
@@ -31,7 +35,7 @@ async def log_ended(changed: Iterable[Mapping[str, Any]], pseudonyms: Pseudonyms
     await pseudonyms.prepare_log()
     for document in changed:
         try:
-            record = Record.from_item(dict(document))
+            record = from_document(document)
             if record.completed_at is not None:
                 log_generation(record, record.completed_at, pseudonyms, prompts=prompts)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -39,15 +43,15 @@ async def log_ended(changed: Iterable[Mapping[str, Any]], pseudonyms: Pseudonyms
             log.warning("%s has no line: %s", document.get("id"), type(error).__name__)
 
 
-def log_generation(record: Record, now: str, pseudonyms: Pseudonyms, *, prompts: bool = False) -> None:
-    """Write the line of one generation. `now` (ISO 8601) is its end where the record has none: it was deleted while it ran."""
+def log_generation(record: Record, now: datetime, pseudonyms: Pseudonyms, *, prompts: bool = False) -> None:
+    """Write the line of one generation. `now` is its end where the record has none: it was deleted while it ran."""
     usage = total(record.attempts)
     line = {
         "id": record.id,
         "user": pseudonyms.in_log(record.user),
         "outcome": _outcome(record),
-        "createdAt": record.created_at,
-        "endedAt": record.completed_at or now,
+        "createdAt": iso(record.created_at),
+        "endedAt": iso(record.completed_at or now),
         "model": record.model,
         "attempts": [
             {"model": attempt.model, "outcome": attempt.outcome, "durationMs": attempt.duration_ms}
@@ -78,8 +82,8 @@ def log_generation(record: Record, now: str, pseudonyms: Pseudonyms, *, prompts:
 
 def _outcome(record: Record) -> str:
     """`ok`, an error code, or `deleted` for a generation that was deleted while it ran."""
-    if record.error is not None:
-        return str(record.error.get("code"))
+    if record.failure is not None:
+        return record.failure.code
     if record.output_image_url is not None:
-        return "ok"
-    return "deleted" if record.status == "deleting" else record.status
+        return OK
+    return "deleted" if record.status is Status.DELETING else record.status

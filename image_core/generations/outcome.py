@@ -16,7 +16,7 @@ class Outcome:
 
     @property
     def finished(self) -> bool:
-        return self.record.status in {"succeeded", "failed", "canceled"}
+        return self.record.status.ended
 
 
 class Gone(NotFound):

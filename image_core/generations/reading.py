@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 from image_core.auth.user import User
 from image_core.errors import BlobMissing, InvalidImage, NotFound, StorageUnavailable
 from image_core.generations.outcome import Outcome
-from image_core.generations.record import Record
+from image_core.generations.record import Record, Status
 from image_core.images.fault import Fault
 from image_core.images.image import Image
 from image_core.inputs.owned_urls import OwnBlob, OwnedUrls, OwnResult, missing, places
@@ -109,10 +109,12 @@ class Reading:
 
     async def _result(self, user: User, record_id: str) -> OwnBlob:
         record = await self._records.find(user, record_id)
-        if record is None or record.status == "deleting":
+        if record is None or record.status is Status.DELETING:
             raise missing()
-        if record.status != "succeeded":
-            raise Fault(InvalidImage, "its generation has no image" + (" yet" if record.status == "running" else ""))
+        if record.status is not Status.SUCCEEDED:
+            raise Fault(
+                InvalidImage, "its generation has no image" + (" yet" if record.status is Status.RUNNING else "")
+            )
         name = stored_name(record)
         return OwnBlob(name, places(name, record.user, self._own))
 

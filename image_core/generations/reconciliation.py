@@ -9,6 +9,7 @@ from enum import StrEnum
 from image_core.clock import Clock, iso
 from image_core.generations.completion import Completion
 from image_core.generations.outcome import Gone
+from image_core.generations.record import Status
 from image_core.generations.recovery import Recovery, message
 from image_core.settings import Settings
 from image_core.storage.blobs import Blob, Blobs
@@ -82,7 +83,7 @@ class Reconciliation:
         found += [
             Finding(Kind.RECORD_WITHOUT_IMAGE, record.id)
             for record in records
-            if record.status == "succeeded" and (record.output_image_url or "").rsplit("/", 1)[-1] not in names
+            if record.status == Status.SUCCEEDED and (record.output_image_url or "").rsplit("/", 1)[-1] not in names
         ]
         found += [
             Finding(Kind.LEASE_EXPIRED, record.id, self._resume(record))

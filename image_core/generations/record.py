@@ -1,14 +1,32 @@
-"""One generation as Cosmos DB keeps it: the document, and the states it can be in."""
+"""The record of one generation, and the states it can be in. Its stored form is in `record_codec`."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
 
 from image_core.auth.user import User
+from image_core.errors import Canceled
+from image_core.generations.failure import Failure
 from image_core.images.image import Image
-from image_core.models.generated import CANCELED, Attempt, Generated, Options, Usage, merged
+from image_core.models.generated import CANCELED, OK, Attempt, Generated, Options, Usage, merged
 
-Status = Literal["running", "succeeded", "failed", "canceled", "deleting"]
+
+class Status(StrEnum):
+    """How a generation stands. `deleting`: it is hidden from its user while what it stored is removed."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    DELETING = "deleting"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the generation has a result that its user can see."""
+        return self in {Status.SUCCEEDED, Status.FAILED, Status.CANCELED}
+
 
 MAX_TEXT_BYTES = 64 * 1024
 """What is kept of the model's words: an item may hold 2 MB, and nobody reads more than this."""
@@ -54,7 +72,7 @@ class InputCopy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A generation. Times are ISO 8601, UTC, `Z`; `etag` is the version that was read, not part of the document.
+    """A generation. Times are UTC, to the millisecond; `etag` is the version that was read, not part of the document.
 
     `lease_expires_at` is present only while something is left to do, so that its index holds nothing finished.
     """
@@ -65,10 +83,10 @@ class Record:
     input_images: tuple[str, ...]
     inputs: tuple[InputCopy, ...]
     options: Options
-    created_at: str
+    created_at: datetime
     request_hash: str
     blob_stem: str
-    status: Status = "running"
+    status: Status = Status.RUNNING
     output_image_url: str | None = None
     model: str | None = None
     mime_type: str | None = None
@@ -77,11 +95,11 @@ class Record:
     text: str | None = None
     usage: Usage | None = None
     attempts: tuple[Attempt, ...] = ()
-    error: dict[str, Any] | None = None
+    failure: Failure | None = None
     warnings: tuple[str, ...] = ()
-    completed_at: str | None = None
+    completed_at: datetime | None = None
     lease_owner: str | None = None
-    lease_expires_at: str | None = None
+    lease_expires_at: datetime | None = None
     attempt_count: int = 0
     """How many runs have called a model, or were about to."""
     lost_claims: int = 0
@@ -97,7 +115,7 @@ class Record:
     """The first generation of its chain; None where it began without an earlier one."""
     trace_parent: str | None = None
     """Of the request that began it (W3C Trace Context), for its log line."""
-    cancel_requested_at: str | None = None
+    cancel_requested_at: datetime | None = None
     """When its caller canceled it while it ran. An image that is there all the same wins."""
     timings: dict[str, int] | None = None
     """Milliseconds that each step took (`image_core.generations.trace.Trace.timings`); None where no run has come to its end."""
@@ -113,23 +131,23 @@ class Record:
             return ()
         return tuple(attempt for attempt in self.attempts if (attempt.id or "").startswith(self.run_id))
 
-    def leased(self, now: str) -> bool:
-        """Whether a process holds it at `now` (ISO 8601)."""
+    def leased(self, now: datetime) -> bool:
+        """Whether a process holds it at `now`."""
         return self.lease_owner is not None and self.lease_expires_at is not None and self.lease_expires_at > now
 
-    def claimed(self, owner: str, until: str) -> "Record":
+    def claimed(self, owner: str, until: datetime) -> "Record":
         lost = self.lost_claims + (self.lease_owner is not None)
         return replace(self, lease_owner=owner, lease_expires_at=until, lost_claims=lost)
 
-    def started(self, run_id: str, now: str) -> "Record":
+    def started(self, run_id: str, now: datetime) -> "Record":
         """Written before the first call of a run, so that no call is without a trace in the record."""
         return replace(
             self, run_id=run_id, attempt_count=self.attempt_count + 1, attempts=self.attempts + self.lost(now)
         )
 
-    def lost(self, now: str) -> tuple[Attempt, ...]:
+    def lost(self, now: datetime) -> tuple[Attempt, ...]:
         """The call whose bill is not known because its process ended: an attempt at the expected price, where there was one."""
-        if self.run_id is None or any(attempt.outcome in {"ok", CANCELED} for attempt in self.attempts_of_run()):
+        if self.run_id is None or any(attempt.outcome in {OK, CANCELED} for attempt in self.attempts_of_run()):
             return ()
         lost_id = f"{self.run_id}-lost"
         if any(attempt.id == lost_id for attempt in self.attempts):
@@ -140,15 +158,15 @@ class Record:
     @property
     def canceling(self) -> bool:
         """Whether what runs it is to stop."""
-        return self.status == "running" and self.cancel_requested_at is not None
+        return self.status is Status.RUNNING and self.cancel_requested_at is not None
 
-    def reopened(self, owner: str | None, until: str, expected_usd: float) -> "Record":
+    def reopened(self, owner: str | None, until: datetime, expected_usd: float) -> "Record":
         """To be run again by its caller's wish; what was attempted before stays on the bill."""
         return replace(
             self,
-            status="running",
+            status=Status.RUNNING,
             attempts=bounded(self.attempts),
-            error=None,
+            failure=None,
             completed_at=None,
             timings=None,
             cancel_requested_at=None,
@@ -160,15 +178,15 @@ class Record:
             expected_usd=expected_usd,
         )
 
-    def released(self, now: str) -> "Record":
+    def released(self, now: datetime) -> "Record":
         return replace(self, lease_owner=None, lease_expires_at=now)
 
-    def deleting(self, until: str, *, leased: bool) -> "Record":
+    def deleting(self, until: datetime, *, leased: bool) -> "Record":
         """Hidden. Its runner's lease stays where it is `leased`: that one may still store a picture."""
         owner = self.lease_owner if leased else None
-        return replace(self, status="deleting", lease_owner=owner, lease_expires_at=until)
+        return replace(self, status=Status.DELETING, lease_owner=owner, lease_expires_at=until)
 
-    def succeeded(self, url: str, generated: Generated, owner: str | None, now: str) -> "Record":
+    def succeeded(self, url: str, generated: Generated, owner: str | None, now: datetime) -> "Record":
         """Finished with a picture. It bears the writer's name, so that a lost acknowledgement can be told from a conflict."""
         text, warnings = generated.text, generated.warnings
         if text is not None and (kept := cut(text)) != text:
@@ -176,7 +194,7 @@ class Record:
         attempts = merged(self.attempts, generated.attempts)
         return replace(
             self,
-            status="succeeded",
+            status=Status.SUCCEEDED,
             output_image_url=url,
             model=generated.model,
             mime_type=generated.picture.mime_type,
@@ -185,26 +203,26 @@ class Record:
             text=text,
             usage=total(attempts) or generated.usage,
             attempts=attempts,
-            error=None,
+            failure=None,
             warnings=warnings,
             completed_at=now,
             lease_owner=owner,
             lease_expires_at=None,
         )
 
-    def recovered(self, url: str, picture: Image, now: str) -> "Record":
+    def recovered(self, url: str, picture: Image, now: datetime) -> "Record":
         """Finished with a picture that was found: the process that stored it died before it could say more."""
-        made_by = next((attempt.model for attempt in reversed(self.attempts) if attempt.outcome == "ok"), None)
+        made_by = next((attempt.model for attempt in reversed(self.attempts) if attempt.outcome == OK), None)
         return replace(
             self,
-            status="succeeded",
+            status=Status.SUCCEEDED,
             output_image_url=url,
             model=made_by,
             usage=total(self.attempts),
             mime_type=picture.mime_type,
             width=picture.width,
             height=picture.height,
-            error=None,
+            failure=None,
             warnings=(WARNING_RECOVERED,),
             completed_at=now,
             lease_expires_at=None,
@@ -216,12 +234,12 @@ class Record:
         return replace(self, attempts=attempts, usage=total(attempts))
 
     def failed(
-        self, error: dict[str, Any], attempts: tuple[Attempt, ...], warnings: tuple[str, ...], now: str
+        self, failure: Failure, attempts: tuple[Attempt, ...], warnings: tuple[str, ...], now: datetime
     ) -> "Record":
         return replace(
             self,
-            status="failed",
-            error=error,
+            status=Status.FAILED,
+            failure=failure,
             attempts=merged(self.attempts, attempts),
             warnings=warnings,
             usage=total(merged(self.attempts, attempts)),
@@ -229,99 +247,11 @@ class Record:
             lease_expires_at=None,
         )
 
-    def canceled(self, error: dict[str, Any], attempts: tuple[Attempt, ...], now: str) -> "Record":
-        """Ended by its caller's wish, without an image. `error` says what was billed."""
-        ended = self.failed(error, attempts, (), now)
-        usage = None if ended.usage is None else ended.usage.to_dict()
-        return replace(ended, status="canceled", error={**error, "usage": usage})
-
-    def to_item(self) -> dict[str, Any]:
-        """The document, in the words of the wire."""
-        item: dict[str, Any] = {
-            "id": self.id,
-            "userId": self.user_id,
-            "prompt": self.prompt,
-            "inputImages": list(self.input_images),
-            "outputImageUrl": self.output_image_url,
-            "createdAt": self.created_at,
-            "status": self.status,
-            "model": self.model,
-            "mimeType": self.mime_type,
-            "width": self.width,
-            "height": self.height,
-            "text": self.text,
-            "usage": None if self.usage is None else self.usage.to_dict(),
-            "attempts": [attempt.to_dict() for attempt in self.attempts],
-            "options": self.options.to_dict(),
-            "error": self.error,
-            "warnings": list(self.warnings),
-            "completedAt": self.completed_at,
-            "inputs": [copy.to_dict() for copy in self.inputs],
-            "requestHash": self.request_hash,
-            "blobStem": self.blob_stem,
-            "leaseOwner": self.lease_owner,
-            "attemptCount": self.attempt_count,
-            "lostClaims": self.lost_claims,
-            "runId": self.run_id,
-            "expectedUsd": self.expected_usd,
-            "parentId": self.parent_id,
-            "rootId": self.root_id,
-            "traceParent": self.trace_parent,
-            "timings": self.timings,
-        }
-        if self.cancel_requested_at is not None:
-            item["cancelRequestedAt"] = self.cancel_requested_at
-        if self.lease_expires_at is not None:
-            item["leaseExpiresAt"] = self.lease_expires_at
-        return item
-
-    @classmethod
-    def from_item(cls, item: dict[str, Any]) -> "Record":
-        """The record in a document. Fields that the original product did not write have their empty values."""
-        usage = item.get("usage")
-        return cls(
-            id=item["id"],
-            user_id=item["userId"],
-            prompt=item["prompt"],
-            input_images=tuple(addresses(item.get("inputImages"))),
-            inputs=tuple(map(InputCopy.from_dict, item.get("inputs") or ())),
-            options=Options.from_dict(item.get("options") or {}),
-            created_at=item["createdAt"],
-            request_hash=item.get("requestHash") or "",
-            blob_stem=item.get("blobStem") or "",
-            status=item.get("status") or "succeeded",
-            output_image_url=item.get("outputImageUrl"),
-            model=item.get("model"),
-            mime_type=item.get("mimeType"),
-            width=item.get("width"),
-            height=item.get("height"),
-            text=item.get("text"),
-            usage=None if usage is None else Usage.from_dict(usage),
-            attempts=tuple(map(Attempt.from_dict, item.get("attempts") or ())),
-            error=item.get("error"),
-            warnings=tuple(item.get("warnings") or ()),
-            completed_at=item.get("completedAt"),
-            lease_owner=item.get("leaseOwner"),
-            lease_expires_at=item.get("leaseExpiresAt"),
-            attempt_count=item.get("attemptCount") or 0,
-            lost_claims=item.get("lostClaims") or 0,
-            run_id=item.get("runId"),
-            expected_usd=item.get("expectedUsd"),
-            parent_id=item.get("parentId"),
-            root_id=item.get("rootId"),
-            trace_parent=item.get("traceParent"),
-            cancel_requested_at=item.get("cancelRequestedAt"),
-            timings=item.get("timings"),
-            etag=item.get("_etag", ""),
-        )
-
-
-def addresses(input_images: Any) -> list[str]:
-    """The addresses among `inputImages`: the original product also kept the images that came with a request, as base64."""
-    found = input_images if isinstance(input_images, list) else []
-    return [
-        each for each in found if isinstance(each, str) and each.startswith(("http://", "https://", "/api/images/"))
-    ]
+    def canceled(self, attempts: tuple[Attempt, ...], now: datetime) -> "Record":
+        """Ended by its caller's wish, without an image. Its failure says what was billed."""
+        usage = total(merged(self.attempts, attempts))
+        failure = Failure.of(Canceled(None if usage is None else usage.to_dict()))
+        return replace(self.failed(failure, attempts, (), now), status=Status.CANCELED)
 
 
 def bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:

@@ -13,7 +13,7 @@ from image_core.errors import ImageError, StorageUnavailable
 from image_core.generations.completion import Applied, Completion
 from image_core.generations.history import History
 from image_core.generations.outcome import Gone, Leased
-from image_core.generations.record import Record
+from image_core.generations.record import Record, Status
 from image_core.generations.runner import Runner
 from image_core.storage.records import Records
 
@@ -94,7 +94,7 @@ class Recovery:
                 log.info("its record is gone", extra={"generation": record_id})
                 return
             raise StorageUnavailable("The record is not readable yet")
-        if record.status == "deleting":
+        if record.status is Status.DELETING:
             await self._delete(record)
             return
         try:
@@ -108,5 +108,5 @@ class Recovery:
 
     async def _delete(self, record: Record) -> None:
         """Go on with a deletion, unless its runner may still be storing a picture."""
-        if record.lease_expires_at is None or record.lease_expires_at <= iso(self._records.now()):
+        if record.lease_expires_at is None or record.lease_expires_at <= self._records.now():
             await self._history.finish_deleting(record)

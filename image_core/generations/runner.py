@@ -10,12 +10,12 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from image_core.auth.user import User
 from image_core.billing.admission import Limits
-from image_core.clock import Clock, iso, milliseconds
+from image_core.clock import Clock, milliseconds
 from image_core.errors import (
     BlobMissing,
     BudgetExceeded,
@@ -33,13 +33,13 @@ from image_core.generations.lease import CancelRequested, Lease, LeaseLost
 from image_core.generations.order import Held, Model, Order
 from image_core.generations.outcome import Gone, Leased, Outcome
 from image_core.generations.reading import MAX_OUTPUT_BYTES
-from image_core.generations.record import LOST, WARNING_METADATA_LOST, InputCopy, Record
+from image_core.generations.record import LOST, WARNING_METADATA_LOST, InputCopy, Record, Status
 from image_core.generations.rendering import CONVERT_SECONDS, Rendering
 from image_core.generations.trace import Trace
 from image_core.images import probe as sniff
 from image_core.images.image import DEFAULT_QUALITY, MIME_TYPES, Image, Target
 from image_core.images.metadata import has_provenance
-from image_core.models.generated import CANCELED, Attempt, Generated
+from image_core.models.generated import CANCELED, OK, Attempt, Generated
 from image_core.runtime.memory_budget import Claim, MemoryBudget
 from image_core.runtime.offload import offloaded
 from image_core.runtime.telemetry import where
@@ -97,12 +97,9 @@ class Runner:
         self._token = token
         self._held: set[Lease] = set()
 
-    def _now(self) -> str:
-        return iso(self._clock.now())
-
-    def _in(self, seconds: float) -> str:
+    def _in(self, seconds: float) -> datetime:
         """A time of the database, for leases."""
-        return iso(self._records.now() + timedelta(seconds=seconds))
+        return self._records.now() + timedelta(seconds=seconds)
 
     def new_owner(self) -> str:
         """The name of one claim: whoever finds it in a record knows whose lease that is."""
@@ -123,7 +120,7 @@ class Runner:
             ),
             inputs=tuple(copies),
             options=order.options,
-            created_at=iso(now),
+            created_at=now,
             request_hash=order.request_hash,
             blob_stem=f"generated-{milliseconds(now)}-{self._token(16)}",
             parent_id=order.parent_id,
@@ -135,7 +132,7 @@ class Runner:
             record = replace(record, lease_expires_at=self._in(QUEUE_SECONDS))
         else:
             record = record.claimed(self.new_owner(), self._in(self._settings.lease_seconds))
-            record = record.started(self._token(16), iso(now))
+            record = record.started(self._token(16), now)
         return await self._records.create(record)
 
     async def reopen(self, record: Record, expected_usd: float, *, queued: bool) -> Record:
@@ -152,7 +149,7 @@ class Runner:
         if outcome is not None:
             return outcome
         record = await self._claim(record)
-        if record.status != "running":
+        if record.status is not Status.RUNNING:
             return Outcome(record)
         return await self.again(record)
 
@@ -178,7 +175,7 @@ class Runner:
                 held.release()
                 if lost.stored is None or _is_gone(lost.stored, record):
                     raise Gone(record.id) from lost
-                if lost.stored.status == "running":
+                if lost.stored.status is Status.RUNNING:
                     raise Leased(lost.stored) from lost
                 return Outcome(lost.stored)
             except (Internal, TooManyGenerations, BudgetExceeded) as error:
@@ -198,7 +195,7 @@ class Runner:
         if record.canceling:
             raise CancelRequested
         if record.attempt_count > self._settings.max_recoveries or record.lost_claims > MAX_LOST_CLAIMS:
-            lost = record.lost(self._now())
+            lost = record.lost(self._clock.now())
             return Outcome(await self._completion.fail(record, Interrupted(), self._keep_seconds, lost))
         if record.attempt_count == 0:
             await self._limits.check_start(record)
@@ -210,7 +207,7 @@ class Runner:
     async def _cancel(self, lease: Lease) -> Outcome:
         """End a generation that was canceled before this process called a model for it. An earlier one may have."""
         record = lease.record
-        lost = record.lost(self._now())
+        lost = record.lost(self._clock.now())
         if lost:
             with suppress(StorageUnavailable):  # the change feed's function enters it, too
                 await self._ledger.write(replace(record, attempts=lost))
@@ -225,10 +222,10 @@ class Runner:
 
     async def _start(self, lease: Lease) -> None:
         """Note in the record that a model is about to be called. Raises Leased, Gone, StorageUnavailable."""
-        run_id, now = self._token(16), self._now()
+        run_id, now = self._token(16), self._clock.now()
 
         def started(stored: Record) -> Record | None:
-            mine = stored.status == "running" and lease.is_mine(stored) and not stored.canceling
+            mine = stored.status is Status.RUNNING and lease.is_mine(stored) and not stored.canceling
             return stored.started(run_id, now) if mine and stored.run_id != run_id else None
 
         stored = await lease.change(started)
@@ -268,7 +265,9 @@ class Runner:
             raise
         finally:
             held.release()
-        held.trace.ended((outcome.record.error or {}).get("code", "ok"), outcome.record.model, bill.made)
+        held.trace.ended(
+            OK if outcome.record.failure is None else outcome.record.failure.code, outcome.record.model, bill.made
+        )
         return outcome
 
     async def _run_to_the_end(self, lease: Lease, held: Held, bill: Bill) -> Outcome:
@@ -277,7 +276,7 @@ class Runner:
 
         def noted(attempt: Attempt) -> None:
             bill.note(attempt)
-            if attempt.outcome not in {"ok", CANCELED}:
+            if attempt.outcome not in {OK, CANCELED}:
                 lease.check_canceled()  # no further call
 
         call = self._model.generate(held, record.prompt, record.options, deadline, noted)
@@ -339,9 +338,9 @@ class Runner:
         return min(KEEP_SECONDS, FUNCTION_TIMEOUT_SECONDS - spent)
 
     async def _ended_already(self, record: Record) -> Outcome | None:
-        if record.status == "deleting":
+        if record.status is Status.DELETING:
             raise Gone(record.id)
-        if record.status != "running":
+        if record.status is not Status.RUNNING:
             return Outcome(record)
         finished = await self._completion.from_outbox(record)
         return None if finished is None else Outcome(finished)
@@ -351,14 +350,14 @@ class Runner:
         owner = self.new_owner()
 
         def claimed(stored: Record) -> Record | None:
-            if stored.status != "running" or stored.leased(iso(self._records.now())):
+            if stored.status is not Status.RUNNING or stored.leased(self._records.now()):
                 return None
             return stored.claimed(owner, self._in(self._settings.lease_seconds))
 
         stored = await self._records.change(record, claimed)
-        if stored is None or stored.status == "deleting":
+        if stored is None or stored.status is Status.DELETING:
             raise Gone(record.id)
-        if stored.status == "running" and stored.lease_owner != owner:
+        if stored.status is Status.RUNNING and stored.lease_owner != owner:
             raise Leased(stored)
         return stored
 
@@ -383,10 +382,10 @@ class Runner:
     async def release(self, lease: Lease) -> None:
         """Give a lease back, where it is still this one, so that the next process need not wait for it to end."""
         await lease.stop()
-        now = iso(self._records.now())
+        now = self._records.now()
 
         def released(stored: Record) -> Record | None:
-            return stored.released(now) if stored.status == "running" and lease.is_mine(stored) else None
+            return stored.released(now) if stored.status is Status.RUNNING and lease.is_mine(stored) else None
 
         await lease.change(released)
 
@@ -413,4 +412,4 @@ async def _loaded(held: Held, claim: Claim) -> None:
 
 def _is_gone(stored: Record, mine: Record) -> bool:
     """Whether what was begun as `mine` was deleted. Another stem is another generation: its key was free again."""
-    return stored.status == "deleting" or stored.blob_stem != mine.blob_stem
+    return stored.status is Status.DELETING or stored.blob_stem != mine.blob_stem

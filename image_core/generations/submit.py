@@ -8,7 +8,7 @@ from image_core.api.requests import GenerateRequest
 from image_core.auth.user import User
 from image_core.billing.admission import Limits
 from image_core.billing.spending import Spending
-from image_core.clock import Clock, Deadline, iso
+from image_core.clock import Clock, Deadline
 from image_core.errors import (
     Busy,
     Conflict,
@@ -23,7 +23,7 @@ from image_core.generations.history import History
 from image_core.generations.idempotency import fingerprint, record_id
 from image_core.generations.order import Held, Order
 from image_core.generations.outcome import Outcome
-from image_core.generations.record import Record
+from image_core.generations.record import Record, Status
 from image_core.generations.recovery import message
 from image_core.generations.runner import Runner
 from image_core.generations.trace import Trace
@@ -164,16 +164,16 @@ class Submission:
             parent = await self._history.read(user, request.from_id, may_be_new=True)
         except NotFound:
             raise NotFound(NO_PARENT, field="from") from None
-        if parent.status == "running":
+        if parent.status is Status.RUNNING:
             raise Conflict("It is still running: wait until it has succeeded")
-        if parent.status != "succeeded":
+        if parent.status is not Status.SUCCEEDED:
             raise Conflict(f"Its status is {parent.status}")
         return parent
 
     async def _check_key(self, user: User, order_id: str, request: GenerateRequest) -> None:
         """Raises IdempotencyMismatch where the key belongs to another request."""
         stored = await self._records.read(user, order_id)
-        if stored is not None and stored.status != "deleting":
+        if stored is not None and stored.status is not Status.DELETING:
             size = sum(map(len, request.images))
             if stored.request_hash != await offloaded(size, partial(fingerprint, request)):
                 raise IdempotencyMismatch
@@ -248,13 +248,13 @@ class Submission:
 
     async def _repeat(self, stored: Record, request_hash: str, *, queued: bool) -> Submitted | None:
         """What a key that was seen before means; None where its generation was deleted and the key is free again."""
-        while stored.status != "deleting":
+        while stored.status is not Status.DELETING:
             if stored.request_hash != request_hash:
                 raise IdempotencyMismatch
-            if stored.status == "running":
+            if stored.status is Status.RUNNING:
                 return Submitted(Outcome(stored))
-            if stored.status == "succeeded" or not (stored.error or {}).get("retryable"):
-                return Submitted(Outcome(stored), replayed=stored.status == "succeeded")
+            if stored.failure is None or not stored.failure.retryable:
+                return Submitted(Outcome(stored), replayed=stored.status is Status.SUCCEEDED)
             try:
                 # It is paid for once more: the limits are for it, too.
                 usd = self._spending.expected(stored.options, len(stored.input_images), len(stored.prompt))
@@ -268,7 +268,7 @@ class Submission:
             if not queued:
                 self._running.start(record, self._runner.again(record))
             return Submitted(Outcome(record), queued=queued)
-        if stored.leased(iso(self._records.now())):
+        if stored.leased(self._records.now()):
             # Its runner may still store a picture, which only this record leads to.
             raise Busy("The generation of this Idempotency-Key is being deleted", retry_after=10)
         await self._history.finish_deleting(stored)

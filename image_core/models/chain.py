@@ -298,7 +298,7 @@ class ModelChain:
     def _note(self, run: _Run, model: str, outcome: str, began: float, usage: Usage | None = None) -> None:
         seconds = self._clock.monotonic() - began
         milliseconds = round(seconds * 1000)
-        attempt = Attempt(model, outcome, milliseconds, usage, iso(self._clock.now() - timedelta(seconds=seconds)))
+        attempt = Attempt(model, outcome, milliseconds, usage, self._clock.now() - timedelta(seconds=seconds))
         run.attempts.append(attempt)
         run.noted(attempt)
         log.info("%s: %s after %d ms", model, outcome, milliseconds)

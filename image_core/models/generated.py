@@ -1,9 +1,14 @@
 """What is asked of a model and what its calls gave: options, attempts, usage, the picture."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from image_core.clock import from_iso, iso
 from image_core.images.image import Image, OutputFormat
+
+OK = "ok"
+"""The outcome of a call that made an image."""
 
 CANCELED = "canceled"
 """The outcome of a call that was aborted because its generation was canceled."""
@@ -89,8 +94,7 @@ class Attempt:
     outcome: str
     duration_ms: int
     usage: Usage | None = None
-    started_at: str | None = None
-    """ISO 8601."""
+    started_at: datetime | None = None
     id: str | None = None
     estimated_usd: float | None = None
     """What budgets count for a call that may have been billed, where the bill is not known."""
@@ -101,7 +105,7 @@ class Attempt:
         if self.usage is not None:
             wire["usage"] = self.usage.to_dict()
         if self.started_at is not None:
-            wire["startedAt"] = self.started_at
+            wire["startedAt"] = iso(self.started_at)
         return wire
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,7 +121,7 @@ class Attempt:
             stored["outcome"],
             stored["durationMs"],
             None if usage is None else Usage.from_dict(usage),
-            stored.get("startedAt"),
+            None if (started_at := stored.get("startedAt")) is None else from_iso(started_at),
             stored.get("id"),
             stored.get("estimatedUsd"),
         )

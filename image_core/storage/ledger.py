@@ -22,6 +22,7 @@ from image_core.auth.user import User
 from image_core.clock import Clock, iso
 from image_core.errors import StorageUnavailable
 from image_core.generations.record import Record
+from image_core.generations.record_codec import from_document
 from image_core.models.generated import Attempt
 from image_core.models.prices import budget_usd, expected_usd
 from image_core.storage.cosmos import Cosmos
@@ -183,14 +184,14 @@ def _entry(record: Record, entry_id: str, attempt: Attempt) -> Entry:
         None if usage is None else usage.output_tokens,
         None if usage is None else usage.cost_usd,
         attempt.estimated_usd or 0.0 if usage is None else budget_usd(attempt.model, usage),
-        attempt.started_at or record.completed_at or record.created_at,
+        iso(attempt.started_at or record.completed_at or record.created_at),
     )
 
 
 def _unknown(record: Record) -> Entry:
     """An image that was paid for, whose process died before it could say what: it counts as the dearest of its size."""
     price = expected_usd("unknown", record.options.image_size)
-    when = record.completed_at or record.created_at
+    when = iso(record.completed_at or record.created_at)
     entry_id = f"{record.run_id or record.id}-recovered"
     return Entry(entry_id, record.user_id, record.id, "unknown", "ok", None, None, None, price, when)
 
@@ -213,7 +214,7 @@ class Ledger:
         by_user: dict[str, dict[str, Entry]] = defaultdict(dict)
         for document in changed:
             try:
-                found = entries(Record.from_item(dict(document)))
+                found = entries(from_document(document))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 log.error("%s is no record: %s", document.get("id"), type(error).__name__)  # noqa: TRY400 - a person's edit
                 continue

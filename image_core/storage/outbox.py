@@ -8,6 +8,7 @@ import json
 
 from image_core.errors import BlobMissing
 from image_core.generations.record import Record
+from image_core.generations.record_codec import from_document, to_document
 from image_core.images.image import Image
 from image_core.settings import Settings
 from image_core.storage.blobs import Blobs
@@ -24,7 +25,7 @@ class Outbox:
         self._container = settings.storage_private_container
 
     async def put(self, record: Record) -> None:
-        data = json.dumps(record.to_item(), ensure_ascii=False).encode()
+        data = json.dumps(to_document(record), ensure_ascii=False).encode()
         await self._blobs.put(self._container, _name(record.id), data, "application/json", overwrite=True)
 
     async def read(self, record_id: str) -> Record | None:
@@ -32,7 +33,7 @@ class Outbox:
             data = await self._blobs.read(self._container, _name(record_id), MAX_ENTRY_BYTES)
         except BlobMissing:
             return None
-        return Record.from_item(json.loads(data))
+        return from_document(json.loads(data))
 
     async def ids(self) -> tuple[str, ...]:
         """The ids of all entries, oldest first."""

@@ -24,7 +24,8 @@ from azure.cosmos.exceptions import (
 from image_core.auth.user import User
 from image_core.clock import iso
 from image_core.errors import InvalidRequest
-from image_core.generations.record import Record, addresses
+from image_core.generations.record import Record
+from image_core.generations.record_codec import addresses, from_document, to_document
 from image_core.storage.cosmos import Cosmos
 
 LIST_FIELDS = (
@@ -148,7 +149,7 @@ class Records:
         while True:
             try:
                 async with self._cosmos.container() as container:
-                    item = await container.create_item(record.to_item())
+                    item = await container.create_item(to_document(record))
             except CosmosResourceExistsError as error:
                 stored = await self.read(record.user, record.id)
                 if stored is None:  # deleted between the two calls, or not readable here yet
@@ -164,7 +165,7 @@ class Records:
         """A point read: one request unit for each kilobyte."""
         try:
             async with self._cosmos.container() as container:
-                return Record.from_item(await container.read_item(record_id, user.id))
+                return from_document(await container.read_item(record_id, user.id))
         except CosmosResourceNotFoundError:
             return None
 
@@ -173,11 +174,11 @@ class Records:
         try:
             async with self._cosmos.container() as container:
                 item = await container.replace_item(
-                    record.id, record.to_item(), etag=record.etag, match_condition=MatchConditions.IfNotModified
+                    record.id, to_document(record), etag=record.etag, match_condition=MatchConditions.IfNotModified
                 )
         except (CosmosAccessConditionFailedError, CosmosResourceNotFoundError) as error:
             stored = await self.read(record.user, record.id)
-            if stored is not None and stored.to_item() == record.to_item():
+            if stored is not None and to_document(stored) == to_document(record):
                 return stored  # my own write, whose acknowledgement was lost
             raise Changed(stored) from error
         return replace(record, etag=item["_etag"])
@@ -308,7 +309,7 @@ class Records:
                 ],
                 **options,
             )
-            return tuple([Record.from_item({"prompt": "", **item}) async for item in found])
+            return tuple([from_document({"prompt": "", **item}) async for item in found])
 
     async def unfinished(self, limit: int = 500) -> tuple[Unfinished, ...]:
         """Records that no process works on any more, at most `limit`, from all partitions.

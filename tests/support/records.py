@@ -1,6 +1,7 @@
 """Records of generations."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from image_core.auth.user import User
 from image_core.generations.record import Record
@@ -15,10 +16,10 @@ def make(user: User, number: int = 1, **changes: object) -> Record:
         input_images=("/api/images/input-1.png",),
         inputs=(),
         options=Options(image_size="2K"),
-        created_at=f"2026-01-01T00:00:{number:02}.000Z",
+        created_at=datetime(2026, 1, 1, 0, 0, number, tzinfo=UTC),
         request_hash="hash",
         blob_stem=f"generated-1-{number}-{user.folder}",
         lease_owner="me",
-        lease_expires_at="2026-01-01T01:00:00.000Z",
+        lease_expires_at=datetime(2026, 1, 1, 1, tzinfo=UTC),
     )
     return replace(record, **changes)  # type: ignore[arg-type] # a test's own words

@@ -25,6 +25,7 @@ from yarl import URL
 from image_core.api.http import Request, Response
 from image_core.app import App
 from image_core.auth.user import User
+from image_core.generations.record_codec import to_document
 from local import nextauth
 from local.emulators import AzuritePorts
 from local.emulators import cosmos_connection_string as cosmos_connection_string_of
@@ -455,7 +456,7 @@ async def test_a_generation_that_ends_after_its_answer_has_a_line_that_the_host_
     record = await product.components.records.read(user, record_id)
     assert record is not None
     assert record.status == "succeeded"
-    changed = MESSAGES.TypedData(json=json.dumps([record.to_item()]))
+    changed = MESSAGES.TypedData(json=json.dumps([to_document(record)]))
     await host_log.invoke(
         MESSAGES.InvocationRequest(
             invocation_id="the change",

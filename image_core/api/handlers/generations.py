@@ -10,7 +10,8 @@ from image_core.generations.background import Running
 from image_core.generations.cancellation import Cancellation
 from image_core.generations.history import History
 from image_core.generations.reading import Reading
-from image_core.generations.record import Record
+from image_core.generations.record import Status
+from image_core.generations.record_codec import from_document
 from image_core.runtime.memory_budget import MemoryBudget
 
 LONGEST_WAIT_SECONDS = 40
@@ -61,7 +62,7 @@ class GenerationsHandler:
             else:
                 page = await self._history.page(user, int(limit), continuation)
             # Through the record, so that those of the original product have every field too.
-            items = [listed(self._reading.shown(Record.from_item(item))) for item in page.items]
+            items = [listed(self._reading.shown(from_document(item))) for item in page.items]
             return json_response(200, {"items": items, "continuation": page.continuation})
 
     async def get(self, request: Request, user: User, record_id: str) -> Response:
@@ -72,12 +73,12 @@ class GenerationsHandler:
             record = await self._history.read(user, record_id, may_be_new=True)
         headers = {}
         prefer = preference(request.headers.get("prefer"))
-        if record.status == "running" and prefer.wait:
+        if record.status is Status.RUNNING and prefer.wait:
             seconds = min(prefer.wait, LONGEST_WAIT_SECONDS, int(self._budget.following(request)))
             if seconds:
                 record = (await self._running.wait(record, seconds)).record
                 headers["Preference-Applied"] = f"wait={seconds}"
-        if record.status == "running":
+        if record.status is Status.RUNNING:
             headers["Retry-After"] = str(POLL_SECONDS)
         return json_response(200, detailed(self._reading.shown(record)), headers)
 
@@ -89,7 +90,7 @@ class GenerationsHandler:
             seconds = min(CANCEL_SECONDS, self._budget.following(request))
             record = await self._cancellation.cancel(user, record_id, seconds)
         body = detailed(self._reading.shown(record))
-        if record.status == "running":
+        if record.status is Status.RUNNING:
             return json_response(202, body, {"Location": status_url(record), "Retry-After": str(POLL_SECONDS)})
         return json_response(200, body)
 

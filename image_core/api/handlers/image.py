@@ -17,7 +17,7 @@ from image_core.generations.expected import Expected
 from image_core.generations.idempotency import checked_key
 from image_core.generations.outcome import Outcome
 from image_core.generations.reading import Reading
-from image_core.generations.record import Record
+from image_core.generations.record import Record, Status
 from image_core.generations.submit import Submission, Submitted
 from image_core.generations.trace import trace_parent
 from image_core.runtime.memory_budget import ANSWER_COPIES, GROWTH_SECONDS, Claim, MemoryBudget
@@ -110,9 +110,9 @@ class ImageHandler:
 
     async def _answer(self, outcome: Outcome, headers: dict[str, str], claim: Claim, *, base64: bool) -> Response:
         record = outcome.record
-        if record.status in {"failed", "canceled"}:
+        if record.status in {Status.FAILED, Status.CANCELED}:
             return failed(record)
-        if record.status != "succeeded":
+        if record.status is not Status.SUCCEEDED:
             return self._accepted(record, headers)
         if not base64:
             return await succeeded(self._reading.shown(record), None, headers)

@@ -16,7 +16,7 @@ from image_core.errors import Busy, InvalidRequest, NotFound
 from image_core.generations.background import Running
 from image_core.generations.history import History
 from image_core.generations.reading import Opened, Reading, stored_name
-from image_core.generations.record import Record
+from image_core.generations.record import Record, Status
 from image_core.generations.rendering import Rendering, version
 from image_core.images.image import EXTENSIONS, MIME_TYPES, Target
 from image_core.inputs.owned_urls import is_upload
@@ -107,10 +107,10 @@ class ImagesHandler:
         Nothing of it is cached: a name can come back.
         """
         record = await self._history.read(user, record_id)
-        if record.status == "running":
+        if record.status is Status.RUNNING:
             budget = self._budget.following(request)
             record = (await self._running.wait(record, budget - min(READ_SECONDS, budget / 2))).record
-        if record.status not in {"running", "succeeded"}:
+        if record.status not in {Status.RUNNING, Status.SUCCEEDED}:
             return failed(record)
         try:
             async with asyncio.timeout(self._budget.for_reading(request)):
@@ -122,7 +122,7 @@ class ImagesHandler:
         return Response(307, b"", {"Location": f"{result_url(record)}?{query}", "Cache-Control": "no-store"})
 
     async def _made(self, request: Request, user: User, record: Record, target: Target | None) -> Response:
-        if record.status == "running":
+        if record.status is Status.RUNNING:
             raise Busy
         opened = await self._reading.open_result(record)
         image = self._served(request, user, stored_name(record), opened, target)

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from image_core.app import App
-from image_core.clock import Clock
+from image_core.clock import Clock, iso
 from image_core.errors import StorageUnavailable
 from image_core.generations.outcome import Gone
 from image_core.generations.record import Record
+from image_core.generations.record_codec import from_document
 from image_core.generations.recovery import message
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted
@@ -19,6 +20,8 @@ from tests.support.change_feed import Feed, feed
 from tests.support.faulty_proxy import Rule, blob_error, cosmos_not_found
 from tests.support.harness import Harness, harness
 from tests.support.shifted_clock import Shifted
+
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @pytest.fixture
@@ -44,11 +47,11 @@ def reads_a_record(method: str, path: str) -> bool:
 
 async def the_record(records: Feed) -> Record:
     (document,) = await records.changed()
-    return Record.from_item(document)
+    return from_document(document)
 
 
-async def expires(records: Feed) -> str:
-    return (await the_record(records)).lease_expires_at or ""
+async def expires(records: Feed) -> datetime:
+    return (await the_record(records)).lease_expires_at or NEVER
 
 
 async def test_a_lease_is_renewed_while_its_generation_runs(product: Harness, records: Feed) -> None:
@@ -58,7 +61,7 @@ async def test_a_lease_is_renewed_while_its_generation_runs(product: Harness, re
     await product.called()
     first = await expires(records)
     async with asyncio.timeout(30):
-        while await expires(records) < (datetime.fromisoformat(first) + timedelta(seconds=4)).isoformat():  # noqa: ASYNC110 - the database has no event
+        while await expires(records) < first + timedelta(seconds=4):  # noqa: ASYNC110 - the database has no event
             await asyncio.sleep(0.1)
     record_id = (await the_record(records)).id
     assert [each for each in await product.app.find_unfinished() if record_id in each] == []
@@ -117,9 +120,9 @@ async def test_a_lease_outlasts_a_deletion_for_as_long_as_its_process_works(prod
     stored = await the_record(records)
     await product.call("DELETE", f"/api/generations/{stored.id}")
     for document in await records.changed():
-        await records.edit({**document, "leaseExpiresAt": stored.lease_expires_at})
+        await records.edit({**document, "leaseExpiresAt": iso(stored.lease_expires_at or NEVER)})
     async with asyncio.timeout(30):
-        while await expires(records) <= (stored.lease_expires_at or ""):  # noqa: ASYNC110 - the database has no event
+        while await expires(records) <= (stored.lease_expires_at or NEVER):  # noqa: ASYNC110 - the database has no event
             await asyncio.sleep(0.1)
     assert (await waiting).status == Gone.status
     assert await records.changed() == []
@@ -144,7 +147,7 @@ async def test_the_leases_of_a_host_with_a_wrong_clock_are_right(minutes: int, p
     async with clock_of(product, timedelta(minutes=minutes)) as wrong:
         running = asyncio.create_task(wrong.generate())
         await product.called()
-        left = datetime.fromisoformat(await expires(records)) - datetime.now(UTC)
+        left = await expires(records) - datetime.now(UTC)
         assert timedelta(0) < left < timedelta(seconds=5)
         assert (await running).status == 200
 

@@ -2,13 +2,19 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from image_core.errors import ModelUnavailable, NoImage
+from image_core.generations.failure import Failure
 from image_core.generations.record import Record
+from image_core.generations.record_codec import from_document, to_document
 from local.emulators import AzuritePorts
 from tests.support.change_feed import Feed, feed
 from tests.support.harness import Harness, harness
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -27,14 +33,14 @@ async def queued(product: Harness, records: Feed) -> tuple[str, Record]:
     """The message of a queued generation, and its record."""
     answer = await product.generate(headers={"Prefer": "respond-async"})
     (document,) = await records.changed()
-    return answer.enqueue[0], Record.from_item(document)
+    return answer.enqueue[0], from_document(document)
 
 
 async def test_a_failure_does_not_replace_what_another_process_runs(product: Harness, records: Feed) -> None:
     message, record = await queued(product, records)
     outbox = product.app.components.reconciliation._outbox
-    await outbox.put(replace(record, lease_owner="one").failed({"code": "model_unavailable"}, (), (), "2026"))
-    await records.edit({**record.to_item(), "leaseOwner": "another", "leaseExpiresAt": "2999-01-01T00:00:00.000Z"})
+    await outbox.put(replace(record, lease_owner="one").failed(Failure.of(ModelUnavailable()), (), (), NOW))
+    await records.edit({**to_document(record), "leaseOwner": "another", "leaseExpiresAt": "2999-01-01T00:00:00.000Z"})
     await product.app.find_unfinished()
     (document,) = await records.changed()
     assert (document["status"], document["leaseOwner"]) == ("running", "another")
@@ -47,7 +53,7 @@ async def test_an_end_of_a_deleted_generation_does_not_stop_the_next_one_under_i
 ) -> None:
     message, record = await queued(product, records)
     outbox = product.app.components.reconciliation._outbox
-    await outbox.put(replace(record, blob_stem="generated-earlier").failed({"code": "no_image"}, (), (), "2026"))
+    await outbox.put(replace(record, blob_stem="generated-earlier").failed(Failure.of(NoImage()), (), (), NOW))
     await product.app.resume(message.encode())
     (document,) = await records.changed()
     assert document["status"] == "succeeded"

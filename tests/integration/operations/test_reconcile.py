@@ -11,6 +11,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from image_core.app import App
 from image_core.auth.user import User
 from image_core.clock import Clock
+from image_core.generations.record import Status
 from local.emulators import AzuritePorts
 from operations.reconcile import reconcile
 from tests.support.harness import Harness, harness, picture
@@ -97,7 +98,11 @@ async def test_an_outbox_entry_is_applied(product: Harness, capsys: pytest.Captu
     # As it was when Cosmos DB went away: running, with its end in the outbox.
     await parts.reconciliation._outbox.put(record)
     running = replace(
-        record, status="running", output_image_url=None, completed_at=None, lease_expires_at="2999-01-01T00:00:00.000Z"
+        record,
+        status=Status.RUNNING,
+        output_image_url=None,
+        completed_at=None,
+        lease_expires_at=datetime(2999, 1, 1, tzinfo=UTC),
     )
     await parts.records.replace(running)
     assert f"FIX    {record.id}: " in await said(product, capsys)

@@ -3,11 +3,15 @@
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import pytest
 
 from image_core.auth.user import User
-from image_core.errors import InvalidRequest, StorageUnavailable
+from image_core.errors import InvalidRequest, NoImage, StorageUnavailable
+from image_core.generations.failure import Failure
+from image_core.generations.record import Status
+from image_core.generations.record_codec import to_document
 from image_core.models.generated import Attempt, Usage
 from image_core.settings import Settings
 from image_core.storage.cosmos import Cosmos
@@ -17,6 +21,7 @@ from tests.support.faulty_proxy import FaultyProxy, Rule, faulty
 from tests.support.records import make
 
 numbers = itertools.count()
+PAST, LATER = datetime(2026, 1, 1, 0, 10, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -62,9 +67,9 @@ async def test_an_id_is_taken_once(records: Records, user: User) -> None:
 
 async def test_a_replace_of_an_old_version_changes_nothing(records: Records, user: User) -> None:
     first = await records.create(make(user))
-    second = await records.replace(first.claimed("you", "2027"))
+    second = await records.replace(first.claimed("you", LATER))
     with pytest.raises(Changed) as caught:
-        await records.replace(first.claimed("them", "2028"))
+        await records.replace(first.claimed("them", LATER))
     assert caught.value.stored == second
 
 
@@ -72,7 +77,7 @@ async def test_a_replace_of_a_deleted_record_is_told(records: Records, user: Use
     first = await records.create(make(user))
     await records.delete(first)
     with pytest.raises(Changed) as caught:
-        await records.replace(first.claimed("you", "2027"))
+        await records.replace(first.claimed("you", LATER))
     assert caught.value.stored is None
 
 
@@ -100,7 +105,7 @@ async def test_a_replace_whose_acknowledgement_was_lost_is_my_success(
 ) -> None:
     first = await records.create(make(user))
     lost = proxy.rule(Rule(writes, deliver=False))
-    wanted = first.claimed("me again", "2027")
+    wanted = first.claimed("me again", LATER)
     with suppress(StorageUnavailable):  # as above
         await records.replace(wanted)
     second = await records.replace(wanted)
@@ -114,7 +119,7 @@ async def test_pages_are_newest_first_and_one_users_own(records: Records, user: 
     for number in range(1, 6):
         await records.create(make(user, number, text="x" * 100))
     await records.create(make(User("other@example.com"), 1, id=f"gen-{user.folder}"))
-    await records.create(make(user, 7, status="deleting"))
+    await records.create(make(user, 7, status=Status.DELETING))
     seen = []
     continuation = None
     for _ in range(3):
@@ -143,33 +148,31 @@ async def test_another_users_continuation_is_refused(records: Records, user: Use
 
 
 async def test_only_what_is_left_over_is_unfinished(records: Records, user: User) -> None:
-    past, later = "2026-01-01T00:10:00.000Z", "2999-01-01T00:00:00.000Z"
-    await records.create(make(user, 1, lease_expires_at=past))
-    await records.create(make(user, 2, lease_expires_at=later))
-    await records.create(make(user, 3, status="succeeded", lease_expires_at=None))
-    await records.create(make(user, 4, status="deleting", lease_expires_at=past))
-    await records.create(make(user, 5, status="deleting", lease_expires_at=later))
+    await records.create(make(user, 1, lease_expires_at=PAST))
+    await records.create(make(user, 2, lease_expires_at=LATER))
+    await records.create(make(user, 3, status=Status.SUCCEEDED, lease_expires_at=None))
+    await records.create(make(user, 4, status=Status.DELETING, lease_expires_at=PAST))
+    await records.create(make(user, 5, status=Status.DELETING, lease_expires_at=LATER))
     found = {record.id for record in await records.unfinished() if record.user_id == user.id}
     assert found == {"gen-1", "gen-4"}
 
 
 async def test_under_way_is_what_has_not_ended_and_what_may_still_be_paid_for(records: Records, user: User) -> None:
-    past, later = "2026-01-01T00:10:00.000Z", "2999-01-01T00:00:00.000Z"
-    await records.create(make(user, 1, lease_owner=None, lease_expires_at=past))  # queued, and the queue is late
-    await records.create(make(user, 2, lease_expires_at=later))
-    await records.create(make(user, 3, status="succeeded", lease_expires_at=None))
-    await records.create(make(user, 4, status="deleting", lease_expires_at=past))
-    await records.create(make(user, 5, status="deleting", lease_expires_at=later))
-    await records.create(make(user, 6, status="deleting", lease_owner=None, lease_expires_at=later))
+    await records.create(make(user, 1, lease_owner=None, lease_expires_at=PAST))  # queued, and the queue is late
+    await records.create(make(user, 2, lease_expires_at=LATER))
+    await records.create(make(user, 3, status=Status.SUCCEEDED, lease_expires_at=None))
+    await records.create(make(user, 4, status=Status.DELETING, lease_expires_at=PAST))
+    await records.create(make(user, 5, status=Status.DELETING, lease_expires_at=LATER))
+    await records.create(make(user, 6, status=Status.DELETING, lease_owner=None, lease_expires_at=LATER))
     assert {record.id for record in await records.under_way(user)} == {"gen-1", "gen-2", "gen-5"}
     assert {"gen-1", "gen-2", "gen-5"} <= {record.id for record in await records.under_way_of_all_users()}
 
 
 async def test_a_finished_record_has_no_lease_in_the_index(records: Records, user: User) -> None:
     record = await records.create(make(user))
-    item = record.failed({"code": "no_image"}, (), (), "now").to_item()
+    item = to_document(record.failed(Failure.of(NoImage()), (), (), PAST))
     assert "leaseExpiresAt" not in item
-    assert "leaseExpiresAt" in record.to_item()
+    assert "leaseExpiresAt" in to_document(record)
 
 
 def test_a_generation_that_is_run_again_and_again_keeps_every_bill_and_few_other_attempts(user: User) -> None:
@@ -177,7 +180,7 @@ def test_a_generation_that_is_run_again_and_again_keeps_every_bill_and_few_other
     for number in range(100):
         billed = Attempt("m", "no_image", 1, Usage(1, 1, 0.1), id=f"run{number}-1")
         made = (Attempt("m", "model_unavailable", 1, id=f"run{number}-0"), billed)
-        record = record.failed({"code": "no_image"}, made, (), "now").reopened("me", "2999", 0.2)
+        record = record.failed(Failure.of(NoImage()), made, (), PAST).reopened("me", LATER, 0.2)
     assert len(record.attempts) == 100
     assert all(attempt.usage for attempt in record.attempts)
-    assert make(user).failed({}, made, (), "now").reopened("me", "2999", 0.2).attempts == made
+    assert make(user).failed(Failure.of(NoImage()), made, (), PAST).reopened("me", LATER, 0.2).attempts == made

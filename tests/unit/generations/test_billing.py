@@ -1,6 +1,7 @@
 """The bill of a run: its writes beside the image."""
 
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -20,7 +21,7 @@ RECORD = Record(
     input_images=(),
     inputs=(),
     options=Options(),
-    created_at="2026-11-25T12:00:00.000Z",
+    created_at=datetime(2026, 11, 25, 12, tzinfo=UTC),
     request_hash="",
     blob_stem="generated-1",
 )

@@ -1,0 +1,166 @@
+"""Stored documents stay as they are: what an earlier version wrote is read, and written again as it was."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from image_core.errors import Canceled, ImageError, NoImage, RateLimited
+from image_core.generations.failure import Failure
+from image_core.generations.record import InputCopy, Record, Status
+from image_core.generations.record_codec import from_document, to_document
+from image_core.models.generated import Attempt, Options, Usage
+
+ORIGINAL = {
+    "id": "gen-1700000000000-ab",
+    "userId": "Ada@Example.com",
+    "prompt": "a watercolor",
+    "inputImages": ["https://example.com/a.png", "data:image/png;base64,AAAA", "iVBORw0KGgo="],
+    "outputImageUrl": "https://example.com/b.png",
+    "createdAt": "2025-11-14T22:13:20.123Z",
+}
+
+ENDED: dict[str, Any] = {
+    "id": "gen-1",
+    "userId": "ada@example.com",
+    "prompt": "a watercolor",
+    "inputImages": ["/api/images/input-1.png"],
+    "outputImageUrl": None,
+    "createdAt": "2026-11-25T12:00:00.000Z",
+    "status": "failed",
+    "model": None,
+    "mimeType": None,
+    "width": None,
+    "height": None,
+    "text": None,
+    "usage": {"inputTokens": 6, "outputTokens": 9, "costUsd": 0.5, "outputByModality": {"TEXT": 9}},
+    "attempts": [
+        {
+            "model": "m",
+            "outcome": "no_image",
+            "durationMs": 1500,
+            "usage": {"inputTokens": 6, "outputTokens": 9, "costUsd": 0.5, "outputByModality": {"TEXT": 9}},
+            "startedAt": "2026-11-25T12:00:01.007Z",
+            "id": "run-0",
+        },
+        {"model": "m", "outcome": "lost", "durationMs": 0, "id": "run-lost", "estimatedUsd": 0.2},
+    ],
+    "options": {"imageSize": "2K", "outputQuality": 80},
+    "error": {
+        "error": "No image was generated",
+        "code": "no_image",
+        "retryable": True,
+        "details": "why",
+        "text": None,
+        "finishReason": "STOP",
+        "retryAfter": 7,
+    },
+    "warnings": ["model_skipped: x"],
+    "completedAt": "2026-11-25T12:00:09.999Z",
+    "inputs": [{"name": "input-1.png", "mimeType": "image/png", "width": 2, "height": 3, "bytes": 5}],
+    "requestHash": "hash",
+    "blobStem": "generated-1-ab",
+    "leaseOwner": "owner",
+    "attemptCount": 2,
+    "lostClaims": 1,
+    "runId": "run",
+    "expectedUsd": 0.2,
+    "parentId": "gen-0",
+    "rootId": None,
+    "traceParent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "timings": {"model": 1500, "total": 9999},
+}
+
+RUNNING = {
+    **ENDED,
+    "status": "running",
+    "error": None,
+    "completedAt": None,
+    "timings": None,
+    "cancelRequestedAt": "2026-11-25T12:00:02.000Z",
+    "leaseExpiresAt": "2026-11-25T12:01:00.000Z",
+}
+
+
+@pytest.mark.parametrize("document", [ENDED, RUNNING], ids=["ended", "running"])
+def test_document_is_written_as_it_was_read(document: dict[str, Any]) -> None:
+    assert list(to_document(from_document(document)).items()) == list(document.items())
+
+
+def test_document_is_read_into_types() -> None:
+    record = from_document({**RUNNING, "_etag": "v1", "_ts": 1})
+    assert record.status is Status.RUNNING
+    assert record.created_at == datetime(2026, 11, 25, 12, tzinfo=UTC)
+    assert record.lease_expires_at == datetime(2026, 11, 25, 12, 1, tzinfo=UTC)
+    assert record.cancel_requested_at == datetime(2026, 11, 25, 12, 0, 2, tzinfo=UTC)
+    assert record.inputs == (InputCopy("input-1.png", "image/png", 2, 3, 5),)
+    assert record.options == Options(image_size="2K", output_quality=80)
+    usage = Usage(6, 9, 0.5, {}, {"TEXT": 9})
+    started = datetime(2026, 11, 25, 12, 0, 1, 7000, tzinfo=UTC)
+    assert record.attempts[0] == Attempt("m", "no_image", 1500, usage, started, "run-0")
+    assert record.etag == "v1"
+
+
+def test_record_of_the_original_product_is_read_with_its_addresses_only() -> None:
+    record = from_document(ORIGINAL)
+    assert record.status is Status.SUCCEEDED
+    assert record.input_images == ("https://example.com/a.png",)
+    assert (record.blob_stem, record.attempts, record.failure, record.completed_at) == ("", (), None, None)
+    assert to_document(record)["createdAt"] == ORIGINAL["createdAt"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "moment"),
+    [
+        ("2026-11-25T12:00:00", datetime(2026, 11, 25, 12, tzinfo=UTC)),
+        ("2026-11-25T13:00:00+01:00", datetime(2026, 11, 25, 12, tzinfo=UTC)),
+    ],
+)
+def test_time_of_another_form_is_read_as_utc(stored: str, moment: datetime) -> None:
+    assert from_document({**ORIGINAL, "createdAt": stored}).created_at == moment
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"createdAt": None}, {"createdAt": "yesterday"}, {"status": "lost"}, {"attempts": "many"}, {"options": "large"}],
+    ids=str,
+)
+def test_document_that_is_no_record_raises(broken: dict[str, Any]) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
+        from_document({**ENDED, **broken})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NoImage("why", text="no", finish_reason="STOP"),
+        RateLimited("later", retry_after=7, resets_at=datetime(2026, 11, 26, 8, tzinfo=UTC)),
+        Canceled({"inputTokens": 1}),
+    ],
+    ids=lambda error: error.code,
+)
+def test_failure_keeps_what_an_error_says(error: ImageError) -> None:
+    failure = Failure.of(error)
+    assert failure.body() == error.body()
+    assert failure.retry_after == error.retry_after
+    assert Failure.from_document(failure.to_document()) == failure
+
+
+def test_failure_without_its_fields_is_an_internal_error() -> None:
+    failure = Failure.from_document({})
+    assert (failure.code, failure.retryable) == ("internal", False)
+
+
+def test_record_that_was_just_made_round_trips() -> None:
+    record = Record(
+        id="gen-1",
+        user_id="ada@example.com",
+        prompt="a watercolor",
+        input_images=(),
+        inputs=(),
+        options=Options(),
+        created_at=datetime(2026, 11, 25, 12, tzinfo=UTC),
+        request_hash="",
+        blob_stem="generated-1",
+    )
+    assert from_document(to_document(record)) == record
