@@ -1,1 +1,1 @@
-"""Commands for whoever runs this: against the local stack, or against Azure with the app's own settings."""
+"""Operators' commands: `doctor` finds faults, `usage` sums up the ledger, `reconcile` compares images with records."""

@@ -1,7 +1,7 @@
 """Compare images with records: `make reconcile`, or `python -m operations.reconcile [--fix]` with the app's settings.
 
-It prints a line for each difference: FIX for one that `--fix` repairs, FIXED for one that it has repaired, CHECK for one
-that a person has to decide about. The exit code is 1 if any is left.
+It prints a line for each difference: FIX for one that `--fix` repairs, FIXED for one that it has repaired, CHECK for
+one that a person has to decide about. The exit code is 1 if any is left.
 """
 
 import argparse

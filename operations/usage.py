@@ -1,6 +1,7 @@
-"""Sum up the ledger: `make usage`, or `python -m operations.usage [--since DAY] [--until DAY] [--by day,user,model] [--csv]`.
+"""Sum up the ledger: `make usage`, or `python -m operations.usage --since DAY --until DAY --by day,user,model --csv`.
 
-Days are in UTC; `--until` is the first day after the period. The app's settings, in the environment, lead to the ledger.
+Days are in UTC; `--until` is the first day after the period. The app's settings, in the environment, point to the
+ledger.
 """
 
 import argparse

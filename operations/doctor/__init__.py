@@ -1,1 +1,5 @@
-"""Why does it not work? Each part of a configuration or a deployment is looked at by itself, and says what mends it."""
+"""Check a configuration or a deployment part by part, and say for each fault what fixes it.
+
+`checks` runs all checks of an environment; `configuration`, `storage`, `database`, `model` and `session` check one part
+each, `deployment` checks a deployment from outside.
+"""

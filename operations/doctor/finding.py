@@ -1,4 +1,4 @@
-"""What one look found: a line, and what mends it."""
+"""The result of a check."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`fix` is None where nothing is wrong. Neither text ever holds a secret or a cookie."""
+    """What was checked, its state, and what fixes it: None if nothing is wrong. It never holds a secret or a cookie."""
 
     what: str
     state: str
@@ -14,12 +14,13 @@ class Finding:
 
     @property
     def line(self) -> str:
-        return (
-            f"ok    {self.what}: {self.state}" if self.fix is None else f"FAIL  {self.what}: {self.state} -> {self.fix}"
-        )
+        """One line for a terminal."""
+        if self.fix is None:
+            return f"ok    {self.what}: {self.state}"
+        return f"FAIL  {self.what}: {self.state} -> {self.fix}"
 
 
 Findings = Iterator[Finding]
 
 PRINCIPAL = '"$(az ad signed-in-user show --query id --output tsv)"'
-"""Of whoever runs the doctor; for the app itself it is the identity's, which the templates take care of."""
+"""The person who runs the doctor, for a role assignment. The templates assign the app's roles."""

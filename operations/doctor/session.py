@@ -1,4 +1,4 @@
-"""A pasted session cookie against the settings: which part of it does not fit."""
+"""A session cookie: whether the settings verify it, and if not, which part of it is wrong."""
 
 from http.cookies import CookieError, SimpleCookie
 
@@ -10,28 +10,28 @@ from operations.doctor.finding import Finding
 
 WHAT = "session cookie"
 REASONS = {
-    "expired": ("expiry: it has expired", "sign in again and paste a fresh one"),
-    "no_exp": ("expiry: it has none", "let the front end's jwt.encode set exp"),
-    "iat_in_the_future": ("expiry: it is from the future", "set the clock of the front end or of this machine"),
+    "expired": ("expiry: it has expired", "sign in again and copy the new one"),
+    "no_exp": ("expiry: it has none", "make the front end's jwt.encode set exp"),
+    "iat_in_the_future": ("expiry: it was issued in the future", "set the clock of the front end or of this machine"),
     "enc_not_allowed": (
-        "format: it is encrypted in another way than NextAuth does",
-        "paste the session cookie, or set NEXTAUTH_JWT to what the front end's jwt.encode makes",
+        "format: it is not encrypted as NextAuth does",
+        "copy the session cookie, or set NEXTAUTH_JWT to what the front end's jwt.encode makes",
     ),
     "not_a_jwe": (
         "format: it is not encrypted",
         "set NEXTAUTH_JWT to `signed` (a JWT of three parts) or `introspect` (an id of a database session)",
     ),
     "bad_user": (
-        "claims: the e-mail address or the subject cannot be an id",
-        "an address has one @ and no blanks around it, and does not begin with sub: (docs/sessions.md)",
+        "claims: the e-mail address or the subject cannot be a user id",
+        "an address has one @, no spaces around it and does not begin with `sub:` (docs/sessions.md)",
     ),
-    "no_user": ("claims: neither an email nor a subject", "let the front end's jwt callback keep `email` or `sub`"),
-    "chunk_missing": ("chunks: one of its parts is missing", "paste every part: NAME.0=…; NAME.1=…"),
+    "no_user": ("claims: neither an email nor a subject", "make the front end's jwt callback keep `email` or `sub`"),
+    "chunk_missing": ("chunks: one is missing", "copy all of them: NAME.0=…; NAME.1=…"),
 }
 
 
-async def look(settings: Settings, cookie: str) -> Finding:
-    """`cookie` is a `Cookie` header: NAME=VALUE, its chunks separated by semicolons."""
+async def check(settings: Settings, cookie: str) -> Finding:
+    """Check `cookie`, a `Cookie` header: NAME=VALUE, its chunks separated by semicolons."""
     try:
         sessions = sessions_from(settings)
         try:
@@ -39,39 +39,42 @@ async def look(settings: Settings, cookie: str) -> Finding:
         finally:
             await sessions.close()
     except Unauthorized as error:
-        return await _why(settings, cookie, error.reason)
+        return await _fault(settings, cookie, error.reason)
     except Misconfigured as error:
-        return Finding(WHAT, error.reason, "set it, then paste the cookie again")
+        return Finding(WHAT, error.reason, "set it, then check the cookie again")
     except ImageError as error:
-        return Finding(WHAT, f"it cannot be checked now ({error.code})", "is the front end at NEXTAUTH_URL there?")
-    return Finding(WHAT, "verifies")
+        return Finding(
+            WHAT, f"it cannot be checked ({error.code})", "make sure that the front end at NEXTAUTH_URL answers"
+        )
+    return Finding(WHAT, "valid")
 
 
-async def _why(settings: Settings, cookie: str, reason: str) -> Finding:
+async def _fault(settings: Settings, cookie: str, reason: str) -> Finding:
     if reason == "no_session_cookie":
         expected = settings.nextauth_cookie_name or ", ".join(NAMES)
         names = ", ".join(_names(cookie)) or "no name"
         return Finding(
             WHAT,
             f"name: {names} is none of {expected}",
-            "paste NAME=VALUE; set NEXTAUTH_COOKIE_NAME to a name of your own",
+            "set SESSION_COOKIE to NAME=VALUE, and NEXTAUTH_COOKIE_NAME to the name if it is your own",
         )
     if reason == "not_decryptable":
         made_for = await _made_for(settings, cookie)
         if made_for is not None:
             other = V5 in made_for and not any(V5 in name for name in _names(cookie))
-            part = "generation: the token is of another NextAuth than the cookie's name says" if other else "name"
+            part = "version: the token is of another NextAuth version than the cookie's name" if other else "name"
             return Finding(
                 WHAT,
                 f"{part}: the token was made for the cookie {made_for}",
-                "paste it under the name that the browser has",
+                "copy it under the name that it has in the browser",
             )
         return Finding(
             WHAT,
-            "secret: no secret that is set here made it",
-            "set NEXTAUTH_SECRET to the front end's (NEXTAUTH_SECRET_PREVIOUS to its older one; NEXTAUTH_SALT where it sets a salt)",
+            "secret: it was made with another secret than those set here",
+            "set NEXTAUTH_SECRET to the front end's (NEXTAUTH_SECRET_PREVIOUS to its older one; NEXTAUTH_SALT if it "
+            "sets a salt)",
         )
-    state, fix = REASONS.get(reason, (reason, "see docs/sessions.md"))
+    state, fix = REASONS.get(reason, (reason, "read docs/sessions.md"))
     return Finding(WHAT, state, fix)
 
 
@@ -83,7 +86,7 @@ def _names(cookie: str) -> list[str]:
 
 
 async def _made_for(settings: Settings, cookie: str) -> str | None:
-    """The usual name under which the value would verify: the key of Auth.js v5 has the cookie's name in it."""
+    """Return the usual cookie name under which the value is valid: Auth.js v5 derives the key from the name."""
     values = [morsel.value for morsel in SimpleCookie(cookie).values()]
     usual = settings.model_copy(update={"nextauth_cookie_name": None})
     for name in NAMES:

@@ -1,4 +1,7 @@
-"""Blob Storage: reachable, writable, and each container as public as it should be. The clock is read off its answers."""
+"""Blob Storage: whether it can be reached and written, and whether its containers have the right public access.
+
+Its answers also show whether this machine's clock is right.
+"""
 
 import uuid
 from datetime import UTC, datetime
@@ -16,18 +19,18 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
 TOLERANCE_SECONDS = 15
-"""What a session check allows for clocks that differ."""
-COUNTED = 1000
-"""Blobs and folders that are counted at most: a page of a listing."""
+"""The difference of clocks that a session check tolerates."""
+MAX_COUNTED = 1000
+"""Blobs and folders that are counted at most: one page of a listing."""
 BOUNDS: dict[str, Any] = {"retry_total": 0, "connection_timeout": 5, "read_timeout": 10}
 
 
-def look(settings: Settings, credential: "TokenCredential | None") -> Findings:
-    """Each container of the product, then this machine's clock."""
+def check(settings: Settings, credential: "TokenCredential | None") -> Findings:
+    """Check each container of the product, then this machine's clock."""
     try:
         client = _connect(settings, credential)
     except (ValueError, KeyError):
-        yield Finding("storage", "the address cannot be read", "correct AZURE_STORAGE_CONNECTION_STRING")
+        yield Finding("storage", "the connection string cannot be read", "correct AZURE_STORAGE_CONNECTION_STRING")
         return
     with client:
         dates: list[str] = []
@@ -37,7 +40,7 @@ def look(settings: Settings, credential: "TokenCredential | None") -> Findings:
                 (settings.storage_private_container, False),
             ):
                 yield _container(client, name, public=public, dates=dates)
-            yield from _from_before(client, settings)
+            yield from _older_images(client, settings)
         except HttpResponseError as error:
             yield _refused(client, error)
             return
@@ -68,7 +71,7 @@ def _container(client: BlobServiceClient, name: str, *, public: bool, dates: lis
     except ResourceNotFoundError:
         return Finding(
             what,
-            "not there",
+            "does not exist",
             f"az storage container-rm create --name {name} --storage-account {client.account_name}",
         )
     # The SDK names it in different types for services and emulators.
@@ -77,7 +80,7 @@ def _container(client: BlobServiceClient, name: str, *, public: bool, dates: lis
     if found != wanted:
         return Finding(
             what,
-            f"public access is {found}, and must be {wanted}",
+            f"public access is {found} instead of {wanted}",
             f"az storage container-rm update --name {name} --public-access {'blob' if public else 'off'} "
             f"--storage-account {client.account_name}",
         )
@@ -87,56 +90,58 @@ def _container(client: BlobServiceClient, name: str, *, public: bool, dates: lis
     return Finding(what, f"written and deleted; public access {found}")
 
 
-def _from_before(client: BlobServiceClient, settings: Settings) -> Findings:
-    """What becomes of the images that were stored while `IMAGE_ACCESS` was different."""
+def _older_images(client: BlobServiceClient, settings: Settings) -> Findings:
+    """Say who can read the images that were stored while `IMAGE_ACCESS` had another value."""
     container = client.get_container_client(settings.storage_container)
     private = settings.image_access == "private"
     try:
-        names = [each.name for each in islice(container.walk_blobs(delimiter="/"), COUNTED)]
+        names = [each.name for each in islice(container.walk_blobs(delimiter="/"), MAX_COUNTED)]
     except ResourceNotFoundError:
-        return  # which was said above
+        return  # a finding of its own already
     found = [name for name in names if name.endswith("/") != private and not name.startswith("doctor/")]
     if not found:
         return
-    count = f"{len(found)}{' or more' if len(names) == COUNTED else ''}"
+    count = f"{len(found)}{' or more' if len(names) == MAX_COUNTED else ''}"
     if private:
         state = (
-            f"{count} lie outside of users' folders: their owners read and delete them at /api/images/NAME; for everybody else, "
-            "and for templates that link to them, their blob addresses lead nowhere; uploads of the original product belong to no user"
+            f"{count} are outside of users' folders: their owners read and delete them at /api/images/NAME; their "
+            "blob URLs, which templates may link to, no longer work; uploads of the original product belong to no user"
         )
     else:
-        state = f"those in {count} users' folders are read by their owners at /api/images/NAME and by nobody else"
-    yield Finding("images from before IMAGE_ACCESS was changed", state)
+        state = f"those in {count} users' folders can be read by their owners only, at /api/images/NAME"
+    yield Finding("images from before a change of IMAGE_ACCESS", state)
 
 
 def _refused(client: BlobServiceClient, error: HttpResponseError) -> Finding:
-    """A 403 names the role that is missing, or the key that does not fit."""
+    """Name the missing role or the wrong key."""
     found = getattr(error, "error_code", None) or error.status_code
     code = str(getattr(found, "value", found))  # an enum where the SDK knows the code
     if isinstance(error, ClientAuthenticationError) or code == "AuthenticationFailed":
         return Finding(
-            "storage", f"refused: {code}", "correct the key in AZURE_STORAGE_CONNECTION_STRING, or this machine's clock"
+            "storage",
+            f"refused ({code})",
+            "correct the key in AZURE_STORAGE_CONNECTION_STRING, or this machine's clock",
         )
     if code == "KeyBasedAuthenticationNotPermitted":
-        return Finding("storage", f"refused: {code}", "set AZURE_STORAGE_ACCOUNT_URL instead of a connection string")
+        return Finding("storage", f"refused ({code})", "set AZURE_STORAGE_ACCOUNT_URL instead of a connection string")
     if error.status_code == 403:  # noqa: PLR2004 - a missing role
         scope = f'"$(az storage account show --name {client.account_name} --query id --output tsv)"'
         return Finding(
             "storage",
-            f"refused: {code}: the role Storage Blob Data Contributor is missing",
+            f"refused ({code}): the role Storage Blob Data Contributor is missing",
             'az role assignment create --role "Storage Blob Data Contributor" '
             f"--assignee-object-id {PRINCIPAL} --assignee-principal-type User --scope {scope}",
         )
-    return Finding("storage", f"answered {error.status_code} {code}", "see the account's page in the portal")
+    return Finding("storage", f"answered {error.status_code} {code}", "read the account's page in the portal")
 
 
 def _clock(date: str) -> Finding:
     try:
         skew = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
     except ValueError:
-        return Finding("clock", "the storage gives no date to compare with")
+        return Finding("clock", "not checked: the storage's answers have no date")
     if abs(skew) > TOLERANCE_SECONDS:
         return Finding(
-            "clock", f"{skew:+.0f} s against the storage's", "set this machine's clock: sessions are valid by it"
+            "clock", f"{skew:+.0f} s against the storage's", "set this machine's clock: sessions expire by it"
         )
     return Finding("clock", f"{skew:+.0f} s against the storage's")

@@ -60,7 +60,7 @@ def test_the_doctor_finds_a_deployment_in_order(stack: Stack) -> None:
     assert "FAIL" not in done.stdout
     wrong = command("-m", "operations.doctor", "--url", "http://127.0.0.1:9")
     assert wrong.returncode == 1
-    assert "nothing answers there" in wrong.stdout
+    assert "nothing answers at http://127.0.0.1:9" in wrong.stdout
 
 
 def test_the_ledger_the_api_and_the_service_agree_to_the_cent(stack: Stack) -> None:

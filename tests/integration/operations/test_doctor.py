@@ -1,4 +1,4 @@
-"""`make doctor`: everything is in order, or one line says what is not and what mends it."""
+"""`make doctor`: everything is in order, or one line says what is wrong and what fixes it."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from local import nextauth
 from local.emulators import AzuritePorts, cosmos_connection_string
 from local.gemini.script import Scripted
 from operations.doctor import model
-from operations.doctor.__main__ import look, main
+from operations.doctor.checks import check_environment, report
 from operations.doctor.finding import Finding
 from tests.support.harness import SECRET, Harness, harness
 from tests.support.paths import GEMINI_RESPONSES
@@ -37,11 +37,11 @@ async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator
 
 async def findings(product: Harness, **other: str) -> list[Finding]:
     environment = {**product.environment, "SESSION_COOKIE": product.cookie, **other}
-    return await asyncio.to_thread(lambda: list(look(environment)))
+    return await asyncio.to_thread(lambda: list(check_environment(environment)))
 
 
 async def only_fault(product: Harness, **other: str) -> Finding:
-    """The one red line; all others are green."""
+    """Return the only fault."""
     found = await findings(product, **other)
     (fault,) = [finding for finding in found if finding.fix is not None]
     assert len(fault.line.splitlines()) == 1
@@ -49,20 +49,20 @@ async def only_fault(product: Harness, **other: str) -> Finding:
     return fault
 
 
-async def test_a_stack_in_order_is_all_green(product: Harness, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_healthy_stack_has_no_fault(product: Harness, capsys: pytest.CaptureFixture[str]) -> None:
     environment = {**product.environment, "SESSION_COOKIE": product.cookie}
-    assert await asyncio.to_thread(main, None, environment) == 0
+    assert await asyncio.to_thread(lambda: report(check_environment(environment))) == 0
     out = capsys.readouterr().out
     assert "FAIL" not in out
     for container in ("catafract", "catafract-private", "catafract/generations", "catafract/usage"):
         assert f"ok    container {container}: " in out
-    for part in ("model gemini-3-pro-image: alive", "session cookie: verifies", "clock"):
+    for part in ("model gemini-3-pro-image: answers", "session cookie: valid", "clock"):
         assert part in out
     for secret in (SECRET, product.cookie, "a-stand-in-key"):
         assert secret not in out
 
 
-async def test_after_a_switch_of_the_access_it_says_what_becomes_of_older_images(product: Harness) -> None:
+async def test_after_a_change_of_access_it_says_who_can_read_older_images(product: Harness) -> None:
     await product.generate()
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
         container = client.get_container_client("catafract")
@@ -102,13 +102,13 @@ async def test_a_stopped_database(product: Harness) -> None:
     assert (fault.what, fault.fix) == ("database", "start it (make run), or correct the address")
 
 
-async def test_pictures_that_are_public_although_they_should_not_be(product: Harness) -> None:
+async def test_images_that_are_public_and_should_not_be(product: Harness) -> None:
     fault = await only_fault(product, IMAGE_ACCESS="private")
-    assert fault.state == "public access is blob, and must be none"
+    assert fault.state == "public access is blob instead of none"
     assert "--public-access off" in str(fault.fix)
 
 
-async def test_inputs_that_anybody_can_read(product: Harness) -> None:
+async def test_public_inputs(product: Harness) -> None:
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
         container = client.get_container_client("inputs-by-mistake")
         await container.create_container(public_access=PublicAccess.BLOB)
@@ -117,9 +117,9 @@ async def test_inputs_that_anybody_can_read(product: Harness) -> None:
     assert "--public-access off" in str(fault.fix)
 
 
-async def test_a_container_that_is_not_there(product: Harness) -> None:
+async def test_a_missing_container(product: Harness) -> None:
     fault = await only_fault(product, AZURE_STORAGE_CONTAINER="nowhere")
-    assert (fault.what, fault.state) == ("container nowhere", "not there")
+    assert (fault.what, fault.state) == ("container nowhere", "does not exist")
 
 
 async def test_a_wrong_partition_key(product: Harness) -> None:
@@ -127,10 +127,10 @@ async def test_a_wrong_partition_key(product: Harness) -> None:
         database = client.get_database_client("catafract")
         await database.create_container_if_not_exists("by-id", PartitionKey("/id"))
     fault = await only_fault(product, AZURE_COSMOS_CONTAINER="by-id")
-    assert (fault.what, fault.state) == ("container catafract/by-id", "partitioned by /id, and must be by /userId")
+    assert (fault.what, fault.state) == ("container catafract/by-id", "partitioned by /id instead of /userId")
 
 
-async def test_a_dead_model(product: Harness) -> None:
+async def test_a_model_that_is_gone(product: Harness) -> None:
     fault = await only_fault(product, GEMINI_MODELS="gemini-3-pro-image,gemini-1-image")
     assert (fault.what, fault.state) == ("model gemini-1-image", "gone (404)")
 
@@ -138,14 +138,14 @@ async def test_a_dead_model(product: Harness) -> None:
 async def test_a_retired_name(product: Harness) -> None:
     fault = await only_fault(product, GEMINI_MODELS="gemini-2.5-flash-image,gemini-3-pro-image")
     assert (fault.what, fault.state) == ("GEMINI_MODELS", "gemini-2.5-flash-image was shut down on 2026-10-02")
-    assert fault.fix == "put gemini-3.1-flash-lite-image in its place"
+    assert fault.fix == "replace it by gemini-3.1-flash-lite-image"
 
 
 async def test_a_name_that_retires_within_the_month(product: Harness) -> None:
     settings = Settings.read({**product.environment, "GEMINI_MODELS": "gemini-3-pro-image,gemini-3.1-flash-image"})
     for day, states in ((28, []), (29, ["gemini-3.1-flash-image will be shut down on 2026-10-29"])):
         clock = Clock(now=lambda day=day: datetime(2026, 9, day, tzinfo=UTC))  # type: ignore[misc] # bound for this turn
-        found = await model.look(settings, clock)
+        found = await model.check(settings, clock)
         assert [each.state for each in found if each.what == "GEMINI_MODELS"] == states
 
 
@@ -165,14 +165,14 @@ async def test_an_account_that_is_not_served(product: Harness) -> None:
     assert all("Google account" in str(each.fix) for each in faults)
 
 
-async def test_an_unknown_model_is_alive_and_its_price_is_not_known(product: Harness) -> None:
+async def test_an_unknown_model_answers_and_has_no_price(product: Harness) -> None:
     found = await findings(product, GEMINI_MODELS="gemini-4-image")
     assert [each.line for each in found if each.what.startswith("model")] == [
-        "ok    model gemini-4-image: alive (not in the catalog: it counts as the dearest in budgets)"
+        "ok    model gemini-4-image: answers (not in the catalog: budgets count it as the most expensive model)"
     ]
 
 
-async def test_looking_at_the_models_costs_less_than_a_hundredth_of_a_cent_each(product: Harness) -> None:
+async def test_checking_the_models_costs_less_than_a_hundredth_of_a_cent_each(product: Harness) -> None:
     await findings(product)
     assert [call.max_output_tokens for call in product.standin.calls] == [1, 1, 1]
     assert product.standin.billed_usd < 3 * 0.0001
@@ -249,15 +249,15 @@ def renamed(cookies: Mapping[str, str], name: str) -> str:
 COOKIES: dict[str, tuple[Callable[[], str], str]] = {
     "secret": (
         lambda: nextauth.cookie_header(cookie("v4", "another secret")),
-        "secret: no secret that is set here made it",
+        "secret: it was made with another secret than those set here",
     ),
     "expiry": (
         lambda: nextauth.cookie_header(cookie("v5", when=datetime.now(UTC) - timedelta(days=40))),
         "expiry: it has expired",
     ),
-    "generation": (
+    "version": (
         lambda: renamed(cookie("v5"), "next-auth.session-token"),
-        "generation: the token is of another NextAuth",
+        "version: the token is of another NextAuth version",
     ),
     "name": (
         lambda: renamed(cookie("v5"), "__Secure-authjs.session-token"),
@@ -268,14 +268,14 @@ COOKIES: dict[str, tuple[Callable[[], str], str]] = {
         lambda: nextauth.cookie_header(
             nextauth.session_cookies(SECRET, {**nextauth.DEFAULT_USER, "email": "ada"}, datetime.now(UTC))
         ),
-        "claims: the e-mail address or the subject cannot be an id",
+        "claims: the e-mail address or the subject cannot be a user id",
     ),
     "format": (lambda: "next-auth.session-token=a.b.c", "format: it is not encrypted"),
 }
 
 
 @pytest.mark.parametrize("part", COOKIES)
-async def test_a_cookie_says_which_part_does_not_fit(part: str, product: Harness) -> None:
+async def test_a_refused_cookie_says_which_part_is_wrong(part: str, product: Harness) -> None:
     make, said = COOKIES[part]
     fault = await only_fault(product, SESSION_COOKIE=make())
     assert fault.what == "session cookie"
