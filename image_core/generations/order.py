@@ -9,6 +9,7 @@ from image_core.generations.trace import Trace
 from image_core.images.image import Image
 from image_core.models.generated import Attempt, Generated, Options
 from image_core.models.hold import Hold
+from image_core.models.turns import EarlierTurn
 from image_core.runtime.memory_budget import Claim
 
 
@@ -49,6 +50,20 @@ class Held:
         """Whether a request to a model was begun to be sent: from then on the call may be billed."""
         self.arriving = False
         """Whether the answer has begun to arrive."""
+
+    @property
+    def continues(self) -> bool:
+        """Whether the first input is the image of an earlier generation."""
+        return False
+
+    @property
+    def turns_of(self) -> str | None:
+        """The model that made the earlier turns."""
+        return None
+
+    async def turns(self) -> tuple[EarlierTurn, ...]:
+        """Return the earlier turns."""
+        return ()
 
     async def pictures(self) -> tuple[Image, ...]:
         self.left = self.arriving = False

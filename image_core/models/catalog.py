@@ -165,6 +165,11 @@ def current(name: str, on: date) -> str:
     return name
 
 
+def family(model: str) -> str:
+    """The models that take one another's turns in a conversation: a model and its preview. Others refuse them."""
+    return model.removesuffix("-preview")
+
+
 def chain(names: Iterable[str], on: date) -> tuple[Link, ...]:
     """The models that the configured names mean on that day, in their order, each once."""
     links: dict[str, Link] = {}

@@ -7,11 +7,12 @@ that the service could not decode; the next model on 404, at a daily quota, and 
 after another 400, 401, 403 or a refusal.
 
 The outcomes of attempts: `ok`, `rate_limited`, `model_unavailable` (408, 499, 5xx), `connection_lost`, `invalid_reply`,
-`no_image`, `refused`, `not_found`, `model_error` (any other status), `model_auth_failed`, `deadline_exceeded`.
+`no_image`, `refused`, `context_refused` (the earlier turns are: the model is asked again without them), `not_found`,
+`model_error` (any other status), `model_auth_failed`, `deadline_exceeded`.
 
 The warnings: `model_retired` (a name means its successor), `model_skipped` (a model's turn came, and it was not asked),
 `model_gone` (the model that was asked for answered 404 within the hour), `size_reduced` (the image is smaller, or of another
-shape, than asked).
+shape, than asked), `context_not_kept` (the earlier image was sent without the turns that led to it).
 """
 
 import asyncio
@@ -19,7 +20,7 @@ import logging
 import math
 import random as stdlib_random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from http import HTTPStatus
@@ -41,7 +42,7 @@ from image_core.errors import (
 from image_core.images.image import Image
 from image_core.models import catalog
 from image_core.models.catalog import Link, Retirement
-from image_core.models.gemini.client import Call, CallFailed, Gemini
+from image_core.models.gemini.client import Call, CallFailed, Gemini, TurnsRefused
 from image_core.models.gemini.response import Reply
 from image_core.models.generated import CANCELED, Attempt, Generated, Options, Usage
 from image_core.models.hold import Hold
@@ -71,6 +72,7 @@ ACCOUNT_DETAILS = (
     "The model's service does not serve this account ({reason}). The operator of this API must check the place, the billing "
     "and the limits of the Google account that GEMINI_API_KEY belongs to."
 )
+TURNS_DETAILS = "The model's service did not take the earlier turns, and the image could not be read to be sent without"
 IMAGE_DETAILS = (
     "The model could not process one of the input images. Save it again as PNG or JPEG, or use another image."
 )
@@ -88,6 +90,10 @@ class _Run:
     resets: dict[str, datetime] = field(default_factory=dict)
     """Of those, the models whose quota is one of the day."""
     image_unreadable: bool = False
+    began: float = 0.0
+    """When the newest call began, on the monotonic clock."""
+    turns_refused: bool = False
+    """A model did not take the earlier turns."""
     last: ModelError = field(default_factory=lambda: ModelFailed("None of the configured models exists"))
 
     def ended(self, error: ModelError) -> ModelError:
@@ -265,51 +271,68 @@ class ModelChain:
         self, run: _Run, model: str, hold: Hold, prompt: str, options: Options, deadline: Deadline
     ) -> Generated | None:
         """Ask one model, a second time where that may help. None: it is the next one's turn. Raises ModelError."""
-        call = Call(model, prompt, options.aspect_ratio, options.image_size)
+        call = Call(model, prompt, options.aspect_ratio, options.image_size, _in_context(run, model, hold))
         for attempt in range(ATTEMPTS):
-            if deadline.remaining() < LEAST_SECONDS:
-                raise run.ended(DeadlineExceeded(_left_too_little(run)))
-            began = self._clock.monotonic()
             try:
-                reply = await self._gemini.generate(call, hold, deadline.remaining())
+                reply = await self._replied(run, call, hold, deadline)
             except TimeoutError:
-                self._note(run, model, "deadline_exceeded", began)
+                self._note(run, model, "deadline_exceeded")
                 raise run.ended(DeadlineExceeded("The model did not answer in time")) from None
             except asyncio.CancelledError:
-                self._note(run, model, CANCELED, began)
+                self._note(run, model, CANCELED)
                 raise
             except ImageError as error:
-                if not run.attempts:
+                if isinstance(error, ModelError) or not run.attempts:
                     raise
                 log.warning("the inputs could not be read again: %s", error.code)
                 raise run.ended(run.last) from error
             except CallFailed as failed:
-                wait = self._failed(run, model, failed, began, attempt)
+                wait = self._failed(run, model, failed, attempt)
             else:
                 if reply.picture is not None:
-                    self._note(run, model, "ok", began, reply.usage)
+                    self._note(run, model, "ok", reply.usage)
+                    if hold.continues and not reply.in_context:
+                        run.warnings.append(_without_context(run, model, hold))
                     return _generated(run, model, options, reply, reply.picture)
-                wait = self._without_picture(run, model, reply, began)
+                wait = self._without_picture(run, model, reply)
             if wait is None or attempt + 1 == ATTEMPTS or wait + LEAST_SECONDS > deadline.remaining():
                 break
             await self._clock.sleep(wait)
         return None
 
-    def _note(self, run: _Run, model: str, outcome: str, began: float, usage: Usage | None = None) -> None:
-        seconds = self._clock.monotonic() - began
+    async def _replied(self, run: _Run, call: Call, hold: Hold, deadline: Deadline) -> Reply:
+        """Call the model, and again without the earlier turns where the service refuses them: that costs nothing.
+
+        Raises what `Gemini.generate` does, but not TurnsRefused, and DeadlineExceeded where too little time is left.
+        """
+        if deadline.remaining() < LEAST_SECONDS:
+            raise run.ended(DeadlineExceeded(_left_too_little(run)))
+        call = replace(call, in_context=call.in_context and not run.turns_refused)
+        run.began = self._clock.monotonic()
+        try:
+            return await self._gemini.generate(call, hold, deadline.remaining())
+        except TurnsRefused:
+            self._note(run, call.model, "context_refused")
+        log.warning("%s does not take the earlier turns: it is asked without them", call.model)
+        run.turns_refused = True
+        run.last = ModelFailed(TURNS_DETAILS)
+        return await self._replied(run, call, hold, deadline)
+
+    def _note(self, run: _Run, model: str, outcome: str, usage: Usage | None = None) -> None:
+        seconds = self._clock.monotonic() - run.began
         milliseconds = round(seconds * 1000)
         attempt = Attempt(model, outcome, milliseconds, usage, self._clock.now() - timedelta(seconds=seconds))
         run.attempts.append(attempt)
         run.noted(attempt)
         log.info("%s: %s after %d ms", model, outcome, milliseconds)
 
-    def _failed(self, run: _Run, model: str, failed: CallFailed, began: float, attempt: int) -> float | None:
+    def _failed(self, run: _Run, model: str, failed: CallFailed, attempt: int) -> float | None:
         """Note a call without a reply. Returns the seconds to wait before the same model is asked again, None for never.
 
         Raises the error where no model would answer better.
         """
         status = failed.status
-        note = partial(self._note, run, model, began=began)
+        note = partial(self._note, run, model)
         if failed.key_refused or status in UNAUTHORIZED:
             note(outcome="model_auth_failed")
             raise run.ended(ModelAuthFailed("The service refused the API key; an operator must check GEMINI_API_KEY"))
@@ -357,13 +380,13 @@ class ModelChain:
         log.error("%s: the service answered %s", model, answer)
         raise run.ended(ModelFailed(f"The model's service answered {answer}: it does not take this request"))
 
-    def _without_picture(self, run: _Run, model: str, reply: Reply, began: float) -> float | None:
+    def _without_picture(self, run: _Run, model: str, reply: Reply) -> float | None:
         """Note a reply without an image. Raises where another model would only cost more: a refusal, a limited account."""
         if reply.account_limited:
-            self._note(run, model, "model_error", began, reply.usage)
+            self._note(run, model, "model_error", reply.usage)
             log.error("%s: the service has limited this account (%s)", model, reply.finish_reason)
             raise run.ended(AccountRefused(ACCOUNT_DETAILS.format(reason=reply.finish_reason)))
-        self._note(run, model, "refused" if reply.refused else "no_image", began, reply.usage)
+        self._note(run, model, "refused" if reply.refused else "no_image", reply.usage)
         kind = Refused if reply.refused else NoImage
         run.last = kind(reply.sentence, text=reply.words, finish_reason=reply.finish_reason)
         if reply.refused:
@@ -446,6 +469,24 @@ def _retired_warning(link: Link) -> list[str]:
     return [] if link.retired is None else [link.retired.warning()]
 
 
+def _in_context(run: _Run, model: str, hold: Hold) -> bool:
+    """Whether `model` is to be shown the earlier turns: those of its own family."""
+    made_by = hold.turns_of
+    return made_by is not None and catalog.family(made_by) == catalog.family(model) and not run.turns_refused
+
+
+def _without_context(run: _Run, model: str, hold: Hold) -> str:
+    """The warning where `model` was shown the earlier image as an input."""
+    made_by = hold.turns_of
+    if run.turns_refused:
+        why = "the service does not take the earlier turns any more"
+    elif made_by is not None and catalog.family(made_by) != catalog.family(model):
+        why = f"it does not take the turns of {made_by}"
+    else:
+        why = "they are not stored"
+    return f"context_not_kept: {model} was shown the earlier image without the turns that led to it: {why}"
+
+
 def _nobody_can(models: tuple[str, ...], options: Options, inputs: int, field_name: str) -> InvalidRequest:
     """The sentences say what each model lacks, so that a caller can choose something else."""
     lacks = (catalog.lack(model, options, inputs) for model in models)
@@ -455,7 +496,16 @@ def _nobody_can(models: tuple[str, ...], options: Options, inputs: int, field_na
 def _generated(run: _Run, model: str, options: Options, reply: Reply, picture: Image) -> Generated:
     reduced = reduction(picture.width, picture.height, options)
     warnings = run.warnings if reduced is None else [*run.warnings, f"size_reduced: {reduced}"]
-    return Generated(picture, reply.text, model, reply.usage or Usage(), tuple(run.attempts), tuple(warnings))
+    return Generated(
+        picture,
+        reply.text,
+        model,
+        reply.usage or Usage(),
+        tuple(run.attempts),
+        tuple(warnings),
+        reply.turn,
+        reply.in_context,
+    )
 
 
 def _left_too_little(run: _Run) -> str:

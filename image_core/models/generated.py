@@ -6,6 +6,7 @@ from typing import Any
 
 from image_core.clock import from_iso, iso
 from image_core.images.image import Image, OutputFormat
+from image_core.models.turns import ModelTurn
 
 OK = "ok"
 """The outcome of a call that made an image."""
@@ -145,3 +146,7 @@ class Generated:
     usage: Usage
     attempts: tuple[Attempt, ...]
     warnings: tuple[str, ...] = ()
+    turn: ModelTurn | None = None
+    """The model's turn, to be replayed when the image is edited; None where it cannot be."""
+    in_context: bool = False
+    """Whether the model was shown the earlier turns."""

@@ -3,10 +3,25 @@
 from typing import Protocol
 
 from image_core.images.image import Image
+from image_core.models.turns import EarlierTurn
 
 
 class Hold(Protocol):
     """The inputs of one generation, which are let go while the model works, and room for what it answers."""
+
+    @property
+    def continues(self) -> bool:
+        """Whether the first input is the image of an earlier generation."""
+        ...
+
+    @property
+    def turns_of(self) -> str | None:
+        """The model that made the earlier turns; None where there are none to be replayed."""
+        ...
+
+    async def turns(self) -> tuple[EarlierTurn, ...]:
+        """Return the earlier turns, oldest first, read from where they are kept; none where they are gone."""
+        ...
 
     async def pictures(self) -> tuple[Image, ...]:
         """The inputs in their order: from memory, else read again from where they are kept. Raises ImageError."""

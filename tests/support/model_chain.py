@@ -9,11 +9,13 @@ from image_core.images.image import Image
 from image_core.models.catalog import DEFAULT_CHAIN
 from image_core.models.chain import ModelChain
 from image_core.models.generated import Attempt, Generated, Options
+from image_core.models.turns import EarlierTurn
 from image_core.settings import Settings
 from local.gemini.server import Standin
 from tests.support.harness import picture
 
 PRO, NEXT, LITE = DEFAULT_CHAIN
+CUP = Image(picture(), "image/jpeg", 600, 400)
 
 
 @dataclass(slots=True)
@@ -21,12 +23,18 @@ class InHand:
     """Inputs that stay in memory; what was asked of them is written down."""
 
     inputs: tuple[Image, ...]
+    earlier: tuple[EarlierTurn, ...] = ()
+    turns_of: str | None = None
+    continues: bool = False
     times_sent: int = 0
     waited_for: list[int] = field(default_factory=list)
     more: list[int] = field(default_factory=list)
 
     async def pictures(self) -> tuple[Image, ...]:
         return self.inputs
+
+    async def turns(self) -> tuple[EarlierTurn, ...]:
+        return self.earlier
 
     def leaving(self) -> None:
         """Nothing asks for it here."""
@@ -53,11 +61,12 @@ class Bench:
     attempts: list[Attempt] = field(default_factory=list)
     """Those of the last generation."""
 
-    async def generate(self, prompt: str = "black and white", seconds: float = 60, **options: Any) -> Generated:
-        cup = Image(picture(), "image/jpeg", 600, 400)
+    async def generate(
+        self, prompt: str = "black and white", seconds: float = 60, hold: InHand | None = None, **options: Any
+    ) -> Generated:
         self.attempts.clear()
-        deadline = self.clock.deadline(seconds)
-        return await self.chain.generate(InHand((cup,)), prompt, Options(**options), deadline, self.attempts.append)
+        deadline, held = self.clock.deadline(seconds), hold or InHand((CUP,))
+        return await self.chain.generate(held, prompt, Options(**options), deadline, self.attempts.append)
 
     @property
     def outcomes(self) -> list[tuple[str, str]]:

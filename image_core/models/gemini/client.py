@@ -1,14 +1,15 @@
 """One call of a Gemini model: through the SDK's async client, with none of its own retries, its failures told apart."""
 
 import asyncio
+import base64
 import json
 import logging
 import os
 import re
 import ssl
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -28,6 +29,7 @@ from image_core.settings import Settings
 
 if TYPE_CHECKING:
     from google import genai
+    from google.genai import types
 
 log = logging.getLogger("image_core.models")
 
@@ -92,18 +94,29 @@ class CallFailed(Exception):
         """No wait helps before the quota's reset: it is one of the day, or there is none."""
         self.image_unreadable = image_unreadable
         """The service could not decode one of the input images."""
+        self.request_refused = (
+            status == HTTPStatus.BAD_REQUEST
+            and not (key_refused or image_unreadable)
+            and name in {"", "INVALID_ARGUMENT"}
+        )
+        """It is about what was asked: neither the account, nor the key, nor the service's decoder."""
         self.names_model = names_model
         """The message names a model: it is the Gemini API's own, and not that of a gateway without such a route."""
 
 
+class TurnsRefused(Exception):
+    """The service does not take the earlier turns: a signature that it has given up, say. Nothing is billed for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What one call asks a model for, beside the images."""
+    """What one call asks a model for, beside the images. `in_context`: it is shown the earlier turns, where they are there."""
 
     model: str
     prompt: str
     aspect_ratio: str | None = None
     image_size: str | None = None
+    in_context: bool = False
 
 
 class Gemini:
@@ -129,7 +142,7 @@ class Gemini:
     async def generate(self, call: Call, hold: Hold, seconds: float) -> Reply:
         """Ask once, for at most `seconds` (at least 10: the service refuses less).
 
-        Raises CallFailed, TimeoutError, and what reading the inputs again raises.
+        Raises CallFailed, TurnsRefused, TimeoutError, and what reading the inputs again raises.
         """
         until = asyncio.get_running_loop().time() + seconds
         ask = partial(self._ask, await self._connected(), call, hold, until, seconds)
@@ -164,22 +177,35 @@ class Gemini:
             http_options=types.HttpOptions(timeout=int(seconds * 1000)),
         )
         async with asyncio.timeout_at(until):
-            # No variable keeps the images: the exchange lets go of them when they have left.
-            exchange = self._exchange(hold, await hold.pictures(), until, sdk_alone=sdk_alone)
+            exchange = await self._begun(call, hold, until, sdk_alone=sdk_alone)
         with exchange:
-            # The service wants the images first and the prompt last.
-            parts = [types.Part.from_bytes(data=mark, mime_type=mime_type) for mark, mime_type in exchange.marks()]
-            contents = [types.Content(role="user", parts=[*parts, types.Part.from_text(text=call.prompt)])]
-            del parts
-            response = await self._called(
-                client.aio.models.generate_content(model=call.model, contents=contents, config=config), until, exchange
-            )
+            contents = _contents(exchange, call.prompt, sdk_alone=sdk_alone)
+            in_context = len(contents) > 1
+            request = client.aio.models.generate_content(model=call.model, contents=contents, config=config)
+            del contents
+            try:
+                response = await self._called(request, until, exchange)
+            except CallFailed as failed:
+                if in_context and failed.request_refused:
+                    raise TurnsRefused from failed
+                raise
             if not exchange.left and not sdk_alone:  # by another way than our session: with marks in place of images
                 raise MarkLost
             answer = _answer_of(response, exchange.answer)
             if answer.get("error") and not answer.get("candidates"):
                 raise _failure(answer, None, exchange.headers, self._clock.now)
-            return await offloaded(exchange.received_bytes, lambda: read(answer, call.model, exchange.data))
+            reply = await offloaded(
+                exchange.received_bytes, lambda: read(answer, call.model, exchange.data, exchange.strings)
+            )
+            return replace(reply, in_context=in_context)
+
+    async def _begun(self, call: Call, hold: Hold, until: float, *, sdk_alone: bool) -> Exchange:
+        """The exchange with what the call sends. It alone keeps the images, and lets go of them when they have left."""
+        pictures = await hold.pictures()
+        turns = await hold.turns() if call.in_context else ()
+        if turns:
+            pictures = pictures[1:]  # the first is in the last turn's answer
+        return self._exchange(hold, pictures, until, turns=turns, sdk_alone=sdk_alone)
 
     async def exists(self, model: str) -> None:
         """Whether the model answers to its name, which costs nothing. Raises CallFailed, TimeoutError."""
@@ -232,6 +258,29 @@ class Gemini:
         http, self._http = self._http, None
         if http is not None:
             await http.close()
+
+
+def _contents(exchange: Exchange, prompt: str, *, sdk_alone: bool) -> "list[types.Content]":
+    """The conversation as the SDK takes it. Raises TurnsRefused where it does not take an earlier turn."""
+    from google.genai import types  # noqa: PLC0415 - there once the client is
+
+    def user(images: Iterable[tuple[bytes, str]], prompt: str) -> types.Content:
+        # The service wants the images first and the prompt last.
+        parts = [types.Part.from_bytes(data=data, mime_type=mime_type) for data, mime_type in images]
+        return types.Content(role="user", parts=[*parts, types.Part.from_text(text=prompt)])
+
+    def model(answer: bytes) -> types.Content:
+        if not sdk_alone:
+            return types.Content(role="model", parts=[types.Part.from_text(text=base64.b64encode(answer).decode())])
+        try:
+            return types.Content.model_validate_json(answer)
+        except ValueError as error:  # a field that it does not know
+            raise TurnsRefused from error
+
+    contents = []
+    for turn in exchange.turns():
+        contents += [user(turn.images, turn.prompt), model(turn.answer)]
+    return [*contents, user(exchange.marks(), prompt)]
 
 
 def _answer_of(response: Any, body: str | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import PIL.Image
@@ -16,8 +17,10 @@ import PIL.Image
 from image_core.images import metadata as structure
 from image_core.images import probe as sniff
 from image_core.images.image import EXTENSIONS, Image
+from image_core.models.gemini.turns import model_turn
 from image_core.models.generated import Usage
 from image_core.models.prices import priced
+from image_core.models.turns import ModelTurn
 
 _CHANGE_PROMPT = "The model declined this request. Change the prompt: describe it another way."
 _CHANGE_IMAGE = "The model declined the picture it would have made. Change the prompt or the image."
@@ -75,6 +78,10 @@ class Reply:
     usage: Usage | None
     message: str | None = None
     """What the service says to people about an answer without an image."""
+    turn: ModelTurn | None = None
+    """What can be replayed of it when its image is edited."""
+    in_context: bool = False
+    """Whether the model was shown the earlier turns."""
     account_limited: bool = False
     """The service answers nothing to this account, whatever is asked."""
 
@@ -91,8 +98,15 @@ class Reply:
         return "\n".join(said) or None
 
 
-def read(answer: Json, model: str, data: Callable[[str | bytes], bytes]) -> Reply:
+def read(
+    answer: Json,
+    model: str,
+    data: Callable[[str | bytes], bytes],
+    received: Mapping[str, memoryview] = MappingProxyType({}),
+) -> Reply:
     """The reply in a `GenerateContentResponse`; `data` gives the bytes for what its JSON has (`Exchange.data`).
+
+    `received` are the strings that were taken out of it, by their marks.
 
     Checks every byte of the image: in a thread for a large one. Drafts are decoded only where there is nothing else.
     """
@@ -117,7 +131,8 @@ def read(answer: Json, model: str, data: Callable[[str | bytes], bytes]) -> Repl
         refused and picture is None,
         _usage(_object(answer, "usageMetadata"), model, made=bool(images)),
         _message(feedback.get("blockReasonMessage")) or _message(chosen.get("finishMessage")),
-        limited,
+        turn=None if picture is None else model_turn(_object(chosen, "content"), received),
+        account_limited=limited,
     )
 
 

@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -22,9 +23,16 @@ from aiohttp.abc import AbstractStreamWriter
 
 from image_core.images.image import Image
 from image_core.models.hold import Hold
+from image_core.models.turns import EarlierTurn
 from image_core.runtime.proxy import proxied
 
 MARK_BYTES = 24
+
+_TURN = re.compile(
+    rb'\{\s*(?:"role"\s*:\s*"model"\s*,\s*)?"parts"\s*:\s*\[\s*\{\s*"text"\s*:\s*"([0-9a-f]{32})"\s*\}\s*\]'
+    rb'\s*(?:,\s*"role"\s*:\s*"model"\s*)?\}'
+)
+"""A turn of the model as the SDK writes it, with a mark as its text."""
 
 CHUNK_BYTES = 3 * 128 * 1024
 """Of a picture at a time: a multiple of three, so that the pieces' base64 is that of the whole."""
@@ -61,18 +69,40 @@ def _new_mark() -> bytes:
     return base64.b64decode(secrets.token_hex(16))
 
 
+@dataclass(frozen=True, slots=True)
+class MarkedTurn:
+    """An earlier turn with marks: those of the user's images with their MIME types, and that of the model's answer."""
+
+    images: tuple[tuple[bytes, str], ...]
+    prompt: str
+    answer: bytes
+
+
 class Exchange:
-    """The pictures of one call: use it as a context manager around the SDK's call.
+    """The images of one call, and the turns before it: use it as a context manager around the SDK's call.
 
     `until` is when the call is given up, in the event loop's time. `sdk_alone`: the SDK writes the request itself, images
-    and all, and only its answer is taken apart here.
+    and all, and only its answer is taken apart here; what it is given in place of marks are then the bytes themselves.
     """
 
-    def __init__(self, hold: Hold, pictures: Sequence[Image], until: float, *, sdk_alone: bool = False) -> None:
+    def __init__(
+        self,
+        hold: Hold,
+        pictures: Sequence[Image],
+        until: float,
+        *,
+        turns: Sequence[EarlierTurn] = (),
+        sdk_alone: bool = False,
+    ) -> None:
         self._hold = hold
         self._until = until
         self._sdk_alone = sdk_alone
-        self._sending = [(picture.data if sdk_alone else _new_mark(), picture) for picture in pictures]
+        self._sending: list[tuple[bytes, Image | memoryview]] = []
+        """What is sent and its marks, in the order of the request."""
+        self._turns = [
+            MarkedTurn(tuple(map(self._marked, turn.images)), turn.prompt, self._mark(turn.answer)) for turn in turns
+        ]
+        self._marks = list(map(self._marked, pictures))
         self.left = False
         """Whether the request went out through this exchange."""
         self._received: dict[str, memoryview] = {}
@@ -90,12 +120,30 @@ class Exchange:
     def __exit__(self, *_: object) -> None:
         _exchange.reset(self._token)
         # Whatever was begun inside and is not over, an idle connection's timer say, keeps the context and with it this object.
-        self._sending.clear()
+        self._let_go()
         self._received.clear()
 
+    def _let_go(self) -> None:
+        for kept in (self._sending, self._turns, self._marks):
+            kept.clear()
+
+    def _marked(self, image: Image) -> tuple[bytes, str]:
+        return self._mark(image), image.mime_type
+
+    def _mark(self, sent: Image | memoryview) -> bytes:
+        if self._sdk_alone:
+            return sent.data if isinstance(sent, Image) else bytes(sent)
+        mark = _new_mark()
+        self._sending.append((mark, sent))
+        return mark
+
     def marks(self) -> Iterator[tuple[bytes, str]]:
-        """What the SDK is given for each picture, in order, and its MIME type."""
-        return ((mark, picture.mime_type) for mark, picture in self._sending)
+        """What the SDK is given for each image of the last turn, in order, and its MIME type."""
+        return iter(self._marks)
+
+    def turns(self) -> Iterator[MarkedTurn]:
+        """What the SDK is given for each earlier turn, oldest first."""
+        return iter(self._turns)
 
     async def payload(self, body: object) -> "Carried | None":
         """The body that goes out instead of the SDK's, once; None where the SDK's own goes. Raises MarkLost, SentTwice."""
@@ -107,24 +155,28 @@ class Exchange:
             return None
         if not isinstance(body, aiohttp.Payload):
             raise MarkLost
-        parts: list[bytes | Image] = []
+        parts: list[bytes | memoryview | Image] = []
         rest = await body.as_bytes()
-        for mark, picture in self._sending:
-            before, found, rest = rest.partition(base64.b64encode(mark))
-            if not found:
-                raise MarkLost
-            parts += [before, picture]
+        for mark, sent in self._sending:
+            begin, end = _place(rest, base64.b64encode(mark), whole_turn=isinstance(sent, memoryview))
+            parts += [rest[:begin], sent]
+            rest = rest[end:]
         self.left = True
         self._hold.leaving()
-        self._sending.clear()
+        self._let_go()
         return Carried([*parts, rest], self._hold.sent)
 
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """The headers of the answer are there."""
         self.status, self.headers = status, headers
         if self._sdk_alone:
-            self._sending.clear()
+            self._let_go()
             self._hold.sent()
+
+    @property
+    def strings(self) -> Mapping[str, memoryview]:
+        """The strings that were taken out of the answer, as they came, by their marks."""
+        return self._received
 
     @property
     def received_bytes(self) -> int:
@@ -169,6 +221,19 @@ class Exchange:
         return _decoded(self._received.get(value) or memoryview(value.encode()))
 
 
+def _place(body: bytes, mark: bytes, *, whole_turn: bool) -> tuple[int, int]:
+    """Where a mark begins and ends in `body`; with `whole_turn` the turn of the model that it is the text of. Raises MarkLost."""
+    if not whole_turn:
+        begin = body.find(mark)
+        if begin < 0:
+            raise MarkLost
+        return begin, begin + len(mark)
+    found = _TURN.search(body)
+    if found is None or found[1] != mark:
+        raise MarkLost
+    return found.span()
+
+
 def _decoded(encoded: memoryview) -> bytes:
     """Base64 as JSON holds it: either alphabet, padded or not (ProtoJSON takes all of them), with line breaks or without.
 
@@ -189,11 +254,11 @@ def _decoded(encoded: memoryview) -> bytes:
 class Carried(aiohttp.Payload):
     """A body of JSON with pictures in it, which are encoded as they leave and let go when they have left."""
 
-    def __init__(self, parts: list[bytes | Image], sent: Callable[[], None]) -> None:
+    def __init__(self, parts: list[bytes | memoryview | Image], sent: Callable[[], None]) -> None:
         super().__init__(None, content_type="application/json")
         self._parts = parts
         self._sent = sent
-        self._size = sum(len(part) if isinstance(part, bytes) else 4 * -(-len(part.data) // 3) for part in parts)
+        self._size = sum(4 * -(-len(part.data) // 3) if isinstance(part, Image) else len(part) for part in parts)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - aiohttp's signature
         raise TypeError("it is written once, and not shown")
@@ -204,10 +269,13 @@ class Carried(aiohttp.Payload):
         self._parts.clear()
         self._sent()
 
-    def _pieces(self) -> Iterator[bytes]:
+    def _pieces(self) -> Iterator[bytes | memoryview]:
         for part in self._parts:
             if isinstance(part, bytes):
                 yield part
+                continue
+            if isinstance(part, memoryview):
+                yield from (part[at : at + CHUNK_BYTES] for at in range(0, len(part), CHUNK_BYTES))
                 continue
             view = memoryview(part.data)
             for at in range(0, len(view), CHUNK_BYTES):

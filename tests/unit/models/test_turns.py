@@ -1,0 +1,242 @@
+"""A model's turn is kept as it came, and replayed byte for byte on its place in the conversation."""
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from image_core.errors import ModelFailed
+from image_core.images.image import Image
+from image_core.models.gemini.client import Call, Gemini
+from image_core.models.gemini.streaming import LONG, Exchange, MarkLost
+from image_core.models.gemini.turns import model_turn
+from image_core.models.generated import Generated
+from image_core.models.turns import MAX_TURN_BYTES, EarlierTurn, ModelTurn
+from image_core.settings import Settings
+from local.gemini.script import Scripted, expired_signature, finished, overloaded, problem
+from local.gemini.server import Standin
+from tests.support.harness import picture
+from tests.support.model_chain import CUP, NEXT, PRO, Bench, InHand
+
+SIGNATURE = base64.b64encode(b"signed" * LONG).decode()
+DATA = base64.b64encode(picture()).decode()
+
+
+def content(**changed: Any) -> dict[str, Any]:
+    """A model's turn: a thought, words and an image."""
+    image = {"inlineData": {"mimeType": "image/jpeg", "data": DATA}, "thoughtSignature": SIGNATURE, **changed}
+    return {
+        "role": "model",
+        "parts": [{"text": "Hm.", "thought": True}, {"text": "Käse", "thoughtSignature": "QUJD", "new": [1]}, image],
+    }
+
+
+def kept(body: str) -> ModelTurn | None:
+    """The turn of an answer of one candidate, as the client keeps it."""
+    exchange = Exchange(InHand(()), (), 0.0)
+    answer = json.loads(exchange.taken(body.encode()))
+    return model_turn(answer["candidates"][0]["content"], exchange.strings)
+
+
+def answer(turn: dict[str, Any]) -> str:
+    return json.dumps({"candidates": [{"content": turn, "finishReason": "STOP"}]})
+
+
+def as_json(turn: ModelTurn) -> Any:
+    return json.loads(b"".join(turn.pieces))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [json.dumps, lambda value: json.dumps(value, indent=2), lambda value: json.dumps(value, separators=(",", ":"))],
+    ids=["plain", "indented", "compact"],
+)
+def test_a_turn_is_kept_with_every_part_and_field_in_order(form: Callable[[Any], str]) -> None:
+    turn = kept(form({"candidates": [{"content": content()}]}))
+    assert turn is not None
+    assert as_json(turn) == content()
+    assert [list(part) for part in as_json(turn)["parts"]] == [list(part) for part in content()["parts"]]
+    assert (turn.images, turn.characters, turn.size) == (1, 7, len(b"".join(turn.pieces)))
+
+
+def test_long_strings_are_kept_as_they_were_written_and_share_the_answers_memory() -> None:
+    written = answer(content()).replace("/", "\\/")
+    turn = kept(written)
+    assert turn is not None
+    assert DATA.replace("/", "\\/").encode() in b"".join(turn.pieces)
+    assert sum(len(piece) for piece in turn.pieces if isinstance(piece, memoryview)) > turn.size * 0.9
+
+
+@pytest.mark.parametrize("role", [None, "assistant"])
+def test_a_turn_is_the_models_whatever_the_answer_calls_it(role: str | None) -> None:
+    turn = kept(answer({**content(), "role": role}))
+    assert turn is not None
+    assert as_json(turn)["role"] == "model"
+
+
+NOT_KEPT = {
+    "an image without a signature": {"thoughtSignature": None},
+    "a signature that is a number": {"thoughtSignature": 5},
+    "only a draft": {"thought": True},
+    "no image": {"inlineData": None},
+}
+
+
+@pytest.mark.parametrize("changed", NOT_KEPT.values(), ids=NOT_KEPT.keys())
+def test_what_the_service_would_refuse_is_not_kept(changed: dict[str, Any]) -> None:
+    assert kept(answer(content())) is not None
+    assert kept(answer(content(**changed))) is None
+
+
+def test_a_turn_that_is_too_long_is_not_kept() -> None:
+    data = {"inlineData": {"mimeType": "image/png", "data": "A" * MAX_TURN_BYTES}}
+    assert kept(answer(content(**data))) is None
+
+
+def earlier(turn: ModelTurn, *images: Image, prompt: str = "a watercolor") -> EarlierTurn:
+    return EarlierTurn(images, prompt, memoryview(b"".join(turn.pieces)))
+
+
+async def sent(hold: InHand, *, exchange: type[Exchange] = Exchange) -> list[Any]:
+    """The bodies of the requests that a call in context makes."""
+    bodies = []
+
+    async def reply(request: web.Request) -> web.Response:
+        bodies.append(await request.json())
+        return web.json_response(json.loads(answer(content())))
+
+    app = web.Application(client_max_size=100_000_000)
+    app.router.add_route("*", "/{path:.*}", reply)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": f"http://127.0.0.1:{runner.addresses[0][1]}"}
+    gemini = Gemini(Settings.read(settings), exchange=exchange)
+    try:
+        replied = await gemini.generate(Call(PRO, "brighter", in_context=True), hold, 30)
+        assert replied.in_context is bool(hold.earlier)
+    finally:
+        await gemini.close()
+        await runner.cleanup()
+    return bodies
+
+
+def user(prompt: str, *images: Image) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = [
+        {"inlineData": {"mime_type": image.mime_type, "data": base64.b64encode(image.data).decode()}}
+        for image in images
+    ]
+    return {"role": "user", "parts": [*parts, {"text": prompt}]}
+
+
+async def test_earlier_turns_stand_between_their_prompts_and_the_newest_one() -> None:
+    turn = kept(answer(content()))
+    assert turn is not None
+    other = replace(CUP, data=CUP.data + b"\0")
+    hold = InHand((CUP, other), (earlier(turn, CUP), earlier(turn, prompt='say "it"')), PRO)
+    (body,) = await sent(hold)
+    assert body["contents"] == [
+        user("a watercolor", CUP), content(), user('say "it"'), content(), user("brighter", other),
+    ]  # fmt: skip
+    assert hold.times_sent == 1
+
+
+async def test_without_turns_the_earlier_image_is_an_input() -> None:
+    (body,) = await sent(InHand((CUP,)))
+    assert body["contents"] == [user("brighter", CUP)]
+
+
+class Bare(Exchange):
+    """An exchange in whose request no mark is found."""
+
+    async def payload(self, body: object) -> Any:
+        if not self._sdk_alone:
+            raise MarkLost
+        return await super().payload(body)
+
+
+async def test_the_sdk_alone_sends_the_turns_too() -> None:
+    turn = kept(answer({"role": "model", "parts": [content()["parts"][2]]}))
+    assert turn is not None
+    (body,) = await sent(InHand((CUP,), (earlier(turn, CUP),), PRO), exchange=Bare)
+    (part,) = body["contents"][1]["parts"]
+    assert base64.urlsafe_b64decode(part["thoughtSignature"]) == base64.b64decode(SIGNATURE)
+    assert base64.urlsafe_b64decode(part["inlineData"]["data"]) == picture()
+
+
+async def edited(bench: Bench, made: Generated, *images: Image, **options: Any) -> tuple[Generated, InHand]:
+    """An edit of `made` whose turns are at hand."""
+    assert made.turn is not None
+    hold = InHand((made.picture, *images), (earlier(made.turn, CUP),), made.model, continues=True)
+    return await bench.generate("high contrast", hold=hold, **options), hold
+
+
+async def test_a_model_is_shown_its_own_turns(bench: Bench, standin: Standin) -> None:
+    made, _ = await edited(bench, await bench.generate(), CUP)
+    assert (made.in_context, made.warnings, bench.outcomes) == (True, (), [(PRO, "ok")])
+    assert [(call.turns, call.inputs) for call in standin.calls] == [(0, 1), (1, 1)]
+
+
+async def test_another_model_is_shown_the_image_alone(bench: Bench, standin: Standin) -> None:
+    made, _ = await edited(bench, await bench.generate(), CUP, model=NEXT)
+    assert (made.model, made.in_context) == (NEXT, False)
+    assert [warning.partition(":")[0] for warning in made.warnings] == ["context_not_kept"]
+    assert f"does not take the turns of {PRO}" in made.warnings[0]
+    assert (standin.calls[-1].turns, standin.calls[-1].inputs) == (0, 2)
+
+
+async def test_the_chain_goes_on_without_the_turns_of_a_model_that_is_down(bench: Bench, standin: Standin) -> None:
+    first = await bench.generate()
+    standin.script.add(overloaded(), overloaded())
+    made, _ = await edited(bench, first)
+    assert bench.outcomes == [(PRO, "model_unavailable"), (PRO, "model_unavailable"), (NEXT, "ok")]
+    assert [call.turns for call in standin.calls[1:]] == [1, 1, 0]
+    assert made.warnings[0].startswith("context_not_kept")
+
+
+async def test_a_refused_signature_leads_to_one_more_call_without_the_turns(bench: Bench, standin: Standin) -> None:
+    first = await bench.generate()
+    standin.script.add(expired_signature())
+    made, hold = await edited(bench, first)
+    assert bench.outcomes == [(PRO, "context_refused"), (PRO, "ok")]
+    assert (made.in_context, [call.turns for call in standin.calls[1:]]) == (False, [1, 0])
+    assert made.warnings[0].startswith("context_not_kept")
+    assert hold.times_sent == 2
+    assert bench.slept == []
+    assert standin.calls[1].billed_usd == 0
+
+
+async def test_a_refusal_of_the_turns_does_not_use_up_an_attempt(bench: Bench, standin: Standin) -> None:
+    first = await bench.generate()
+    standin.script.add(overloaded(), expired_signature(), overloaded())
+    await edited(bench, first)
+    assert bench.outcomes == [
+        (PRO, "model_unavailable"), (PRO, "context_refused"), (PRO, "model_unavailable"), (NEXT, "ok"),
+    ]  # fmt: skip
+
+
+async def test_turns_that_are_gone_leave_the_image(bench: Bench, standin: Standin) -> None:
+    hold = InHand((CUP,), (), PRO, continues=True)
+    made = await bench.generate(hold=hold)
+    assert (made.in_context, standin.calls[-1].inputs) == (False, 1)
+    assert "not stored" in made.warnings[0]
+
+
+async def test_a_request_that_is_refused_without_the_turns_too_fails(bench: Bench, standin: Standin) -> None:
+    first = await bench.generate()
+    standin.script.add(Scripted(400, problem(400, "INVALID_ARGUMENT", "No."), times=2))
+    assert first.turn is not None
+    hold = InHand((CUP,), (earlier(first.turn, CUP),), PRO, continues=True)
+    with pytest.raises(ModelFailed, match="400 INVALID_ARGUMENT"):
+        await bench.generate(hold=hold)
+    assert bench.outcomes == [(PRO, "context_refused"), (PRO, "model_error")]
+
+
+async def test_an_image_without_a_signature_leaves_no_turn(bench: Bench, standin: Standin) -> None:
+    standin.script.add(finished("STOP", {"inlineData": {"mimeType": "image/jpeg", "data": DATA}}))
+    made = await bench.generate()
+    assert made.turn is None
