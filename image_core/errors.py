@@ -5,7 +5,7 @@ ImageError                           abstract
 │   ├── InvalidJson             400
 │   ├── NoImages, NoPrompt      400
 │   └── NoFile                  400
-├── InputError                       abstract: which image, counted from 0
+├── InputError                       abstract: which image, counted from 0, or the mask
 │   ├── InvalidImage            400
 │   ├── ImageFetchFailed        400
 │   ├── UrlNotAllowed           400
@@ -282,18 +282,19 @@ class BudgetExceeded(ImageError):
 
 
 class InputError(ImageError):
-    """One of the images cannot be used; abstract. `index` is its position in `images`, from 0."""
+    """One of the images cannot be used; abstract. `index` is its position in `images`, from 0; None for the mask."""
 
     sentence: ClassVar[str]
     """Completes "Image 1 …"."""
 
-    def __init__(self, index: int, details: str | None = None) -> None:
-        super().__init__(details, message=f"Image {index + 1} {self.sentence}")
+    def __init__(self, index: int | None, details: str | None = None) -> None:
+        message = "The mask cannot be used" if index is None else f"Image {index + 1} {self.sentence}"
+        super().__init__(details, message=message)
         self.index = index
 
     def fields(self) -> dict[str, Any]:
-        """Return the position of the image."""
-        return {"imageIndex": self.index}
+        """Return the position of the image, or the name of the mask's field."""
+        return {"field": "mask"} if self.index is None else {"imageIndex": self.index}
 
 
 class InvalidImage(InputError):

@@ -21,6 +21,8 @@ export interface paths {
          *
          *     With `outputFormat` the image is converted before it is stored, so that `imageBase64`, `imageUrl` and `mimeType` agree. An image that the model made in that format is stored as it is. Where the conversion drops Content Credentials (C2PA) `warnings` has `metadata_lost`; where it fails the model's own file is stored, with `format_kept`.
          *
+         *     With `mask` a part of the first image is edited. The model gets the part around the mask, in a shape that it makes, and its answer is put back inside the mask, with an edge that is softened inside of it. All other pixels are those of the first image, and the new image has its size. `warnings` has `mask_misaligned` where the model shows the surroundings elsewhere or changed, and `mask_not_applied` where its answer could not be put back and is stored as it is. A mask of another shape than the image, and one that leaves nothing to edit, is `invalid_image` with `field` `mask`; one of the whole image counts as none.
+         *
          *     With `dryRun` everything is checked and nothing is generated: the answer (`DryRun`) has the model that would be asked, what it is expected to cost, the inputs as the model would get them, and what is left of the budget.
          *
          *     With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets its answer again. One that was canceled, or failed and is `retryable`, runs again under the same `id`.
@@ -306,6 +308,20 @@ export interface components {
             converted: boolean;
         };
         /**
+         * Crop
+         * @description The part of the first image that a model is asked to edit: around the mask, in a shape that the model makes.
+         */
+        Crop: {
+            /** @description Pixels of the upright image from its left edge. */
+            x: number;
+            /** @description Pixels from its top edge. */
+            y: number;
+            width: number;
+            height: number;
+            /** @enum {string} */
+            aspectRatio: "1:1" | "2:3" | "3:2" | "3:4" | "4:3" | "4:5" | "5:4" | "9:16" | "16:9" | "21:9" | "1:4" | "4:1" | "1:8" | "8:1";
+        };
+        /**
          * Dependency
          * @description How one dependency stands.
          */
@@ -355,6 +371,8 @@ export interface components {
             estimatedCostUsd: number;
             inputs: components["schemas"]["CheckedInput"][];
             budget: components["schemas"]["DryRunBudget"];
+            /** @description With a `mask` that is not the whole image: the part of the first image that the model would get. */
+            crop?: components["schemas"]["Crop"];
             warnings: string[];
         };
         /**
@@ -428,6 +446,8 @@ export interface components {
             model?: ("gemini-3-pro-image" | "gemini-nano-banana-2.1" | "gemini-3.1-flash-lite-image") | null;
             /** @description The `id` of an earlier generation of the caller, which is edited further: its image is the first input. */
             from?: string | null;
+            /** @description Which part of the first image is edited: an image of its shape, in any of the forms of `images`. Where it has transparency, its transparent pixels are edited, otherwise its white ones. All other pixels stay as they are. The new image has the size of the first one, so `aspectRatio` cannot be given as well; without `outputFormat` it is a PNG. An empty string counts as absent. */
+            mask?: string | null;
             /** @description The format of the new image; absent: as the model made it. An empty string and `auto` count as absent. */
             outputFormat?: ("png" | "jpeg" | "webp") | null;
             /** @description Of `jpeg` and `webp`; 90 where it is absent. */
@@ -479,6 +499,8 @@ export interface components {
             text: string | null;
             attempts: components["schemas"]["Attempt"][];
             inputs: components["schemas"]["InputCopy"][];
+            /** @description Where a part of the first image was edited. */
+            mask?: components["schemas"]["Mask"];
         };
         /**
          * GenerationPage
@@ -558,6 +580,15 @@ export interface components {
             maxRequestBytes: number;
             maxImagePixels: number;
             maxPromptCharacters: number;
+        };
+        /**
+         * Mask
+         * @description What a masked edit was made with.
+         */
+        Mask: {
+            /** @description The mask as a PNG, white where the image was edited: for its owner, while copies are kept. */
+            url: string;
+            crop: components["schemas"]["Crop"];
         };
         /**
          * ModelInfo

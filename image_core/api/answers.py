@@ -11,15 +11,16 @@ from image_core.errors import STATUS_BY_CODE, Internal
 from image_core.generations.dry_run import DryRun
 from image_core.generations.failure import Failure
 from image_core.generations.reading import stored_name
-from image_core.generations.record import Record, Status
+from image_core.generations.record import MaskedEdit, Record, Status
 from image_core.images.image import Image
+from image_core.images.region import Crop
 from image_core.inputs.owned_urls import is_generated
 from image_core.runtime.offload import offloaded
 
 POLL_SECONDS = 5
 """`Retry-After` of a generation that is still running."""
 
-LONG_FIELDS = {"text", "attempts", "inputs"}
+LONG_FIELDS = {"text", "attempts", "inputs", "mask"}
 """What a page of the history leaves out."""
 
 
@@ -115,7 +116,26 @@ def checked(run: DryRun) -> Response:
         "budget": {"leftUsd": run.left_usd},
         "warnings": list(run.warnings),
     }
+    if run.crop is not None:
+        body["crop"] = shown_crop(run.crop)
     return json_response(200, body)
+
+
+def shown_crop(crop: Crop) -> dict[str, Any]:
+    """The part of the first image that a model is asked to edit, in the words of the wire."""
+    box = crop.box
+    return {
+        "x": box.left,
+        "y": box.top,
+        "width": box.width,
+        "height": box.height,
+        "aspectRatio": crop.aspect_ratio,
+    }
+
+
+def shown_mask(edit: MaskedEdit) -> dict[str, Any]:
+    """What a masked edit was made with, in the words of the wire."""
+    return {"url": f"/api/images/{edit.mask.name}", "crop": shown_crop(edit.inner_crop)}
 
 
 def detailed(record: Record) -> dict[str, Any]:
@@ -125,6 +145,7 @@ def detailed(record: Record) -> dict[str, Any]:
         "prompt": record.prompt,
         "inputImages": list(record.input_images),
         "inputs": [copy.to_dict() for copy in record.inputs],
+        **({} if record.edit is None else {"mask": shown_mask(record.edit)}),
         "outputImageUrl": record.output_image_url,
         "createdAt": iso(record.created_at),
         "completedAt": None if record.completed_at is None else iso(record.completed_at),

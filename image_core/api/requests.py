@@ -31,7 +31,7 @@ def _no(value: Any) -> Any:
     return False if value is None else value
 
 
-def _named(value: Any) -> Any:
+def _unset(value: Any) -> Any:
     return None if value == "" else value
 
 
@@ -92,11 +92,18 @@ class GenerateRequest(BaseModel):
         max_length=200,
         description="One of the configured models, or a retired name of one; it is tried first.",
     )
-    from_id: Annotated[str | None, BeforeValidator(_named)] = Field(
+    from_id: Annotated[str | None, BeforeValidator(_unset)] = Field(
         None,
         alias="from",
         max_length=255,
         description="The `id` of an earlier generation of the caller, which is edited further: its image is the first input.",
+    )
+    mask: Annotated[str | None, BeforeValidator(_unset)] = Field(
+        None,
+        description="Which part of the first image is edited: an image of its shape, in any of the forms of `images`. Where it "
+        "has transparency, its transparent pixels are edited, otherwise its white ones. All other pixels stay as they are. "
+        "The new image has the size of the first one, so `aspectRatio` cannot be given as well; without `outputFormat` it is "
+        "a PNG. An empty string counts as absent.",
     )
     output_format: Annotated[OutputFormat | None, BeforeValidator(_chosen)] = Field(
         None,
@@ -116,6 +123,11 @@ class GenerateRequest(BaseModel):
     def input_count(self) -> int:
         """How many images a model is shown: those of the request, and the one of the earlier generation."""
         return len(self.images) + (self.from_id is not None)
+
+    @property
+    def size(self) -> int:
+        """Characters of the images and the mask together."""
+        return sum(map(len, self.images)) + len(self.mask or "")
 
     @property
     def options(self) -> Options:
@@ -141,6 +153,8 @@ class GenerateRequest(BaseModel):
             raise NoImages(field="images")
         if not request.prompt.strip():
             raise NoPrompt(field="prompt")
+        if request.mask is not None and request.aspect_ratio is not None:
+            raise InvalidRequest("With a mask the new image has the shape of the first one", field="aspectRatio")
         if request.input_count > max_images:
             with_from = "" if request.from_id is None else ", that of `from` included"
             raise InvalidRequest(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from image_core.images.region import Crop
 from image_core.inputs.loader import LoadedInput
 
 
@@ -29,3 +30,5 @@ class DryRun:
     inputs: tuple[CheckedInput, ...]
     left_usd: float | None
     warnings: tuple[str, ...]
+    crop: Crop | None = None
+    """With a mask: the part of the first image that the model would be asked to edit."""

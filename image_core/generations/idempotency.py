@@ -30,15 +30,17 @@ def record_id(user: User, key: str) -> str:
 
 
 def fingerprint(request: GenerateRequest) -> str:
-    """What makes two requests the same: `images` as sent, `prompt`, options, `model` and `from`. Milliseconds for megabytes.
+    """What makes two requests the same: `images` and `mask` as sent, `prompt`, options, `model` and `from`.
 
-    A field that is not set leaves no trace, so that a request has the fingerprint that earlier versions gave it.
+    Milliseconds for megabytes. A field that is not set leaves no trace, so that a request has the fingerprint that earlier
+    versions gave it.
     """
     options: dict[str, str | int] = request.options.to_dict()
     if request.from_id is not None:
         options["from"] = request.from_id
+    mask = () if request.mask is None else ("mask", request.mask)
     digest = hashlib.sha256()
-    for part in (*request.images, request.prompt, json.dumps(options, sort_keys=True)):
+    for part in (*request.images, request.prompt, json.dumps(options, sort_keys=True), *mask):
         encoded = part.encode()
         digest.update(f"{len(encoded)}:".encode())
         digest.update(encoded)

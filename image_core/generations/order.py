@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from image_core.clock import Deadline
+from image_core.generations.record import MaskedEdit
 from image_core.generations.trace import Trace
 from image_core.images.image import Image
 from image_core.models.generated import Attempt, Generated, Options
@@ -107,3 +108,4 @@ class Order:
     parent_id: str | None = None
     root_id: str | None = None
     trace_parent: str | None = None
+    edit: MaskedEdit | None = None

@@ -10,6 +10,7 @@ from image_core.auth.user import User
 from image_core.errors import Canceled
 from image_core.generations.failure import Failure
 from image_core.images.image import Image
+from image_core.images.region import Box, Crop
 from image_core.models.generated import CANCELED, OK, Attempt, Generated, Options, Usage, merged
 
 
@@ -42,6 +43,10 @@ WARNING_PENDING = "record_pending: the database did not answer; the record will 
 WARNING_METADATA_LOST = (
     "metadata_lost: the conversion to another format dropped the Content Credentials (C2PA) of the model's file"
 )
+WARNING_MASK_MISALIGNED = "mask_misaligned: the model shows the surroundings of the mask elsewhere or changed; the edge of the edited part may be visible"
+WARNING_MASK_NOT_APPLIED = (
+    "mask_not_applied: the model's image could not be put into the first image, and is stored as the model made it"
+)
 WARNING_TEXT_TRUNCATED = "text_truncated: the model's text was longer than 64 KB and was cut"
 
 
@@ -70,6 +75,53 @@ class InputCopy:
         return cls(stored["name"], stored["mimeType"], stored["width"], stored["height"], stored["bytes"])
 
 
+@dataclass(frozen=True, slots=True)
+class MaskedEdit:
+    """A generation that edits a part of its first input. `mask` and `sent` are private copies, as those of the inputs are."""
+
+    mask: InputCopy
+    """White where the image is edited, else black."""
+    sent: InputCopy
+    """What the model gets instead of the first input."""
+    crop: Crop
+    size: tuple[int, int]
+    """Of the first input, upright, in pixels."""
+    original: str | None
+    """The name of its file in `InputCopies.read_original`; None where its copy has the same pixels."""
+    edited_bytes: int
+    """The length of the file whose pixels are kept: of `original`, or of the first input's copy."""
+
+    @property
+    def inner_crop(self) -> Crop:
+        """The crop without what lies beyond the image."""
+        return Crop(self.crop.box.within(self.size), self.crop.aspect_ratio)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as it is stored."""
+        return {
+            "mask": self.mask.to_dict(),
+            "sent": self.sent.to_dict(),
+            "box": list(self.crop.box.edges),
+            "aspectRatio": self.crop.aspect_ratio,
+            "size": list(self.size),
+            "original": self.original,
+            "editedBytes": self.edited_bytes,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "MaskedEdit":
+        """Read it as `to_dict` writes it."""
+        width, height = stored["size"]
+        return cls(
+            InputCopy.from_dict(stored["mask"]),
+            InputCopy.from_dict(stored["sent"]),
+            Crop(Box(*stored["box"]), stored["aspectRatio"]),
+            (width, height),
+            stored["original"],
+            stored["editedBytes"],
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """A generation. Times are UTC, to the millisecond; `etag` is the version that was read, not part of the document.
@@ -86,6 +138,7 @@ class Record:
     created_at: datetime
     request_hash: str
     blob_stem: str
+    edit: MaskedEdit | None = None
     status: Status = Status.RUNNING
     output_image_url: str | None = None
     model: str | None = None
@@ -120,6 +173,16 @@ class Record:
     timings: dict[str, int] | None = None
     """Milliseconds that each step took (`image_core.generations.trace.Trace.timings`); None where no run has come to its end."""
     etag: str = ""
+
+    @property
+    def sent(self) -> tuple[InputCopy, ...]:
+        """The copies of what the model gets."""
+        return self.inputs if self.edit is None else (self.edit.sent, *self.inputs[1:])
+
+    @property
+    def model_options(self) -> Options:
+        """What the model is asked for: of a masked edit, the shape of the crop."""
+        return self.options if self.edit is None else replace(self.options, aspect_ratio=self.edit.crop.aspect_ratio)
 
     @property
     def user(self) -> User:

@@ -11,7 +11,7 @@ from typing import Any
 
 from image_core.clock import from_iso, iso
 from image_core.generations.failure import Failure
-from image_core.generations.record import InputCopy, Record, Status
+from image_core.generations.record import InputCopy, MaskedEdit, Record, Status
 from image_core.models.generated import Attempt, Options, Usage
 
 
@@ -49,6 +49,8 @@ def to_document(record: Record) -> dict[str, Any]:
         "traceParent": record.trace_parent,
         "timings": record.timings,
     }
+    if record.edit is not None:
+        document["edit"] = record.edit.to_dict()
     if record.cancel_requested_at is not None:
         document["cancelRequestedAt"] = iso(record.cancel_requested_at)
     # Present only while something is left to do, so that its index holds nothing that has ended.
@@ -73,6 +75,7 @@ def from_document(document: Mapping[str, Any]) -> Record:
         created_at=from_iso(document["createdAt"]),
         request_hash=document.get("requestHash") or "",
         blob_stem=document.get("blobStem") or "",
+        edit=None if document.get("edit") is None else MaskedEdit.from_dict(document["edit"]),
         status=Status(document.get("status") or Status.SUCCEEDED),
         output_image_url=document.get("outputImageUrl"),
         model=document.get("model"),

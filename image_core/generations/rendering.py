@@ -6,16 +6,19 @@ from functools import partial
 
 from image_core.auth.user import User
 from image_core.clock import Clock, Deadline
-from image_core.errors import BlobMissing, Busy, ImageTooLarge, NotFound
+from image_core.errors import BlobMissing, Busy, ImageTooLarge, NotFound, StorageUnavailable
 from image_core.generations.reading import MAX_OUTPUT_BYTES, Opened
+from image_core.generations.record import MaskedEdit, Record
 from image_core.images.fault import Fault
 from image_core.images.image import Image, Target
+from image_core.images.masked_edit import ComposedEdit, compose_in_sandbox
 from image_core.images.sandbox import convert_in_sandbox
 from image_core.images.sandbox_scheduler import Sandboxes
 from image_core.runtime.memory_budget import MemoryBudget
 from image_core.runtime.offload import ended
 from image_core.runtime.telemetry import where
 from image_core.storage.blobs import Blob, Blobs
+from image_core.storage.input_copies import InputCopies
 from image_core.storage.renditions import Renditions
 
 log = logging.getLogger("image_core.generations")
@@ -26,6 +29,12 @@ MAKE_SECONDS = 60.0
 CONVERT_SECONDS = 30.0
 """The longest that the conversion of a new image takes, from the wait for a sandbox on: the image has yet to be stored."""
 
+COMPOSE_SECONDS = 60.0
+"""The longest that composing a masked edit takes, with the reading of what it is composed of and the waits for both."""
+
+PAUSE_SECONDS = 1.0
+"""Between two tries to compose, while the storage or every sandbox is not available."""
+
 SOURCE_COPIES = 2
 """Of an image's bytes while it is converted: ours, and those on their way to the sandbox."""
 
@@ -34,9 +43,16 @@ class Rendering:
     """One for the process: many requests for a rendition at once make it once."""
 
     def __init__(
-        self, blobs: Blobs, renditions: Renditions, sandboxes: Sandboxes, memory_budget: MemoryBudget, clock: Clock
+        self,
+        blobs: Blobs,
+        renditions: Renditions,
+        copies: InputCopies,
+        sandboxes: Sandboxes,
+        memory_budget: MemoryBudget,
+        clock: Clock,
     ) -> None:
         self._blobs = blobs
+        self._copies = copies
         self._renditions = renditions
         self._sandboxes = sandboxes
         self._memory_budget = memory_budget
@@ -105,6 +121,43 @@ class Rendering:
         except Exception as error:  # noqa: BLE001 - no defect of a conversion may lose an image that was paid for
             log.error("converting an image broke: %s", where(error))  # noqa: TRY400 - no stack needed
         return None
+
+    async def compose(
+        self, record: Record, edit: MaskedEdit, answer: Image, target: Target, seconds: float
+    ) -> ComposedEdit | None:
+        """Put what a model made into the first input of `record`, as `target` says. None where that fails, for whatever reason.
+
+        While the storage or every sandbox is not available it is tried again, for `seconds` in all.
+        """
+        deadline = self._clock.deadline(seconds)
+        while True:
+            try:
+                async with asyncio.timeout(deadline.remaining()):
+                    return await self._composed(record, edit, answer, target, deadline)
+            except (StorageUnavailable, Busy, TimeoutError) as error:
+                if deadline.remaining() <= PAUSE_SECONDS:
+                    log.warning("a masked edit could not be composed in time: %s", type(error).__name__)
+                    return None
+            except Fault as fault:
+                log.warning("a masked edit could not be composed: %s", fault.details)
+                return None
+            except Exception as error:  # noqa: BLE001 - no defect of composing may lose an image that was paid for
+                log.error("composing a masked edit broke: %s", where(error))  # noqa: TRY400 - no stack needed
+                return None
+            await self._clock.sleep(PAUSE_SECONDS)
+
+    async def _composed(
+        self, record: Record, edit: MaskedEdit, answer: Image, target: Target, deadline: Deadline
+    ) -> ComposedEdit:
+        user = record.user
+        (mask,) = await self._copies.read_all(user, (edit.mask,))
+        if edit.original is None:
+            (first,) = await self._copies.read_all(user, record.inputs[:1])
+            data = first.data
+        else:
+            data = await self._copies.read_original(user, edit.original, edit.edited_bytes)
+        compose = partial(compose_in_sandbox, mask=mask.data, answer=answer.data, box=edit.crop.box, target=target)
+        return await self._sandboxes.run(data, user.id, deadline.remaining, compose)
 
     async def close(self) -> None:
         """End what is being made: it is made again when it is asked for."""

@@ -33,14 +33,23 @@ from image_core.generations.lease import CancelRequested, Lease, LeaseLost
 from image_core.generations.order import Held, Model, Order
 from image_core.generations.outcome import Gone, Leased, Outcome
 from image_core.generations.reading import MAX_OUTPUT_BYTES
-from image_core.generations.record import LOST, WARNING_METADATA_LOST, InputCopy, Record, Status
-from image_core.generations.rendering import CONVERT_SECONDS, Rendering
+from image_core.generations.record import (
+    LOST,
+    WARNING_MASK_MISALIGNED,
+    WARNING_MASK_NOT_APPLIED,
+    WARNING_METADATA_LOST,
+    InputCopy,
+    MaskedEdit,
+    Record,
+    Status,
+)
+from image_core.generations.rendering import COMPOSE_SECONDS, CONVERT_SECONDS, Rendering
 from image_core.generations.trace import Trace
 from image_core.images import probe as sniff
 from image_core.images.image import DEFAULT_QUALITY, MIME_TYPES, Image, Target
 from image_core.images.metadata import has_provenance
 from image_core.models.generated import CANCELED, OK, Attempt, Generated
-from image_core.runtime.memory_budget import Claim, MemoryBudget
+from image_core.runtime.memory_budget import GROWTH_SECONDS, Claim, MemoryBudget
 from image_core.runtime.offload import offloaded
 from image_core.runtime.telemetry import where
 from image_core.settings import FUNCTION_TIMEOUT_SECONDS, Settings
@@ -58,6 +67,9 @@ MARGIN_SECONDS = 10.0
 
 MAX_LOST_CLAIMS = 5
 """How often a process may die with a generation before it has called a model for it."""
+
+MOST_ENLARGED = 1.25
+"""How much larger the part of an image may be than what the model made for it, before the caller is warned."""
 
 QUEUE_SECONDS = 60.0
 """How long a record that was handed to the queue waits for it before the recovery sends it again."""
@@ -122,6 +134,7 @@ class Runner:
             options=order.options,
             created_at=now,
             request_hash=order.request_hash,
+            edit=order.edit,
             blob_stem=f"generated-{milliseconds(now)}-{self._token(16)}",
             parent_id=order.parent_id,
             root_id=order.root_id,
@@ -160,8 +173,8 @@ class Runner:
         """
         async with self._leased(record) as lease:
             claim, trace = self._memory_budget.claim(record.user_id), Trace(self._clock, record.trace_parent)
-            size = sum(copy.size for copy in record.inputs)
-            held = Held(claim, trace, size, partial(self._copies.read_all, record.user, record.inputs))
+            size = sum(copy.size for copy in record.sent)
+            held = Held(claim, trace, size, partial(self._copies.read_all, record.user, record.sent))
             try:
                 ended = await self._prepare(lease, held, claim)
             except (Busy, StorageUnavailable):
@@ -279,7 +292,7 @@ class Runner:
             if attempt.outcome not in {OK, CANCELED}:
                 lease.check_canceled()  # no further call
 
-        call = self._model.generate(held, record.prompt, record.options, deadline, noted)
+        call = self._model.generate(held, record.prompt, record.model_options, deadline, noted)
         try:
             with trace.step("model"):
                 generated = await lease.while_held(call, lambda: held.arriving)
@@ -317,6 +330,8 @@ class Runner:
 
     async def _in_format(self, record: Record, generated: Generated, held: Held) -> Generated:
         """The image in the format that the request asked for; as the model made it where it cannot be converted."""
+        if record.edit is not None:
+            return await self._composed(record, record.edit, generated, held)
         made, wanted = generated.picture, record.options.output_format
         if wanted is None or made.mime_type == MIME_TYPES[wanted]:
             return generated
@@ -331,11 +346,42 @@ class Runner:
         warnings = (*generated.warnings, WARNING_METADATA_LOST) if lost else generated.warnings
         return replace(generated, picture=converted, warnings=warnings)
 
+    async def _composed(self, record: Record, edit: MaskedEdit, generated: Generated, held: Held) -> Generated:
+        """The first input with what the model made in the place of its mask; as the model made it where that fails."""
+        made, options = generated.picture, record.options
+        target = Target(None, options.output_format or "png", options.output_quality or DEFAULT_QUALITY)
+        with held.trace.step("compose"):
+            await held.receiving(edit.edited_bytes + edit.mask.size, GROWTH_SECONDS)
+            composed = await self._rendering.compose(record, edit, made, target, self._compose_seconds)
+            if composed is None:
+                return replace(generated, warnings=(*generated.warnings, WARNING_MASK_NOT_APPLIED))
+            held.received(len(composed.image.data))
+            lost = await offloaded(len(made.data), partial(has_provenance, made.data, made.mime_type))
+        warnings = list(generated.warnings)
+        if edit.crop.box.width > MOST_ENLARGED * made.width:
+            enlarged = (
+                f"enlarged from {made.width} x {made.height} pixels to {edit.crop.box.width} x {edit.crop.box.height}"
+            )
+            warnings.append(f"size_reduced: the edited part was {enlarged}; a larger imageSize has more detail")
+        if not composed.aligned:
+            warnings.append(WARNING_MASK_MISALIGNED)
+        if lost:
+            warnings.append(WARNING_METADATA_LOST)
+        return replace(generated, picture=composed.image, warnings=tuple(warnings))
+
     @property
     def _keep_seconds(self) -> float:
         """How long an image, and the end of a generation, wait in memory for a storage that is down."""
-        spent = self._settings.generation_deadline_seconds + CONVERT_SECONDS + MARGIN_SECONDS
-        return min(KEEP_SECONDS, FUNCTION_TIMEOUT_SECONDS - spent)
+        return min(KEEP_SECONDS, self._seconds_after_model - max(CONVERT_SECONDS, self._compose_seconds))
+
+    @property
+    def _compose_seconds(self) -> float:
+        return min(COMPOSE_SECONDS, self._seconds_after_model / 2)
+
+    @property
+    def _seconds_after_model(self) -> float:
+        """What an invocation has left when the generation's deadline has passed."""
+        return FUNCTION_TIMEOUT_SECONDS - self._settings.generation_deadline_seconds - MARGIN_SECONDS
 
     async def _ended_already(self, record: Record) -> Outcome | None:
         if record.status is Status.DELETING:

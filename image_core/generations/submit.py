@@ -23,20 +23,26 @@ from image_core.generations.history import History
 from image_core.generations.idempotency import fingerprint, record_id
 from image_core.generations.order import Held, Order
 from image_core.generations.outcome import Outcome
-from image_core.generations.record import Record, Status
+from image_core.generations.record import MaskedEdit, Record, Status
 from image_core.generations.recovery import message
 from image_core.generations.runner import Runner
 from image_core.generations.trace import Trace
-from image_core.inputs.loader import Loader
+from image_core.images.masked_edit import PreparedEdit
+from image_core.images.region import Shapes
+from image_core.inputs.loader import LoadedInput, Loader
 from image_core.inputs.owned_urls import is_generation
 from image_core.models.generated import Options
-from image_core.runtime.memory_budget import MemoryBudget
+from image_core.runtime.memory_budget import Claim, MemoryBudget
 from image_core.runtime.offload import offloaded
 from image_core.settings import Settings
 from image_core.storage.input_copies import InputCopies
 from image_core.storage.records import AlreadyThere, Changed, Records
 
 NO_PARENT = "No generation of yours has the id in `from`"
+SENT_SIDE = 2048
+"""Pixels of the longest side, at most, of the part of an image that a model is asked to edit: it sees an image in 1120 tokens."""
+LARGE_SENT_SIDE = 4096
+"""The same where an image of 4K is asked for."""
 
 
 class Models(Protocol):
@@ -49,6 +55,8 @@ class Models(Protocol):
     def first(self, options: Options, inputs: int) -> str: ...
 
     def warnings(self, options: Options, inputs: int) -> tuple[str, ...]: ...
+
+    def shapes(self, options: Options, inputs: int) -> Shapes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +122,7 @@ class Submission:
         Raises IdempotencyMismatch, TooManyGenerations, BudgetExceeded, RateLimited, Busy, InputError, ImagesTooLarge,
         StorageUnavailable; Gone where it was deleted.
         """
-        size = sum(map(len, request.images))
+        size = request.size
         request_hash = await offloaded(size, partial(fingerprint, request))
         order_id = None if key is None else record_id(user, key)
         if order_id is not None:
@@ -149,10 +157,10 @@ class Submission:
         left = await self._limits.check(user, usd, order_id)
         self._models.check_quota(request.options, count)
         with self._memory_budget.claim(user.id, deadline) as claim:
-            loaded = await self._loader.load_all(request.images, user, claim, None if parent is None else parent.id)
-            inputs = tuple(map(CheckedInput.of, loaded))
+            loaded, edit = await self._load(user, request, parent, claim)
+        inputs, crop = tuple(map(CheckedInput.of, loaded)), None if edit is None else edit.inner_crop
         model, warnings = self._models.first(request.options, count), self._models.warnings(request.options, count)
-        return DryRun(model, usd, inputs, left, warnings)
+        return DryRun(model, usd, inputs, left, warnings, crop)
 
     async def _parent(self, user: User, request: GenerateRequest) -> Record | None:
         """The generation that the request edits further. Raises NotFound, Conflict."""
@@ -174,7 +182,7 @@ class Submission:
         """Raises IdempotencyMismatch where the key belongs to another request."""
         stored = await self._records.read(user, order_id)
         if stored is not None and stored.status is not Status.DELETING:
-            size = sum(map(len, request.images))
+            size = request.size
             if stored.request_hash != await offloaded(size, partial(fingerprint, request)):
                 raise IdempotencyMismatch
 
@@ -209,10 +217,13 @@ class Submission:
         claim, trace = self._memory_budget.claim(user.id, deadline), Trace(self._clock, trace_parent)
         try:
             with trace.step("inputs"):
-                inputs = await self._loader.load_all(request.images, user, claim, None if parent is None else parent.id)
+                inputs, prepared = await self._load(user, request, parent, claim)
             pictures = tuple(loaded.picture for loaded in inputs)
             with trace.step("copies"):
                 copies = await self._copies.put_all(user, pictures)
+                edit = None if prepared is None else await self._keep_edit(user, prepared, inputs[0])
+            if prepared is not None:
+                pictures = (prepared.sent, *pictures[1:])
             addresses = tuple(loaded.address for loaded in inputs)
             order = Order(
                 order_id,
@@ -224,6 +235,7 @@ class Submission:
                 None if parent is None else parent.id,
                 None if parent is None else parent.root_id or parent.id,
                 trace_parent,
+                edit,
             )
             while True:
                 try:
@@ -241,10 +253,28 @@ class Submission:
         if queued:
             claim.release()
             return Submitted(Outcome(record), queued=True)
-        size = sum(copy.size for copy in copies)
-        held = Held(claim, trace, size, partial(self._copies.read_all, user, copies), pictures)
+        size = sum(copy.size for copy in record.sent)
+        held = Held(claim, trace, size, partial(self._copies.read_all, user, record.sent), pictures)
         self._running.start(record, self._runner.run(record, held))
         return Submitted(Outcome(record))
+
+    async def _load(
+        self, user: User, request: GenerateRequest, parent: Record | None, claim: Claim
+    ) -> tuple[tuple[LoadedInput, ...], PreparedEdit | None]:
+        """The inputs, and what a masked edit of the first one begins with; None without a mask, and with one of all of it."""
+        earlier, mask = None if parent is None else parent.id, request.mask
+        inputs = await self._loader.load_all(request.images, user, claim, earlier, edit_first=mask is not None)
+        if mask is None:
+            return inputs, None
+        shapes = self._models.shapes(request.options, len(inputs))
+        max_side = LARGE_SENT_SIDE if request.image_size == "4K" else SENT_SIDE
+        return inputs, await self._loader.prepare_edit(mask, inputs, shapes, max_side, user, claim)
+
+    async def _keep_edit(self, user: User, prepared: PreparedEdit, first: LoadedInput) -> MaskedEdit:
+        """Store what a masked edit is run with, and run again with after a crash."""
+        sent, mask = await self._copies.put_all(user, (prepared.sent, prepared.mask))
+        original = None if first.original is None else await self._copies.put_original(user, first.original)
+        return MaskedEdit(mask, sent, prepared.crop, prepared.size, original, len(first.edited))
 
     async def _repeat(self, stored: Record, request_hash: str, *, queued: bool) -> Submitted | None:
         """What a key that was seen before means; None where its generation was deleted and the key is free again."""

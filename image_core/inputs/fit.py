@@ -39,9 +39,15 @@ async def fitted(
             if len(after.data) < len(before.data):
                 # The same image may be there several times.
                 fit = [after if each is before else each for each in fit]
-    if encoded_bytes(fit) <= most:
-        return tuple(fit)
-    raise ImagesTooLarge(
-        f"together they have {encoded_bytes(pictures):,} bytes in a request to the model, which takes {most:,}; "
-        "send fewer or smaller images"
-    )
+    if encoded_bytes(fit) > most:
+        check_fit(pictures, most)
+    return tuple(fit)
+
+
+def check_fit(pictures: Sequence[Image], most: int) -> None:
+    """Raise ImagesTooLarge where the images have more than `most` bytes together in a request."""
+    if (size := encoded_bytes(pictures)) > most:
+        raise ImagesTooLarge(
+            f"together they have {size:,} bytes in a request to the model, which takes {most:,}; "
+            "send fewer or smaller images"
+        )

@@ -8,14 +8,16 @@ from typing import TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from image_core.auth.user import User
-from image_core.errors import BlobTooLarge, Busy, Conflict, ImageTooLarge
-from image_core.images.fault import Fault
+from image_core.errors import BlobTooLarge, Busy, Conflict, ImageTooLarge, InvalidImage, UnsupportedImage
+from image_core.images.fault import Fault, MaskFault
 from image_core.images.image import Image
+from image_core.images.masked_edit import PreparedEdit, prepare_in_sandbox
 from image_core.images.passthrough import as_it_is
+from image_core.images.region import Shapes
 from image_core.images.sandbox import convert_in_sandbox
 from image_core.images.sandbox_scheduler import Convert, Sandboxes
 from image_core.inputs.fetcher import Fetcher
-from image_core.inputs.fit import MAX_INLINE_BYTES, RESERVED_BYTES, fitted
+from image_core.inputs.fit import MAX_INLINE_BYTES, RESERVED_BYTES, check_fit, fitted
 from image_core.inputs.owned_urls import OwnBlob, OwnedUrls, OwnImages, OwnResult, own_image
 from image_core.inputs.sources import OWN_PATH, Inline, parse
 from image_core.runtime.fair_share import FairShare
@@ -40,6 +42,13 @@ class LoadedInput:
     address: str | None
     converted: bool = False
     """Whether its pixels were encoded again: another kind, size, depth or orientation."""
+    original: bytes | None = None
+    """The file as it came, of a first input that is to be edited and whose pixels were encoded again."""
+
+    @property
+    def edited(self) -> bytes:
+        """The file whose pixels a masked edit keeps."""
+        return self.picture.data if self.original is None else self.original
 
 
 class Loader:
@@ -65,12 +74,19 @@ class Loader:
         self._checks = FairShare(CHECKS_AT_ONCE)
 
     async def load_all(
-        self, images: Sequence[str], user: User, claim: Claim, earlier: str | None = None
+        self,
+        images: Sequence[str],
+        user: User,
+        claim: Claim,
+        earlier: str | None = None,
+        *,
+        edit_first: bool = False,
     ) -> tuple[LoadedInput, ...]:
         """Load every input, in order; `claim` holds their bytes. The same string twice is loaded once.
 
         `earlier` is the id of a generation of the user, whose image comes first. It is read from the storage, and the
-        limit for the bytes of one image, which is for what callers send, does not apply to it.
+        limit for the bytes of one image, which is for what callers send, does not apply to it. With `edit_first` the file
+        of the first one is kept, for `prepare_edit`.
 
         Raises the InputError of the first that failed, ImagesTooLarge, StorageUnavailable, or Busy where they are not
         ready in the time that the claim may wait; the others are then given up. Raises Conflict where the image of
@@ -79,11 +95,14 @@ class Loader:
         sources: dict[int, str | OwnResult] = dict(enumerate(images))
         if earlier is not None:
             sources = {EARLIER: OwnResult(earlier), **sources}
+        first = min(sources)
         first_places: dict[str | OwnResult, int] = {}
         for place, source in sources.items():
             first_places.setdefault(source, place)
         tasks = {
-            source: asyncio.create_task(self._placed(place, partial(self._load, source, user, claim)))
+            source: asyncio.create_task(
+                self._placed(place, partial(self._load, source, user, claim, keep=edit_first and place == first))
+            )
             for source, place in first_places.items()
         }
         try:
@@ -102,9 +121,44 @@ class Loader:
             raise Busy("The images could not be loaded and converted in time", retry_after=5)
         try:
             async with asyncio.timeout(claim.wait_seconds()):
-                return await self._fitted({place: tasks[source].result() for place, source in sources.items()}, claim)
+                loaded = await self._fitted({place: tasks[source].result() for place, source in sources.items()}, claim)
         except TimeoutError:
             raise Busy("The images could not be made smaller in time", retry_after=5) from None
+        return tuple(each if each.converted else replace(each, original=None) for each in loaded)
+
+    async def prepare_edit(
+        self, mask: str, inputs: Sequence[LoadedInput], shapes: Shapes, max_side: int, user: User, claim: Claim
+    ) -> PreparedEdit | None:
+        """Load a mask, and prepare the edit of the first of `inputs`; None where all of it is to be edited.
+
+        `mask` is in any of the forms of an input. Raises InputError, ImagesTooLarge, StorageUnavailable, Busy.
+        """
+        try:
+            async with asyncio.timeout(claim.wait_seconds()):
+                data = await self._mask(mask, user, claim)
+                prepare = partial(prepare_in_sandbox, mask=data, shapes=shapes, max_side=max_side)
+                edit = await self._sandboxes.run(inputs[0].edited, claim.user_id, claim.wait_seconds, prepare)
+        except MaskFault as fault:
+            kind = InvalidImage if fault.kind is UnsupportedImage else fault.kind
+            raise kind(None, fault.details) from fault
+        except Fault as fault:
+            raise fault.kind(0, fault.details) from fault
+        except TimeoutError:
+            raise Busy("The mask could not be applied in time", retry_after=5) from None
+        if edit is not None:
+            claim.take(len(edit.sent.data) + len(edit.mask.data))
+            check_fit([edit.sent, *(each.picture for each in inputs[1:])], self._most_together)
+        return edit
+
+    async def _mask(self, text: str, user: User, claim: Claim) -> bytes:
+        """The file of a mask. Raises MaskFault, Busy."""
+        try:
+            data, _ = await self._bytes(text, user, claim)
+        except Fault as fault:
+            raise MaskFault(fault.kind, fault.details) from fault
+        if len(data) > self._settings.max_image_bytes:
+            raise MaskFault(ImageTooLarge, self._too_large().details)
+        return data
 
     async def _fitted(self, loaded: Mapping[int, LoadedInput], claim: Claim) -> tuple[LoadedInput, ...]:
         """Make images smaller where all of them are too large for one call of a model. Raises ImagesTooLarge, Busy, InputError."""
@@ -142,22 +196,27 @@ class Loader:
                 raise Conflict(fault.details) from fault
             raise fault.kind(place, fault.details) from fault
 
-    async def _load(self, given: str | OwnResult, user: User, claim: Claim) -> LoadedInput:
+    async def _load(self, given: str | OwnResult, user: User, claim: Claim, *, keep: bool) -> LoadedInput:
+        data, address = await self._bytes(given, user, claim)
+        most = MAX_INLINE_BYTES if isinstance(given, OwnResult) else None
+        picture, converted = await self._prepare(data, claim, 0 if address is None else len(data), most)
+        if keep:
+            claim.take(len(data))
+        return LoadedInput(picture, address, converted, data if keep else None)
+
+    async def _bytes(self, given: str | OwnResult, user: User, claim: Claim) -> tuple[bytes, str | None]:
+        """The file of an input or a mask, and its address; `claim` holds it where it has one. Raises Fault, Busy."""
         if isinstance(given, OwnResult):
             data = await self._images.read_input(user, given, MAX_INLINE_BYTES, claim.grow)
-            picture, converted = await self._prepare(data, claim, held=len(data), max_bytes=MAX_INLINE_BYTES)
-            return LoadedInput(picture, f"{OWN_PATH}{quote(given.record_id)}", converted)
+            return data, f"{OWN_PATH}{quote(given.record_id)}"
         source = parse(given)
         if isinstance(source, Inline):
             # The request's own claim covers what is decoded from its body.
             async with self._checks.slot(claim.user_id, claim.wait_seconds()):
-                data = await offloaded(len(source.text), source.decode)
-            picture, converted = await self._prepare(data, claim)
-            return LoadedInput(picture, None, converted)
+                return await offloaded(len(source.text), source.decode), None
         own = own_image(source.url, user, self._own)
         data = await (self._fetcher.fetch(source.url, claim) if own is None else self._read_own(user, own, claim))
-        picture, converted = await self._prepare(data, claim, held=len(data))
-        return LoadedInput(picture, shown(source.url), converted)
+        return data, shown(source.url)
 
     async def _read_own(self, user: User, own: OwnBlob | OwnResult, claim: Claim) -> bytes:
         """The bytes of one of our own images; `claim` holds them. Raises Fault, Busy."""

@@ -21,6 +21,14 @@ ImageSize = Literal["1K", "2K", "4K"]
 
 ASPECT_RATIOS: tuple[AspectRatio, ...] = get_args(AspectRatio)
 IMAGE_SIZES: tuple[ImageSize, ...] = get_args(ImageSize)
+PIXELS_OF_1K: Mapping[AspectRatio, tuple[int, int]] = {
+    "1:1": (1024, 1024), "2:3": (848, 1264), "3:2": (1264, 848), "3:4": (896, 1200), "4:3": (1200, 896),
+    "4:5": (928, 1152), "5:4": (1152, 928), "9:16": (768, 1376), "16:9": (1376, 768), "21:9": (1584, 672),
+    "1:4": (512, 2048), "4:1": (2048, 512), "1:8": (384, 3072), "8:1": (3072, 384),
+}  # fmt: skip
+"""Width and height of the images that all models but 2.5 flash make in their smallest size; 2K and 4K have two and four times
+as many on each side (image-generation, "Aspect ratios and image size")."""
+
 USUAL_SIZE: ImageSize = "1K"
 """What the service makes where no size is asked for."""
 
@@ -210,6 +218,12 @@ def lack(model: str, options: Options, inputs: int) -> Lack | None:
     if inputs > known.max_input_images:
         return Lack("images", f"{model} takes at most {known.max_input_images} images, not {inputs}")
     return None
+
+
+def shapes(models: Iterable[str]) -> Mapping[str, tuple[int, int]]:
+    """Return the aspect ratios that each of `models` makes, with their pixels in 1K. Those outside the table make the usual ones."""
+    known = [MODELS[model].aspect_ratios if model in MODELS else CLASSIC for model in models]
+    return {ratio: pixels for ratio, pixels in PIXELS_OF_1K.items() if all(ratio in ratios for ratios in known)}
 
 
 def lacking_field(models: Iterable[str], options: Options, inputs: int) -> str | None:

@@ -19,7 +19,7 @@ import asyncio
 import logging
 import math
 import random as stdlib_random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -183,6 +183,10 @@ class ModelChain:
         gone = self.retired()
         usable = [link for link in able if link.model not in gone and self._quotas.until(link.model) is None]
         return (usable or able or self._ordered(options))[0].model
+
+    def shapes(self, options: Options, inputs: int) -> Mapping[str, tuple[int, int]]:
+        """Return the aspect ratios, with their pixels in 1K, that every model makes which may be asked."""
+        return catalog.shapes(link.model for link in self._able(options, inputs))
 
     def warnings(self, options: Options, inputs: int) -> tuple[str, ...]:
         """What is to be said of the models up to the first that would be asked now."""

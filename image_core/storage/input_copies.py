@@ -1,6 +1,7 @@
 """The private copies of inputs: what lets a recorded generation be run again without its caller."""
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 
 from image_core.auth.user import User
@@ -13,6 +14,9 @@ from image_core.storage.blobs import Blobs
 
 PREFIX = "input-"
 """Before the digest in the names that `GET /api/images/{name}` takes."""
+
+
+EXPIRED = "The copy of an input has expired; send the request again with a new key"
 
 
 class InputCopies:
@@ -41,6 +45,22 @@ class InputCopies:
             for digest, picture in zip(digests, pictures, strict=True)
         )
 
+    async def put_original(self, user: User, data: bytes) -> str:
+        """Store a file byte for byte, of any kind, which only `read_original` reads. Its name."""
+        digest = await offloaded(len(data), lambda: hashlib.sha256(data).hexdigest())
+        name = f"{digest}.original"
+        await self._blobs.put(
+            self._container, f"inputs/{user.folder}/{name}", data, "application/octet-stream", overwrite=True
+        )
+        return name
+
+    async def read_original(self, user: User, name: str, size: int) -> bytes:
+        """A file of `size` bytes that `put_original` named. Raises Internal where it has expired."""
+        try:
+            return await self._blobs.read(self._container, f"inputs/{user.folder}/{name}", max(size, 1))
+        except BlobMissing as error:
+            raise Internal(EXPIRED) from error
+
     async def _put(self, user: User, digest: str, picture: Image) -> None:
         name = f"inputs/{user.folder}/{digest}.{picture.extension}"
         await self._blobs.put(self._container, name, picture.data, picture.mime_type, overwrite=True)
@@ -56,6 +76,6 @@ class InputCopies:
                     self._container, f"inputs/{user.folder}/{copy.name.removeprefix(PREFIX)}", max(copy.size, 1)
                 )
             except BlobMissing as error:
-                raise Internal("The copy of an input has expired; send the request again with a new key") from error
+                raise Internal(EXPIRED) from error
             pictures[copy.name] = Image(data, copy.mime_type, copy.width, copy.height)
         return tuple(pictures[copy.name] for copy in copies)

@@ -7,15 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-# Pixels at 1K (ai.google.dev/gemini-api/docs/image-generation, aspect ratios and sizes): of 2.5 flash, of the others.
+# Pixels at 1K of 2.5 flash (ai.google.dev/gemini-api/docs/image-generation, aspect ratios and sizes).
 FLASH = {
     "1:1": (1024, 1024), "2:3": (832, 1248), "3:2": (1248, 832), "3:4": (864, 1184), "4:3": (1184, 864),
     "4:5": (896, 1152), "5:4": (1152, 896), "9:16": (768, 1344), "16:9": (1344, 768), "21:9": (1536, 672),
-}  # fmt: skip
-PIXELS = {
-    "1:1": (1024, 1024), "2:3": (848, 1264), "3:2": (1264, 848), "3:4": (896, 1200), "4:3": (1200, 896),
-    "4:5": (928, 1152), "5:4": (1152, 928), "9:16": (768, 1376), "16:9": (1376, 768), "21:9": (1584, 672),
-    "1:4": (512, 2048), "4:1": (2048, 512), "1:8": (384, 3072), "8:1": (3072, 384),
 }  # fmt: skip
 FACTORS = {"1K": 1, "2K": 2, "4K": 4}
 

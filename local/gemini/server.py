@@ -10,10 +10,10 @@ from typing import Any
 
 from aiohttp import web
 
-from image_core.models.catalog import DEAREST, ImageModel, retirement
+from image_core.models.catalog import DEAREST, PIXELS_OF_1K, ImageModel, retirement
 from image_core.models.catalog import MODELS as KNOWN
 from image_core.models.prices import cost_usd
-from local.gemini.paint import FLASH, PIXELS, painted
+from local.gemini.paint import FLASH, painted
 from local.gemini.request import GenerateContent, Part
 from local.gemini.script import Call, Script, Scripted, problem
 from local.gemini.signatures import fault, signature, signed
@@ -197,7 +197,7 @@ def _painting(model: str, asked: GenerateContent, shrink: int) -> dict[str, Any]
         return _cut_short(asked, line)
     try:
         inputs = [image.data for image in asked.inputs if image.data is not None]
-        pixels = PIXELS if line.thinks else FLASH
+        pixels = PIXELS_OF_1K if line.thinks else FLASH
         divisor = shrink if size is None else 1
         made: dict[str, tuple[int, int]] = {
             name: (pixels[name][0] // divisor, pixels[name][1] // divisor) for name in line.aspect_ratios

@@ -94,6 +94,25 @@ class DryRunBudget(Wire):
     left_usd: float | None = Field(description="US dollars, the smallest of all budgets; null where there is none.")
 
 
+class Crop(Wire):
+    """The part of the first image that a model is asked to edit: around the mask, in a shape that the model makes."""
+
+    x: int = Field(description="Pixels of the upright image from its left edge.")
+    y: int = Field(description="Pixels from its top edge.")
+    width: int
+    height: int
+    aspect_ratio: AspectRatio
+
+
+class Mask(Wire):
+    """What a masked edit was made with."""
+
+    url: str = Field(
+        description="The mask as a PNG, white where the image was edited: for its owner, while copies are kept."
+    )
+    crop: Crop
+
+
 class DryRun(Wire):
     """What a request would do: everything is checked, and nothing is generated or kept."""
 
@@ -108,6 +127,10 @@ class DryRun(Wire):
     )
     inputs: list[CheckedInput]
     budget: DryRunBudget
+    crop: Crop | Absent = Field(
+        None,
+        description="With a `mask` that is not the whole image: the part of the first image that the model would get.",
+    )
     warnings: list[str]
 
 
@@ -201,6 +224,7 @@ class Generation(GenerationSummary):
     text: str | None
     attempts: list[Attempt]
     inputs: list[InputCopy]
+    mask: Mask | Absent = Field(None, description="Where a part of the first image was edited.")
 
 
 class GenerationPage(Wire):

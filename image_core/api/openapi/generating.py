@@ -33,6 +33,12 @@ DATA_URL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAIAAAAmkwkpAAAAGElEQVR42mO0iTphxPAIglgYNBjgADcHANzwBSBAIqK5AAAAAElFTkSuQmCC"
 )
 
+# Its lower half in white.
+MASK_URL = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAEAQAAAACBiqPTAAAAEElEQVR4nGNgYGBg+MDEAAAC3ADz2450nAAAAABJRU5ErkJggg=="
+)
+
 RESULT: Part = {
     "imageBase64": "data:image/png;base64,iVBORw0KGgo=",
     "imageUrl": ADDRESS,
@@ -77,6 +83,12 @@ GENERATE = Operation(
         "With `outputFormat` the image is converted before it is stored, so that `imageBase64`, `imageUrl` and `mimeType` agree. "
         "An image that the model made in that format is stored as it is. Where the conversion drops Content Credentials (C2PA) "
         "`warnings` has `metadata_lost`; where it fails the model's own file is stored, with `format_kept`.\n\n"
+        "With `mask` a part of the first image is edited. The model gets the part around the mask, in a shape that it makes, and "
+        "its answer is put back inside the mask, with an edge that is softened inside of it. All other pixels are those of the "
+        "first image, and the new image has its size. `warnings` has `mask_misaligned` where the model shows the surroundings "
+        "elsewhere or changed, and `mask_not_applied` where its answer could not be put back and is stored as it is. A mask of "
+        "another shape than the image, and one that leaves nothing to edit, is `invalid_image` with `field` `mask`; one of the "
+        "whole image counts as none.\n\n"
         "With `dryRun` everything is checked and nothing is generated: the answer (`DryRun`) has the model that would be asked, "
         "what it is expected to cost, the inputs as the model would get them, and what is left of the budget.\n\n"
         "With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets "
@@ -110,6 +122,10 @@ GENERATE = Operation(
                             "imageSize": "2K",
                             "includeBase64": False,
                         },
+                    },
+                    "mask": {
+                        "summary": "A part of an image",
+                        "value": {"images": [DATA_URL], "mask": MASK_URL, "prompt": "a red balloon in the sky"},
                     },
                     "check": {
                         "summary": "What would it cost?",

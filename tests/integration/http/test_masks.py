@@ -1,0 +1,226 @@
+"""Masked edits over HTTP: outside the mask nothing changes, whatever the model answers, and a request with a mask is one like any other."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from typing import Any
+
+import PIL.Image
+import pytest
+from PIL import ImageChops, ImageDraw
+
+from local.emulators import AzuritePorts
+from tests.support.faulty_proxy import Rule, blob_error
+from tests.support.harness import Answer, Harness, data_url, harness, picture
+from tests.support.image_files import saved
+from tests.support.paths import IMAGES
+
+CUP = data_url(picture(), "image/jpeg")
+
+
+@pytest.fixture
+async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
+    async with harness(azurite_ports, cosmos_url) as running:
+        yield running
+
+
+def photograph(name: str = "coffee.jpg") -> PIL.Image.Image:
+    return PIL.Image.open(IMAGES / name).convert("RGB")
+
+
+def disc(size: tuple[int, int] = (600, 400)) -> PIL.Image.Image:
+    """A mask: white where the image is to be edited."""
+    mask = PIL.Image.new("L", size)
+    ImageDraw.Draw(mask).ellipse((size[0] // 3, size[1] // 3, 2 * size[0] // 3, 2 * size[1] // 3), fill=255)
+    return mask
+
+
+MASK = data_url(saved(disc(), "PNG"))
+
+
+def changed(image: bytes, before: PIL.Image.Image, where: PIL.Image.Image) -> int:
+    """How many values differ in the white of `where`."""
+    difference = ImageChops.difference(PIL.Image.open(io.BytesIO(image)).convert("RGB"), before)
+    return sum(sum(channel.histogram(where)[1:]) for channel in difference.split())
+
+
+def assert_edited(image: bytes, before: PIL.Image.Image | None = None, mask: PIL.Image.Image | None = None) -> None:
+    before, mask = before or photograph(), mask or disc()
+    assert changed(image, before, ImageChops.invert(mask)) == 0
+    assert changed(image, before, mask) > 1000
+
+
+async def edited(product: Harness, *images: str, mask: str = MASK, **fields: Any) -> Answer:
+    return await product.generate(*images, mask=mask, **fields)
+
+
+async def test_mask_limits_what_changes_and_the_image_keeps_its_size(product: Harness) -> None:
+    product.standin.keep_inputs = True
+    answer = await edited(product)
+    assert answer.status == 200
+    body = answer.json
+    assert (body["width"], body["height"], body["mimeType"]) == (600, 400, "image/png")
+    assert body["imageUrl"].endswith(".png")
+    assert_edited(answer.image)
+    (call,) = product.standin.calls
+    ((mime_type, sent),) = product.standin.inputs[0]
+    assert mime_type == "image/png"
+    detail = (await product.call("GET", f"/api/generations/{body['id']}")).json
+    crop = detail["mask"]["crop"]
+    assert call.image_config["aspectRatio"] == crop["aspectRatio"]
+    assert PIL.Image.open(io.BytesIO(sent)).size == (crop["width"], crop["height"])
+    shown = await product.call("GET", detail["mask"]["url"])
+    assert list(PIL.Image.open(io.BytesIO(shown.body)).convert("L").tobytes()) == list(disc().tobytes())
+    (page,) = (await product.call("GET", "/api/generations")).json["items"]
+    assert "mask" not in page
+
+
+async def test_dry_run_says_which_part_the_model_would_get(product: Harness) -> None:
+    checked = (await edited(product, dryRun=True)).json
+    crop = checked["crop"]
+    assert crop["x"] <= 200
+    assert crop["y"] <= 133
+    assert crop["x"] + crop["width"] > 400
+    assert crop["y"] + crop["height"] > 266
+    assert not product.standin.calls
+    done = await edited(product)
+    detail = (await product.call("GET", f"/api/generations/{done.json['id']}")).json
+    assert detail["mask"]["crop"] == crop
+    assert checked["estimatedCostUsd"] == (await product.generate(CUP, dryRun=True)).json["estimatedCostUsd"]
+
+
+@pytest.mark.parametrize(
+    ("mask", "status", "code", "words"),
+    [
+        (data_url(saved(PIL.Image.new("L", (600, 400)), "PNG")), 400, "invalid_image", "nothing to edit"),
+        (data_url(saved(PIL.Image.new("L", (400, 600), 255), "PNG")), 400, "invalid_image", "another shape"),
+        (data_url(b"no image at all"), 400, "invalid_image", "not those of an image"),
+        (data_url(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), 400, "invalid_image", "SVG"),
+        ("data:image/png;base64,*", 400, "invalid_image", "base64"),
+        ("http://127.0.0.1/mask.png", 400, "url_not_allowed", ""),
+        (data_url((IMAGES / "awkward" / "bomb.png").read_bytes()), 413, "image_too_large", "pixels"),
+    ],
+)
+async def test_unusable_mask_is_refused_before_anything_is_paid(
+    product: Harness, mask: str, status: int, code: str, words: str
+) -> None:
+    for fields in ({}, {"dryRun": True}):
+        answer = await edited(product, mask=mask, **fields)
+        assert (answer.status, answer.json["code"], answer.json["field"]) == (status, code, "mask")
+        assert words in answer.json["details"]
+        assert "imageIndex" not in answer.json
+    assert not product.standin.calls
+
+
+async def test_mask_with_an_aspect_ratio_is_refused(product: Harness) -> None:
+    answer = await edited(product, aspectRatio="16:9")
+    assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "invalid_request", "aspectRatio")
+
+
+@pytest.mark.parametrize("mask", ["", None])
+async def test_mask_that_a_form_left_empty_is_none(product: Harness, mask: str | None) -> None:
+    answer = await product.generate(CUP, mask=mask, aspectRatio="1:1")
+    assert answer.status == 200
+    assert answer.json["width"] == answer.json["height"]
+
+
+async def test_mask_of_the_whole_image_is_as_no_mask(product: Harness) -> None:
+    full = data_url(saved(PIL.Image.new("L", (300, 200), 255), "PNG"))
+    with_mask, without = await edited(product, mask=full), await product.generate(CUP)
+    assert (with_mask.json["width"], with_mask.json["mimeType"]) == (without.json["width"], without.json["mimeType"])
+    assert "mask" not in (await product.call("GET", f"/api/generations/{with_mask.json['id']}")).json
+    assert "crop" not in (await edited(product, mask=full, dryRun=True)).json
+
+
+async def test_mask_by_address_and_in_another_size(product: Harness) -> None:
+    first = await edited(product)
+    url = (await product.call("GET", f"/api/generations/{first.json['id']}")).json["mask"]["url"]
+    assert_edited((await edited(product, mask=url)).image)
+    large = disc((1800, 1200))
+    answer = await edited(product, mask=data_url(saved(large, "PNG")))
+    assert_edited(answer.image, mask=large.resize((600, 400), PIL.Image.Resampling.NEAREST))
+
+
+async def test_transparent_part_of_a_mask_is_edited(product: Harness) -> None:
+    mask = photograph().copy()
+    mask.putalpha(ImageChops.invert(disc()))
+    assert_edited((await edited(product, mask=data_url(saved(mask, "PNG")))).image)
+
+
+async def test_turned_photograph_keeps_its_own_pixels(product: Harness) -> None:
+    """The model gets an upright JPEG of it; the pixels of the result are those of the file."""
+    exif = PIL.Image.Exif()
+    exif[0x112] = 6
+    turned = saved(photograph().transpose(PIL.Image.Transpose.ROTATE_90), "JPEG", exif=exif, quality=80)
+    upright = PIL.Image.open(io.BytesIO(turned)).convert("RGB").transpose(PIL.Image.Transpose.ROTATE_270)
+    answer = await edited(product, data_url(turned, "image/jpeg"))
+    assert answer.status == 200
+    assert_edited(answer.image, upright)
+    record = await product.record(answer.json["id"])
+    assert record is not None
+    name = record["edit"]["original"]
+    folder = [blob for blob in await product.blob_names("catafract-private", "inputs/") if blob.endswith(name)]
+    assert len(folder) == 1
+    assert (await product.call("GET", f"/api/images/input-{name}")).status == 404
+
+
+async def test_other_inputs_go_to_the_model_as_well(product: Harness) -> None:
+    answer = await edited(product, CUP, data_url(picture("cat.png")))
+    assert_edited(answer.image)
+    assert product.standin.calls[0].inputs == 2
+
+
+@pytest.mark.parametrize(("wanted", "mime_type"), [("jpeg", "image/jpeg"), ("webp", "image/webp")])
+async def test_result_has_the_format_that_is_asked_for(product: Harness, wanted: str, mime_type: str) -> None:
+    answer = await edited(product, outputFormat=wanted, outputQuality=95)
+    assert (answer.json["mimeType"], answer.json["width"]) == (mime_type, 600)
+    near = ImageChops.difference(PIL.Image.open(io.BytesIO(answer.image)).convert("RGB"), photograph()).convert("L")
+    outside = near.histogram(ImageChops.invert(disc()))
+    assert sum(value * count for value, count in enumerate(outside)) / sum(outside) < 4
+
+
+async def test_mask_is_part_of_what_a_key_stands_for(product: Harness) -> None:
+    headers = {"Idempotency-Key": "edit"}
+    first = await edited(product, headers=headers)
+    again = await edited(product, headers=headers)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.image == first.image
+    other = data_url(saved(ImageChops.invert(disc()), "PNG"))
+    assert (await edited(product, mask=other, headers=headers)).status == 422
+    assert (await product.generate(CUP, headers=headers)).status == 422
+    assert len(product.standin.calls) == 1
+
+
+async def test_queued_edit_is_composed_by_the_process_that_runs_it(product: Harness) -> None:
+    accepted = await edited(product, headers={"Prefer": "respond-async"})
+    assert accepted.status == 202
+    (message,) = accepted.enqueue
+    async with product.another() as other:
+        await other.app.resume(message.encode())
+        done = (await other.call("GET", f"/api/generations/{accepted.json['id']}")).json
+        assert done["status"] == "succeeded"
+        image = await other.call("GET", done["thumbnailUrl"].partition("?")[0])
+    assert_edited(image.body)
+
+
+def reads_a_copy(method: str, path: str) -> bool:
+    return method == "GET" and "/inputs/" in path
+
+
+async def test_composing_waits_for_a_storage_that_is_down(product: Harness) -> None:
+    down = product.blobs.rule(Rule(reads_a_copy, 1000, forward=False))
+    running = asyncio.create_task(edited(product))
+    await asyncio.wait_for(down.hit.wait(), 30)
+    assert len(product.standin.calls) == 1
+    product.blobs.rules.remove(down)
+    answer = await running
+    assert answer.status == 200
+    assert_edited(answer.image)
+
+
+async def test_copy_that_is_gone_leaves_the_models_image_with_a_warning(product: Harness) -> None:
+    product.blobs.rule(Rule(reads_a_copy, 1000, answer=blob_error(404, "BlobNotFound")))
+    answer = await edited(product)
+    assert answer.status == 200
+    assert [warning.partition(":")[0] for warning in answer.json["warnings"]] == ["mask_not_applied"]
+    assert len(product.standin.calls) == 1
