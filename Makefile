@@ -82,7 +82,7 @@ format: setup ## Put the code into its form.
 client: setup ## Make the types of the TypeScript client anew from the API's document.
 	@$(BIN)/python checks/client_types.py
 
-bench: setup ## Measure the product beside a floor that promises nothing: ONLY=requests,stall,cold,session,growth,worker,renditions ROUNDS=3
+bench: setup ## Measure the product beside a floor that promises nothing: ONLY=requests,stall,cold,session,growth,worker,renditions,masks ROUNDS=3
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 soak: setup ## Ten minutes of good, bad, slow, refused and abandoned requests: nothing grows, nothing is lost. Then two attackers and a victim. SECONDS=600

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cold, growth, renditions, requests, session, stall, worker
+from benchmarks import cold, growth, masks, renditions, requests, session, stall, worker
 from benchmarks.table import Row, machine, shown, write
 from local import config
 
@@ -29,6 +29,7 @@ MEASURES: dict[str, Callable[[int], list[Row]]] = {
     "growth": lambda _: growth.rows(),
     "worker": lambda _: worker.rows(),
     "renditions": renditions.rows,
+    "masks": masks.rows,
 }
 
 

@@ -363,6 +363,10 @@ class Runner:
                 f"enlarged from {made.width} x {made.height} pixels to {edit.crop.box.width} x {edit.crop.box.height}"
             )
             warnings.append(f"size_reduced: the edited part was {enlarged}; a larger imageSize has more detail")
+        if composed.image.mime_type != MIME_TYPES[target.format]:
+            warnings.append(
+                f"format_changed: as a PNG the image is too large to be kept; it is {composed.image.mime_type}"
+            )
         if not composed.aligned:
             warnings.append(WARNING_MASK_MISALIGNED)
         if lost:

@@ -4,10 +4,11 @@
 """
 
 from dataclasses import asdict, dataclass
+from typing import Unpack
 
 from image_core.images.image import Image, Target
 from image_core.images.region import Box, Crop, Shapes
-from image_core.images.sandbox import run_in_sandbox
+from image_core.images.sandbox import ProgramLimits, run_in_sandbox
 
 COMPOSE_CPU_SECONDS = 40
 """Of processor time. Composing 48 megapixels takes a fifth of it; both images have been decoded before."""
@@ -52,13 +53,14 @@ async def prepare_in_sandbox(
     mask: bytes,
     shapes: Shapes,
     max_side: int,
+    **limits: Unpack[ProgramLimits],
 ) -> PreparedEdit | None:
     """Check a mask for the image in `data`, choose the crop, and cut it out. None where the whole image is to be edited.
 
     `max_side`: the most pixels of a side that are sent to the model. Raises what `run_in_sandbox` does.
     """
     job = {"job": "prepare edit", "shapes": dict(shapes), "maxSide": max_side}
-    facts, images = await run_in_sandbox(job, (data, mask), max_pixels, max_decoded_pixels, memory_bytes)
+    facts, images = await run_in_sandbox(job, (data, mask), max_pixels, max_decoded_pixels, memory_bytes, **limits)
     if facts["full"]:
         return None
     sent, edited = images
@@ -75,19 +77,14 @@ async def compose_in_sandbox(
     answer: bytes,
     box: Box,
     target: Target,
+    **limits: Unpack[ProgramLimits],
 ) -> ComposedEdit:
     """Put the model's `answer` for `box` into the image in `data`, where `mask` (of `PreparedEdit`) allows it.
 
     Raises what `run_in_sandbox` does.
     """
     job = {"job": "compose edit", "box": box.edges, "target": asdict(target)}
-    facts, (image,) = await run_in_sandbox(
-        job,
-        (data, mask, answer),
-        max_pixels,
-        max_decoded_pixels,
-        memory_bytes,
-        cpu_seconds=COMPOSE_CPU_SECONDS,
-        wall_seconds=COMPOSE_WALL_SECONDS,
-    )
+    limits = {"cpu_seconds": COMPOSE_CPU_SECONDS, "wall_seconds": COMPOSE_WALL_SECONDS, **limits}
+    files = (data, mask, answer)
+    facts, (image,) = await run_in_sandbox(job, files, max_pixels, max_decoded_pixels, memory_bytes, **limits)
     return ComposedEdit(image, facts["aligned"])

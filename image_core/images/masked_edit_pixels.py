@@ -24,6 +24,9 @@ BAND_ROWS = 256
 FEATHER_SHARE = 1 / 300
 """Of the region's longest side: how far its edge is softened, within these bounds in pixels."""
 LEAST_FEATHER, MOST_FEATHER = 2, 8
+MAX_PNG_BYTES = 95_000_000
+"""Stored images are read back whole, up to 100 MB. Photographs of 48 megapixels have 40 to 90."""
+FALLBACK_QUALITY = 95
 PNG_LEVEL = 3
 """Of compression: half the time of the usual 6, for a few percent of bytes."""
 
@@ -198,8 +201,12 @@ def _fill(whole: Original, edited: PIL.Image.Image, answer: _Answer, region: Box
         image.paste(new, band.edges, share)
 
 
-def _encoded(whole: Original, target: Target) -> Image:
+def _encoded(whole: Original, target: Target, max_bytes: int = MAX_PNG_BYTES) -> Image:
+    """The image as `target` says; as a JPEG where it is a PNG of more than `max_bytes`."""
     image, size = whole.image, target.size(whole.image.size)
     if size != image.size:  # more pixels on a side than the format can have
         image = image.resize(size, PIL.Image.Resampling.LANCZOS)
-    return encoded(image, target, whole.profile, PNG_LEVEL)
+    made = encoded(image, target, whole.profile, PNG_LEVEL)
+    if target.format == "png" and len(made.data) > max_bytes:
+        return encoded(image, Target(None, "jpeg", FALLBACK_QUALITY), whole.profile)
+    return made

@@ -37,7 +37,7 @@ Facts = dict[str, Any]
 
 
 class ProgramLimits(TypedDict, total=False):
-    """What tests change."""
+    """The program of the sandbox, and the limits of its time: what tests and benchmarks change."""
 
     program: str
     cpu_seconds: int

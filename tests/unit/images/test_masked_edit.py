@@ -15,7 +15,8 @@ from image_core.images.convert import Limits
 from image_core.images.fault import Fault, MaskFault
 from image_core.images.image import Target
 from image_core.images.masked_edit import ComposedEdit, PreparedEdit, compose_in_sandbox, prepare_in_sandbox
-from image_core.images.masked_edit_pixels import compose, prepare
+from image_core.images.masked_edit_pixels import _encoded, compose, prepare
+from image_core.images.original import Original
 from tests.support.image_files import awkward, profile, saved
 from tests.support.paths import IMAGES
 
@@ -358,3 +359,11 @@ def test_crop_that_is_sent_is_no_larger_than_asked() -> None:
     assert prepared is not None
     assert max(prepared.sent.width, prepared.sent.height) == 900
     assert max(prepared.crop.box.size) > 1600
+
+
+def test_png_that_is_too_large_to_be_kept_becomes_a_jpeg_of_the_same_size() -> None:
+    whole = Original(picture(), PROFILES["P3"])
+    assert _encoded(whole, PNG).mime_type == "image/png"
+    made = _encoded(whole, PNG, max_bytes=100_000)
+    result = PIL.Image.open(io.BytesIO(made.data))
+    assert (made.mime_type, result.size, result.info["icc_profile"]) == ("image/jpeg", (600, 400), PROFILES["P3"])

@@ -1,0 +1,145 @@
+"""What a masked edit costs beside the model: cutting out what it gets, and composing the image, of 12, 24 and 48 megapixels.
+
+The floor decodes the same photograph and writes it as a PNG, in a process of its own as well, and composes nothing.
+"""
+
+import asyncio
+import io
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+
+import PIL.Image
+from PIL import ImageChops, ImageDraw
+
+from benchmarks.table import Row
+from image_core.images.image import Target
+from image_core.images.masked_edit import compose_in_sandbox, prepare_in_sandbox
+from image_core.images.masked_edit_pixels import PNG_LEVEL
+from image_core.images.sandbox import PROGRAM
+from image_core.images.sandbox_memory import most_memory_bytes
+from image_core.models.catalog import DEFAULT_CHAIN, shapes
+from image_core.settings import Settings
+from local import config
+
+MEGAPIXELS = (12, 24, 48)
+MEBIBYTE = 2**20
+MOST_FLOORS = 2.0
+"""The goal: how many times as long composing may take as the floor."""
+SENT_SIDE = 2048
+
+FLOOR = (
+    "import io, sys, PIL.Image; PIL.Image.MAX_IMAGE_PIXELS = None; image = PIL.Image.open(io.BytesIO(sys.stdin.buffer.read()));"
+    f"image.load(); image.save(sys.stdout.buffer, 'PNG', compress_level={PNG_LEVEL})"
+)
+
+T = TypeVar("T")
+
+
+def photograph(megapixels: int, orientation: int = 1) -> bytes:
+    """A JPEG as a telephone makes it, with the grain of its sensor."""
+    size = round((megapixels * 1e6 * 4 / 3) ** 0.5), round((megapixels * 1e6 * 3 / 4) ** 0.5)
+    image = PIL.Image.open(config.ROOT / "local" / "samples" / "coffee.jpg").convert("RGB")
+    tile = PIL.Image.frombytes("RGB", (512, 512), random.Random(1).randbytes(512 * 512 * 3))  # noqa: S311 - grain, no secret
+    grain = PIL.Image.new("RGB", size)
+    for left in range(0, size[0], 512):
+        for top in range(0, size[1], 512):
+            grain.paste(tile, (left, top))
+    image = ImageChops.blend(image.resize(size, PIL.Image.Resampling.BICUBIC), grain, 0.08)
+    exif = PIL.Image.Exif()
+    exif[0x112] = orientation
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=90, exif=exif)
+    return out.getvalue()
+
+
+def mask(data: bytes) -> bytes:
+    """An ellipse of a tenth of the image, in a quarter of its size, as a page draws it."""
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        size = (image.height, image.width) if image.getexif().get(0x112, 1) > 4 else image.size  # noqa: PLR2004 - lies on its side
+    drawn = PIL.Image.new("L", (size[0] // 4, size[1] // 4))
+    box = (0.3 * drawn.width, 0.3 * drawn.height, 0.66 * drawn.width, 0.66 * drawn.height)
+    ImageDraw.Draw(drawn).ellipse(box, fill=255)
+    out = io.BytesIO()
+    drawn.save(out, "PNG")
+    return out.getvalue()
+
+
+def measured(call: Callable[..., Awaitable[T]]) -> tuple[T, float, float, float]:
+    """What `call` gives, its milliseconds, and the most MiB that its sandbox had: resident, and of address space."""
+    with tempfile.TemporaryDirectory() as folder:
+        status = Path(folder) / "status"
+        program = f"{PROGRAM}; import shutil; shutil.copyfile('/proc/self/status', {str(status)!r})"
+        began = time.perf_counter()
+        made = asyncio.run(_awaited(call(program=program)))
+        took = (time.perf_counter() - began) * 1000
+        lines = dict(line.split(":", 1) for line in status.read_text(encoding="ascii").splitlines())
+    return made, took, int(lines["VmHWM"].split()[0]) / 1024, int(lines["VmPeak"].split()[0]) / 1024
+
+
+async def _awaited(call: Awaitable[T]) -> T:
+    return await call
+
+
+def floor(data: bytes) -> float:
+    """Milliseconds of decoding and encoding."""
+    began = time.perf_counter()
+    subprocess.run((sys.executable, "-c", FLOOR), input=data, stdout=subprocess.PIPE, check=True, timeout=120)  # noqa: S603 - a fixed command
+    return (time.perf_counter() - began) * 1000
+
+
+def _rows(megapixels: int, orientation: int, rounds: int) -> list[Row]:
+    settings = Settings.read({})
+    data, made = photograph(megapixels, orientation), shapes(DEFAULT_CHAIN)
+    drawn, limits = mask(data), (settings.max_image_pixels, settings.max_decoded_pixels)
+    took: dict[str, list[float]] = {"floor": [], "prepare": [], "compose": []}
+    most: dict[str, float] = {}
+    for _ in range(rounds):
+        took["floor"].append(floor(data))
+        prepare = partial(prepare_in_sandbox, data, *limits, mask=drawn, shapes=made, max_side=SENT_SIDE)
+        prepared, milliseconds, resident, space = measured(prepare)
+        assert prepared is not None  # noqa: S101 - the mask is no full one
+        took["prepare"].append(milliseconds)
+        most["prepare"] = max(most.get("prepare", 0), resident)
+        answer = PIL.Image.open(io.BytesIO(prepared.sent.data)).convert("RGB").resize(made[prepared.crop.aspect_ratio])
+        out = io.BytesIO()
+        answer.save(out, "PNG")
+        compose = partial(
+            compose_in_sandbox,
+            data,
+            *limits,
+            mask=prepared.mask.data,
+            answer=out.getvalue(),
+            box=prepared.crop.box,
+            target=Target(None, "png"),
+        )
+        composed, milliseconds, resident, space = measured(compose)
+        took["compose"].append(milliseconds)
+        most["compose"], most["space"] = max(most.get("compose", 0), resident), max(most.get("space", 0), space)
+    name = f"{megapixels} megapixels{', turned' if orientation > 1 else ''}"
+    composing, reading = median(took["compose"]), median(took["floor"])
+    allowed = most_memory_bytes(settings.max_decoded_pixels) / MEBIBYTE
+    return [
+        Row(f"{name}: the photograph", len(data) / 1e6, "MB"),
+        Row(f"{name}: the composed PNG", len(composed.image.data) / 1e6, "MB"),
+        Row(f"{name}: floor, decode and encode", reading, "ms"),
+        Row(f"{name}: cut out", median(took["prepare"]), "ms"),
+        Row(f"{name}: compose", composing, "ms"),
+        Row(f"{name}: compose / floor", composing / reading, "x", MOST_FLOORS),
+        Row(f"{name}: memory to cut out", most["prepare"], "MiB"),
+        Row(f"{name}: memory to compose", most["compose"], "MiB"),
+        Row(f"{name}: address space to compose", most["space"], "MiB", allowed),
+    ]
+
+
+def rows(rounds: int) -> list[Row]:
+    """The table's lines: medians of the times, and the most memory of all rounds."""
+    found = [row for megapixels in MEGAPIXELS for row in _rows(megapixels, 1, rounds)]
+    return [*found, *_rows(MEGAPIXELS[-1], 6, rounds)]
