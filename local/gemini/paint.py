@@ -29,11 +29,13 @@ def painted(
     ratio: str | None,
     size: str | None,
     earlier: Sequence[bytes] = (),
+    shift: tuple[int, int] = (0, 0),
 ) -> tuple[bytes, bytes]:
     """Paint two PNGs, a draft and the image: the inputs, in the manner that the prompt names, `size` times what `sizes` says.
 
     The newest of the `earlier` images of a conversation is edited, as if it were the first input; each of them is shown,
-    small and framed, in the lower left corner. Raises OSError where an input cannot be read.
+    small and framed, in the lower left corner. `shift` moves what is painted by so many pixels to the right and down, as
+    models do that are asked to edit a part of an image. Raises OSError where an input cannot be read.
     """
     turns = [_opened(data) for data in earlier]
     pictures = [*turns[-1:], *map(_opened, inputs)]
@@ -46,7 +48,16 @@ def painted(
     factor = FACTORS[size or "1K"]
     if factor > 1:  # painted small and enlarged: a painting of 16 megapixels would take a minute
         base = base.resize((base.width * factor, base.height * factor), Image.Resampling.BICUBIC)
-    return _png(draft), _png(base)
+    return _png(draft), _png(_moved(base, shift))
+
+
+def _moved(image: Image.Image, shift: tuple[int, int]) -> Image.Image:
+    """The image with its content moved; what it moves away from shows it as it was."""
+    if not any(shift):
+        return image
+    moved = image.copy()
+    moved.paste(image, shift)
+    return moved
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -181,6 +192,13 @@ def _snow(image: Image.Image) -> Image.Image:
     return ImageChops.screen(Image.blend(cold, image, 0.35), flakes.filter(ImageFilter.GaussianBlur(1)).convert("RGB"))
 
 
+def _blue(image: Image.Image) -> Image.Image:
+    """Warm colours in blue, and everything a little softer, as by a model that paints the whole image again."""
+    hue, saturation, value = image.filter(ImageFilter.GaussianBlur(0.7)).convert("HSV").split()
+    turned = hue.point(lambda angle: (angle + 150) % 256)
+    return Image.merge("HSV", (turned, saturation.point(lambda level: level * 9 // 10), value)).convert("RGB")
+
+
 def _pixels(image: Image.Image) -> Image.Image:
     small = image.resize((96, max(1, 96 * image.height // image.width)))
     return small.quantize(24).convert("RGB").resize(image.size, Image.Resampling.NEAREST)
@@ -202,6 +220,7 @@ MANNERS: tuple[tuple[tuple[str, ...], Manner], ...] = (
     (("cyberpunk", "neon"), _cyberpunk),
     (("sunset", "golden hour", "dusk"), _sunset),
     (("snow", "winter"), _snow),
+    (("blue",), _blue),
     (("pencil", "sketch", "drawing"), _pencil),
     (("black and white", "black-and-white", "monochrome", "grayscale", "noir"), _black_and_white),
     (("high contrast", "high-contrast", "dramatic"), _high_contrast),

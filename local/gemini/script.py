@@ -21,6 +21,8 @@ class Scripted:
     """Seconds over which the body is sent."""
     cut: Cut | None = None
     """Break the connection before any answer, behind its headers, or in the middle of its body."""
+    shift: tuple[int, int] = (0, 0)
+    """By how many pixels what is painted is moved to the right and down."""
     model: str | None = None
     """Only for calls of this model; None: of any."""
     replays: bool | None = None

@@ -84,7 +84,7 @@ class Standin:
         reply = Scripted(*refusal) if refusal else self.script.next(model, replays=bool(asked.earlier))
         body = reply.body
         if body is None and reply.status == 200:  # noqa: PLR2004 - the script says nothing else
-            body = await asyncio.to_thread(_painting, model, asked, self.shrink)
+            body = await asyncio.to_thread(_painting, model, asked, self.shrink, reply.shift)
             status = body.get("error", {}).get("code", reply.status)
             reply = replace(reply, status=status)
         if self.keep_inputs:
@@ -128,7 +128,10 @@ class Standin:
     async def _scripted(self, request: web.Request) -> web.Response:
         given = await request.json()
         try:
-            replies = [Scripted(**reply) for reply in (given if isinstance(given, list) else [given])]
+            replies = [
+                Scripted(**{**reply, "shift": tuple(reply.get("shift", (0, 0)))})
+                for reply in (given if isinstance(given, list) else [given])
+            ]
         except TypeError as error:
             return web.json_response({"error": str(error)}, status=400)
         self.script.add(*replies)
@@ -188,7 +191,7 @@ def _bad(message: str, *details: dict[str, Any]) -> Problem:
     return 400, problem(400, "INVALID_ARGUMENT", message, *details)
 
 
-def _painting(model: str, asked: GenerateContent, shrink: int) -> dict[str, Any]:
+def _painting(model: str, asked: GenerateContent, shrink: int, shift: tuple[int, int]) -> dict[str, Any]:
     """A reply of `model`, painted here; the body of a 400 where an input cannot be read. For a thread."""
     line = _line(model)
     ratio, size = asked.image_config.get("aspectRatio"), asked.image_config.get("imageSize")
@@ -202,7 +205,7 @@ def _painting(model: str, asked: GenerateContent, shrink: int) -> dict[str, Any]
         made: dict[str, tuple[int, int]] = {
             name: (pixels[name][0] // divisor, pixels[name][1] // divisor) for name in line.aspect_ratios
         }
-        draft, picture = painted(inputs, asked.prompt, made, ratio, size, asked.earlier)
+        draft, picture = painted(inputs, asked.prompt, made, ratio, size, asked.earlier, shift)
     except (OSError, ValueError):
         return _bad("Unable to process input image.")[1]
     parts = [Part(SAYS), Part(None, "image/png", picture)]

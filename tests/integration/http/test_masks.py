@@ -10,6 +10,7 @@ import pytest
 from PIL import ImageChops, ImageDraw
 
 from local.emulators import AzuritePorts
+from local.gemini.script import Scripted
 from tests.support.faulty_proxy import Rule, blob_error
 from tests.support.harness import Answer, Harness, data_url, harness, picture
 from tests.support.image_files import saved
@@ -201,6 +202,35 @@ async def test_queued_edit_is_composed_by_the_process_that_runs_it(product: Harn
         assert done["status"] == "succeeded"
         image = await other.call("GET", done["thumbnailUrl"].partition("?")[0])
     assert_edited(image.body)
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (21, -13)])
+async def test_answer_that_is_moved_a_little_is_put_where_it_belongs(product: Harness, shift: tuple[int, int]) -> None:
+    """The prompt gives the fake Gemini a manner that keeps what is there and changes its colour."""
+    product.standin.script.add(Scripted(shift=shift))
+    answer = await edited(product, prompt="in blue", imageSize="1K")
+    assert answer.json["warnings"] == []
+    assert_edited(answer.image)
+    lightness = PIL.Image.open(io.BytesIO(answer.image)).convert("HSV").getchannel("V")
+    difference = ImageChops.difference(lightness, photograph().convert("HSV").getchannel("V")).histogram(disc())
+    assert sum(value * count for value, count in enumerate(difference)) / sum(difference) < 6
+
+
+async def test_answer_that_shows_something_else_is_reported(product: Harness) -> None:
+    product.standin.script.add(Scripted(shift=(300, 200)))
+    answer = await edited(product, prompt="in blue", imageSize="1K")
+    assert [warning.partition(":")[0] for warning in answer.json["warnings"]] == ["mask_misaligned"]
+    assert_edited(answer.image)
+
+
+async def test_part_that_is_larger_than_what_the_model_makes_is_reported(product: Harness) -> None:
+    large = photograph().resize((3000, 2000))
+    mask = data_url(saved(disc((600, 400)), "PNG"))
+    image = data_url(saved(large, "JPEG"), "image/jpeg")
+    answer = await edited(product, image, mask=mask, prompt="in blue", imageSize="1K", includeBase64=False)
+    assert [warning.partition(":")[0] for warning in answer.json["warnings"]] == ["size_reduced"]
+    answer = await edited(product, image, mask=mask, prompt="in blue", imageSize="2K", includeBase64=False)
+    assert answer.json["warnings"] == []
 
 
 def reads_a_copy(method: str, path: str) -> bool:
