@@ -17,7 +17,7 @@ class CheckedInput:
 
     @classmethod
     def of(cls, loaded: LoadedInput) -> "CheckedInput":
-        picture = loaded.picture
+        picture = loaded.image
         return cls(picture.mime_type, picture.width, picture.height, loaded.converted)
 
 

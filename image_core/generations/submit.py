@@ -218,7 +218,7 @@ class Submission:
         try:
             with trace.step("inputs"):
                 inputs, prepared = await self._load(user, request, parent, claim)
-            pictures = tuple(loaded.picture for loaded in inputs)
+            pictures = tuple(loaded.image for loaded in inputs)
             with trace.step("copies"):
                 copies = await self._copies.put_all(user, pictures)
                 edit = None if prepared is None else await self._keep_edit(user, prepared, inputs[0])

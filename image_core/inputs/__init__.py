@@ -1,1 +1,1 @@
-"""From a string in `images` to a checked picture."""
+"""From a string in `images` to a checked image."""

@@ -1,4 +1,7 @@
-"""Connections whose answers have a bounded head. aiohttp bounds each line and the number of lines, and not what they are together."""
+"""Connections that limit the size of a response's head.
+
+aiohttp limits each header and their number, which still allows a head of many megabytes.
+"""
 
 from functools import partial
 from typing import Any
@@ -7,18 +10,18 @@ from aiohttp import ClientPayloadError, TCPConnector
 from aiohttp.client_proto import ResponseHandler
 
 MAX_HEAD_BYTES = 65_536
-"""Of status line and headers, and of interim answers before them; what the last read brought beside them comes on top."""
+"""Maximum size of status line and headers, interim responses included. The last read may add its surplus."""
 MAX_HEADERS = 1000
 INFORMATIONAL = range(100, 200)
 
 
 class BoundedConnector(TCPConnector):
-    """A TCPConnector whose connections are lost with ClientPayloadError where a head has more than MAX_HEAD_BYTES."""
+    """A TCPConnector that aborts a connection, with ClientPayloadError, whose head has more than MAX_HEAD_BYTES."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # aiohttp has no public way to another protocol; this is what its own constructor sets.
-        self._factory = partial(_BoundedHead, loop=self._loop)  # type: ignore[assignment] # of a subclass
+        # aiohttp has no public parameter for the protocol; its own constructor sets this attribute.
+        self._factory = partial(_BoundedHead, loop=self._loop)  # type: ignore[assignment] # a subclass of ResponseHandler
 
 
 class _BoundedHead(ResponseHandler):
@@ -32,7 +35,7 @@ class _BoundedHead(ResponseHandler):
         super().set_response_params(**params)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
-        """A message with its head: aiohttp calls this for each."""
+        """Receive a response with its head; aiohttp calls this for each, interim ones included."""
         message, _ = data
         self._reads_head = message.code in INFORMATIONAL
         super().feed_data(data, size)

@@ -1,6 +1,7 @@
-"""`Content-Encoding` of a server's answer. Words that name no compression count for nothing, and so does one that is not there.
+"""Decompress a response by its `Content-Encoding`. Values that name no compression are ignored, and so are false ones.
 
-Storage keeps whatever its uploader said: `utf-8`, `aws-chunked`, or `gzip` for bytes that are not packed. The bytes decide.
+Object storage repeats what the uploader declared: `utf-8`, `aws-chunked`, or `gzip` for bytes that are not compressed.
+Therefore the bytes decide.
 """
 
 import zlib
@@ -9,33 +10,33 @@ from collections.abc import Iterable, Iterator
 PIECE_BYTES = 65_536
 MAX_CODINGS = 4
 MAX_MEMBERS = 1000
-"""gzip streams one behind another, as parallel compressors write them."""
+"""Maximum number of concatenated gzip streams, as parallel compressors write them."""
 
-_PACKED = {"gzip", "x-gzip", "deflate"}
-_OTHERS = {"br", "zstd", "compress", "x-compress", "dcb", "dcz"}
+_SUPPORTED = {"gzip", "x-gzip", "deflate"}
+_UNSUPPORTED = {"br", "zstd", "compress", "x-compress", "dcb", "dcz"}
 _GZIP = b"\x1f\x8b"
 _IMAGES = (b"\x89P", b"\xff\xd8", b"RI", b"GI", b"BM", b"II", b"MM", b"\0\0")
-"""How images of the kinds that are taken begin."""
+"""The first bytes of images of the supported types."""
 
 
-class Unpacker:
-    """Unpacks an answer as it arrives, in pieces of at most PIECE_BYTES. Raises zlib.error for broken data."""
+class Decompressor:
+    """Decompresses a response as it arrives, in pieces of at most PIECE_BYTES. Raises zlib.error for broken data."""
 
     def __init__(self, encoding: str) -> None:
-        """`encoding` is the value of `Content-Encoding`. Raises ValueError where it names too many."""
+        """Take the value of `Content-Encoding`. Raises ValueError where it names too many compressions."""
         names = [name.strip().lower() for name in encoding.split(",")]
-        packed = [name for name in names if name in _PACKED]
-        if len(packed) > MAX_CODINGS:
-            raise ValueError("packed too many times")
-        self._stages = [_Stage() for _ in packed]
-        self.foreign = any(name in _OTHERS for name in names)
-        """Whether it is said to be in a compression that cannot be read here."""
+        supported = [name for name in names if name in _SUPPORTED]
+        if len(supported) > MAX_CODINGS:
+            raise ValueError("compressed too many times")
+        self._stages = [_Stage() for _ in supported]
+        self.foreign = any(name in _UNSUPPORTED for name in names)
+        """Whether the header names a compression that is not supported."""
 
     def feed(self, chunk: bytes) -> Iterable[bytes]:
-        """What `chunk` adds."""
+        """Return the decompressed bytes of `chunk`."""
         pieces: Iterable[bytes] = (chunk,)
         for stage in self._stages:
-            pieces = stage.unpacked(pieces)
+            pieces = stage.decompress(pieces)
         return pieces
 
 
@@ -46,14 +47,14 @@ class _Stage:
         self._plain = False
         self._members = 0
 
-    def unpacked(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    def decompress(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         for piece in pieces:
-            yield from self._unpacked(piece)
+            yield from self._decompress(piece)
 
-    def _unpacked(self, piece: bytes) -> Iterator[bytes]:
+    def _decompress(self, piece: bytes) -> Iterator[bytes]:
         if self._inflater is None and not self._plain:
             self._head += piece
-            if len(self._head) < 2:  # noqa: PLR2004 - what tells the formats apart
+            if len(self._head) < 2:  # noqa: PLR2004 - the length of the signatures
                 return
             piece, self._head = self._head, b""
             self._begin(piece)
@@ -76,5 +77,5 @@ class _Stage:
             self._inflater = zlib.decompressobj(wbits=47)
         elif data.startswith(_IMAGES):
             self._plain = True
-        else:  # "deflate" without zlib's head, as some servers send it
+        else:  # "deflate" without zlib's header, as some servers send it
             self._inflater = zlib.decompressobj(wbits=-15)

@@ -1,7 +1,7 @@
-"""Fetching from strangers: every address is checked at the moment it connects, every hop anew.
+"""Fetch images from addresses that callers send. The IP address of every connection is checked, also after redirects.
 
-The check stands where sockets are made, so that literal addresses, odd ways of writing them, DNS answers that change, and
-redirects all meet it.
+The check is made when a socket is created, so that it covers literal addresses in any notation, changing DNS answers
+and redirects.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from image_core.errors import ImageFetchFailed, ImageTooLarge, UrlNotAllowed
 from image_core.images.fault import Fault
 from image_core.images.probe import kind
 from image_core.inputs.connector import MAX_HEAD_BYTES, MAX_HEADERS, BoundedConnector
-from image_core.inputs.content_encoding import Unpacker
+from image_core.inputs.content_encoding import Decompressor
 from image_core.inputs.ip_policy import AllowedHosts, refused
 from image_core.inputs.resolver import BoundedResolver, lookup_user
 from image_core.inputs.urls import parsed
@@ -32,23 +32,23 @@ log = logging.getLogger("image_core.inputs")
 
 MAX_REDIRECTS = 10
 MAX_CONNECTIONS = 32
-"""At the same time, of all users; a fair share of them for each."""
+"""Maximum number of connections of all users; each user has a fair share of them."""
 CHUNK_BYTES = 65536
 READ_BUFFER_BYTES = 32768
-"""Of an image that waits for memory: the rest of it waits in the network."""
+"""Read buffer of one connection. While a fetch waits for memory, the rest of the image stays in the network."""
 REDIRECTS = {301, 302, 303, 307, 308}
 OK = 200
 
-# Of the fetch that is under way: the addresses that it was refused. aiohttp tells of a refusal as of any lost connection.
+# The addresses that the current fetch was refused: aiohttp reports a refusal like any other failed connection.
 _refusals: ContextVar[list[str]] = ContextVar("refusals")
 
 
 class AddressRefused(OSError):
-    """A socket to a place that we never connect to."""
+    """The policy forbids connections to this address."""
 
 
 class Fetcher:
-    """Fetches images by address. Two pools of connections: one checks addresses, one is for hosts that are allowed by name."""
+    """Fetches images by URL. Of two connection pools one checks addresses; the other is for hosts allowed by name."""
 
     def __init__(self, settings: Settings, resolver: AbstractResolver | None = None) -> None:
         self._allowed = AllowedHosts(settings.fetch_allow_hosts)
@@ -61,7 +61,7 @@ class Fetcher:
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def fetch(self, url: str, claim: Claim) -> bytes:
-        """The bytes behind an address; `claim` holds them. Raises Fault, Busy."""
+        """Return the bytes at a URL; `claim` is charged with them. Raises Fault, Busy."""
         lookup_user.set(claim.user_id)
         async with self._connections.slot(claim.user_id, claim.wait_seconds()):
             return await self._fetch(url, claim)
@@ -90,7 +90,7 @@ class Fetcher:
         raise Fault(ImageFetchFailed, f"it redirects more than {MAX_REDIRECTS} times")
 
     def _checked(self, url: str, base: URL | None = None) -> URL:
-        """The address, as far as it can be judged before it is connected to. Raises Fault."""
+        """Return the parsed URL after the checks that need no connection. Raises Fault."""
         try:
             at = parsed(url, base)
             host, port = at.host, at.port
@@ -114,23 +114,24 @@ class Fetcher:
             raise Fault(ImageFetchFailed, f"the server answered {answer.status}")
         if (answer.content_length or 0) > self._max_bytes:
             raise self._too_large()
-        unpacker = _unpacker(answer)
+        decompressor = _decompressor(answer)
         parts: list[bytes] = []
         received = size = 0
         async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
             received += len(chunk)
-            if received > self._max_bytes:  # packed, and nothing comes out of it
+            if received > self._max_bytes:  # compressed data without content
                 raise self._too_large()
-            for part in _unpacked(unpacker, chunk):
+            for part in _decompressed(decompressor, chunk):
                 size += len(part)
                 if size > self._max_bytes:
                     raise self._too_large()
-                # What has arrived counts, not what was announced: a slow server holds no memory that it does not fill.
+                # Memory is claimed for what has arrived, not for what was announced: a slow server must not reserve
+                # any.
                 if not claim.try_add(len(part)):
-                    await _without_counting(claim.grow(len(part)), limit)
+                    await _pausing_limit(claim.grow(len(part)), limit)
                 parts.append(part)
         data = b"".join(parts)
-        if unpacker.foreign and kind(data) is None:
+        if decompressor.foreign and kind(data) is None:
             raise Fault(ImageFetchFailed, "the server sent it in an encoding that was not asked for")
         return data
 
@@ -140,10 +141,10 @@ class Fetcher:
     def _session(self, *, trusted: bool) -> aiohttp.ClientSession:
         if trusted not in self._sessions:
             connector = BoundedConnector(
-                limit=0,  # the slots are the limit, and are shared fairly
+                limit=0,  # FairShare limits the connections
                 force_close=True,  # idle connections to many hosts would add up
                 resolver=self._resolver,
-                use_dns_cache=False,  # the address that is checked is the one that is connected to, whatever DNS says next
+                use_dns_cache=False,  # each connection resolves and checks its own address
                 socket_factory=None if trusted else self._guarded_socket,
             )
             self._sessions[trusted] = aiohttp.ClientSession(
@@ -160,28 +161,30 @@ class Fetcher:
                     "Accept": "image/*",
                     "Accept-Encoding": "identity",
                 },
-                # The whole fetch has a limit, which stands still while it waits for memory; a limit on each read would not.
+                # The fetch as a whole has a time limit, which is paused while it waits for memory; aiohttp's would not
+                # be.
                 timeout=aiohttp.ClientTimeout(total=None, connect=self._seconds),
             )
         return self._sessions[trusted]
 
     def _guarded_socket(self, address: tuple[object, ...]) -> socket.socket:
         family, kind, protocol, _, target = address
-        host = target[0]  # type: ignore[index] # (host, port, …) of getaddrinfo
+        host = target[0]  # type: ignore[index] # (host, port, …) from getaddrinfo
         if refused(host) and not self._allowed.by_address(host):
             _refusals.get().append(host)
             raise AddressRefused("this address is never fetched from")
-        return socket.socket(family, kind, protocol)  # type: ignore[arg-type] # as getaddrinfo gave them
+        return socket.socket(family, kind, protocol)  # type: ignore[arg-type] # as returned by getaddrinfo
 
     async def close(self) -> None:
+        """Close all connections."""
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
         await self._resolver.close()
 
 
-async def _without_counting(waiting: Awaitable[None], limit: asyncio.Timeout) -> None:
-    """Wait for memory in this process, which is not the server's fault: its time limit stands still meanwhile."""
+async def _pausing_limit(waiting: Awaitable[None], limit: asyncio.Timeout) -> None:
+    """Await memory of this process. The time limit of the fetch is paused: the server does not cause this wait."""
     loop, until = asyncio.get_running_loop(), limit.when()
     began = loop.time()
     limit.reschedule(None)
@@ -193,21 +196,21 @@ def _is_literal(host: str) -> bool:
     return ":" in host or host.replace(".", "").isdigit()
 
 
-def _unpacker(answer: aiohttp.ClientResponse) -> Unpacker:
+def _decompressor(answer: aiohttp.ClientResponse) -> Decompressor:
     try:
-        return Unpacker(",".join(answer.headers.getall("Content-Encoding", ())))
+        return Decompressor(",".join(answer.headers.getall("Content-Encoding", ())))
     except ValueError:
-        raise Fault(ImageFetchFailed, "the server packed it too many times") from None
+        raise Fault(ImageFetchFailed, "the server compressed it too many times") from None
 
 
-def _unpacked(unpacker: Unpacker, chunk: bytes) -> Iterable[bytes]:
+def _decompressed(decompressor: Decompressor, chunk: bytes) -> Iterable[bytes]:
     try:
-        yield from unpacker.feed(chunk)
+        yield from decompressor.feed(chunk)
     except zlib.error:
         raise Fault(ImageFetchFailed, "the server sent broken compressed data") from None
 
 
 def _user_agent(settings: Settings) -> str:
-    """The product, its version and whom to write to: Wikimedia and others refuse clients that do not say (RFC 9110, 10.1.5)."""
+    """Return the `User-Agent` (RFC 9110, 10.1.5) with a contact: Wikimedia and others refuse clients without."""
     contact = settings.fetch_contact or (settings.nextauth_url and str(URL(settings.nextauth_url)))
     return f"catafract-image-api/{__version__}" + (f" (+{contact})" if contact else "")

@@ -1,4 +1,4 @@
-"""All images of a request together, within what a model takes in one call."""
+"""Keep the images of a request within the size that a model accepts in one call."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -6,27 +6,27 @@ from image_core.errors import ImagesTooLarge
 from image_core.images.image import Image
 
 MAX_INLINE_BYTES = 100_000_000
-"""Of one request to the Gemini API with images in it (ai.google.dev/gemini-api/docs/file-input-methods)."""
+"""Maximum size of a request to the Gemini API with inline data (ai.google.dev/gemini-api/docs/file-input-methods)."""
 
 RESERVED_BYTES = 500_000
-"""Of that, for the prompt and the JSON around the images."""
+"""The part of it for the prompt and the JSON around the images."""
 
 SIDES = (2048, 1024)
-"""Pixels of the longest side, in the order in which they are tried: models see an image in 1120 tokens at most."""
+"""Longest sides in pixels, in the order in which they are tried. Models use at most 1120 tokens for an input image."""
 
 Shrink = Callable[[int, Image, int], Awaitable[Image]]
-"""Makes the image at a place smaller, to at most so many pixels on its longest side. Raises InputError, Busy."""
+"""Scale the image with this index down to a longest side in pixels. Raises InputError, Busy."""
 
 
 def encoded_bytes(pictures: Sequence[Image]) -> int:
-    """Their length in a request, as base64."""
+    """Return the size of the images in a request: their length in base64."""
     return sum(4 * -(-len(picture.data) // 3) for picture in pictures)
 
 
 async def fitted(
     pictures: Sequence[Image], shrink: Shrink, most: int = MAX_INLINE_BYTES - RESERVED_BYTES
 ) -> tuple[Image, ...]:
-    """The images as they are where they fit; else the largest are made smaller until they do. Raises ImagesTooLarge."""
+    """Return the images, the largest of them scaled down until all fit. Raises ImagesTooLarge."""
     fit = list(pictures)
     for side in SIDES:
         for index in sorted(range(len(fit)), key=lambda index: len(fit[index].data), reverse=True):
@@ -37,7 +37,7 @@ async def fitted(
                 continue
             after = await shrink(index, before, side)
             if len(after.data) < len(before.data):
-                # The same image may be there several times.
+                # The same image may occur several times.
                 fit = [after if each is before else each for each in fit]
     if encoded_bytes(fit) > most:
         check_fit(pictures, most)

@@ -1,7 +1,7 @@
-"""Which network addresses are never fetched from.
+"""Decide which IP addresses images may be fetched from.
 
-Everything that is not globally routable (IANA special-purpose registries, as Python's `ipaddress` knows them), the same
-inside every way of writing IPv4 in IPv6, and Azure's host, which is globally routable by its number alone.
+Refused are addresses that are not globally routable (IANA special-purpose registries, as in Python's `ipaddress`), also
+where IPv6 embeds them, and Azure's host, whose address looks globally routable.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -9,18 +9,18 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# 168.63.129.16: Azure's DNS, DHCP and health agent, reachable from every machine there.
+# 168.63.129.16: Azure's DNS, DHCP and health agent, reachable from every machine in Azure.
 # 192.88.99.0/24: 6to4 relays, deprecated (RFC 7526). The metadata address 169.254.169.254 is link-local.
-# 192.0.0.0/24: IETF protocol assignments, which older Pythons take for global.
+# 192.0.0.0/24: IETF protocol assignments, which older Python versions report as global.
 NAMED = (IPv4Network("168.63.129.16/32"), IPv4Network("192.88.99.0/24"), IPv4Network("192.0.0.0/24"))
 NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 COMPATIBLE = IPv6Network("::/96")
-# Deprecated site-local addresses (RFC 3879), and what is not allocated: nothing public is there.
+# Outside of it are deprecated site-local addresses (RFC 3879) and unallocated ones: no public servers.
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 
 
 def refused(address: str) -> bool:
-    """Whether `address`, as a socket is given it, is one that we never connect to. What cannot be read is."""
+    """Return whether connections to `address` are forbidden. An address that cannot be parsed is refused."""
     try:
         parsed = ip_address(address.split("%", 1)[0])
     except ValueError:
@@ -38,7 +38,7 @@ def _refused(address: Address) -> bool:
 
 
 def _embedded(address: IPv6Address) -> list[IPv4Address]:
-    """The IPv4 addresses that are written inside an IPv6 one: mapped, compatible, 6to4, Teredo, NAT64."""
+    """Return the IPv4 addresses that an IPv6 address embeds: mapped, compatible, 6to4, Teredo, NAT64."""
     if address.ipv4_mapped is not None:
         return [address.ipv4_mapped]
     if address.sixtofour is not None:
@@ -51,7 +51,7 @@ def _embedded(address: IPv6Address) -> list[IPv4Address]:
 
 
 class AllowedHosts:
-    """`FETCH_ALLOW_HOSTS`: names are matched by name, addresses and ranges by address."""
+    """The hosts of `FETCH_ALLOW_HOSTS`: names are compared with names, addresses with addresses and ranges."""
 
     def __init__(self, words: tuple[str, ...]) -> None:
         names: set[str] = set()
@@ -65,10 +65,11 @@ class AllowedHosts:
         self._networks = tuple(networks)
 
     def by_name(self, host: str) -> bool:
+        """Return whether `host` is one of the names."""
         return host.lower().rstrip(".") in self._names
 
     def by_address(self, address: str) -> bool:
-        """Whether `address` is in one of the ranges; False for what is not an address."""
+        """Return whether `address` is in one of the ranges; False where it is not an address."""
         try:
             parsed = ip_address(address.split("%", 1)[0].strip("[]"))
         except ValueError:

@@ -1,4 +1,4 @@
-"""All inputs of a request: loaded at the same time, in their order, each made into a picture that a model takes."""
+"""Load all inputs of a request at the same time, and prepare each as an image that models accept."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -26,33 +26,33 @@ from image_core.runtime.offload import ended, in_thread, offloaded
 from image_core.settings import Settings
 
 CHECKS_AT_ONCE = 3
-"""Threads that read the structure of untrusted files. The event loop's own pool has five at least: one is always left."""
+"""Threads that check untrusted files. The event loop's thread pool has at least five, so that some are always free."""
 
 EARLIER = -1
-"""The place of the image of an earlier generation: before those of the request, which are counted from 0."""
+"""The position of the image of an earlier generation: before those of the request, which are counted from 0."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedInput:
-    """A picture, and the address it came from without query, fragment and user; None where it came with the request."""
+    """An image, and its URL without query, fragment and user; None where its bytes were in the request."""
 
-    picture: Image
+    image: Image
     address: str | None
     converted: bool = False
-    """Whether its pixels were encoded again: another kind, size, depth or orientation."""
+    """Whether its pixels were encoded again, in another type, size, depth or orientation."""
     original: bytes | None = None
-    """The file as it came, of a first input that is to be edited and whose pixels were encoded again."""
+    """The unchanged file, where this input is to be edited and its pixels were encoded again."""
 
     @property
     def edited(self) -> bytes:
-        """The file whose pixels a masked edit keeps."""
-        return self.picture.data if self.original is None else self.original
+        """The file whose pixels a masked edit preserves."""
+        return self.image.data if self.original is None else self.original
 
 
 class Loader:
-    """One for the process: it keeps the connections, and the bounds on checking and converting."""
+    """Loads inputs. There is one for the process: it has the connections, and limits checks and conversions."""
 
     def __init__(
         self,
@@ -82,28 +82,30 @@ class Loader:
         *,
         edit_first: bool = False,
     ) -> tuple[LoadedInput, ...]:
-        """Load every input, in order; `claim` holds their bytes. The same string twice is loaded once.
+        """Load every input, in order; `claim` is charged with their bytes. Equal strings are loaded once.
 
         `earlier` is the id of a generation of the user, whose image comes first. It is read from the storage, and the
-        limit for the bytes of one image, which is for what callers send, does not apply to it. With `edit_first` the file
-        of the first one is kept, for `prepare_edit`.
+        limit for the bytes of one image, which is for what callers send, does not apply to it. With `edit_first` the
+        file of the first one is kept, for `prepare_edit`.
 
         Raises the InputError of the first that failed, ImagesTooLarge, StorageUnavailable, or Busy where they are not
-        ready in the time that the claim may wait; the others are then given up. Raises Conflict where the image of
+        ready in the time that the claim may wait; the others are then cancelled. Raises Conflict where the image of
         `earlier` cannot be used.
         """
         sources: dict[int, str | OwnResult] = dict(enumerate(images))
         if earlier is not None:
             sources = {EARLIER: OwnResult(earlier), **sources}
         first = min(sources)
-        first_places: dict[str | OwnResult, int] = {}
-        for place, source in sources.items():
-            first_places.setdefault(source, place)
+        first_positions: dict[str | OwnResult, int] = {}
+        for position, source in sources.items():
+            first_positions.setdefault(source, position)
         tasks = {
             source: asyncio.create_task(
-                self._placed(place, partial(self._load, source, user, claim, keep=edit_first and place == first))
+                self._at_position(
+                    position, partial(self._load, source, user, claim, keep=edit_first and position == first)
+                )
             )
-            for source, place in first_places.items()
+            for source, position in first_positions.items()
         }
         try:
             done, waiting = await asyncio.wait(
@@ -112,16 +114,18 @@ class Loader:
         finally:
             for task in tasks.values():
                 task.cancel()
-            # The caller gives their memory back next: no thread and no sandbox may still be using it.
+            # The caller releases their memory next: no thread and no sandbox may still use it.
             await ended(*tasks.values())
-        for task in tasks.values():  # in the order of their places
+        for task in tasks.values():  # in the order of their positions
             if task in done and (error := task.exception()) is not None:
                 raise error
         if waiting:
             raise Busy("The images could not be loaded and converted in time", retry_after=5)
         try:
             async with asyncio.timeout(claim.wait_seconds()):
-                loaded = await self._fitted({place: tasks[source].result() for place, source in sources.items()}, claim)
+                loaded = await self._fitted(
+                    {position: tasks[source].result() for position, source in sources.items()}, claim
+                )
         except TimeoutError:
             raise Busy("The images could not be made smaller in time", retry_after=5) from None
         return tuple(each if each.converted else replace(each, original=None) for each in loaded)
@@ -129,7 +133,7 @@ class Loader:
     async def prepare_edit(
         self, mask: str, inputs: Sequence[LoadedInput], shapes: Shapes, max_side: int, user: User, claim: Claim
     ) -> PreparedEdit | None:
-        """Load a mask, and prepare the edit of the first of `inputs`; None where all of it is to be edited.
+        """Load a mask, and prepare the edit of the first of `inputs`. Returns None where all of it is to be edited.
 
         `mask` is in any of the forms of an input. Raises InputError, ImagesTooLarge, StorageUnavailable, Busy.
         """
@@ -147,11 +151,11 @@ class Loader:
             raise Busy("The mask could not be applied in time", retry_after=5) from None
         if edit is not None:
             claim.take(len(edit.sent.data) + len(edit.mask.data))
-            check_fit([edit.sent, *(each.picture for each in inputs[1:])], self._most_together)
+            check_fit([edit.sent, *(each.image for each in inputs[1:])], self._most_together)
         return edit
 
     async def _mask(self, text: str, user: User, claim: Claim) -> bytes:
-        """The file of a mask. Raises MaskFault, Busy."""
+        """Return the file of a mask. Raises MaskFault, Busy."""
         try:
             data, _ = await self._bytes(text, user, claim)
         except Fault as fault:
@@ -161,57 +165,57 @@ class Loader:
         return data
 
     async def _fitted(self, loaded: Mapping[int, LoadedInput], claim: Claim) -> tuple[LoadedInput, ...]:
-        """Make images smaller where all of them are too large for one call of a model. Raises ImagesTooLarge, Busy, InputError."""
-        places = tuple(loaded)
+        """Scale images down where they are too large for one model call. Raises ImagesTooLarge, Busy, InputError."""
+        positions = tuple(loaded)
 
-        async def shrink(index: int, picture: Image, side: int) -> Image:
-            return await self._placed(places[index], partial(self._shrunk, picture, side, claim))
+        async def shrink(index: int, image: Image, side: int) -> Image:
+            return await self._at_position(positions[index], partial(self._shrunk, image, side, claim))
 
-        pictures = await fitted([each.picture for each in loaded.values()], shrink, self._most_together)
+        images = await fitted([each.image for each in loaded.values()], shrink, self._most_together)
         return tuple(
-            each if picture is each.picture else replace(each, picture=picture, converted=True)
-            for each, picture in zip(loaded.values(), pictures, strict=True)
+            each if image is each.image else replace(each, image=image, converted=True)
+            for each, image in zip(loaded.values(), images, strict=True)
         )
 
-    async def _shrunk(self, picture: Image, side: int, claim: Claim) -> Image:
-        smaller = await self._converted(picture.data, claim, partial(convert_in_sandbox, max_side=side))
-        claim.release_part(len(picture.data))
+    async def _shrunk(self, image: Image, side: int, claim: Claim) -> Image:
+        smaller = await self._converted(image.data, claim, partial(convert_in_sandbox, max_side=side))
+        claim.release_part(len(image.data))
         claim.take(len(smaller.data))
         return smaller
 
     async def load_upload(self, data: bytes, claim: Claim) -> Image:
-        """A file that was uploaded, checked and prepared as an input is. Raises InputError, Busy."""
+        """Check an uploaded file and prepare it like an input. Raises InputError, Busy."""
         try:
             async with asyncio.timeout(claim.wait_seconds()):
-                picture, _ = await self._placed(0, partial(self._prepare, data, claim))
+                image, _ = await self._at_position(0, partial(self._prepare, data, claim))
         except TimeoutError:
             raise Busy("The image could not be converted in time", retry_after=5) from None
-        return picture
+        return image
 
-    async def _placed(self, place: int, load: Callable[[], Awaitable[T]]) -> T:
+    async def _at_position(self, position: int, load: Callable[[], Awaitable[T]]) -> T:
         try:
             return await load()
         except Fault as fault:
-            if place == EARLIER:
+            if position == EARLIER:
                 raise Conflict(fault.details) from fault
-            raise fault.kind(place, fault.details) from fault
+            raise fault.kind(position, fault.details) from fault
 
     async def _load(self, given: str | OwnResult, user: User, claim: Claim, *, keep: bool) -> LoadedInput:
         data, address = await self._bytes(given, user, claim)
         most = MAX_INLINE_BYTES if isinstance(given, OwnResult) else None
-        picture, converted = await self._prepare(data, claim, 0 if address is None else len(data), most)
+        image, converted = await self._prepare(data, claim, 0 if address is None else len(data), most)
         if keep:
             claim.take(len(data))
-        return LoadedInput(picture, address, converted, data if keep else None)
+        return LoadedInput(image, address, converted, data if keep else None)
 
     async def _bytes(self, given: str | OwnResult, user: User, claim: Claim) -> tuple[bytes, str | None]:
-        """The file of an input or a mask, and its address; `claim` holds it where it has one. Raises Fault, Busy."""
+        """Return the file of an input or a mask, and its URL; `claim` is charged if there is one. Raises Fault, Busy."""
         if isinstance(given, OwnResult):
             data = await self._images.read_input(user, given, MAX_INLINE_BYTES, claim.grow)
             return data, f"{OWN_PATH}{quote(given.record_id)}"
         source = parse(given)
         if isinstance(source, Inline):
-            # The request's own claim covers what is decoded from its body.
+            # The claim for the request's body includes what is decoded from it.
             async with self._checks.slot(claim.user_id, claim.wait_seconds()):
                 return await offloaded(len(source.text), source.decode), None
         own = own_image(source.url, user, self._own)
@@ -219,7 +223,7 @@ class Loader:
         return data, shown(source.url)
 
     async def _read_own(self, user: User, own: OwnBlob | OwnResult, claim: Claim) -> bytes:
-        """The bytes of one of our own images; `claim` holds them. Raises Fault, Busy."""
+        """Return the bytes of a stored image; `claim` is charged with them. Raises Fault, Busy."""
         try:
             return await self._images.read_input(user, own, self._settings.max_image_bytes, claim.grow)
         except BlobTooLarge as error:
@@ -231,31 +235,32 @@ class Loader:
     async def _prepare(
         self, data: bytes, claim: Claim, held: int = 0, max_bytes: int | None = None
     ) -> tuple[Image, bool]:
-        """Check the file and convert it where it must be; whether it was. Raises Fault, Busy.
+        """Check a file and convert it if necessary. Returns whether it was converted, too. Raises Fault, Busy.
 
-        Afterwards `claim` holds the image instead of the `held` bytes that it was made from.
+        `claim` is then charged with the image instead of the `held` bytes of the file.
         """
         if len(data) > (max_bytes or self._settings.max_image_bytes):
             raise self._too_large()
         user, max_pixels = claim.user_id, self._settings.max_image_pixels
         async with self._checks.slot(user, claim.wait_seconds()):
-            # In a thread whatever its size: a small file may have many parts.
-            picture = await in_thread(partial(as_it_is, data, max_pixels))
-        converted = picture is None
-        if picture is None:
-            picture = await self._converted(data, claim, self._convert)
+            # In a thread for every size: a small file may have many parts.
+            image = await in_thread(partial(as_it_is, data, max_pixels))
+        converted = image is None
+        if image is None:
+            image = await self._converted(data, claim, self._convert)
         claim.release_part(held)
-        claim.take(len(picture.data))
-        return picture, converted
+        claim.take(len(image.data))
+        return image, converted
 
     async def _converted(self, data: bytes, claim: Claim, convert: Convert[Image]) -> Image:
         return await self._sandboxes.run(data, claim.user_id, claim.wait_seconds, convert)
 
     async def close(self) -> None:
+        """Close the connections of the fetcher."""
         await self._fetcher.close()
 
 
 def shown(url: str) -> str:
-    """An address as it is kept and shown: without what may be a secret."""
+    """Return a URL without the parts that may be secret: user, query and fragment."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rsplit("@", 1)[-1], parts.path, "", ""))

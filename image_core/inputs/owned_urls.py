@@ -15,8 +15,8 @@ from image_core.errors import InvalidImage, UrlNotAllowed
 from image_core.images.fault import Fault
 from image_core.inputs.sources import OWN_PATH
 
-# generated-<ms>-<random>.<ext> and <ms>-<random>-<file name> are ours; the original product's have another random part or
-# none, and file names as its users had them: any character but a path separator. Azure takes no control characters.
+# generated-<ms>-<random>.<ext> and <ms>-<random>-<file name> are ours; the original product's have another random part
+# or none, and file names as its users had them: any character but a path separator. Azure takes no control characters.
 _GENERATED = re.compile(r"generated-\d{10,17}(-[0-9A-Za-z_-]{1,100})?\.(png|jpg|jpeg|webp|gif)")
 _UPLOAD = re.compile(r"\d{10,17}-[^/\\\x00-\x1f\x7f-\x9f]{1,970}")
 _INPUT = re.compile(r"input-([0-9a-f]{64}\.(?:png|jpg|webp))")
@@ -138,7 +138,8 @@ def missing() -> Fault:
 
 
 def _plain(segment: str) -> str:
-    """The name in one segment of a path, decoded once. Raises Fault where it has a separator, is `..`, or is no text."""
+    """The name in one segment of a path, decoded once. Raises Fault where it has a separator, is `..`, or is no
+    text."""
     if _SEPARATOR.search(segment) or "/" in segment:
         raise _refused()
     try:

@@ -1,7 +1,7 @@
-"""DNS look-ups of host names that callers sent, in threads of their own.
+"""Resolve host names that callers send, in separate threads.
 
-`getaddrinfo` blocks a thread until it answers, and nothing can end it before: a name whose servers never answer takes half a
-minute. In the event loop's own pool a handful of such names would hold up everything that uses it.
+`getaddrinfo` blocks its thread until it answers, and cannot be cancelled: a name whose servers never answer takes half
+a minute. In the event loop's own pool a few such names would block everything that uses it.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from image_core.runtime.fair_share import FairShare
 
 LOOKUPS_AT_ONCE = 16
 SECONDS = 5.0
-"""For one look-up, the wait for a thread included. A thread that takes longer stays with its user until it really ends."""
+"""Maximum time of one look-up, with the wait for a thread. A thread that takes longer counts for its user until it
+ends."""
 
 lookup_user: ContextVar[str] = ContextVar("lookup_user", default="")
 """The user for whom the current task resolves names."""
@@ -45,7 +46,7 @@ class BoundedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of `host`. Raises OSError where there are none, or none in time."""
+        """Return the addresses of `host`. Raises OSError where there are none, or none in time."""
         user = lookup_user.get()
         deadline = asyncio.get_running_loop().time() + self._seconds
         if not await self._share.acquire(user, 1, self._seconds):
@@ -56,7 +57,7 @@ class BoundedResolver(AbstractResolver):
         def ended(done: "asyncio.Future[list[tuple[Any, ...]]]") -> None:
             self._share.release(user, 1)
             if not done.cancelled():
-                done.exception()  # the caller may have given up
+                done.exception()  # marks it as retrieved: the caller may have been cancelled
 
         work.add_done_callback(ended)
         try:
@@ -77,4 +78,5 @@ class BoundedResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
+        """Cancel the look-ups that wait, and do not wait for those that run."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""A string of `images`: inline bytes, one of our own pictures, or an address."""
+"""Parse a string of `images`: inline bytes or a URL."""
 
 import binascii
 import re
@@ -11,13 +11,13 @@ from image_core.images.fault import Fault
 
 MAX_URL_CHARACTERS = 8192
 MAX_HEAD_CHARACTERS = 1024
-"""Of a data URL before its comma: the media type and its parameters."""
+"""Maximum length of a data URL before its comma: the media type and its parameters."""
 OWN_PATH = "/api/images/"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,63}:")
 _SCRIPT_VALUE = re.compile(r"\[object [A-Za-z]{1,40}\]|(undefined|null|NaN|true|false)$")
 JPEG_BASE64 = "/9j/"
 LONGEST_PATH = 200
-"""Characters. No image is so short in base64, and no longer path is looked at for its dot."""
+"""Maximum length of a path, in characters. No image is so short in base64."""
 _BLANKS = b"\t\n\r\f "
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 PERCENT_CHUNK_BYTES = 1_000_000
@@ -25,14 +25,14 @@ PERCENT_CHUNK_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Inline:
-    """Bytes that came with the request, still encoded in `text` from `start` on: `decode` them off the event loop."""
+    """Bytes in the request, encoded in `text` from `start` on. Call `decode` outside of the event loop."""
 
     text: str
     start: int
     base64: bool
 
     def decode(self) -> bytes:
-        """The bytes, in time linear in the length of the text. Raises Fault."""
+        """Return the bytes, in time linear in the length of the text. Raises Fault."""
         return (
             _decode(self.text, self.start)
             if self.base64
@@ -42,13 +42,13 @@ class Inline:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address, as sent."""
+    """A URL, as sent."""
 
     url: str
 
 
 def parse(text: str) -> Inline | Address:
-    """What a string of `images` is. Raises Fault for what is neither."""
+    """Parse a string. Raises Fault where it is neither bytes nor a URL."""
     text = text.strip()
     if not text:
         raise Fault(InvalidImage, "it is empty")
@@ -72,14 +72,14 @@ def parse(text: str) -> Inline | Address:
 
 
 def _is_path(text: str) -> bool:
-    """Whether `text` is a path of some site. Base64 can begin with a slash, too: a JPEG's does."""
+    """Return whether `text` is a path of some site. Base64 may start with a slash too: a JPEG's does."""
     if not text.startswith(("/", "./", "../")) or text.startswith(JPEG_BASE64):
         return False
     return len(text) < LONGEST_PATH or "." in text[:LONGEST_PATH]
 
 
 def _check_payload(text: str, start: int) -> None:
-    """Raise Fault for what programs put in the place of base64 by mistake. It is known by its first characters."""
+    """Raise Fault for texts that programs send by mistake instead of base64, by their first characters."""
     head = text[start : start + 64].lstrip()
     if _SCRIPT_VALUE.match(head):
         raise Fault(InvalidImage, "it is the name of a JavaScript value, not the bytes of a file: read the file first")
@@ -90,13 +90,13 @@ def _check_payload(text: str, start: int) -> None:
 
 
 def _decode(text: str, start: int) -> bytes:
-    """Base64 in any form: URL-safe letters, line breaks, percent-encoding, with padding or without."""
+    """Decode base64 in any form: URL-safe, with line breaks, percent-encoded, with padding or without. Raises Fault."""
     try:
         raw: bytes | memoryview = memoryview(text.encode("ascii"))[start:]
     except UnicodeEncodeError:
         raise Fault(InvalidImage, "it is not valid base64") from None
     try:
-        return _not_empty(pybase64.b64decode(raw, validate=True))  # as nearly all of them come
+        return _not_empty(pybase64.b64decode(raw, validate=True))  # the usual form
     except binascii.Error:
         raw = bytes(raw)
     if b"%" in raw:
@@ -115,16 +115,17 @@ def _not_empty(data: bytes) -> bytes:
 
 
 def percent_decoded(raw: bytes, piece_bytes: int = PERCENT_CHUNK_BYTES) -> bytes:
-    """`raw` without percent-encoding, decoded a piece at a time, so that other threads get their turn between two.
+    """Remove percent-encoding from `raw`, in pieces, so that other threads can run in between.
 
-    `urllib` makes an object of each escape. Quoted-printable is the same but for its sign, and its decoder is one loop in C.
+    `urllib` creates an object for each escape. Quoted-printable differs only in its sign, and its decoder is a loop in
+    C.
     """
     pieces, at = [], 0
     while at < len(raw):
         piece = raw[at : at + piece_bytes]
         split = piece.rfind(b"%", -2)
         if split > 0 and at + len(piece) < len(raw):
-            piece = piece[:split]  # an escape is not cut in two
+            piece = piece[:split]  # do not split an escape
         elif split == 0:
             piece = raw[at : at + 3]
         pieces.append(binascii.a2b_qp(piece.replace(b"=", b"=3D").replace(b"%", b"=")))

@@ -1,7 +1,7 @@
-"""Addresses as they are sent: byte for byte as given, and what cannot be sent is encoded as browsers encode it.
+"""Parse URLs so that they are sent byte for byte as given. Forbidden characters are encoded as browsers do.
 
-Stores sign addresses, so nothing that is encoded is decoded or encoded again. The authority alone is parsed and normalized, by
-yarl; every check of where an address leads is made on the URL that is then connected to.
+Object storage signs URLs, so nothing is decoded and encoded again. Only the authority is parsed and normalized, by
+yarl; all checks of the destination are made on the URL that is then requested.
 """
 
 import re
@@ -14,13 +14,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _AUTHORITY_END = re.compile(r"[/?#]")
 
-# The URL Standard (url.spec.whatwg.org), path and query percent-encode sets. All that is not ASCII is encoded, too.
+# The URL Standard (url.spec.whatwg.org), path and query percent-encode sets. All other than ASCII is encoded too.
 _IN_PATH = ' "<>^`{}'
 _IN_QUERY = ' "<>'
 
 
 def parsed(url: str, base: URL | None = None) -> URL:
-    """`url` as it is sent, without its fragment; relative to `base` where it may be. Raises ValueError."""
+    """Return `url` without its fragment, resolved against `base` if there is one. Raises ValueError."""
     url = url.strip(_TRIMMED).translate(_REMOVED)
     if _CONTROL.search(url):
         raise ValueError("control characters")
@@ -39,26 +39,26 @@ def parsed(url: str, base: URL | None = None) -> URL:
 def _absolute(scheme: str, rest: str) -> URL:
     end = _AUTHORITY_END.search(rest)
     authority, target = (rest, "") if end is None else (rest[: end.start()], rest[end.start() :])
-    # Parsers disagree about where an authority with a backslash ends: yarl refuses it.
+    # Parsers disagree on the end of an authority with a backslash: yarl refuses it.
     origin = URL(f"{scheme}://{authority}")
     if origin.raw_path not in {"", "/"} or origin.raw_query_string or origin.raw_fragment:
         raise ValueError("the authority is ambiguous")
     path, query = _target(target.partition("#")[0])
-    return _put_together(origin, path or "/", query)
+    return _joined(origin, path or "/", query)
 
 
 def _relative(reference: str, base: URL) -> URL:
-    """RFC 3986, 5.2.2, for a reference without scheme and authority."""
+    """Resolve a reference without scheme and authority (RFC 3986, 5.2.2)."""
     path, query = _target(reference)
     if not path:
-        return _put_together(base, base.raw_path, base.raw_query_string if query is None else query)
+        return _joined(base, base.raw_path, base.raw_query_string if query is None else query)
     if not path.startswith("/"):
         path = base.raw_path.rpartition("/")[0] + "/" + path
-    return _put_together(base, _without_dots(path), query)
+    return _joined(base, _without_dots(path), query)
 
 
 def _target(target: str) -> tuple[str, str | None]:
-    """Path and query, encoded as far as they have to be. In a path a backslash is a slash, as browsers have it."""
+    """Return path and query, encoded where necessary. In a path a backslash means a slash, as in browsers."""
     path, mark, query = target.partition("?")
     return _encoded(path.replace("\\", "/"), _IN_PATH), _encoded(query, _IN_QUERY) if mark else None
 
@@ -66,7 +66,7 @@ def _target(target: str) -> tuple[str, str | None]:
 def _encoded(text: str, characters: str) -> str:
     if text.isascii() and not any(character in text for character in characters):
         return text
-    # The bytes of a header that are not UTF-8 arrive as surrogates, and leave as these bytes.
+    # Bytes of a header that are not UTF-8 arrive as surrogates, and are sent as the same bytes.
     data = text.encode("utf-8", errors="surrogateescape")
     needed = {ord(character) for character in characters}
     return "".join(f"%{byte:02X}" if byte in needed or byte > 126 else chr(byte) for byte in data)  # noqa: PLR2004 - ASCII
@@ -78,7 +78,7 @@ def _without_dots(path: str) -> str:
     for number, segment in enumerate(segments):
         last = number == len(segments) - 1
         if segment == "..":
-            if len(kept) > 1:  # the first is what stands before the first slash: nothing
+            if len(kept) > 1:  # the first is the empty text before the first slash
                 kept.pop()
             if last:
                 kept.append("")
@@ -89,7 +89,7 @@ def _without_dots(path: str) -> str:
     return "/".join(kept)
 
 
-def _put_together(origin: URL, path: str, query: str | None) -> URL:
+def _joined(origin: URL, path: str, query: str | None) -> URL:
     authority = origin.raw_authority
     url = URL(f"{origin.scheme}://{authority}{path}" + (f"?{query}" if query else ""), encoded=True)
     if (url.raw_host, url.port, url.raw_authority) != (origin.raw_host, origin.port, authority):

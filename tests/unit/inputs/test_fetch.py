@@ -32,7 +32,7 @@ ALLOWED = {"FETCH_ALLOW_HOSTS": "localhost", "FETCH_TIMEOUT_SECONDS": "1.5", "MA
 
 async def load(loader: Loader, *images: str) -> list[bytes]:
     claim = MemoryBudget(10**9).claim(ADA.id)
-    return [loaded.picture.data for loaded in await loader.load_all(images, ADA, claim)]
+    return [loaded.image.data for loaded in await loader.load_all(images, ADA, claim)]
 
 
 def body(data: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Handler:
@@ -274,7 +274,7 @@ async def test_a_request_that_cannot_grow_is_busy_and_the_others_go_on(
         second.release()
         first.release()
         loaded = await make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, first)
-    assert [each.picture.data for each in loaded] == [picture()]
+    assert [each.image.data for each in loaded] == [picture()]
 
 
 async def test_the_time_in_which_an_image_waits_for_memory_is_not_the_servers(
@@ -289,7 +289,7 @@ async def test_the_time_in_which_an_image_waits_for_memory_is_not_the_servers(
         await asyncio.sleep(0.3)
         assert not loading.done()
         before.release()
-        assert [loaded.picture.data for loaded in await loading] == [picture()]
+        assert [loaded.image.data for loaded in await loading] == [picture()]
 
 
 SIGNED: list[tuple[str, str]] = [

@@ -94,9 +94,9 @@ async def test_images_are_made_smaller_in_the_sandbox_and_memory_is_counted() ->
     loader = Loader(Settings.read({}), OWN, Shelf(), most_together=6_000_000)
     with budget.claim(User("ada@example.com").id) as claim:
         small, large = await loader.load_all([noise(100), noise(2100)], User("ada@example.com"), claim)
-        assert budget.held == len(small.picture.data) + len(large.picture.data)
-    assert (small.converted, small.picture.width) == (False, 100)
+        assert budget.held == len(small.image.data) + len(large.image.data)
+    assert (small.converted, small.image.width) == (False, 100)
     assert large.converted
-    assert large.picture.width in SIDES
-    assert encoded_bytes([small.picture, large.picture]) <= 6_000_000
+    assert large.image.width in SIDES
+    assert encoded_bytes([small.image, large.image]) <= 6_000_000
     await loader.close()

@@ -45,7 +45,7 @@ INLINE: list[tuple[str, str]] = [
 
 
 async def load(loader: Loader, *images: str, user: User = ADA) -> list[bytes]:
-    return [loaded.picture.data for loaded in await loader.load_all(images, user, MemoryBudget(10**9).claim(user.id))]
+    return [loaded.image.data for loaded in await loader.load_all(images, user, MemoryBudget(10**9).claim(user.id))]
 
 
 @pytest.mark.parametrize("text", [row[1] for row in INLINE], ids=[row[0] for row in INLINE])

@@ -98,7 +98,7 @@ async def test_an_image_that_needs_no_conversion_does_not_wait_for_conversions(
     await reached(lambda: sandboxes.running == 3)
     async with asyncio.timeout(20):
         (loaded,) = await loading(loader, ADA, AS_IT_IS)
-    assert loaded.picture.mime_type == "image/png"
+    assert loaded.image.mime_type == "image/png"
     sandboxes.end.set()
     await asyncio.gather(*busy)
 
