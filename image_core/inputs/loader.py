@@ -209,7 +209,7 @@ class Loader:
         return LoadedInput(image, address, converted, data if keep else None)
 
     async def _bytes(self, given: str | OwnResult, user: User, claim: Claim) -> tuple[bytes, str | None]:
-        """Return the file of an input or a mask, and its URL; `claim` is charged if there is one. Raises Fault, Busy."""
+        """Return the file of an input or a mask, and its URL, if any: then `claim` is charged. Raises Fault, Busy."""
         if isinstance(given, OwnResult):
             data = await self._images.read_input(user, given, MAX_INLINE_BYTES, claim.grow)
             return data, f"{OWN_PATH}{quote(given.record_id)}"

@@ -42,7 +42,7 @@ async def main(limit):
         async with memory_budget.entered(User(f"u{number}"), PARSED_COPIES * len(text)) as claim:
             mine = text[:-8] + text[-8:]  # as parsed: a string of its own for each request
             loaded = await loader.load_all([mine], User(f"u{number}"), claim)
-            return len(loaded[0].picture.data)
+            return len(loaded[0].image.data)
 
     watching = asyncio.create_task(watch())
     results = await asyncio.gather(*(request(number) for number in range(8)))
