@@ -1,6 +1,6 @@
-"""Every measure, as a table and as JSON: `make bench`, or some of them: `make bench ONLY=requests,cold`.
+"""The command line: `make bench`, or some measurements with `make bench ONLY=requests,cold ROUNDS=5`.
 
-The exit code is 1 where a goal is missed.
+It prints a table and writes it as JSON. The exit code is 1 if a goal is missed.
 """
 
 import argparse
@@ -9,20 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import cold, growth, masks, renditions, requests, session, stall, worker
-from benchmarks.table import Row, machine, shown, write
+from benchmarks.table import Row, format_table, machine, write
 from local import config
 
 RESULTS = config.ROOT / ".local" / "benchmarks" / "results.json"
 
-
-def _requests(rounds: int) -> list[Row]:
-    found = requests.figures(rounds, count=100)
-    print("\n".join(requests.told(found)), flush=True)
-    return requests.rows(found)
-
-
-MEASURES: dict[str, Callable[[int], list[Row]]] = {
-    "requests": _requests,
+MEASUREMENTS: dict[str, Callable[[int], list[Row]]] = {
+    "requests": requests.rows,
     "stall": stall.rows,
     "cold": lambda _: cold.rows(),
     "session": lambda _: session.rows(),
@@ -31,27 +24,29 @@ MEASURES: dict[str, Callable[[int], list[Row]]] = {
     "renditions": renditions.rows,
     "masks": masks.rows,
 }
+"""Each takes the number of rounds; those whose rounds are fixed ignore it."""
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Measure the product beside a floor that promises nothing.")
-    parser.add_argument("--only", default=",".join(MEASURES), help=f"some of {', '.join(MEASURES)}")
-    parser.add_argument("--rounds", type=int, default=3, help="in which floor and product take turns")
-    parser.add_argument("--json", type=Path, default=RESULTS)
+    """Run the chosen measurements; return the exit code."""
+    parser = argparse.ArgumentParser(prog="make bench", description="Measure the product beside a floor.")
+    parser.add_argument("--only", default=",".join(MEASUREMENTS), help=f"some of {', '.join(MEASUREMENTS)}")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds in which floor and product take turns")
+    parser.add_argument("--json", type=Path, default=RESULTS, help="where the results are written")
     arguments = parser.parse_args()
     chosen = [name for name in arguments.only.split(",") if name]
-    if not chosen or (strange := [name for name in chosen if name not in MEASURES]):
-        parser.error(f"{', '.join(strange) if chosen else 'nothing'} is no measure: {', '.join(MEASURES)}")
+    if not chosen or (unknown := [name for name in chosen if name not in MEASUREMENTS]):
+        parser.error(f"--only: {', '.join(unknown) if chosen else 'nothing'} is not one of {', '.join(MEASUREMENTS)}")
     facts, rows = machine(), list[Row]()
     for name, value in facts.items():
         print(f"{name}: {value}")
     for name in chosen:
-        found = MEASURES[name](arguments.rounds)
-        print(shown(found), flush=True)
+        found = MEASUREMENTS[name](arguments.rounds)
+        print(format_table(found), flush=True)
         rows += found
     write(rows, facts, arguments.json)
-    missed = [row.measure for row in rows if not row.good]
-    print(f"missed: {', '.join(missed)}" if missed else "every goal is met")
+    missed = [row.name for row in rows if not row.met]
+    print(f"missed: {', '.join(missed)}" if missed else "Every goal is met.")
     return 1 if missed else 0
 
 

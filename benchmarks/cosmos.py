@@ -1,4 +1,4 @@
-"""Raw REST calls of Cosmos DB: what the floor writes with, and what fills a database quickly."""
+"""Raw REST calls of Cosmos DB, for the floor and to fill a database quickly."""
 
 import asyncio
 import base64
@@ -12,11 +12,11 @@ from urllib.parse import quote
 import aiohttp
 
 DOCUMENTS = "dbs/catafract/colls/generations"
-AT_ONCE = 16
+CONCURRENT_WRITES = 16
 
 
 class Documents:
-    """The container of records, by account key. `http` is the caller's."""
+    """The container of records, accessed with the account's key. The caller closes `http`."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, key: str) -> None:
         self._http = http
@@ -24,24 +24,26 @@ class Documents:
         self._key = base64.b64decode(key)
 
     async def create(self, item: dict[str, Any]) -> None:
+        """Create an item."""
         await self._send("post", f"{DOCUMENTS}/docs", DOCUMENTS, item)
 
     async def replace(self, item: dict[str, Any]) -> None:
+        """Replace an item."""
         at = f"{DOCUMENTS}/docs/{item['id']}"
         await self._send("put", at, at, item)
 
     async def create_all(self, items: Iterable[dict[str, Any]]) -> None:
-        """Many, several at once."""
-        left = iter(items)
+        """Create many items concurrently."""
+        remaining = iter(items)
 
         async def work() -> None:
-            for item in left:
+            for item in remaining:
                 await self.create(item)
 
-        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+        await asyncio.gather(*(work() for _ in range(CONCURRENT_WRITES)))
 
     async def _send(self, method: str, path: str, link: str, item: dict[str, Any]) -> None:
-        """Signed as learn.microsoft.com/rest/api/cosmos-db/access-control-on-cosmosdb-resources says."""
+        """Send a signed request (learn.microsoft.com/rest/api/cosmos-db/access-control-on-cosmosdb-resources)."""
         date = formatdate(usegmt=True)
         signed = f"{method}\ndocs\n{link}\n{date.lower()}\n\n"
         signature = base64.b64encode(hmac.digest(self._key, signed.encode(), "sha256")).decode()

@@ -1,7 +1,8 @@
-"""The floor: the same remote work as the product's, with raw HTTP, no checks, no promises.
+"""The floor: a bare aiohttp server that does the product's remote work with raw HTTP.
 
-For each request: the input's copy as a blob, a record, the model's call, the picture as a blob and beside it the bill, the
-record's end. The body and the answer are the product's. Nothing is verified, retried, bounded, or released early.
+For each request it stores the input as a blob, creates a record, calls the model, stores the image as a blob while it
+writes the usage, and completes the record. Requests and answers are those of the product. Nothing is verified, retried,
+limited or released early.
 """
 
 import argparse
@@ -11,7 +12,10 @@ import hashlib
 import json
 import os
 import secrets
+import sys
 import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import aiohttp
@@ -24,40 +28,68 @@ MODEL = "gemini-3-pro-image"
 USER = "floor@example.com"
 
 
-class Floor:
-    """`blobs` is the account's address, `sas` its signature; `model` the model's address."""
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Where the floor's services are: addresses, Blob Storage's SAS and Cosmos DB's key."""
 
-    def __init__(self, model: str, blobs: str, sas: str, cosmos: str, key: str) -> None:
-        self._model = f"{model}/v1beta/models/{MODEL}:generateContent"
-        self._blobs = blobs
-        self._sas = sas
-        self._cosmos = cosmos
-        self._key = key
+    gemini: str
+    blobs: str
+    sas: str
+    cosmos: str
+    cosmos_key: str
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables from which the floor's process reads them."""
+        return {f"FLOOR_{name.upper()}": value for name, value in asdict(self).items()}
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "Services":
+        """Read them from a process's environment."""
+        names = ("gemini", "blobs", "sas", "cosmos", "cosmos_key")
+        return cls(*(environment[f"FLOOR_{name.upper()}"] for name in names))
+
+
+def command(port: int) -> list[str]:
+    """Return the command line that serves the floor on `port`."""
+    return [sys.executable, "-m", __name__, "--port", str(port)]
+
+
+class Floor:
+    """Answers `POST /api/image`."""
+
+    def __init__(self, services: Services) -> None:
+        self._model = f"{services.gemini}/v1beta/models/{MODEL}:generateContent"
+        self._services = services
         self._http: aiohttp.ClientSession | None = None
         self._documents: Documents | None = None
 
     async def start(self, _: web.Application) -> None:
-        # The emulators close what was idle for five seconds, and nothing here tries again.
+        """Open the connection pool."""
+        # The emulators close connections that were idle for five seconds, and nothing here is retried.
         self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4))
-        self._documents = Documents(self._http, self._cosmos, self._key)
+        self._documents = Documents(self._http, self._services.cosmos, self._services.cosmos_key)
 
-    async def stop(self, _: web.Application) -> None:
+    async def close(self, _: web.Application) -> None:
+        """Close the connection pool."""
         if self._http is not None:
             await self._http.close()
 
     @property
     def http(self) -> aiohttp.ClientSession:
+        """The connection pool."""
         assert self._http is not None  # noqa: S101 - set before the first request
         return self._http
 
     @property
     def documents(self) -> Documents:
+        """The records."""
         assert self._documents is not None  # noqa: S101 - set before the first request
         return self._documents
 
     async def generate(self, request: web.Request) -> web.Response:
-        asked = json.loads(await request.read())
-        image: str = asked["images"][0]
+        """Answer one request."""
+        fields = json.loads(await request.read())
+        image: str = fields["images"][0]
         if image.startswith("http"):
             async with self.http.get(image) as answer:
                 data = await answer.read()
@@ -69,34 +101,37 @@ class Floor:
         record = {
             "id": f"gen-{time.time_ns()}-{secrets.token_hex(8)}",
             "userId": USER,
-            "prompt": asked["prompt"],
+            "prompt": fields["prompt"],
             "createdAt": datetime.now(UTC).isoformat(),
             "status": "running",
         }
         await self.documents.create(record)
-        parts = [{"inlineData": {"mimeType": "image/png", "data": encoded}}, {"text": asked["prompt"]}]
+        parts = [{"inlineData": {"mimeType": "image/png", "data": encoded}}, {"text": fields["prompt"]}]
         call = {"contents": [{"role": "user", "parts": parts}]}
         async with self.http.post(self._model, json=call) as answer:
-            replied = await answer.json()
-        made: str = replied["candidates"][0]["content"]["parts"][0]["inlineData"]["data"]
+            reply = await answer.json()
+        generated: str = reply["candidates"][0]["content"]["parts"][0]["inlineData"]["data"]
         name = f"catafract/{record['id']}.png"
-        record["usage"] = replied["usageMetadata"]
-        await asyncio.gather(self._put(name, base64.b64decode(made)), self.documents.replace(record))
-        record |= {"status": "succeeded", "outputImageUrl": f"{self._blobs}/{name}"}
+        record["usage"] = reply["usageMetadata"]
+        await asyncio.gather(self._put(name, base64.b64decode(generated)), self.documents.replace(record))
+        record |= {"status": "succeeded", "outputImageUrl": f"{self._services.blobs}/{name}"}
         await self.documents.replace(record)
-        shown = f"data:image/png;base64,{made}" if asked.get("includeBase64", True) else None
+        shown = f"data:image/png;base64,{generated}" if fields.get("includeBase64", True) else None
         return web.json_response({"imageBase64": shown, "imageUrl": record["outputImageUrl"], "text": None})
 
     async def _put(self, name: str, data: bytes) -> None:
         headers = {"x-ms-blob-type": "BlockBlob", "x-ms-version": "2025-01-05", "Content-Type": "image/png"}
-        async with self.http.put(f"{self._blobs}/{name}?{self._sas}", data=data, headers=headers) as answer:
+        async with self.http.put(
+            f"{self._services.blobs}/{name}?{self._services.sas}", data=data, headers=headers
+        ) as answer:
             answer.raise_for_status()
 
 
 async def main(port: int, floor: Floor) -> None:
+    """Serve until shutdown."""
     app = web.Application(client_max_size=120_000_000)
     app.on_startup.append(floor.start)
-    app.on_cleanup.append(floor.stop)
+    app.on_cleanup.append(floor.close)
     app.router.add_post("/api/image", floor.generate)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
@@ -106,7 +141,8 @@ async def main(port: int, floor: Floor) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="The floor of the benchmarks; FLOOR_… says where the services are.")
+    parser = argparse.ArgumentParser(
+        description="The floor of the benchmarks; the variables FLOOR_… have its services."
+    )
     parser.add_argument("--port", type=int, required=True)
-    names = ("FLOOR_MODEL", "FLOOR_BLOBS", "FLOOR_SAS", "FLOOR_COSMOS", "FLOOR_COSMOS_KEY")
-    asyncio.run(main(parser.parse_args().port, Floor(*(os.environ[name] for name in names))))
+    asyncio.run(main(parser.parse_args().port, Floor(Services.read(os.environ))))

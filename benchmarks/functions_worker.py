@@ -1,8 +1,9 @@
-"""Requests in Azure's real worker code, in a process of their own, and the memory that they hold while the model works.
+"""The process that `worker` measures: requests in Azure's real worker code.
 
-`python -m benchmarks.functions_worker` on Python 3.13 or newer. Standard input has one JSON object: the environment of the app,
-the bytes of each body, the requests, and one cookie for each. Standard output gets one: the process's memory before, while
-the accepted requests wait, at its highest, and the statuses.
+`python -m benchmarks.functions_worker` on Python 3.13 or newer. Standard input is one JSON object: the app's
+environment, the size of a body, the number of requests and their interval, a cookie for each, the fake Gemini's
+address and latency. Standard output is one: resident bytes `before`, while the accepted requests are `waiting`, and
+at the `highest`, the number of requests `held`, and the `statuses`.
 """
 
 import asyncio
@@ -20,20 +21,20 @@ import aiohttp
 import azure_functions_runtime as worker
 from PIL import Image
 
-from benchmarks import pictures
+from benchmarks import images
 from benchmarks.process import Peak, resident_bytes
 from local import config
 from tests.worker.messages import protos
 
 MESSAGES = protos()
 SETTLED_SECONDS = 3.0
-"""From the last change of what is held until the memory of waiting requests is read."""
-LARGEST_IMAGE = 12_000_000
-"""Of the base64 of one image: a longer request has several."""
+"""Time without a change of memory after which that of waiting requests is read."""
+MAX_IMAGE_CHARACTERS = 12_000_000
+"""The base64 of one image; a larger request has several."""
 
 
 def _wrapped(kind: str, message: Any) -> SimpleNamespace:
-    """A message in the envelope that the worker reads."""
+    """Wrap a message as the worker expects it."""
     return SimpleNamespace(
         request=SimpleNamespace(**{kind: message}), properties={"host": "127.0.0.1", "protos": MESSAGES}
     )
@@ -61,7 +62,7 @@ async def _function() -> str:
 
 
 def _received(function: str, cookie: str, size: int) -> Any:
-    """The request as the worker gets it: parsed from the bytes that came over the wire, which are then gone."""
+    """Return the request as the worker gets it: parsed from bytes, which are then released."""
     http = MESSAGES.RpcHttp(
         method="POST",
         url="http://127.0.0.1/api/image",
@@ -78,15 +79,15 @@ def _received(function: str, cookie: str, size: int) -> Any:
 
 
 def _body(size: int) -> bytes:
-    """A request of about `size` bytes: PNGs without compression, each another one."""
-    count = -(-size // LARGEST_IMAGE)
+    """Return a request of about `size` bytes, with different uncompressed PNGs."""
+    count = -(-size // MAX_IMAGE_CHARACTERS)
     side = int((size / count * 3 / 4 / 3) ** 0.5)
-    images = []
+    urls = []
     for number in range(count):
         out = io.BytesIO()
         Image.new("RGB", (side, side), (number, 100, 200)).save(out, "PNG", compress_level=0)
-        images.append(pictures.data_url(out.getvalue()))
-    return json.dumps({"images": images, "prompt": pictures.PROMPT}).encode()
+        urls.append(images.data_url(out.getvalue()))
+    return json.dumps({"images": urls, "prompt": images.PROMPT}).encode()
 
 
 async def _set_latency(url: str, seconds: float) -> None:
@@ -95,7 +96,7 @@ async def _set_latency(url: str, seconds: float) -> None:
 
 
 async def _one(function: str, cookie: str, size: int) -> tuple[int, int]:
-    """Status and length of the answer, which is serialized as the worker does it."""
+    """Send a request; return the status and the length of the answer, serialized as the worker does."""
     message = _received(function, cookie, size)
     answer = await worker.invocation_request(_wrapped("invocation_request", message))
     if answer.result.status != MESSAGES.StatusResult.Success:
@@ -104,18 +105,19 @@ async def _one(function: str, cookie: str, size: int) -> tuple[int, int]:
     return status, len(answer.SerializeToString())
 
 
-async def main(told: dict[str, Any]) -> dict[str, Any]:
+async def main(given: dict[str, Any]) -> dict[str, Any]:
+    """Run the requests; return what is measured."""
     function = await _function()
-    size, cookies = told["bytes"], told["cookies"]
-    await _one(function, cookies[0], 100_000)  # the SDKs and connections are there
-    await _set_latency(told["model"], told["latency"])
+    size, cookies = given["bytes"], given["cookies"]
+    await _one(function, cookies[0], 100_000)  # imports the SDKs and opens connections
+    await _set_latency(given["gemini"], given["latency"])
     before = resident_bytes(os.getpid())
     async with Peak(os.getpid()) as peak:
         tasks = []
-        for number in range(told["count"]):
-            # The task begins at its next turn: a request is in memory from then on.
+        for number in range(given["count"]):
+            # The request is in memory from the task's first step on.
             tasks.append(asyncio.create_task(_one(function, cookies[number % len(cookies)], size)))
-            await asyncio.sleep(told["apart"])
+            await asyncio.sleep(given["interval"])
         waiting, settled = 0, 0.0
         while settled < SETTLED_SECONDS and not all(task.done() for task in tasks):
             await asyncio.sleep(0.1)
@@ -125,13 +127,13 @@ async def main(told: dict[str, Any]) -> dict[str, Any]:
         held = sum(not task.done() for task in tasks)
         answers = await asyncio.gather(*tasks)
     statuses = Counter(HTTPStatus(status).value for status, _ in answers)
-    return {"before": before, "waiting": waiting, "held": held, "most": peak.most, "statuses": dict(statuses)}
+    return {"before": before, "waiting": waiting, "held": held, "highest": peak.highest, "statuses": dict(statuses)}
 
 
 if __name__ == "__main__":
     given = json.load(sys.stdin)
     os.environ.update(given["environment"])
     output = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # the app and the worker write lines of their own to standard output
+    os.dup2(2, 1)  # the app and the worker also write to standard output
     json.dump(asyncio.run(main(given)), output)
     output.close()

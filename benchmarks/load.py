@@ -1,4 +1,4 @@
-"""Requests, one after another or many at once, and what became of them."""
+"""Send requests, one after another or many at once, and count and time their answers."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ import aiohttp
 
 @dataclass(slots=True)
 class Outcome:
-    """`seconds` of each request that was answered with 200, `others` by status, and the time for all."""
+    """The seconds of each request that was answered with 200, the number of others by status, and the total seconds."""
 
     seconds: list[float] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
@@ -22,20 +22,22 @@ class Outcome:
 
     @property
     def p50_ms(self) -> float:
+        """The median, in milliseconds."""
         return median(self.seconds) * 1000
 
     @property
     def per_second(self) -> float:
+        """Requests answered with 200 per second."""
         return len(self.seconds) / self.total
 
 
 async def send(
     url: str, body: bytes, cookies: Sequence[str], count: int, at_once: int, *, close: bool = False
 ) -> Outcome:
-    """`count` requests, `at_once` of them under way; each user takes the next.
+    """Send `count` requests, `at_once` of them concurrently, with the `cookies` in turn.
 
-    `close` ends each connection with its answer: aiohttp's server keeps the last request and response of one that is idle,
-    which would be counted as memory of those that are under way.
+    `close` closes each connection after its answer: aiohttp's server keeps the last request and response of an idle
+    connection, which would be counted as memory of the requests in flight.
     """
     outcome, users = Outcome(), cycle(cookies)
     async with aiohttp.ClientSession(

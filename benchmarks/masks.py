@@ -1,6 +1,10 @@
-"""What a masked edit costs beside the model: cutting out what it gets, and composing the image, of 12, 24 and 48 megapixels.
+"""Time and memory of a masked edit in the sandbox, for photographs of 12, 24 and 48 megapixels.
 
-The floor decodes the same photograph and writes it as a PNG, in a process of its own as well, and composes nothing.
+- "cut out" prepares the crop that the model gets, "compose" puts the model's answer into the photograph.
+- Floor: a process that decodes the same photograph and writes it as a PNG. Goal: composing takes a few times as long.
+- "address space" must stay below the sandbox's limit.
+
+Times are medians of the rounds, memory is the highest of all rounds.
 """
 
 import asyncio
@@ -36,7 +40,8 @@ MOST_FLOORS = 2.0
 SENT_SIDE = 2048
 
 FLOOR = (
-    "import io, sys, PIL.Image; PIL.Image.MAX_IMAGE_PIXELS = None; image = PIL.Image.open(io.BytesIO(sys.stdin.buffer.read()));"
+    "import io, sys, PIL.Image; PIL.Image.MAX_IMAGE_PIXELS = None;"
+    "image = PIL.Image.open(io.BytesIO(sys.stdin.buffer.read()));"
     f"image.load(); image.save(sys.stdout.buffer, 'PNG', compress_level={PNG_LEVEL})"
 )
 
@@ -44,7 +49,7 @@ T = TypeVar("T")
 
 
 def photograph(megapixels: int, orientation: int = 1) -> bytes:
-    """A JPEG as a telephone makes it, with the grain of its sensor."""
+    """Return a JPEG as a telephone makes it, with the grain of its sensor."""
     size = round((megapixels * 1e6 * 4 / 3) ** 0.5), round((megapixels * 1e6 * 3 / 4) ** 0.5)
     image = PIL.Image.open(config.ROOT / "local" / "samples" / "coffee.jpg").convert("RGB")
     tile = PIL.Image.frombytes("RGB", (512, 512), random.Random(1).randbytes(512 * 512 * 3))  # noqa: S311 - grain, no secret
@@ -61,7 +66,7 @@ def photograph(megapixels: int, orientation: int = 1) -> bytes:
 
 
 def mask(data: bytes) -> bytes:
-    """An ellipse of a tenth of the image, in a quarter of its size, as a page draws it."""
+    """Return a mask with an ellipse of a tenth of the image, at a quarter of its size, as a page draws it."""
     with PIL.Image.open(io.BytesIO(data)) as image:
         size = (image.height, image.width) if image.getexif().get(0x112, 1) > 4 else image.size  # noqa: PLR2004 - lies on its side
     drawn = PIL.Image.new("L", (size[0] // 4, size[1] // 4))
@@ -73,7 +78,7 @@ def mask(data: bytes) -> bytes:
 
 
 def measured(call: Callable[..., Awaitable[T]]) -> tuple[T, float, float, float]:
-    """What `call` gives, its milliseconds, and the most MiB that its sandbox had: resident, and of address space."""
+    """Return the result of `call`, its milliseconds, and its sandbox's highest memory and address space in MiB."""
     with tempfile.TemporaryDirectory() as folder:
         status = Path(folder) / "status"
         program = f"{PROGRAM}; import shutil; shutil.copyfile('/proc/self/status', {str(status)!r})"
@@ -89,7 +94,7 @@ async def _awaited(call: Awaitable[T]) -> T:
 
 
 def floor(data: bytes) -> float:
-    """Milliseconds of decoding and encoding."""
+    """Return the milliseconds of decoding and encoding."""
     began = time.perf_counter()
     subprocess.run((sys.executable, "-c", FLOOR), input=data, stdout=subprocess.PIPE, check=True, timeout=120)  # noqa: S603 - a fixed command
     return (time.perf_counter() - began) * 1000
@@ -140,6 +145,6 @@ def _rows(megapixels: int, orientation: int, rounds: int) -> list[Row]:
 
 
 def rows(rounds: int) -> list[Row]:
-    """The table's lines: medians of the times, and the most memory of all rounds."""
+    """Measure each size, and the largest with an EXIF orientation."""
     found = [row for megapixels in MEGAPIXELS for row in _rows(megapixels, 1, rounds)]
     return [*found, *_rows(MEGAPIXELS[-1], 6, rounds)]

@@ -1,4 +1,4 @@
-"""A wire that counts what comes back over it."""
+"""A relay that counts the requests and the bytes of the answers that pass through it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ CHUNK_BYTES = 65536
 
 
 class Relay:
-    """Passes connections on to `target`, a port of this machine. Counts `requests`, and the bytes that it answered (`received`)."""
+    """Relays connections to port `target` of this machine; counts `requests`, and the bytes `received` from there."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -18,25 +18,32 @@ class Relay:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["Relay"]:
-        server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
+        """Listen on a free `port` during the block."""
+        server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
         finally:
             server.close()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._target)
-        await asyncio.gather(self._copy(reader, back, count=False), self._copy(there, writer, count=True))
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, there = await asyncio.open_connection("127.0.0.1", self._target)
+        await asyncio.gather(self._copy_requests(reader, there), self._copy_answers(back, writer))
 
-    async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, count: bool) -> None:
+    async def _copy_requests(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(CHUNK_BYTES):
-            # The account's description names its own address: callers would go round us. Free ports have five digits.
-            data = data.replace(f":{self._target}/".encode(), f":{self.port}/".encode()) if count else data
-            if count:
-                self.received += len(data)
-            else:
-                self.requests += data.count(b" HTTP/1.1\r\n")
+            self.requests += data.count(b" HTTP/1.1\r\n")
+            target.write(data)
+            await target.drain()
+        target.close()
+
+    async def _copy_answers(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        own, other = f":{self.port}/".encode(), f":{self._target}/".encode()
+        while data := await source.read(CHUNK_BYTES):
+            # The account's description has its address, which clients would use instead of the relay's. Both ports have
+            # five digits, so the length stays.
+            data = data.replace(other, own)
+            self.received += len(data)
             target.write(data)
             await target.drain()
         target.close()

@@ -1,6 +1,10 @@
-"""Memory of requests that wait for the model in Azure's real worker code, with the memory budget of a 2 GB instance.
+"""Memory of Azure's real worker code while requests wait for the model, with the memory budget of a 2 GB instance.
 
-The worker code needs Python 3.13: this interpreter, or that of `.venv-3.13` (`make` and CI install it there).
+It sends 14 requests of 28 MB, then 100 of 0.7 MB, to a process of its own. Requests beyond the budget are refused with
+503. There is no floor: the goals are limits. The process must stay under 1200 MB, which leaves the rest of the instance
+to the host and the sandboxes; a waiting request may hold 2.5 times its body; the given number must be accepted.
+
+The worker code needs Python 3.13: this interpreter, or that of `.venv-3.13`.
 """
 
 import json
@@ -11,7 +15,7 @@ from typing import Any
 
 from benchmarks import programs
 from benchmarks.programs import LOGS, Services
-from benchmarks.table import Row, Worthless
+from benchmarks.table import InvalidMeasurement, Row
 from local import config
 
 INSTANCE_MB = 2048
@@ -19,13 +23,12 @@ BYTES_PER_MB = 350_000
 """`MAX_INFLIGHT_BYTES` for each MB of an instance, as in `infra/modules/functions.bicep`."""
 
 LATENCY_SECONDS = 20.0
-MOST_MB = 1200
-"""Of the process on an instance of 2 GB: the host and the sandboxes need the rest."""
+MAX_PROCESS_MB = 1200
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`count` requests of `size` bytes, begun within `seconds`."""
+    """`count` requests of `size` bytes, started evenly over `seconds`."""
 
     name: str
     size: int
@@ -38,22 +41,22 @@ SMALL = Case("100 requests of 0.7 MB", 700_000, 100, 4.0)
 
 
 def rows() -> list[Row]:
-    """The table's lines. Raises Worthless where there is no Python 3.13, or a request is answered with another status."""
+    """Measure both cases. Raises InvalidMeasurement without Python 3.13 or for an unexpected status."""
     found: list[Row] = []
     for case, least in ((LARGE, 5), (SMALL, SMALL.count)):
         with programs.services() as around:
             measured = measure(around, case)
         statuses = {int(status): count for status, count in measured["statuses"].items()}
         if set(statuses) - {200, 503}:
-            raise Worthless(f"{case.name}: {statuses}")
+            raise InvalidMeasurement(f"{case.name}: {statuses}")
         each = (measured["waiting"] - measured["before"]) / measured["held"]
         found += [
-            Row(f"{case.name} in the worker: accepted", measured["held"], "", least, least=True),
+            Row(f"{case.name} in the worker: accepted", measured["held"], "", least, at_least=True),
             Row(f"{case.name}: refused with 503", statuses.get(503, 0), ""),
-            Row(f"{case.name}: memory of the process at its highest", measured["most"] / 1e6, "MB", MOST_MB),
+            Row(f"{case.name}: memory of the process at its highest", measured["highest"] / 1e6, "MB", MAX_PROCESS_MB),
             Row(f"{case.name}: memory of the process, idle", measured["before"] / 1e6, "MB"),
-            Row(f"{case.name}: memory of one that waits", each / 1e6, "MB"),
-            Row(f"{case.name}: that, as a multiple of its body", each / case.size, "x", 2.5),
+            Row(f"{case.name}: memory of a waiting request", each / 1e6, "MB"),
+            Row(f"{case.name}: memory of a waiting request / body", each / case.size, "x", 2.5),
         ]
     return found
 
@@ -61,20 +64,20 @@ def rows() -> list[Row]:
 def measure(
     around: Services, case: Case, limit: int = INSTANCE_MB * BYTES_PER_MB, latency: float = LATENCY_SECONDS
 ) -> dict[str, Any]:
-    """Run the requests in a process of their own; what `benchmarks.functions_worker` prints."""
-    told = {
+    """Run the requests in a process of their own and return the output of `functions_worker`."""
+    given = {
         "environment": {**around.configuration.environment, "MAX_INFLIGHT_BYTES": str(limit)},
-        "model": around.model,
+        "gemini": around.gemini,
         "latency": latency,
         "bytes": case.size,
         "count": case.count,
-        "apart": case.seconds / case.count,
+        "interval": case.seconds / case.count,
         "cookies": [around.cookie(user) for user in range(case.count)],
     }
     with (LOGS / "functions_worker.log").open("w", encoding="utf-8") as log:
-        done = subprocess.run(  # noqa: S603 - our own interpreter
+        done = subprocess.run(  # noqa: S603 - an interpreter of this project
             [_python(), "-m", "benchmarks.functions_worker"],
-            input=json.dumps(told),
+            input=json.dumps(given),
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -82,7 +85,7 @@ def measure(
             check=False,
         )
     if done.returncode != 0:
-        raise Worthless(f"the worker ended with {done.returncode}: see {log.name}")
+        raise InvalidMeasurement(f"the worker ended with {done.returncode}: see {log.name}")
     measured: dict[str, Any] = json.loads(done.stdout)
     return measured
 
@@ -92,5 +95,7 @@ def _python() -> str:
         return sys.executable
     python = config.ROOT / ".venv-3.13" / "bin" / "python"
     if not python.exists():
-        raise Worthless("the worker code needs Python 3.13: run it there, or make .venv-3.13 (CI does)")
+        raise InvalidMeasurement(
+            "the worker code needs Python 3.13: run this with it, or install the packages into .venv-3.13"
+        )
     return str(python)

@@ -1,4 +1,4 @@
-"""Images that no compression makes smaller, and the requests and replies that carry them."""
+"""Images that cannot be compressed, and the requests and model answers that carry them."""
 
 import base64
 import io
@@ -13,7 +13,7 @@ PROMPT = "a watercolor painting of it"
 
 
 def noise(size: int, seed: int = 1) -> bytes:
-    """A square PNG of about `size` bytes."""
+    """Return a square PNG of about `size` bytes."""
     side = round((size / 3) ** 0.5)
     pixels = random.Random(seed).randbytes(side * side * 3)  # noqa: S311 - noise, no secret
     out = io.BytesIO()
@@ -22,27 +22,29 @@ def noise(size: int, seed: int = 1) -> bytes:
 
 
 def photograph(megapixels: int) -> bytes:
-    """A progressive JPEG in CMYK: of a kind that must be converted, pixel by pixel."""
+    """Return a JPEG in CMYK, which the product has to convert pixel by pixel."""
     side = round((megapixels * 1_000_000) ** 0.5)
-    small = Image.frombytes("RGB", (side // 20, side // 20), random.Random(2).randbytes((side // 20) ** 2 * 3))  # noqa: S311 - noise
+    pixels = random.Random(2).randbytes((side // 20) ** 2 * 3)  # noqa: S311 - noise, no secret
+    small = Image.frombytes("RGB", (side // 20, side // 20), pixels)
     out = io.BytesIO()
     small.resize((side, side)).convert("CMYK").save(out, "JPEG", quality=85)
     return out.getvalue()
 
 
 def data_url(data: bytes, mime_type: str = "image/png") -> str:
+    """Return an image as a data URL."""
     return f"data:{mime_type};base64,{base64.b64encode(data).decode()}"
 
 
 def request(image: str, **fields: object) -> bytes:
-    """The body of `POST /api/image`."""
+    """Return the body of `POST /api/image`."""
     return json.dumps({"images": [image], "prompt": PROMPT, **fields}).encode()
 
 
-def reply(picture: bytes) -> bytes:
-    """A `GenerateContentResponse` as the service writes it: indented, one image, what was counted."""
-    parts = [{"inlineData": {"mimeType": "image/png", "data": base64.b64encode(picture).decode()}}]
-    counted = {
+def reply(image: bytes) -> bytes:
+    """Return a `GenerateContentResponse` as Gemini writes it: indented JSON with one image and the token counts."""
+    parts = [{"inlineData": {"mimeType": "image/png", "data": base64.b64encode(image).decode()}}]
+    tokens = {
         "promptTokenCount": 566,
         "candidatesTokenCount": 1120,
         "totalTokenCount": 1686,
@@ -50,5 +52,5 @@ def reply(picture: bytes) -> bytes:
         "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1120}],
     }
     candidate = {"content": {"parts": parts, "role": "model"}, "finishReason": "STOP", "index": 0}
-    body = {"candidates": [candidate], "usageMetadata": counted, "modelVersion": "benchmark", "responseId": "benchmark"}
+    body = {"candidates": [candidate], "usageMetadata": tokens, "modelVersion": "benchmark", "responseId": "benchmark"}
     return json.dumps(body, indent=2).encode()
