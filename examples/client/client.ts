@@ -19,8 +19,10 @@ export type ErrorBody = Schemas["ErrorBody"];
 export type ErrorCode = ErrorBody["code"] | "unreadable_answer";
 
 /** Options of one image, beside images and prompt. `model` is one of those that the API is set to use. */
-export type GenerateOptions = Omit<Schemas["GenerateRequest"], "images" | "prompt" | "model" | "dryRun"> & {
+export type GenerateOptions = Omit<Schemas["GenerateRequest"], "images" | "prompt" | "model" | "mask" | "dryRun"> & {
   model?: string | null;
+  /** Edit a part of the first image alone: an image of its shape, white (or transparent) where it may change. */
+  mask?: string | Blob | null;
 };
 
 export interface ClientOptions {
@@ -94,7 +96,7 @@ export class ImageClient {
     options: GenerateOptions = {},
     call: GenerateCall = {},
   ): Promise<Result> {
-    const body = { ...options, images: await Promise.all(images.map(asText)), prompt };
+    const body = await requestBody(images, prompt, options);
     const response = await this.#send("POST", "/api/image", call.signal, {
       body: JSON.stringify(body),
       headers: {
@@ -119,7 +121,7 @@ export class ImageClient {
     options: GenerateOptions = {},
     { signal }: CallOptions = {},
   ): Promise<DryRun> {
-    const body = { ...options, images: await Promise.all(images.map(asText)), prompt, dryRun: true };
+    const body = { ...(await requestBody(images, prompt, options)), dryRun: true };
     const headers = { "Content-Type": "application/json" };
     return await read<DryRun>(await this.#send("POST", "/api/image", signal, { body: JSON.stringify(body), headers }));
   }
@@ -258,6 +260,12 @@ function made({ status, imageUrl, mimeType, width, height, error, ...rest }: Gen
   }
   const { thumbnailUrl, text, id, model, usage, attempts, warnings } = rest;
   return { imageBase64: null, imageUrl, thumbnailUrl, text, id, status, model, mimeType, width, height, usage, attempts, warnings };
+}
+
+async function requestBody(images: readonly (string | Blob)[], prompt: string, options: GenerateOptions) {
+  const { mask, ...rest } = options;
+  const sent = { ...rest, images: await Promise.all(images.map(asText)), prompt };
+  return mask ? { ...sent, mask: await asText(mask) } : sent;
 }
 
 async function asText(image: string | Blob): Promise<string> {

@@ -1,11 +1,11 @@
 // What a front end does with the TypeScript client, step by step; prints what it saw as JSON.
-// node client_steps.mjs COMPILED_CLIENT ORIGIN COOKIE PHOTOGRAPH STAND_IN
+// node client_steps.mjs COMPILED_CLIENT ORIGIN COOKIE PHOTOGRAPH STAND_IN MASK
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { pathToFileURL } from "node:url";
 
-const [compiled, origin, cookie, photograph, standIn] = process.argv.slice(2);
+const [compiled, origin, cookie, photograph, standIn, maskFile] = process.argv.slice(2);
 const { ApiError, ImageClient } = await import(pathToFileURL(compiled).href);
 
 const client = new ImageClient({ origin, headers: { Cookie: cookie }, waitSeconds: 30 });
@@ -62,6 +62,12 @@ seen.usage = await failure(client.usage());
 seen.models = await client.models();
 seen.checked = await client.check([photo], "a pencil sketch", { imageSize: "4K" });
 seen.notChecked = await failure(client.check([], "a pencil sketch"));
+
+const mask = new Blob([await readFile(maskFile)], { type: "image/png" });
+seen.maskChecked = await client.check([photo], "in blue", { mask });
+seen.masked = await client.generate([photo], "in blue", { mask, includeBase64: false });
+seen.maskedDetail = await client.generation(seen.masked.id);
+seen.maskRefused = await failure(client.generate([photo], "in blue", { mask: photo, aspectRatio: "1:1" }));
 
 seen.page = await client.history({ limit: 2 });
 seen.listed = [];

@@ -71,7 +71,8 @@ def seen(compiled: Path, stack: Stack) -> dict[str, Any]:
     stand_in = f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}"
     photograph = str(ROOT / "local" / "samples" / "coffee.jpg")
     steps = str(Path(__file__).parent / "client_steps.mjs")
-    done = node(steps, str(compiled), stack.front, cookie, photograph, stand_in, cwd=CLIENT)
+    mask = str(ROOT / "local" / "samples" / "coffee-mask.png")
+    done = node(steps, str(compiled), stack.front, cookie, photograph, stand_in, mask, cwd=CLIENT)
     assert done.returncode == 0, done.stderr
     printed: dict[str, Any] = json.loads(done.stdout)
     return printed
@@ -111,6 +112,14 @@ def test_errors_have_their_codes_however_late_they_come(seen: dict[str, Any]) ->
     assert seen["invalid"]["body"]["field"] == "limit"
 
 
+def test_a_part_of_an_image_is_edited(seen: dict[str, Any]) -> None:
+    crop = seen["maskChecked"]["crop"]
+    assert crop["width"] <= 600
+    assert seen["maskedDetail"]["mask"]["crop"] == crop
+    assert (seen["masked"]["width"], seen["masked"]["height"], seen["masked"]["mimeType"]) == (600, 400, "image/png")
+    assert (seen["maskRefused"]["code"], seen["maskRefused"]["body"]["field"]) == ("invalid_request", "aspectRatio")
+
+
 def test_a_caller_that_gives_up_is_let_go(seen: dict[str, Any]) -> None:
     assert seen["left"] == {"name": "TimeoutError"}
 
@@ -118,7 +127,7 @@ def test_a_caller_that_gives_up_is_let_go(seen: dict[str, Any]) -> None:
 def test_the_history_is_read_page_by_page_and_a_deleted_one_is_gone(seen: dict[str, Any]) -> None:
     assert [item["id"] for item in seen["page"]["items"]] == seen["listed"][:2]
     assert seen["page"]["continuation"]
-    assert len(seen["listed"]) == len(set(seen["listed"])) == 6
+    assert len(seen["listed"]) == len(set(seen["listed"])) == 7
     assert seen["made"]["id"] in seen["listed"]
     assert "code" not in seen["deleted"]
     assert seen["gone"]["code"] == "not_found"

@@ -10,8 +10,9 @@ export function Studio({ name }: { name: string }) {
 
   function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
-    const prompt = String(new FormData(event.currentTarget).get("prompt"));
-    start(files, prompt);
+    const form = new FormData(event.currentTarget);
+    const mask = form.get("mask");
+    start(files, String(form.get("prompt")), mask instanceof File && mask.size ? { mask } : {});
   }
 
   return (
@@ -22,6 +23,8 @@ export function Studio({ name }: { name: string }) {
       <form onSubmit={submit}>
         <label htmlFor="files">Pictures</label>
         <input id="files" type="file" accept="image/*" multiple required onChange={(event) => setFiles([...(event.target.files ?? [])])} />
+        <label htmlFor="mask">Only a part of the first? A mask of its shape, white where it may change</label>
+        <input id="mask" name="mask" type="file" accept="image/*" />
         <label htmlFor="prompt">What should they become?</label>
         <textarea id="prompt" name="prompt" rows={3} required maxLength={32000} defaultValue="a watercolor painting of it" />
         <button disabled={generation.state === "running"}>{generation.state === "running" ? "Generating …" : "Generate"}</button>

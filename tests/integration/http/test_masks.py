@@ -171,6 +171,18 @@ async def test_other_inputs_go_to_the_model_as_well(product: Harness) -> None:
     assert product.standin.calls[0].inputs == 2
 
 
+async def test_edit_of_an_earlier_generation_keeps_its_pixels(product: Harness) -> None:
+    first = await product.generate(CUP, prompt="in the snow")
+    before = PIL.Image.open(io.BytesIO(first.image)).convert("RGB")
+    mask = disc(before.size)
+    body = {"from": first.json["id"], "mask": data_url(saved(mask, "PNG")), "prompt": "in blue"}
+    answer = await product.call("POST", "/api/image", body)
+    assert answer.status == 200
+    assert answer.json["width"] == before.width
+    assert changed(answer.image, before, ImageChops.invert(mask)) == 0
+    assert changed(answer.image, before, mask) > 100
+
+
 @pytest.mark.parametrize(("wanted", "mime_type"), [("jpeg", "image/jpeg"), ("webp", "image/webp")])
 async def test_result_has_the_format_that_is_asked_for(product: Harness, wanted: str, mime_type: str) -> None:
     answer = await edited(product, outputFormat=wanted, outputQuality=95)
