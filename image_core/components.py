@@ -19,7 +19,8 @@ from image_core.generations.rendering import Rendering
 from image_core.generations.runner import Runner
 from image_core.generations.submit import Submission
 from image_core.images.sandbox_scheduler import Sandboxes
-from image_core.inputs.loader import Loader
+from image_core.inputs.fetcher import Fetcher, FetchPolicy
+from image_core.inputs.loader import InputLimits, Loader
 from image_core.inputs.owned_urls import OwnedUrls
 from image_core.models.chain import ModelChain
 from image_core.models.probe import state_of_chain
@@ -55,8 +56,9 @@ class Components:
         self.expected = Expected(self.model.first)
         self.running = Running(self.records, clock)
         self.reading = Reading(self.blobs, self.pictures, self.renditions, self.records, own)
-        sandboxes = Sandboxes(settings)
-        self.loader = Loader(settings, own, self.reading, sandboxes=sandboxes)
+        sandboxes = Sandboxes(settings.max_image_pixels, settings.max_decoded_pixels)
+        input_limits = InputLimits(settings.max_image_bytes, settings.max_image_pixels)
+        self.loader = Loader(input_limits, own, self.reading, Fetcher(FetchPolicy.of(settings)), sandboxes)
         copies = InputCopies(self.blobs, settings)
         self.rendering = Rendering(self.blobs, self.renditions, copies, sandboxes, self.memory_budget, clock)
         outbox = Outbox(self.blobs, settings)

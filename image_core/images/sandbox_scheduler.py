@@ -7,7 +7,6 @@ from image_core.errors import ImageTooLarge
 from image_core.images.fault import Fault, NeedsMemory
 from image_core.images.sandbox_memory import USUAL_MEMORY_BYTES, most_memory_bytes
 from image_core.runtime.fair_share import FairShare
-from image_core.settings import Settings
 
 CONVERSIONS_AT_ONCE = 3
 """Sandboxes of one process. One user has one of them, so that two users who convert leave one for a third."""
@@ -22,10 +21,11 @@ Convert = Callable[[bytes, int, int, int], Awaitable[T]]
 
 
 class Sandboxes:
-    """One for the process."""
+    """The sandboxes of one process. `max_pixels` limits the image, `max_decoded_pixels` what is decoded of it."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, max_pixels: int, max_decoded_pixels: int) -> None:
+        self._max_pixels = max_pixels
+        self._max_decoded_pixels = max_decoded_pixels
         self._usual = FairShare(CONVERSIONS_AT_ONCE)
         self._large = FairShare(LARGE_AT_ONCE)
 
@@ -34,7 +34,7 @@ class Sandboxes:
 
         `wait_seconds` says how long the user may still wait for a turn. Raises Fault, Busy.
         """
-        max_pixels, max_decoded = self._settings.max_image_pixels, self._settings.max_decoded_pixels
+        max_pixels, max_decoded = self._max_pixels, self._max_decoded_pixels
         try:
             async with self._usual.slot(user, wait_seconds()):
                 return await convert(data, max_pixels, max_decoded, USUAL_MEMORY_BYTES)

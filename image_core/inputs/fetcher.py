@@ -10,6 +10,7 @@ import socket
 import zlib
 from collections.abc import Awaitable, Iterable
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -47,17 +48,39 @@ class AddressRefused(OSError):
     """The policy forbids connections to this address."""
 
 
+@dataclass(frozen=True, slots=True)
+class FetchPolicy:
+    """What may be fetched, and as whom: the settings `FETCH_…` and `MAX_IMAGE_BYTES`."""
+
+    allow_hosts: tuple[str, ...]
+    allow_ports: tuple[int, ...]
+    timeout_seconds: float
+    max_bytes: int
+    user_agent: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> "FetchPolicy":
+        """Return the policy of the settings."""
+        return cls(
+            settings.fetch_allow_hosts,
+            settings.fetch_allow_ports,
+            settings.fetch_timeout_seconds,
+            settings.max_image_bytes,
+            _user_agent(settings),
+        )
+
+
 class Fetcher:
     """Fetches images by URL. Of two connection pools one checks addresses; the other is for hosts allowed by name."""
 
-    def __init__(self, settings: Settings, resolver: AbstractResolver | None = None) -> None:
-        self._allowed = AllowedHosts(settings.fetch_allow_hosts)
-        self._ports = frozenset(settings.fetch_allow_ports)
-        self._seconds = settings.fetch_timeout_seconds
-        self._max_bytes = settings.max_image_bytes
+    def __init__(self, policy: FetchPolicy, resolver: AbstractResolver | None = None) -> None:
+        self._allowed = AllowedHosts(policy.allow_hosts)
+        self._ports = frozenset(policy.allow_ports)
+        self._seconds = policy.timeout_seconds
+        self._max_bytes = policy.max_bytes
         self._resolver = resolver or BoundedResolver()
         self._connections = FairShare(MAX_CONNECTIONS)
-        self._user_agent = _user_agent(settings)
+        self._user_agent = policy.user_agent
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def fetch(self, url: str, claim: Claim) -> bytes:

@@ -23,7 +23,6 @@ from image_core.inputs.sources import OWN_PATH, Inline, parse
 from image_core.runtime.fair_share import FairShare
 from image_core.runtime.memory_budget import Claim
 from image_core.runtime.offload import ended, in_thread, offloaded
-from image_core.settings import Settings
 
 CHECKS_AT_ONCE = 3
 """Threads that check untrusted files. The event loop's thread pool has at least five, so that some are always free."""
@@ -51,26 +50,33 @@ class LoadedInput:
         return self.image.data if self.original is None else self.original
 
 
+@dataclass(frozen=True, slots=True)
+class InputLimits:
+    """The limits of one input (`MAX_IMAGE_BYTES`, `MAX_IMAGE_PIXELS`), and of all together in a request to a model."""
+
+    max_bytes: int
+    max_pixels: int
+    max_bytes_together: int = MAX_INLINE_BYTES - RESERVED_BYTES
+
+
 class Loader:
     """Loads inputs. There is one for the process: it has the connections, and limits checks and conversions."""
 
     def __init__(
         self,
-        settings: Settings,
+        limits: InputLimits,
         own: OwnedUrls,
         images: OwnImages,
-        fetcher: Fetcher | None = None,
+        fetcher: Fetcher,
+        sandboxes: Sandboxes,
         convert: Convert[Image] = convert_in_sandbox,
-        most_together: int = MAX_INLINE_BYTES - RESERVED_BYTES,
-        sandboxes: Sandboxes | None = None,
     ) -> None:
-        self._settings = settings
+        self._limits = limits
         self._own = own
         self._images = images
-        self._fetcher = fetcher or Fetcher(settings)
+        self._fetcher = fetcher
         self._convert = convert
-        self._most_together = most_together
-        self._sandboxes = sandboxes or Sandboxes(settings)
+        self._sandboxes = sandboxes
         self._checks = FairShare(CHECKS_AT_ONCE)
 
     async def load_all(
@@ -151,7 +157,7 @@ class Loader:
             raise Busy("The mask could not be applied in time", retry_after=5) from None
         if edit is not None:
             claim.take(len(edit.sent.data) + len(edit.mask.data))
-            check_fit([edit.sent, *(each.image for each in inputs[1:])], self._most_together)
+            check_fit([edit.sent, *(each.image for each in inputs[1:])], self._limits.max_bytes_together)
         return edit
 
     async def _mask(self, text: str, user: User, claim: Claim) -> bytes:
@@ -160,7 +166,7 @@ class Loader:
             data, _ = await self._bytes(text, user, claim)
         except Fault as fault:
             raise MaskFault(fault.kind, fault.details) from fault
-        if len(data) > self._settings.max_image_bytes:
+        if len(data) > self._limits.max_bytes:
             raise MaskFault(ImageTooLarge, self._too_large().details)
         return data
 
@@ -171,7 +177,7 @@ class Loader:
         async def shrink(index: int, image: Image, side: int) -> Image:
             return await self._at_position(positions[index], partial(self._shrunk, image, side, claim))
 
-        images = await fitted([each.image for each in loaded.values()], shrink, self._most_together)
+        images = await fitted([each.image for each in loaded.values()], shrink, self._limits.max_bytes_together)
         return tuple(
             each if image is each.image else replace(each, image=image, converted=True)
             for each, image in zip(loaded.values(), images, strict=True)
@@ -225,12 +231,12 @@ class Loader:
     async def _read_own(self, user: User, own: OwnBlob | OwnResult, claim: Claim) -> bytes:
         """Return the bytes of a stored image; `claim` is charged with them. Raises Fault, Busy."""
         try:
-            return await self._images.read_input(user, own, self._settings.max_image_bytes, claim.grow)
+            return await self._images.read_input(user, own, self._limits.max_bytes, claim.grow)
         except BlobTooLarge as error:
             raise self._too_large() from error
 
     def _too_large(self) -> Fault:
-        return Fault(ImageTooLarge, f"it has more than {self._settings.max_image_bytes:,} bytes, which is the limit")
+        return Fault(ImageTooLarge, f"it has more than {self._limits.max_bytes:,} bytes, which is the limit")
 
     async def _prepare(
         self, data: bytes, claim: Claim, held: int = 0, max_bytes: int | None = None
@@ -239,9 +245,9 @@ class Loader:
 
         `claim` is then charged with the image instead of the `held` bytes of the file.
         """
-        if len(data) > (max_bytes or self._settings.max_image_bytes):
+        if len(data) > (max_bytes or self._limits.max_bytes):
             raise self._too_large()
-        user, max_pixels = claim.user_id, self._settings.max_image_pixels
+        user, max_pixels = claim.user_id, self._limits.max_pixels
         async with self._checks.slot(user, claim.wait_seconds()):
             # In a thread for every size: a small file may have many parts.
             image = await in_thread(partial(as_it_is, data, max_pixels))

@@ -10,10 +10,9 @@ SCRIPT = """
 import asyncio, base64, io, json, os, resource, sys
 from image_core.api.handlers.image import PARSED_COPIES
 from image_core.runtime.memory_budget import MemoryBudget
-from image_core.inputs.loader import Loader
+from tests.support.input_loaders import make_loader
 from image_core.runtime.allocator import return_large_blocks
 from image_core.inputs.owned_urls import OwnedUrls
-from image_core.settings import Settings
 from image_core.auth.user import User
 from PIL import Image
 
@@ -27,7 +26,7 @@ async def main(limit):
     text = base64.b64encode(out.getvalue()).decode()
     size = len(out.getvalue())
     del out
-    loader = Loader(Settings.read({}), OwnedUrls("https://a.blob.core.windows.net", "c", "p", False), None)
+    loader = make_loader(OwnedUrls("https://a.blob.core.windows.net", "c", "p", False), None)
     memory_budget = MemoryBudget(limit)
     peak = before = rss()
     done = False

@@ -9,7 +9,7 @@ from aiohttp import web
 from image_core.inputs.fetcher import Fetcher
 from image_core.inputs.loader import Loader
 from image_core.inputs.owned_urls import OwnedUrls
-from image_core.settings import Settings
+from tests.support.input_loaders import make_loader
 from tests.support.loopback_server import Canary
 from tests.support.owned_images import OWN, Shelf
 
@@ -44,7 +44,7 @@ async def make(shelf: Shelf) -> AsyncIterator[Callable[..., Loader]]:
     made: list[Loader] = []
 
     def loader(own: OwnedUrls = OWN, fetcher: Fetcher | None = None, **settings: str) -> Loader:
-        made.append(Loader(Settings.read(settings), own, shelf, fetcher))
+        made.append(make_loader(own, shelf, settings, fetcher=fetcher))
         return made[-1]
 
     yield loader

@@ -10,7 +10,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from image_core.auth.user import User
 from image_core.errors import ImageFetchFailed, UrlNotAllowed
 from image_core.images.fault import Fault
-from image_core.inputs.fetcher import Fetcher
+from image_core.inputs.fetcher import Fetcher, FetchPolicy
 from image_core.inputs.ip_policy import AllowedHosts, refused
 from image_core.runtime.memory_budget import MemoryBudget
 from image_core.settings import Settings
@@ -106,7 +106,8 @@ def loaded_with(canary: Canary, url: str) -> str:
 
 @pytest.fixture
 async def fetcher(canary: Canary) -> Fetcher:
-    return Fetcher(Settings.read({"FETCH_ALLOW_PORTS": f"80,443,{canary.port}", "FETCH_TIMEOUT_SECONDS": "5"}))
+    settings = Settings.read({"FETCH_ALLOW_PORTS": f"80,443,{canary.port}", "FETCH_TIMEOUT_SECONDS": "5"})
+    return Fetcher(FetchPolicy.of(settings))
 
 
 @pytest.mark.parametrize("url", URLS)
@@ -149,7 +150,7 @@ async def test_a_name_that_resolves_to_a_private_address_is_refused_when_it_conn
     canary: Canary, address: str
 ) -> None:
     settings = Settings.read({"FETCH_ALLOW_PORTS": str(canary.port)})
-    fetcher = Fetcher(settings, Answers(address))
+    fetcher = Fetcher(FetchPolicy.of(settings), Answers(address))
     with pytest.raises(Fault) as caught:
         await fetcher.fetch(f"http://pictures.example.com:{canary.port}/", MemoryBudget(10**9).claim(ADA.id))
     assert caught.value.kind is UrlNotAllowed
@@ -160,7 +161,7 @@ async def test_a_name_that_resolves_to_a_private_address_is_refused_when_it_conn
 async def test_every_connection_asks_dns_anew_and_is_checked_anew(canary: Canary) -> None:
     """The address that is checked is the one that is connected to: no first look could be fooled by a second answer."""
     resolver = Answers("203.0.113.7", "127.0.0.1")
-    fetcher = Fetcher(Settings.read({"FETCH_ALLOW_PORTS": str(canary.port)}), resolver)
+    fetcher = Fetcher(FetchPolicy.of(Settings.read({"FETCH_ALLOW_PORTS": str(canary.port)})), resolver)
     for _ in range(2):
         with pytest.raises(Fault) as caught:
             await fetcher.fetch(f"http://rebinding.example.com:{canary.port}/", MemoryBudget(10**9).claim(ADA.id))
@@ -195,7 +196,7 @@ def test_allowed_hosts_are_matched_by_name_or_by_address(
 
 
 async def test_a_name_that_is_allowed_does_not_allow_its_address(canary: Canary, make: Callable[..., object]) -> None:
-    fetcher = Fetcher(Settings.read({"FETCH_ALLOW_HOSTS": "localhost"}))
+    fetcher = Fetcher(FetchPolicy.of(Settings.read({"FETCH_ALLOW_HOSTS": "localhost"})))
     with pytest.raises(Fault):
         await fetcher.fetch(f"http://127.0.0.1:{canary.port}/", MemoryBudget(10**9).claim(ADA.id))
     assert canary.connections == 0

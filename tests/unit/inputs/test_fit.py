@@ -10,10 +10,9 @@ from image_core.auth.user import User
 from image_core.errors import ImagesTooLarge
 from image_core.images.image import Image
 from image_core.inputs.fit import MAX_INLINE_BYTES, RESERVED_BYTES, SIDES, encoded_bytes, fitted
-from image_core.inputs.loader import Loader
 from image_core.runtime.memory_budget import MemoryBudget
-from image_core.settings import Settings
 from tests.support.harness import data_url
+from tests.support.input_loaders import make_loader
 from tests.support.owned_images import OWN, Shelf
 
 MOST = MAX_INLINE_BYTES - RESERVED_BYTES
@@ -91,7 +90,7 @@ def noise(side: int) -> str:
 
 async def test_images_are_made_smaller_in_the_sandbox_and_memory_is_counted() -> None:
     budget = MemoryBudget(100_000_000)
-    loader = Loader(Settings.read({}), OWN, Shelf(), most_together=6_000_000)
+    loader = make_loader(OWN, Shelf(), max_bytes_together=6_000_000)
     with budget.claim(User("ada@example.com").id) as claim:
         small, large = await loader.load_all([noise(100), noise(2100)], User("ada@example.com"), claim)
         assert budget.held == len(small.image.data) + len(large.image.data)

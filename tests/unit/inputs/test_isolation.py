@@ -20,7 +20,7 @@ from image_core.errors import Busy, InvalidImage
 from image_core.images.fault import Fault
 from image_core.images.image import Image
 from image_core.images.sandbox import convert_in_sandbox
-from image_core.inputs.fetcher import Fetcher
+from image_core.inputs.fetcher import Fetcher, FetchPolicy
 from image_core.inputs.loader import Loader
 from image_core.inputs.resolver import BoundedResolver, lookup_user
 from image_core.inputs.sources import MAX_HEAD_CHARACTERS, Inline, parse
@@ -29,6 +29,7 @@ from image_core.runtime.offload import in_thread
 from image_core.settings import Settings
 from tests.support.harness import data_url, picture
 from tests.support.image_files import awkward
+from tests.support.input_loaders import make_loader
 from tests.support.owned_images import OWN, Shelf
 
 ADA, BOB, EVE = User("ada@example.com"), User("bob@example.com"), User("eve@example.com")
@@ -64,7 +65,7 @@ async def sandboxes() -> Sandboxes:
 
 @pytest.fixture
 async def loader(sandboxes: Sandboxes) -> AsyncIterator[Loader]:
-    made = Loader(Settings.read({}), OWN, Shelf(), convert=sandboxes.convert)
+    made = make_loader(OWN, Shelf(), convert=sandboxes.convert)
     yield made
     await made.close()
 
@@ -246,7 +247,7 @@ async def test_a_fetch_resolves_names_as_its_user(names: Names) -> None:
             seen.append(lookup_user.get())
             raise OSError("no such name")
 
-    fetcher = Fetcher(Settings.read({}), Noted(names))
+    fetcher = Fetcher(FetchPolicy.of(Settings.read({})), Noted(names))
     for user in (ADA, BOB):
         with pytest.raises(Fault):
             await fetcher.fetch("http://pictures.example.com/", MemoryBudget(10**9).claim(user.id))

@@ -19,6 +19,7 @@ from image_core.inputs.loader import Loader
 from image_core.runtime.memory_budget import MemoryBudget
 from image_core.settings import Settings
 from tests.support.image_files import saved
+from tests.support.input_loaders import make_loader
 from tests.support.owned_images import OWN, Shelf
 
 PIXELS = 65_000_000
@@ -128,7 +129,7 @@ async def sandboxes() -> Sandboxes:
 
 @pytest.fixture
 async def loader(sandboxes: Sandboxes) -> AsyncIterator[Loader]:
-    made = Loader(Settings.read({}), OWN, Shelf(), convert=sandboxes.convert)
+    made = make_loader(OWN, Shelf(), convert=sandboxes.convert)
     yield made
     await made.close()
 
