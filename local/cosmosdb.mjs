@@ -1,8 +1,6 @@
-// The Cosmos DB emulator on plain http, with what it gets wrong put right: the service itself is the measure.
+// @vercel/cosmosdb-server on plain http, with corrections where it differs from Azure's service: node cosmosdb.mjs PORT
 //
-//   node cosmosdb.mjs PORT
-//
-// It ends when its standard input does, so that nothing of it outlives the program that started it.
+// It ends when its standard input closes, so that it does not outlive the program that started it.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createRequire } from "node:module";
 
@@ -11,8 +9,8 @@ const ITEM = /^\/dbs\/[^/]+\/colls\/[^/]+\/docs\/[^/]+\/?$/;
 
 const require = createRequire(import.meta.url);
 
-// A transactional batch is applied as a whole or not at all; the emulator keeps what came before the operation that failed.
-// Each operation names another item here, so all of them can be checked against what is stored before any is applied.
+// The service applies a transactional batch completely or not at all; the emulator keeps the operations before a failed one.
+// Here, all operations are checked before any is applied. That needs a different item for each operation.
 require("@vercel/cosmosdb-server/lib/handler/batch-documents").default = async (account, request, response, params) => {
   const operations = await require("@vercel/cosmosdb-server/lib/json").default(request);
   const collection = account.database(params.dbId).collection(params.collId);
@@ -21,7 +19,7 @@ require("@vercel/cosmosdb-server/lib/handler/batch-documents").default = async (
   const foreign = operations.some((operation) => operation.resourceBody && operation.resourceBody.userId !== key);
   if (operations.length > 100 || new Set(ids).size !== ids.length || foreign) {
     response.statusCode = 400;
-    return { message: "not a batch that this emulator takes" };
+    return { message: "this emulator takes batches of at most 100 operations, on different items of one partition" };
   }
   const statuses = operations.map((operation, index) => {
     const stored = collection.document(ids[index], key).read();
@@ -44,10 +42,10 @@ require("@vercel/cosmosdb-server/lib/handler/batch-documents").default = async (
   });
 };
 const cosmos = require("@vercel/cosmosdb-server");
-/** The partition key of the request that is being answered, as its header has it: JSON. */
-const asked = new AsyncLocalStorage();
+/** The partition key in the header of the current request: JSON. */
+const partitionKey = new AsyncLocalStorage();
 
-// The service looks into the partition that a query names in its header; the emulator goes through every item of the container.
+// The service reads only the partition that a query's header names; the emulator reads every item of the container.
 const Items = require("@vercel/cosmosdb-server/lib/account/items.js").default;
 const { _set: put, delete: remove, query } = Items.prototype;
 const partitions = new WeakMap();
@@ -70,12 +68,13 @@ Items.prototype.delete = function (id, partition) {
   partitionOf(this, this._getPartition(found)).delete(found._rid);
 };
 Items.prototype.query = function (params, options) {
-  const [key] = JSON.parse(asked.getStore() ?? "[]");
+  const [key] = JSON.parse(partitionKey.getStore() ?? "[]");
   if (key === undefined) return query.call(this, params, options);
   return query.call(Object.create(this, { _data: { value: partitionOf(this, key) } }), params, options);
 };
 
-// It parses each query anew, which takes longer than answering it, and copies all the items that it has for each one more.
+// The emulator parses each query again, which takes longer than answering it, and its generated code is quadratic in the
+// number of items. Parsed queries are kept here, and the code is replaced by a linear one.
 const language = require("@zeit/cosmosdb-query");
 const parse = language.default;
 const parsed = new Map();
@@ -89,7 +88,7 @@ language.default = (text) => {
   return parsed.get(text);
 };
 
-// The account that the server makes when it listens: what exists in it is asked for below.
+// The account that the server creates when it listens, for parentIsMissing below.
 const accounts = require("@vercel/cosmosdb-server/lib/account/index.js");
 let account;
 accounts.default = class extends accounts.default {
@@ -99,7 +98,7 @@ accounts.default = class extends accounts.default {
   }
 };
 
-/** Whether the parent of what a path names does not exist: the database of a container, the container of an item. */
+/** Whether the database of a container or the container of an item, as named by a path, does not exist. */
 function parentIsMissing(path) {
   const [dbs, database, colls, container, child] = path.split("/").filter(Boolean).map(decodeURIComponent);
   if (dbs !== "dbs" || colls !== "colls") return false;
@@ -112,7 +111,7 @@ const server = cosmos.createHttpServer({ keepAlive: true });
 const [emulator] = server.listeners("request");
 server.removeAllListeners("request");
 
-// The emulator writes every failed request to the console, with the item in it.
+// The emulator writes every failed request to the console, including the item.
 console.error = () => {};
 
 function answer(response, status, code, message) {
@@ -124,14 +123,14 @@ function answer(response, status, code, message) {
 server.on("request", (request, response) => {
   const path = new URL(request.url, "http://emulator").pathname;
 
-  // The service refuses an item of more than 2 MB; the emulator takes any.
+  // The service refuses items over 2 MB; the emulator accepts any size.
   if (Number(request.headers["content-length"] ?? 0) > MAX_ITEM_BYTES && path.includes("/docs")) {
     request.resume();
     request.on("end", () => answer(response, 413, "RequestEntityTooLarge", "Request size is too large"));
     return;
   }
 
-  // The service tells a missing database or container from a missing item by a sub-status; the emulator does not, and fails on writes.
+  // The service marks a missing database or container with a sub-status. The emulator has none, and fails on writes.
   if (parentIsMissing(path)) {
     request.resume();
     response.setHeader("x-ms-substatus", "1003");
@@ -139,21 +138,21 @@ server.on("request", (request, response) => {
     return;
   }
 
-  // The SDK for Python writes `True`; the emulator knows only `true`.
+  // The Python SDK sends `True`; the emulator accepts only `true`.
   if (request.headers["x-ms-cosmos-is-batch-request"]) request.headers["x-ms-cosmos-is-batch-request"] = "true";
 
   const end = response.end.bind(response);
   response.end = (body) => {
-    // The account's description gives https addresses whatever the emulator listens on: clients would follow them.
+    // The account's description always has https addresses, which clients would use.
     if (path === "/") body = String(body).replaceAll("https://", "http://");
-    // A point read of an item that is not there is 404 at the service; the emulator fails on its empty body.
+    // The service answers the read of a missing item with 404; the emulator fails on its empty body.
     if (request.method === "GET" && ITEM.test(path) && response.statusCode === 500) {
       response.statusCode = 404;
       body = JSON.stringify({ code: "NotFound", message: "Entity with the specified id does not exist in the system." });
     }
     return end(body);
   };
-  asked.run(request.headers["x-ms-documentdb-partitionkey"], () => emulator(request, response));
+  partitionKey.run(request.headers["x-ms-documentdb-partitionkey"], () => emulator(request, response));
 });
 
 server.on("error", (error) => {
