@@ -235,11 +235,11 @@ def _greeting(stack: Stack) -> str:
     request = {"images": [data_url(SAMPLE)], "prompt": SAMPLE_PROMPT}
     (config.ROOT / ".local" / "request.json").write_text(json.dumps(request), encoding="utf-8")
     configuration = stack.configuration
-    through = " (Microsoft's Static Web Apps emulator)" if configuration.emulate_static_web_apps else ""
+    through = ", behind Microsoft's Static Web Apps emulator" if configuration.emulate_static_web_apps else ""
     model = (
-        "a local fake, which paints a test image and costs nothing; GEMINI_API_KEY in local.settings.json uses Gemini"
+        "fake: paints test images for free   (for real ones, set GEMINI_API_KEY in local.settings.json)"
         if configuration.emulate_gemini
-        else "Gemini: every image costs money"
+        else "Gemini: each image costs money"
     )
     logs = stack.logs.relative_to(config.ROOT)
     return "\n".join(
@@ -247,7 +247,7 @@ def _greeting(stack: Stack) -> str:
             "",
             "The image API is running.",
             "",
-            f"  Playground       {stack.front}{through}: sign in with any name",
+            f"  Playground       {stack.front}   (sign in with any name{through})",
             f"  API              {stack.front}/api/image",
             f"  API reference    {stack.front}/api/docs",
             f"  Functions host   {stack.api}",
