@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from local import emulators
 from local.processes import reserve_port
@@ -14,11 +15,16 @@ REAL_SERVICES = (
 )
 
 
+settings.register_profile("quick", max_examples=60, deadline=None)
+settings.register_profile("thorough", max_examples=500, deadline=None)
+
+
 def pytest_configure() -> None:
     """A developer's shell and local.settings.json may lead to real services, that cost real money: no test goes there."""
     os.environ["LOCAL_SETTINGS"] = os.devnull
     for name in REAL_SERVICES:
         os.environ.pop(name, None)
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,13 @@ def saved(image: PIL.Image.Image, kind: str, **options: object) -> bytes:
     return out.getvalue()
 
 
+def turned(side: int) -> bytes:
+    """A JPEG that has to be converted, because its EXIF turns it."""
+    exif = PIL.Image.Exif()
+    exif[0x112] = 6
+    return saved(PIL.Image.linear_gradient("L").resize((side, side)).convert("RGB"), "JPEG", exif=exif)
+
+
 LEFT, RIGHT = (200, 30, 60), (10, 220, 90)
 
 

@@ -4,7 +4,7 @@ import json
 import logging
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from image_core.api.origin import OriginPolicy
@@ -299,7 +299,6 @@ NAMES = sorted(str(field.alias) for field in Settings.model_fields.values())
 TEXTS = st.one_of(st.text(max_size=40), st.from_regex(r"(https?|x)://[\[\]@:/?#%.\w\u00fc-]{0,20}", fullmatch=True))
 
 
-@settings(max_examples=300, deadline=None)
 @given(name=st.sampled_from(NAMES), value=TEXTS)
 def test_no_value_breaks_the_reading_of_settings(name: str, value: str) -> None:
     fault = name

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import PIL.Image
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import ImageChops, ImageCms, ImageDraw, ImageFilter, ImageOps
 
@@ -136,7 +136,6 @@ def edited(data: bytes, mask: bytes, made: bytes | None = None) -> tuple[Prepare
 
 
 @given(drawn())
-@settings(max_examples=300, deadline=None)
 def test_pixels_outside_the_mask_are_those_of_the_input(file: Drawn) -> None:
     both = edited(file.data, file.mask)
     if both is None:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from image_core.images import exif
@@ -161,7 +161,6 @@ HEADS = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(HEADS), PIECES, PIECES)
 def test_twice_the_file_takes_at_most_about_twice_the_steps(head: bytes, repeated: bytes, tail: bytes) -> None:
     for read in READERS:
@@ -172,7 +171,6 @@ def test_twice_the_file_takes_at_most_about_twice_the_steps(head: bytes, repeate
         assert many <= 2 * few + 200, read
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(HEADS), PIECES, st.binary(max_size=60))
 def test_whatever_is_read_ends_in_a_result_or_broken(head: bytes, pieces: bytes, tail: bytes) -> None:
     data = head + pieces + tail
@@ -180,7 +178,6 @@ def test_whatever_is_read_ends_in_a_result_or_broken(head: bytes, pieces: bytes,
         attempt(lambda read=read: read(data))  # type: ignore[misc]
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(sorted(JPEGS)), st.integers(0, 10**6), st.binary(max_size=20), st.booleans())
 def test_what_is_cleaned_is_whole_and_stays_as_it_is(name: str, place: int, put: bytes, replace: bool) -> None:
     original = JPEGS[name]

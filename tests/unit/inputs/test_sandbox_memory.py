@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 
-import PIL.Image
 import pytest
 
 from image_core.auth.user import User
@@ -18,32 +17,13 @@ from image_core.images.sandbox_memory import USUAL_MEMORY_BYTES, most_memory_byt
 from image_core.inputs.loader import Loader
 from image_core.runtime.memory_budget import MemoryBudget
 from image_core.settings import Settings
-from tests.support.image_files import saved
+from tests.support.image_files import turned
 from tests.support.input_loaders import make_loader
 from tests.support.owned_images import OWN, Shelf
 
 PIXELS = 65_000_000
 MEBIBYTE = 2**20
 ADA, BOB = User("ada@example.com"), User("bob@example.com")
-
-
-def turned(side: int) -> bytes:
-    """A JPEG that has to be converted."""
-    exif = PIL.Image.Exif()
-    exif[0x112] = 6
-    return saved(PIL.Image.linear_gradient("L").resize((side, side)).convert("RGB"), "JPEG", exif=exif)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
-@pytest.mark.parametrize("megabytes", [70, 90, 110, 130])
-async def test_a_whole_image_is_never_damaged_for_lack_of_memory(megabytes: int) -> None:
-    data = turned(3000)
-    for kind in (data, saved(PIL.Image.linear_gradient("L").resize((2500, 2500)).convert("RGB"), "AVIF", speed=10)):
-        try:
-            made = await convert_in_sandbox(kind, PIXELS, PIXELS, megabytes * MEBIBYTE)
-        except NeedsMemory:
-            continue
-        assert made.width in {3000, 2500}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
