@@ -3,11 +3,31 @@
 import pytest
 from azure.storage.blob.aio import BlobServiceClient
 
-from image_core.storage.images import UPLOAD_TAGS
+from image_core.storage.images import REVALIDATE, UPLOAD_TAGS
 from local.emulators import AzuritePorts
 from tests.support.faulty_proxy import Rule, blob_error
 from tests.support.harness import Harness, harness, picture
 from tests.support.uploads import form
+
+
+async def cache_control(product: Harness, url: str) -> str | None:
+    """The Cache-Control with which Blob Storage itself serves an image."""
+    async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
+        blob = client.get_blob_client("catafract", url.rsplit("/", 1)[-1])
+        return (await blob.get_blob_properties()).content_settings.cache_control
+
+
+async def test_blobs_are_served_with_a_cache_control_that_revalidates(product: Harness) -> None:
+    """A deleted image must not stay in a browser's cache or a proxy's."""
+    made = await product.generate()
+    assert await cache_control(product, made.json["imageUrl"]) == REVALIDATE == "no-cache"
+    uploaded = await product.call("POST", "/api/upload", *form(picture()))
+    assert await cache_control(product, uploaded.json["url"]) == REVALIDATE
+    product.blobs.rule(
+        Rule(lambda method, _: method == "PUT", answer=blob_error(403, "AuthorizationPermissionMismatch"))
+    )
+    without_tags = await product.call("POST", "/api/upload", *form(picture()))
+    assert await cache_control(product, without_tags.json["url"]) == REVALIDATE
 
 
 async def test_a_picture_by_name_is_cached_ranged_and_never_a_page(product: Harness) -> None:
