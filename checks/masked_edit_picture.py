@@ -1,7 +1,7 @@
-"""Make the picture of docs/edits.md: a photograph, its mask over it, and what a masked edit makes of it on the local stack.
+"""Make the image of docs/edits.md: a photograph, its mask over it, and the result of a masked edit on the local stack.
 
-`python checks/masked_edit_picture.py` starts a stack of its own, edits the sample through the API, and compares the pixels
-outside the mask. The exit code is 1 where one of them differs.
+`python checks/masked_edit_picture.py` starts a stack of its own, edits the sample through the API, and compares the
+pixels outside the mask. The exit code is 1 where one of them differs.
 """
 
 import base64
@@ -31,7 +31,7 @@ VEIL = (255, 0, 120)
 
 
 def edited() -> PIL.Image.Image:
-    """The sample, edited by a stack on free ports. Raises SystemExit where the API refuses."""
+    """Return the sample, edited by a stack on free ports. Raises SystemExit where the API refuses."""
     with started(config.read(config.reserve_ports()), config.ROOT / ".local" / "demo-logs") as stack:
         body = {
             "images": [data_url(SAMPLES / "coffee.jpg")],
@@ -48,7 +48,7 @@ def edited() -> PIL.Image.Image:
 
 
 def main() -> int:
-    """Write the picture; return the exit code."""
+    """Write the image; return the exit code."""
     before = PIL.Image.open(SAMPLES / "coffee.jpg").convert("RGB")
     mask = PIL.Image.open(SAMPLES / "coffee-mask.png").convert("L")
     after = edited()

@@ -1,8 +1,8 @@
 """Estimate by how much a model moved what it was not asked to change.
 
-A model paints its whole image again, and can shift it by some pixels on the way. The part outside the mask is known: it is
-compared, at growing resolution, with the input moved by each of a few shifts. What is compared are details (an image minus
-its blurred self), so that a change of brightness or colour does not count, by their correlation.
+A model paints its whole image again, and can shift it by some pixels on the way. The part outside the mask is known:
+it is compared, at growing resolution, with the input moved by each of a few shifts. What is compared are details (an
+image minus its blurred self), so that a change of brightness or colour does not count, by their correlation.
 """
 
 import math
@@ -39,7 +39,7 @@ WHITE = 255
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """`shift`: by how many pixels of the crop the answer lies to the right and below, (0, 0) where it is not aligned."""
+    """`shift`: how many pixels of the crop the answer lies to the right and below; (0, 0) where it is not aligned."""
 
     shift: tuple[int, int] = (0, 0)
     aligned: bool = True
@@ -50,8 +50,8 @@ def estimate(
 ) -> Alignment:
     """Compare `answer` with `reference`, where `kept` is white.
 
-    All three show the same crop, of `size` in the image, in any resolution; they are brought to the same one. `kept` is of
-    mode L. Where nothing outside the mask can be compared, the answer counts as aligned.
+    All three show the same crop, which has `size` in the image, in any resolution; they are brought to the same one.
+    `kept` is of mode L. Where nothing outside the mask can be compared, the answer counts as aligned.
     """
     finest = min(max(reference.size), max(answer.size), max(size), FINE_SIDE)
     halvings = max(0, math.ceil(math.log2(finest / COARSE_SIDE)))
@@ -109,7 +109,7 @@ class _Compared:
         return made
 
     def best(self, shifts: set[tuple[int, int]]) -> tuple[int, int]:
-        """The shift with the best correlation; none where it is hardly better."""
+        """Return the shift with the best correlation; none where it is hardly better."""
         scores = {shift: self.correlation(shift) - SHIFT_COST * math.hypot(*shift) for shift in shifts}
         found = max(scores, key=scores.__getitem__)
         return found if scores[found] >= scores[0, 0] + LEAST_GAIN else (0, 0)

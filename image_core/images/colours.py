@@ -14,7 +14,7 @@ _CURVES = (b"rTRC", b"gTRC", b"bTRC")
 
 
 def profile_in_rgb(profile: bytes | None, *, gray: bool) -> bytes | None:
-    """The profile for an image in RGB; None where there is none, or one that cannot be used for these pixels.
+    """Return the profile for an image in RGB; None where there is none, or one that cannot be used for these pixels.
 
     An image that was gray gets one in which its values, three times each, mean what they meant before.
     """
@@ -32,7 +32,7 @@ def profile_in_rgb(profile: bytes | None, *, gray: bool) -> bytes | None:
 
 
 def _from_gray(profile: bytes) -> bytes | None:
-    """sRGB's primaries with the curve of a gray profile (ICC.1:2022, 7.2 to 7.3 and 8.3)."""
+    """Combine the primaries of sRGB with the curve of a gray profile (ICC.1:2022, 7.2 to 7.3 and 8.3)."""
     curve = _tags(profile).get(b"kTRC")
     if curve is None:
         return None

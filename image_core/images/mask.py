@@ -1,7 +1,7 @@
 """Masks: which pixels of an image are to be edited.
 
-A mask is an image of the input's shape, in any size. Where it has transparency, its transparent pixels are edited, otherwise
-its white ones. Pixels in between count by which side of the middle they are on: a pixel is edited or it is not.
+A mask is an image of the input's shape, in any size. Where it has transparency, its transparent pixels are edited,
+otherwise its white ones. Pixels in between count by the side of the middle that they are on: each is edited or it is not.
 """
 
 import math
@@ -23,7 +23,7 @@ MOST_STRETCHED = 0.01
 
 
 def edited_pixels(mask: PIL.Image.Image) -> PIL.Image.Image:
-    """The mask in its own size, in mode L: EDITED and 0."""
+    """Return the mask in its own size, in mode L: EDITED and 0."""
     if mask.has_transparency_data:
         alpha = mask.convert("RGBA").getchannel("A")
         if alpha.getextrema() != (OPAQUE, OPAQUE):
@@ -35,14 +35,14 @@ def check_shape(mask: tuple[int, int], size: tuple[int, int]) -> None:
     """Raise MaskFault where a mask of one size has another shape than an image of `size`: over 1 % or a pixel apart."""
     across, down = mask[0] * size[1], mask[1] * size[0]
     if abs(across - down) > max(MOST_STRETCHED * across, *size):
-        raise MaskFault(
-            InvalidImage,
-            f"it has {mask[0]} x {mask[1]} pixels, which is another shape than the {size[0]} x {size[1]} of the first image",
+        shapes = (
+            f"{mask[0]} x {mask[1]} pixels, which is another shape than the {size[0]} x {size[1]} of the first image"
         )
+        raise MaskFault(InvalidImage, f"it has {shapes}")
 
 
 def region_of(mask: PIL.Image.Image, size: tuple[int, int]) -> Box:
-    """The smallest box of an image of `size` that holds all its edited pixels. `mask` is one of `edited_pixels`.
+    """Return the smallest box of an image of `size` that holds all its edited pixels. `mask` is of `edited_pixels`.
 
     Raises MaskFault where there are none.
     """
@@ -80,9 +80,9 @@ def _bounds(mask: PIL.Image.Image, size: tuple[int, int], rough: Box) -> Box | N
 
 
 def at_size(mask: PIL.Image.Image, size: tuple[int, int], box: Box) -> PIL.Image.Image:
-    """The part of the mask that lies on `box` of an image of `size`: EDITED and 0.
+    """Return the part of the mask that lies on `box` of an image of `size`: EDITED and 0.
 
-    Its outlines are smooth, and inside of those of the mask: a pixel is edited only where its nearest one of the mask is.
+    Its outlines are smooth, and inside of those of the mask: a pixel is edited only where the nearest of the mask is.
     """
     if mask.size == size:
         return mask.crop(box.edges)

@@ -1,4 +1,4 @@
-"""Masked edits in the sandbox: what of an image a model is asked to edit, and its answer put back where the mask allows it.
+"""Masked edits in the sandbox: cut out what a model is asked to edit, and put its answer back where the mask allows it.
 
 `masked_edit_pixels` does the work.
 """
@@ -55,7 +55,7 @@ async def prepare_in_sandbox(
     max_side: int,
     **limits: Unpack[ProgramLimits],
 ) -> PreparedEdit | None:
-    """Check a mask for the image in `data`, choose the crop, and cut it out. None where the whole image is to be edited.
+    """Check a mask for the image in `data`, choose the crop, and cut it out. None where all of the image is edited.
 
     `max_side`: the most pixels of a side that are sent to the model. Raises what `run_in_sandbox` does.
     """

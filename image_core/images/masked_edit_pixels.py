@@ -34,7 +34,7 @@ PNG_LEVEL = 3
 def prepare(
     data: bytes, mask: bytes, shapes: Mapping[str, tuple[int, int]], max_side: int, limits: Limits
 ) -> PreparedEdit | None:
-    """Check a mask for the image in `data`, choose the crop, and cut it out. None where the whole image is to be edited.
+    """Check a mask for the image in `data`, choose the crop, and cut it out. None where all of the image is edited.
 
     `max_side`: the most pixels of a side that are sent. Raises Fault, MaskFault, NeedsMemory.
     """
@@ -79,7 +79,7 @@ def _mask(data: bytes, limits: Limits) -> PIL.Image.Image:
 
 
 def _cut_out(whole: Original, crop: Crop, max_side: int) -> PIL.Image.Image:
-    """The crop in sRGB, at most `max_side` pixels on each side; beyond the image its edge is repeated."""
+    """Return the crop in sRGB, at most `max_side` pixels on each side; beyond the image its edge is repeated."""
     box, inner = crop.box, crop.box.within(whole.image.size)
     scale = min(1.0, max_side / max(box.size))
     width, height = _scaled(box.size, scale)
@@ -97,7 +97,7 @@ def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
 
 
 def _extended(image: PIL.Image.Image, by: tuple[int, int, int, int]) -> PIL.Image.Image:
-    """The image with its edges repeated, by so many pixels to the left, above, to the right and below."""
+    """Return the image with its edges repeated, by so many pixels to the left, above, to the right and below."""
     left, top, right, bottom = by
     if not any(by):
         return image
@@ -120,7 +120,7 @@ def _extended(image: PIL.Image.Image, by: tuple[int, int, int, int]) -> PIL.Imag
 
 
 def _in_mode(image: PIL.Image.Image, mode: str) -> PIL.Image.Image:
-    """An image in RGB or RGBA; on white where it has transparency and `mode` has none."""
+    """Return an image in RGB or RGBA; on white where it has transparency and `mode` has none."""
     if image.mode == "RGBA" and mode == "RGB":
         opaque = PIL.Image.new("RGB", image.size, "white")
         opaque.paste(image, mask=image.getchannel("A"))
@@ -145,7 +145,7 @@ def _aligned(whole: Original, edited: PIL.Image.Image, answer: PIL.Image.Image, 
 def _edges(
     box: Box, left: float, top: float, across: float, down: float, image: PIL.Image.Image
 ) -> tuple[float, float, float, float]:
-    """Where `box`, moved by `left` and `top` and scaled, lies in `image`; rounding takes it no further than its edges."""
+    """Return where `box`, moved by `left` and `top` and scaled, lies in `image`: not beyond its edges, for rounding."""
     return (
         max(0.0, (box.left + left) * across),
         max(0.0, (box.top + top) * down),
@@ -177,7 +177,7 @@ class _Answer:
         return cls(image, left, top, across, down)
 
     def part(self, box: Box) -> PIL.Image.Image:
-        """What the answer shows at a box of the image, in that size."""
+        """Return what the answer shows at a box of the image, in that size."""
         edges = _edges(box, self.left, self.top, self.across, self.down, self.image)
         return self.image.resize(box.size, PIL.Image.Resampling.LANCZOS, edges)
 
@@ -202,7 +202,7 @@ def _fill(whole: Original, edited: PIL.Image.Image, answer: _Answer, region: Box
 
 
 def _encoded(whole: Original, target: Target, max_bytes: int = MAX_PNG_BYTES) -> Image:
-    """The image as `target` says; as a JPEG where it is a PNG of more than `max_bytes`."""
+    """Encode the image as `target` says; as a JPEG where it is a PNG of more than `max_bytes`."""
     image, size = whole.image, target.size(whole.image.size)
     if size != image.size:  # more pixels on a side than the format can have
         image = image.resize(size, PIL.Image.Resampling.LANCZOS)

@@ -39,7 +39,7 @@ class Original:
 
 
 def original(data: bytes, limits: Limits) -> Original:
-    """Decode the first frame or primary image of any kind that is taken. Raises what decoders do: see `decode.faults`."""
+    """Decode the first frame or primary image of any kind that is taken. Raises what decoders do (`convert.faults`)."""
     frame = _frame(data, limits)
     gray = frame.rows(0, 1).mode.split(";")[0] in GRAY_MODES
     image = frame.scaled(frame.size)

@@ -1,4 +1,4 @@
-"""Choose the part of an image that a model is asked to edit: around the mask, with context, in a shape that the model makes.
+"""Choose the part of an image that a model is asked to edit: around the mask, with context, in a shape that it makes.
 
 Pure arithmetic on pixels of the upright image.
 """
@@ -16,7 +16,7 @@ CONTEXT_STEPS = (Fraction(1), Fraction(1, 2), Fraction(1, 4), Fraction(0))
 """Parts of the context that are tried in turn, where the image is too small for all of it in any shape."""
 
 Shapes = Mapping[str, tuple[int, int]]
-"""Aspect ratios by their names on the wire, each with the pixels of an image that the model makes in its smallest size."""
+"""Aspect ratios by their names on the wire, each with the pixels of an image of the model's smallest size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ class Box:
         return self.left, self.top, self.right, self.bottom
 
     def within(self, size: tuple[int, int]) -> "Box":
-        """The part inside an image of `size`."""
+        """Return the part inside an image of `size`."""
         width, height = size
         return Box(max(0, self.left), max(0, self.top), min(width, self.right), min(height, self.bottom))
 
     def grown(self, pixels: int) -> "Box":
-        """The box with `pixels` more on each side."""
+        """Return the box with `pixels` more on each side."""
         return Box(self.left - pixels, self.top - pixels, self.right + pixels, self.bottom + pixels)
 
 
@@ -72,9 +72,9 @@ class Crop:
 def choose_crop(region: Box, size: tuple[int, int], shapes: Shapes) -> Crop:
     """Return the crop around `region` of an image of `size`, in the one of `shapes` that needs the fewest pixels.
 
-    It is inside the image, at least as large as what the model makes (as far as the image is), and centered on the region
-    as far as the image's edges allow. Where the region with its context does not fit, the context is made smaller. Where the
-    region alone fits into no shape, the crop reaches equally far beyond the image on both sides.
+    It is inside the image, at least as large as what the model makes (as far as the image is), and centered on the
+    region as far as the image's edges allow. Where the region with its context does not fit, the context is made
+    smaller. Where the region alone fits into no shape, the crop reaches equally far beyond the image on both sides.
     """
     context = max(CONTEXT_PIXELS, math.ceil(CONTEXT_SHARE * max(region.size)))
     for step in CONTEXT_STEPS:
@@ -93,7 +93,7 @@ def _fits(crop_size: tuple[int, int], size: tuple[int, int]) -> bool:
 
 
 def _sizes(wanted: Box, size: tuple[int, int], shapes: Shapes) -> list[tuple[str, tuple[int, int]]]:
-    """The smallest size in each shape that holds `wanted`; not smaller than what the model makes, where the image is not."""
+    """Return the smallest size in each shape that holds `wanted`; at least what the model makes, where the image is."""
     found = []
     for name, (width, height) in shapes.items():
         inside = min(Fraction(size[0], width), Fraction(size[1], height), Fraction(1))
@@ -103,7 +103,7 @@ def _sizes(wanted: Box, size: tuple[int, int], shapes: Shapes) -> list[tuple[str
 
 
 def _placed(wanted: Box, crop_size: tuple[int, int], size: tuple[int, int]) -> Box:
-    """A box of `crop_size`, centered on `wanted` and moved into the image; centered on the image where it is larger."""
+    """Place a box of `crop_size` around `wanted` and inside the image; around the image where it is larger."""
     left = _start(wanted.left + wanted.right, crop_size[0], size[0])
     top = _start(wanted.top + wanted.bottom, crop_size[1], size[1])
     return Box(left, top, left + crop_size[0], top + crop_size[1])

@@ -18,7 +18,7 @@ Facts = dict[str, object]
 
 
 def main() -> None:
-    """Do the job that the first argument describes in JSON, with the files on standard input (`sandbox.run_in_sandbox`).
+    """Do the job that the first argument describes in JSON, with the files on standard input (`run_in_sandbox`).
 
     The answer on standard output is a line of JSON and the bytes of the images that it names, one behind another.
     """

@@ -74,3 +74,9 @@ def test_the_reason_of_a_401_is_not_in_its_body() -> None:
         "code": "unauthorized",
         "retryable": False,
     }
+
+
+def test_error_of_an_image_names_its_place_and_one_of_the_mask_its_field() -> None:
+    image, mask = errors.InvalidImage(1, "why").body(), errors.InvalidImage(None, "why").body()
+    assert (image["error"], image["imageIndex"]) == ("Image 2 is not an image that can be read", 1)
+    assert (mask["error"], mask["field"], "imageIndex" in mask) == ("The mask cannot be used", "mask", False)

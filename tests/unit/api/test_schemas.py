@@ -110,6 +110,22 @@ def test_options_are_optional_and_unknown_fields_are_ignored() -> None:
     assert request.include_base64 is True
 
 
+def test_mask_keeps_the_shape_of_its_image() -> None:
+    masked = GenerateRequest.parse(
+        b'{"images":["a"],"prompt":"x","mask":"m","imageSize":"2K","aspectRatio":"auto"}', 14
+    )
+    assert (masked.mask, masked.options) == ("m", Options(image_size="2K"))
+    with pytest.raises(InvalidRequest) as caught:
+        GenerateRequest.parse(b'{"images":["a"],"prompt":"x","mask":"m","aspectRatio":"1:1"}', 14)
+    assert caught.value.field == "aspectRatio"
+
+
+@pytest.mark.parametrize("mask", [b"null", b'""'])
+def test_empty_mask_is_absent(mask: bytes) -> None:
+    body = b'{"images":["a"],"prompt":"x","aspectRatio":"1:1","mask":' + mask + b"}"
+    assert GenerateRequest.parse(body, 14).mask is None
+
+
 def test_a_leading_byte_order_mark_is_skipped() -> None:
     assert GenerateRequest.parse(b'\xef\xbb\xbf{"images":["a"],"prompt":"x"}', 3).prompt == "x"
 

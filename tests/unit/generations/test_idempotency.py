@@ -40,6 +40,7 @@ def test_the_id_depends_on_user_and_key_and_shows_neither() -> None:
         {"image_size": "2K"},
         {"model": "m"},
         {"from_id": "gen-1"},
+        {"mask": "m"},
         {"output_format": "webp"},
         {"output_quality": 80},
     ],

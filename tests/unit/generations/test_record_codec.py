@@ -9,6 +9,7 @@ from image_core.errors import Canceled, ImageError, NoImage, RateLimited
 from image_core.generations.failure import Failure
 from image_core.generations.record import InputCopy, Record, Status
 from image_core.generations.record_codec import from_document, to_document
+from image_core.images.region import Box, Crop
 from image_core.models.generated import Attempt, Options, Usage
 
 ORIGINAL = {
@@ -82,7 +83,25 @@ RUNNING = {
 }
 
 
-@pytest.mark.parametrize("document", [ENDED, RUNNING], ids=["ended", "running"])
+EDIT = {
+    "mask": {"name": "input-2.png", "mimeType": "image/png", "width": 300, "height": 200, "bytes": 90},
+    "sent": {"name": "input-3.png", "mimeType": "image/png", "width": 600, "height": 338, "bytes": 9000},
+    "box": [0, -148, 600, 190],
+    "aspectRatio": "16:9",
+    "size": [600, 40],
+    "original": "4.original",
+    "editedBytes": 70_000,
+}
+"""What a masked edit adds to a document."""
+
+EDITED = {name: value for name, value in RUNNING.items() if name not in {"cancelRequestedAt", "leaseExpiresAt"}} | {
+    "edit": EDIT,
+    "cancelRequestedAt": RUNNING["cancelRequestedAt"],
+    "leaseExpiresAt": RUNNING["leaseExpiresAt"],
+}
+
+
+@pytest.mark.parametrize("document", [ENDED, RUNNING, EDITED], ids=["ended", "running", "edited"])
 def test_document_is_written_as_it_was_read(document: dict[str, Any]) -> None:
     assert list(to_document(from_document(document)).items()) == list(document.items())
 
@@ -99,6 +118,16 @@ def test_document_is_read_into_types() -> None:
     started = datetime(2026, 11, 25, 12, 0, 1, 7000, tzinfo=UTC)
     assert record.attempts[0] == Attempt("m", "no_image", 1500, usage, started, "run-0")
     assert record.etag == "v1"
+
+
+def test_masked_edit_sends_its_crop_in_place_of_the_first_input() -> None:
+    record = from_document({**EDITED, "inputs": [*RUNNING["inputs"], EDIT["mask"]]})
+    assert record.edit is not None
+    assert [copy.name for copy in record.sent] == ["input-3.png", "input-2.png"]
+    assert record.model_options == Options(aspect_ratio="16:9", image_size="2K", output_quality=80)
+    assert record.edit.inner_crop == Crop(Box(0, 0, 600, 40), "16:9")
+    without = from_document(RUNNING)
+    assert (without.sent, without.model_options) == (without.inputs, without.options)
 
 
 def test_record_of_the_original_product_is_read_with_its_addresses_only() -> None:

@@ -229,3 +229,11 @@ def test_bound_on_output_leaves_a_normal_answer_whole(model: str, size: str | No
     thoughts = 0 if known is not None and not known.thinks else 500 + 2 * 1120
     assert max_output_tokens(model, size) >= image + thoughts + 150
     assert max_output_tokens(model, size) <= image + 4096
+
+
+def test_shapes_are_those_that_every_model_makes_with_their_pixels() -> None:
+    assert set(catalog.shapes([NANO])) == set(ASPECT_RATIOS)
+    assert set(catalog.shapes([NANO, PRO, UNKNOWN])) == set(CLASSIC)
+    for ratio, (width, height) in catalog.shapes([NANO]).items():
+        across, _, down = ratio.partition(":")
+        assert width / height == pytest.approx(int(across) / int(down), rel=0.02)
