@@ -10,6 +10,7 @@ from image_core.clock import Clock, iso
 from image_core.generations.background import Running
 from image_core.generations.cancellation import Cancellation
 from image_core.generations.completion import Completion
+from image_core.generations.context import Conversations
 from image_core.generations.expected import Expected
 from image_core.generations.history import History
 from image_core.generations.reading import Reading
@@ -35,6 +36,7 @@ from image_core.storage.outbox import Outbox
 from image_core.storage.pseudonyms import Pseudonyms
 from image_core.storage.records import Records
 from image_core.storage.renditions import Renditions
+from image_core.storage.turns import Turns
 
 PROBE_SECONDS = 4.0
 
@@ -49,7 +51,8 @@ class Components:
         self.ledger = Ledger(self.cosmos, settings.cosmos_usage_container, clock)
         self.pseudonyms = Pseudonyms(self.blobs, settings)
         self.renditions = Renditions(self.blobs, settings)
-        self.pictures = StoredImages(self.blobs, self.pseudonyms, self.renditions, settings)
+        turns = Turns(self.blobs, settings)
+        self.pictures = StoredImages(self.blobs, self.pseudonyms, self.renditions, turns, settings)
         self.memory_budget = memory_budget or MemoryBudget(settings.max_inflight_bytes)
         self.model = ModelChain(settings, clock)
         own = _own_addresses(settings, self.blobs.account_url)
@@ -61,6 +64,7 @@ class Components:
         self.loader = Loader(input_limits, own, self.reading, Fetcher(FetchPolicy.of(settings)), sandboxes)
         copies = InputCopies(self.blobs, settings)
         self.rendering = Rendering(self.blobs, self.renditions, copies, sandboxes, self.memory_budget, clock)
+        conversations = Conversations(turns, copies)
         outbox = Outbox(self.blobs, settings)
         completion = Completion(self.records, self.pictures, outbox, self.ledger, self.pseudonyms, clock)
         self.spending = Spending(self.records, self.ledger, settings, clock)
@@ -69,7 +73,7 @@ class Components:
             self.records,
             self.ledger,
             self.pictures,
-            copies,
+            conversations,
             completion,
             limits,
             self.model,
@@ -94,6 +98,7 @@ class Components:
             self.spending,
             self.loader,
             copies,
+            conversations,
             self.model,
             self.memory_budget,
             settings,

@@ -74,11 +74,6 @@ async def succeeded(record: Record, picture: Image | None, headers: dict[str, st
     return Response(200, await offloaded(len(picture.data), joined), rest.headers)
 
 
-def encoded_length(size: int) -> int:
-    """The length of `size` bytes in base64."""
-    return 4 * -(-size // 3)
-
-
 def accepted(record: Record, expected_seconds: int, headers: dict[str, str]) -> Response:
     """202: still running, with the addresses of its status and of its image."""
     address = status_url(record)

@@ -13,6 +13,7 @@ from image_core.clock import Clock, iso
 from image_core.generations.record import Record
 from image_core.models.generated import OK, Options
 from image_core.models.prices import expected_cost, expected_usd
+from image_core.models.turns import ContextSize
 from image_core.settings import Settings
 from image_core.storage.ledger import Entry, Ledger, Sum, entries
 from image_core.storage.records import Records
@@ -85,10 +86,15 @@ class Spending:
         self._settings = settings
         self._clock = clock
 
-    def expected(self, options: Options, inputs: int, prompt_characters: int) -> float:
-        """US dollars that a generation is expected to cost at most, with the dearest model that may be asked."""
+    def expected(
+        self, options: Options, inputs: int, prompt_characters: int, context: ContextSize | None = None
+    ) -> float:
+        """US dollars that a generation is expected to cost at most, with the dearest model that may be asked.
+
+        `context` are the earlier turns that may be replayed.
+        """
         today = self._clock.now().date()
-        return expected_cost(self._settings.gemini_models, options, inputs, today, prompt_characters)
+        return expected_cost(self._settings.gemini_models, options, inputs, today, prompt_characters, context)
 
     def budgets(self, user: User) -> Budgets:
         """What one user may spend."""

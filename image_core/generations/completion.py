@@ -129,7 +129,8 @@ class Completion:
         now = self._now()
 
         def ending(base: Record) -> Record:
-            return replace(base.succeeded(stored.url, generated, record.lease_owner, now), timings=record.timings)
+            succeeded = base.succeeded(stored.url, generated, record.lease_owner, now)
+            return replace(succeeded, timings=record.timings, turn=record.turn)
 
         return await self._keep(record, ending, stored.name, seconds)
 
@@ -208,7 +209,7 @@ class Completion:
 
     async def _drop(self, record: Record, name: str | None, stored: Record | None) -> None:
         if name is not None:
-            await self._pictures.delete(record.user, name)
+            await self._pictures.delete_all(record.user, record.blob_stem)
         mine = stored if stored is not None and stored.blob_stem == record.blob_stem else None
         # What was paid for stays in the ledger and in the log, whatever becomes of the record.
         base = mine or record

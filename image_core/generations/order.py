@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from image_core.clock import Deadline
-from image_core.generations.record import MaskedEdit
+from image_core.generations.record import MaskedEdit, StoredTurn
 from image_core.generations.trace import Trace
 from image_core.images.image import Image
 from image_core.models.generated import Attempt, Generated, Options
@@ -27,10 +27,18 @@ class Model(Protocol):
     ) -> Generated: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The earlier turns of an edit: the model that made them, None where there are none, and what reads them."""
+
+    model: str | None
+    read: Callable[[], Awaitable[tuple[EarlierTurn, ...]]]
+
+
 class Held:
     """The inputs of a generation and room for its picture (`model.hold.Hold`), and what was measured so far.
 
-    `claim` is on the bytes of this process, `size` those of the inputs. `read` gets them from their private copies: for a first
+    `claim` is on the bytes of this process, `size` those of the inputs and of the earlier turns. `read` gets them from their private copies: for a first
     attempt where `pictures` are not in memory, and for any that comes after the pictures were sent.
     """
 
@@ -41,12 +49,14 @@ class Held:
         size: int,
         read: Callable[[], Awaitable[tuple[Image, ...]]],
         pictures: tuple[Image, ...] | None = None,
+        context: Context | None = None,
     ) -> None:
         self.trace = trace
         self.size = size
         self._claim = claim
         self._read = read
         self._pictures = pictures
+        self._context = context
         self.left = False
         """Whether a request to a model was begun to be sent: from then on the call may be billed."""
         self.arriving = False
@@ -55,16 +65,16 @@ class Held:
     @property
     def continues(self) -> bool:
         """Whether the first input is the image of an earlier generation."""
-        return False
+        return self._context is not None
 
     @property
     def turns_of(self) -> str | None:
-        """The model that made the earlier turns."""
-        return None
+        """The model that made the earlier turns; None where there are none that can be replayed."""
+        return None if self._context is None else self._context.model
 
     async def turns(self) -> tuple[EarlierTurn, ...]:
-        """Return the earlier turns."""
-        return ()
+        """Read the earlier turns, oldest first; none where they are gone."""
+        return () if self._context is None else await self._context.read()
 
     async def pictures(self) -> tuple[Image, ...]:
         self.left = self.arriving = False
@@ -107,5 +117,6 @@ class Order:
     expected_usd: float
     parent_id: str | None = None
     root_id: str | None = None
+    context: tuple[StoredTurn, ...] = ()
     trace_parent: str | None = None
     edit: MaskedEdit | None = None

@@ -76,6 +76,47 @@ class InputCopy:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredTurn:
+    """What one generation said to its model and what it answered: the user's images and prompt, and the answer as it came.
+
+    The blob `name` (`storage.turns`) has the prompt and the answer, `inputs` are private copies.
+    """
+
+    name: str
+    model: str
+    size: int
+    """Bytes of the blob."""
+    images: int
+    """Images in the answer, drafts included."""
+    characters: int
+    """Of the prompt and of the answer's text."""
+    inputs: tuple[InputCopy, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as it is stored."""
+        return {
+            "name": self.name,
+            "model": self.model,
+            "bytes": self.size,
+            "images": self.images,
+            "characters": self.characters,
+            "inputs": [copy.to_dict() for copy in self.inputs],
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "StoredTurn":
+        """Read it as `to_dict` writes it."""
+        return cls(
+            stored["name"],
+            stored["model"],
+            stored["bytes"],
+            stored["images"],
+            stored["characters"],
+            tuple(map(InputCopy.from_dict, stored["inputs"])),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class MaskedEdit:
     """A generation that edits a part of its first input. `mask` and `sent` are private copies, as those of the inputs are."""
 
@@ -166,6 +207,10 @@ class Record:
     """The generation whose image this one edits; it may have been deleted since."""
     root_id: str | None = None
     """The first generation of its chain; None where it began without an earlier one."""
+    context: tuple[StoredTurn, ...] = ()
+    """The earlier turns, oldest first: while it runs those that may be replayed, afterwards those that its model was shown."""
+    turn: StoredTurn | None = None
+    """Its own turn, to be replayed when its image is edited; None where it has none that can be."""
     trace_parent: str | None = None
     """Of the request that began it (W3C Trace Context), for its log line."""
     cancel_requested_at: datetime | None = None
@@ -268,6 +313,7 @@ class Record:
             attempts=attempts,
             failure=None,
             warnings=warnings,
+            context=self.context if generated.in_context else (),
             completed_at=now,
             lease_owner=owner,
             lease_expires_at=None,
@@ -287,6 +333,7 @@ class Record:
             height=picture.height,
             failure=None,
             warnings=(WARNING_RECOVERED,),
+            context=(),
             completed_at=now,
             lease_expires_at=None,
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from image_core.clock import from_iso, iso
 from image_core.generations.failure import Failure
-from image_core.generations.record import InputCopy, MaskedEdit, Record, Status
+from image_core.generations.record import InputCopy, MaskedEdit, Record, Status, StoredTurn
 from image_core.models.generated import Attempt, Options, Usage
 
 
@@ -51,6 +51,10 @@ def to_document(record: Record) -> dict[str, Any]:
     }
     if record.edit is not None:
         document["edit"] = record.edit.to_dict()
+    if record.context:
+        document["context"] = [turn.to_dict() for turn in record.context]
+    if record.turn is not None:
+        document["turn"] = record.turn.to_dict()
     if record.cancel_requested_at is not None:
         document["cancelRequestedAt"] = iso(record.cancel_requested_at)
     # Present only while something is left to do, so that its index holds nothing that has ended.
@@ -96,6 +100,8 @@ def from_document(document: Mapping[str, Any]) -> Record:
         expected_usd=document.get("expectedUsd"),
         parent_id=document.get("parentId"),
         root_id=document.get("rootId"),
+        context=tuple(map(StoredTurn.from_dict, document.get("context") or ())),
+        turn=None if document.get("turn") is None else StoredTurn.from_dict(document["turn"]),
         trace_parent=document.get("traceParent"),
         cancel_requested_at=_time(document.get("cancelRequestedAt")),
         timings=document.get("timings"),

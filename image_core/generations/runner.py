@@ -28,6 +28,7 @@ from image_core.errors import (
 )
 from image_core.generations.billed_calls import Bill
 from image_core.generations.completion import Completion
+from image_core.generations.context import Conversations
 from image_core.generations.expected import Expected
 from image_core.generations.lease import CancelRequested, Lease, LeaseLost
 from image_core.generations.order import Held, Model, Order
@@ -42,6 +43,7 @@ from image_core.generations.record import (
     MaskedEdit,
     Record,
     Status,
+    StoredTurn,
 )
 from image_core.generations.rendering import COMPOSE_SECONDS, CONVERT_SECONDS, Rendering
 from image_core.generations.trace import Trace
@@ -53,8 +55,7 @@ from image_core.runtime.memory_budget import GROWTH_SECONDS, Claim, MemoryBudget
 from image_core.runtime.offload import offloaded
 from image_core.runtime.telemetry import where
 from image_core.settings import FUNCTION_TIMEOUT_SECONDS, Settings
-from image_core.storage.images import StoredImages
-from image_core.storage.input_copies import InputCopies
+from image_core.storage.images import StoredImage, StoredImages
 from image_core.storage.ledger import Ledger
 from image_core.storage.records import Records
 
@@ -83,7 +84,7 @@ class Runner:
         records: Records,
         ledger: Ledger,
         pictures: StoredImages,
-        copies: InputCopies,
+        conversations: Conversations,
         completion: Completion,
         limits: Limits,
         model: Model,
@@ -97,7 +98,7 @@ class Runner:
         self._records = records
         self._ledger = ledger
         self._pictures = pictures
-        self._copies = copies
+        self._conversations = conversations
         self._completion = completion
         self._limits = limits
         self._model = model
@@ -138,6 +139,7 @@ class Runner:
             blob_stem=f"generated-{milliseconds(now)}-{self._token(16)}",
             parent_id=order.parent_id,
             root_id=order.root_id,
+            context=order.context,
             trace_parent=order.trace_parent,
             expected_usd=order.expected_usd,
         )
@@ -173,8 +175,7 @@ class Runner:
         """
         async with self._leased(record) as lease:
             claim, trace = self._memory_budget.claim(record.user_id), Trace(self._clock, record.trace_parent)
-            size = sum(copy.size for copy in record.sent)
-            held = Held(claim, trace, size, partial(self._copies.read_all, record.user, record.sent))
+            held = self._conversations.hold(record, claim, trace)
             try:
                 ended = await self._prepare(lease, held, claim)
             except (Busy, StorageUnavailable):
@@ -316,9 +317,10 @@ class Runner:
             return Outcome(await self._completion.fail(failing, broken, self._keep_seconds, bill.made))
         generated = await self._in_format(record, replace(generated, attempts=bill.made), held)
         with trace.step("picture"):
-            stored = await self._completion.store(record, generated.picture, self._keep_seconds)
+            stored, turn = await self._store(record, generated, held)
+        generated = replace(generated, turn=None)
         with trace.step("finish"):
-            with_image = replace(await bill.settled(), timings=trace.timings())
+            with_image = replace(await bill.settled(), timings=trace.timings(), turn=turn)
             if stored.waiting:
                 await self._completion.postpone(with_image, generated, stored, self._keep_seconds)
                 await self._give_back(lease)
@@ -327,6 +329,18 @@ class Runner:
         self._expected.saw(generated.model, record.options.image_size, self._clock.monotonic() - began)
         mine = stored.mine and finished.output_image_url == stored.url
         return Outcome(finished, generated.picture if mine else None)
+
+    async def _store(self, record: Record, generated: Generated, held: Held) -> tuple[StoredImage, StoredTurn | None]:
+        """Store the image and, beside it, the model's turn. Raises StorageUnavailable where the image cannot be stored."""
+        if generated.turn is not None:
+            held.received(generated.turn.size)
+        keeping = asyncio.create_task(self._conversations.keep(record, generated.model, generated.turn))
+        try:
+            stored = await self._completion.store(record, generated.picture, self._keep_seconds)
+            turn = await keeping
+        finally:
+            keeping.cancel()
+        return stored, turn if stored.mine else None  # another process's image counts, which this turn does not show
 
     async def _in_format(self, record: Record, generated: Generated, held: Held) -> Generated:
         """The image in the format that the request asked for; as the model made it where it cannot be converted."""

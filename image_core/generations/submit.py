@@ -1,5 +1,6 @@
 """From a request to a generation: the one it repeats, or a new one that runs or is queued."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -17,18 +18,21 @@ from image_core.errors import (
     ImageError,
     NotFound,
 )
+from image_core.generations import context
 from image_core.generations.background import Running
+from image_core.generations.context import Conversations
 from image_core.generations.dry_run import CheckedInput, DryRun
 from image_core.generations.history import History
 from image_core.generations.idempotency import fingerprint, record_id
-from image_core.generations.order import Held, Order
+from image_core.generations.order import Order
 from image_core.generations.outcome import Outcome
-from image_core.generations.record import MaskedEdit, Record, Status
+from image_core.generations.record import MaskedEdit, Record, Status, StoredTurn
 from image_core.generations.recovery import message
 from image_core.generations.runner import Runner
 from image_core.generations.trace import Trace
 from image_core.images.masked_edit import PreparedEdit
 from image_core.images.region import Shapes
+from image_core.inputs.fit import MAX_INLINE_BYTES
 from image_core.inputs.loader import LoadedInput, Loader
 from image_core.inputs.owned_urls import is_generation
 from image_core.models.generated import Options
@@ -56,6 +60,8 @@ class Models(Protocol):
 
     def warnings(self, options: Options, inputs: int) -> tuple[str, ...]: ...
 
+    def context_warning(self, model: str, turns_of: str | None) -> str | None: ...
+
     def shapes(self, options: Options, inputs: int) -> Shapes: ...
 
 
@@ -81,6 +87,7 @@ class Submission:
         spending: Spending,
         loader: Loader,
         copies: InputCopies,
+        conversations: Conversations,
         models: Models,
         memory_budget: MemoryBudget,
         settings: Settings,
@@ -94,6 +101,7 @@ class Submission:
         self._spending = spending
         self._loader = loader
         self._copies = copies
+        self._conversations = conversations
         self._models = models
         self._memory_budget = memory_budget
         self._settings = settings
@@ -132,7 +140,7 @@ class Submission:
                 if repeated is not None:
                     return repeated
         parent = await self._parent(user, request)
-        usd = self._spending.expected(request.options, request.input_count, len(request.prompt))
+        usd = self._expected(request, parent)
         async with self._limits.admitted(user, usd, order_id) as place:
             self._models.check_quota(request.options, request.input_count)
             submitted = await self._begin(
@@ -153,14 +161,31 @@ class Submission:
             await self._check_key(user, order_id, request)
         count = request.input_count
         parent = await self._parent(user, request)
-        usd = self._spending.expected(request.options, count, len(request.prompt))
+        usd = self._expected(request, parent)
         left = await self._limits.check(user, usd, order_id)
         self._models.check_quota(request.options, count)
         with self._memory_budget.claim(user.id, deadline) as claim:
             loaded, edit = await self._load(user, request, parent, claim)
+            turns = () if edit is not None else self._turns(request, parent, loaded, claim)
         inputs, crop = tuple(map(CheckedInput.of, loaded)), None if edit is None else edit.inner_crop
         model, warnings = self._models.first(request.options, count), self._models.warnings(request.options, count)
+        if parent is not None:
+            without = self._models.context_warning(model, turns[-1].model if turns else None)
+            warnings += () if without is None else (without,)
         return DryRun(model, usd, inputs, left, warnings, crop)
+
+    def _expected(self, request: GenerateRequest, parent: Record | None) -> float:
+        """US dollars that the request is expected to cost at most, with every earlier turn that may be replayed."""
+        turns = context.chosen(context.turns_after(parent), len(request.images), 0, MAX_INLINE_BYTES)
+        count, characters = request.input_count, len(request.prompt)
+        return self._spending.expected(request.options, count, characters, context.size(turns))
+
+    def _turns(
+        self, request: GenerateRequest, parent: Record | None, inputs: Sequence[LoadedInput], claim: Claim
+    ) -> tuple[StoredTurn, ...]:
+        """The earlier turns that fit beside the inputs, which `claim` holds."""
+        added = sum(len(each.image.data) for each in inputs[1:])
+        return context.chosen(context.turns_after(parent), len(request.images), added, claim.growth)
 
     async def _parent(self, user: User, request: GenerateRequest) -> Record | None:
         """The generation that the request edits further. Raises NotFound, Conflict."""
@@ -218,6 +243,8 @@ class Submission:
         try:
             with trace.step("inputs"):
                 inputs, prepared = await self._load(user, request, parent, claim)
+            turns = () if prepared is not None else self._turns(request, parent, inputs, claim)
+            await claim.grow(context.memory(turns))
             pictures = tuple(loaded.image for loaded in inputs)
             with trace.step("copies"):
                 copies = await self._copies.put_all(user, pictures)
@@ -234,6 +261,7 @@ class Submission:
                 expected_usd,
                 None if parent is None else parent.id,
                 None if parent is None else parent.root_id or parent.id,
+                turns,
                 trace_parent,
                 edit,
             )
@@ -253,8 +281,7 @@ class Submission:
         if queued:
             claim.release()
             return Submitted(Outcome(record), queued=True)
-        size = sum(copy.size for copy in record.sent)
-        held = Held(claim, trace, size, partial(self._copies.read_all, user, record.sent), pictures)
+        held = self._conversations.hold(record, claim, trace, pictures)
         self._running.start(record, self._runner.run(record, held))
         return Submitted(Outcome(record))
 
@@ -287,7 +314,9 @@ class Submission:
                 return Submitted(Outcome(stored), replayed=stored.status is Status.SUCCEEDED)
             try:
                 # It is paid for once more: the limits are for it, too.
-                usd = self._spending.expected(stored.options, len(stored.input_images), len(stored.prompt))
+                usd = self._spending.expected(
+                    stored.options, len(stored.input_images), len(stored.prompt), context.size(stored.context)
+                )
                 async with self._limits.admitted(stored.user, usd, stored.id):
                     record = await self._runner.reopen(stored, usd, queued=queued)
             except Changed as changed:  # of several at once one runs it, the others wait

@@ -18,9 +18,14 @@ Shrink = Callable[[int, Image, int], Awaitable[Image]]
 """Scale the image with this index down to a longest side in pixels. Raises InputError, Busy."""
 
 
+def encoded_length(size: int) -> int:
+    """Return the length of `size` bytes in base64."""
+    return 4 * -(-size // 3)
+
+
 def encoded_bytes(pictures: Sequence[Image]) -> int:
     """Return the size of the images in a request: their length in base64."""
-    return sum(4 * -(-len(picture.data) // 3) for picture in pictures)
+    return sum(encoded_length(len(picture.data)) for picture in pictures)
 
 
 async def fitted(

@@ -173,6 +173,11 @@ def current(name: str, on: date) -> str:
     return name
 
 
+def max_input_images(model: str) -> int:
+    """Return how many images one call of `model` may hold; of the dearest model where it is not in the table."""
+    return MODELS.get(model, DEAREST).max_input_images
+
+
 def family(model: str) -> str:
     """The models that take one another's turns in a conversation: a model and its preview. Others refuse them."""
     return model.removesuffix("-preview")

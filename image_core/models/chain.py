@@ -198,6 +198,11 @@ class ModelChain:
             self._passed_over(run, link, options, inputs, ask_gone=False)
         return tuple(run.warnings)
 
+    def context_warning(self, model: str, turns_of: str | None) -> str | None:
+        """Return the warning of an edit whose first model is not shown the earlier turns; None where it is."""
+        why = _unlike(model, turns_of)
+        return None if why is None else _without_context(model, why)
+
     def available(self, model: str) -> bool:
         """Whether `model` would be asked: it is not known to be gone or out of quota."""
         return model not in self.retired() and self._quotas.until(model) is None
@@ -296,7 +301,7 @@ class ModelChain:
                 if reply.picture is not None:
                     self._note(run, model, "ok", reply.usage)
                     if hold.continues and not reply.in_context:
-                        run.warnings.append(_without_context(run, model, hold))
+                        run.warnings.append(_without_context(model, _why_not(run, model, hold.turns_of)))
                     return _generated(run, model, options, reply, reply.picture)
                 wait = self._without_picture(run, model, reply)
             if wait is None or attempt + 1 == ATTEMPTS or wait + LEAST_SECONDS > deadline.remaining():
@@ -479,16 +484,24 @@ def _in_context(run: _Run, model: str, hold: Hold) -> bool:
     return made_by is not None and catalog.family(made_by) == catalog.family(model) and not run.turns_refused
 
 
-def _without_context(run: _Run, model: str, hold: Hold) -> str:
-    """The warning where `model` was shown the earlier image as an input."""
-    made_by = hold.turns_of
+def _why_not(run: _Run, model: str, turns_of: str | None) -> str:
+    """Why `model` was not shown the earlier turns."""
     if run.turns_refused:
-        why = "the service does not take the earlier turns any more"
-    elif made_by is not None and catalog.family(made_by) != catalog.family(model):
-        why = f"it does not take the turns of {made_by}"
-    else:
-        why = "they are not stored"
-    return f"context_not_kept: {model} was shown the earlier image without the turns that led to it: {why}"
+        return "the service does not take the earlier turns any more"
+    return _unlike(model, turns_of) or "the earlier turns cannot be read any more"
+
+
+def _unlike(model: str, turns_of: str | None) -> str | None:
+    """Why `model` cannot be shown the turns of another model; None where it can."""
+    if turns_of is None:
+        return "there are no earlier turns that can be replayed"
+    if catalog.family(turns_of) != catalog.family(model):
+        return f"the earlier turns are of {turns_of}"
+    return None
+
+
+def _without_context(model: str, why: str) -> str:
+    return f"context_not_kept: {model} is shown the earlier image without the turns that led to it: {why}"
 
 
 def _nobody_can(models: tuple[str, ...], options: Options, inputs: int, field_name: str) -> InvalidRequest:

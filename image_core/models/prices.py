@@ -6,6 +6,7 @@ from datetime import date
 from image_core.models import catalog
 from image_core.models.catalog import DEAREST, INPUT_IMAGE_TOKENS, MODELS, TEXT_TOKENS, THINKING_TOKENS, ImageModel
 from image_core.models.generated import Options, Usage
+from image_core.models.turns import ContextSize
 
 TYPICAL_PROMPT_CHARACTERS = 1000
 """Where the prompt is not at hand."""
@@ -43,34 +44,45 @@ def expected_cost(
     inputs: int,
     on: date,
     prompt_characters: int = TYPICAL_PROMPT_CHARACTERS,
+    context: ContextSize | None = None,
 ) -> float:
     """US dollars that one answered call for a generation costs at most: what budgets count before the call is made.
 
     `models` are the configured names; retired ones mean their successors as of the day `on`. Of those that can take the
     request (`options`, `inputs` images) the dearest counts, because the chain may come to it. The sum covers the inputs'
     and the prompt's tokens, one image of the size that is asked for, and as text what `max_output_tokens` leaves beside
-    it. A model that is not in the catalog counts as the dearest that is.
+    it, and the earlier turns (`context`) where a model of their family may be asked. A model that is not in the catalog
+    counts as the dearest that is.
 
     Not covered: answers without an image that are billed and asked for again. They are in the record as soon as they are
     there.
     """
     links = catalog.chain((options.model, *models) if options.model else models, on)
     able = [link.model for link in links if catalog.lack(link.model, options, inputs) is None]
-    return max((_most(model, options.image_size, inputs, prompt_characters) for model in able), default=0.0)
+    # A token is one character at least in nearly every text, and three or four in most.
+    plain = inputs * INPUT_IMAGE_TOKENS + prompt_characters
+    return max(
+        (_most(model, options.image_size, plain + _context_tokens(model, context)) for model in able), default=0.0
+    )
 
 
-def _most(model: str, size: str | None, inputs: int, prompt_characters: int) -> float:
+def _context_tokens(model: str, context: ContextSize | None) -> int:
+    """The most input tokens of earlier turns. What a model thought in a turn is in its signatures, and may be counted again."""
+    if context is None or catalog.family(context.model) != catalog.family(model):
+        return 0
+    return context.images * INPUT_IMAGE_TOKENS + context.characters + context.turns * THINKING_TOKENS
+
+
+def _most(model: str, size: str | None, given: int) -> float:
     known = MODELS.get(model)
     if known is None:
         lines = [each for each in MODELS.values() if size is None or size in each.image_sizes]
-        return max(_most_of(each, size, inputs, prompt_characters) for each in lines)
-    return _most_of(known, size, inputs, prompt_characters)
+        return max(_most_of(each, size, given) for each in lines)
+    return _most_of(known, size, given)
 
 
-def _most_of(known: ImageModel, size: str | None, inputs: int, prompt_characters: int) -> float:
+def _most_of(known: ImageModel, size: str | None, given: int) -> float:
     image = known.tokens_of(size)
-    # A token is one character at least in nearly every text, and three or four in most.
-    given = inputs * INPUT_IMAGE_TOKENS + prompt_characters
     return known.cost(given, {"IMAGE": image, "TEXT": known.max_output_tokens(size) - image})
 
 

@@ -1,11 +1,12 @@
-"""The turns of a conversation with a model: what it answered, to be kept, and what is replayed to it later."""
+"""The turns of a conversation with a model: what it answered, to be stored, and what is replayed to it later."""
 
+import json
 from dataclasses import dataclass
 
 from image_core.images.image import Image
 
 MAX_TURN_BYTES = 40_000_000
-"""The longest answer that is kept, as JSON: an image of 4K is up to 35 MB in base64."""
+"""The longest answer that is kept, as JSON: an image of 4K has up to 35 MB in base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +17,16 @@ class ModelTurn:
     images: int
     """Images in it, drafts included."""
     characters: int
-    """Of its text."""
+    """Characters of its text."""
 
     @property
     def size(self) -> int:
         """Bytes of the JSON."""
         return sum(map(len, self.pieces))
+
+    def stored(self, prompt: str) -> bytes:
+        """Return the stored form: a line with the prompt that it answers, and the JSON as it came."""
+        return b"".join((json.dumps({"prompt": prompt}).encode(), b"\n", *self.pieces))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +40,19 @@ class EarlierTurn:
     prompt: str
     answer: memoryview
     """The JSON of the model's `content`."""
+
+    @classmethod
+    def read(cls, stored: bytes, images: tuple[Image, ...]) -> "EarlierTurn":
+        """Read the stored form. The answer shares its memory. Raises ValueError."""
+        end = stored.index(b"\n")
+        return cls(images, json.loads(stored[:end])["prompt"], memoryview(stored)[end + 1 :])
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSize:
+    """What replayed turns add to a request, for its expected cost: turns of `model`."""
+
+    model: str
+    turns: int
+    images: int
+    characters: int

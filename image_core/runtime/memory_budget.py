@@ -125,14 +125,18 @@ class Claim:
         """Acquire `count` bytes in turn, before work begins. Raises Busy where the turn does not come in time."""
         await self._acquire(count, self.wait_seconds())
 
+    @property
+    def growth(self) -> int:
+        """How many bytes more one request may ever have."""
+        return max(0, self._account.capacity // 2 - self._bytes)
+
     async def grow(self, count: int) -> None:
         """Acquire `count` bytes more, after a short wait at most.
 
         Raises Busy; ImagesTooLarge where one request can never have so much.
         """
-        most = self._account.capacity // 2
-        if self._bytes + count > most:
-            raise ImagesTooLarge(f"The images of one request may take {most:,} bytes here")
+        if count > self.growth:
+            raise ImagesTooLarge(f"The images of one request may take {self._account.capacity // 2:,} bytes here")
         if not self.try_add(count):
             await self._acquire(count, min(GROWTH_SECONDS, self.wait_seconds()))
 

@@ -12,6 +12,7 @@ from image_core.settings import Settings
 from image_core.storage.blobs import Blob, Blobs, Reserve
 from image_core.storage.pseudonyms import Pseudonyms
 from image_core.storage.renditions import Renditions
+from image_core.storage.turns import Turns
 
 REVALIDATE = "no-cache"
 """A browser may keep an image and asks with its ETag. It must not reuse one without asking: what an `<img>` has loaded
@@ -38,9 +39,12 @@ class StoredImage:
 class StoredImages:
     """Raises StorageUnavailable from every method while Blob Storage does not answer."""
 
-    def __init__(self, blobs: Blobs, pseudonyms: Pseudonyms, renditions: Renditions, settings: Settings) -> None:
+    def __init__(
+        self, blobs: Blobs, pseudonyms: Pseudonyms, renditions: Renditions, turns: Turns, settings: Settings
+    ) -> None:
         self._blobs = blobs
         self._renditions = renditions
+        self._turns = turns
         self._pseudonyms = pseudonyms
         self._container = settings.storage_container
         self._private = settings.image_access == "private"
@@ -157,10 +161,11 @@ class StoredImages:
         await self._renditions.delete_all(user, f"{name}/")
 
     async def delete_all(self, user: User, stem: str) -> None:
-        """Delete every image with this stem, and then their renditions."""
+        """Delete every image with this stem, and then their renditions and the turns of the model that made them."""
         for blob in await self._find(user, stem):
             await self._blobs.delete(self._container, blob.name)
         await self._renditions.delete_all(user, f"{stem}.")
+        await self._turns.delete_all(user, stem)
 
 
 def unkeyed_proof(user: User, name: str) -> str:

@@ -97,8 +97,9 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
             enabled: true
             type: 'Lifecycle'
             definition: {
-              filters: { blobTypes: ['blockBlob'], prefixMatch: ['catafract-private/inputs/'] }
-              // A copy is written again each time it is used, so that the days count from its last use.
+              filters: { blobTypes: ['blockBlob'], prefixMatch: ['catafract-private/inputs/', 'catafract-private/turns/'] }
+              // A copy is written again each time it is used, so that the days count from its last use. The turns of
+              // models, which edits of their images replay, count from when they were made.
               actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: 30 } } }
             }
           }

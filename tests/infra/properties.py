@@ -157,7 +157,7 @@ def inputs_are_always_private_and_go(predicted: Prediction) -> None:
     assert container["properties"]["publicAccess"] == "None"
     rule, _, _ = predicted.one(f"{STORAGE}/managementPolicies")["properties"]["policy"]["rules"]
     assert rule["enabled"] is True
-    assert rule["definition"]["filters"]["prefixMatch"] == ["catafract-private/inputs/"]
+    assert rule["definition"]["filters"]["prefixMatch"] == ["catafract-private/inputs/", "catafract-private/turns/"]
     assert rule["definition"]["actions"] == {"baseBlob": {"delete": {"daysAfterModificationGreaterThan": 30}}}
     service = predicted.one(f"{STORAGE}/blobServices", predicted.one(STORAGE, "stpics")["name"])
     assert service["properties"]["deleteRetentionPolicy"]["enabled"] is True

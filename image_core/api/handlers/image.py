@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 
-from image_core.api.answers import accepted, checked, encoded_length, failed, succeeded
+from image_core.api.answers import accepted, checked, failed, succeeded
 from image_core.api.body import check_body, check_json_type
 from image_core.api.http import Request, Response
 from image_core.api.prefer import Preference, preference
@@ -20,6 +20,7 @@ from image_core.generations.reading import Reading
 from image_core.generations.record import Record, Status
 from image_core.generations.submit import Submission, Submitted
 from image_core.generations.trace import trace_parent
+from image_core.inputs.fit import encoded_length
 from image_core.runtime.memory_budget import ANSWER_COPIES, GROWTH_SECONDS, Claim, MemoryBudget
 from image_core.runtime.offload import offloaded
 from image_core.settings import Settings

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 from azure.storage.blob.aio import BlobServiceClient
 
-from local.gemini.script import Scripted, finished
+from image_core.models.catalog import DEFAULT_CHAIN
+from local.gemini.script import Scripted, expired_signature, finished, overloaded
+from tests.support.faulty_proxy import Rule
 from tests.support.harness import PROMPT, Answer, Harness, data_url, picture
 from tests.support.original_product import put_blob, put_record
+
+NEXT = DEFAULT_CHAIN[1]
 
 
 async def edit(product: Harness, earlier: str, *images: str, prompt: str = PROMPT, **fields: Any) -> Answer:
@@ -211,3 +215,164 @@ async def test_a_queued_edit_runs_from_its_copies(product: Harness) -> None:
     await product.call("DELETE", f"/api/generations/{first}")
     await asyncio.gather(*(product.app.resume(message.encode()) for message in answer.enqueue))
     assert (await detail(product, answer.json["id"]))["status"] == "succeeded"
+
+
+def codes(answer: Answer) -> list[str]:
+    return [warning.partition(":")[0] for warning in answer.json["warnings"]]
+
+
+def turns(product: Harness) -> list[int]:
+    """How many earlier turns each call of a model replayed."""
+    return [call.turns for call in product.standin.calls]
+
+
+async def test_a_model_is_shown_the_turns_that_led_to_the_image(product: Harness) -> None:
+    first = await product.generate()
+    second = await edit(product, first.json["id"], data_url(picture(), "image/jpeg"))
+    third = await edit(product, second.json["id"])
+    assert [answer.json["warnings"] for answer in (first, second, third)] == [[], [], []]
+    assert [(call.turns, call.inputs) for call in product.standin.calls] == [(0, 1), (1, 1), (2, 0)]
+    stored = [await product.record(answer.json["id"]) or {} for answer in (first, second, third)]
+    assert [len(each.get("context", [])) for each in stored] == [0, 1, 2]
+    assert all(each["turn"]["name"].startswith(each["blobStem"]) for each in stored)
+    shown = await detail(product, third.json["id"])
+    assert not {"turn", "context"} & shown.keys()
+
+
+async def test_at_most_three_generations_are_shown_and_the_oldest_with_all_of_its_images(product: Harness) -> None:
+    made = await product.generate()
+    for _ in range(5):
+        made = await edit(product, made.json["id"])
+        assert made.json["warnings"] == []
+    assert turns(product) == [0, 1, 2, 3, 3, 3]
+    assert product.standin.calls[-1].status == 200  # the oldest turn begins with the image that it edited
+
+
+async def test_a_branch_is_shown_its_own_turns(product: Harness) -> None:
+    first = await product.generate()
+    second = await edit(product, first.json["id"])
+    await edit(product, second.json["id"])
+    await edit(product, first.json["id"])
+    assert turns(product) == [0, 1, 2, 1]
+
+
+async def test_another_model_is_shown_the_image_alone_and_its_chain_begins_there(product: Harness) -> None:
+    first = await product.generate()
+    second = await edit(product, first.json["id"], model=NEXT)
+    assert codes(second) == ["context_not_kept"]
+    third = await edit(product, second.json["id"], model=NEXT)
+    assert codes(third) == []
+    assert turns(product) == [0, 0, 1]
+    assert [call.inputs for call in product.standin.calls] == [1, 1, 0]
+
+
+async def test_a_refused_signature_costs_nothing_and_is_told(product: Harness) -> None:
+    first = await product.generate()
+    product.standin.script.add(expired_signature())
+    second = await edit(product, first.json["id"])
+    assert (second.status, codes(second)) == (200, ["context_not_kept"])
+    assert [attempt["outcome"] for attempt in second.json["attempts"]] == ["context_refused", "ok"]
+    assert "usage" not in second.json["attempts"][0]
+    assert turns(product) == [0, 1, 0]
+    record = await product.record(second.json["id"]) or {}
+    assert "context" not in record
+    third = await edit(product, second.json["id"])
+    assert (codes(third), turns(product)[-1]) == ([], 1)
+
+
+async def test_a_deleted_generation_takes_its_turn_along(product: Harness) -> None:
+    first = await product.generate()
+    second = await edit(product, first.json["id"])
+    kept = await product.blob_names("catafract-private", "turns/")
+    stem = ((await product.record(first.json["id"])) or {})["blobStem"]
+    assert sum(stem in name for name in kept) == 1
+    await product.call("DELETE", f"/api/generations/{first.json['id']}")
+    assert not any(stem in name for name in await product.blob_names("catafract-private", "turns/"))
+    third = await edit(product, second.json["id"])
+    assert (third.status, codes(third), turns(product)[-1]) == (200, [], 1)
+
+
+async def forget(product: Harness, prefix: str) -> None:
+    """Delete private blobs, as the lifecycle rule does."""
+    async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
+        container = client.get_container_client("catafract-private")
+        async for blob in container.list_blobs(prefix):
+            await container.delete_blob(blob.name)
+
+
+@pytest.mark.parametrize("prefix", ["turns/", "inputs/"])
+async def test_turns_that_have_expired_leave_the_image(product: Harness, prefix: str) -> None:
+    first = await product.generate()
+    folder = await product.blob_names("catafract-private", "turns/")
+    mine = next(
+        name.split("/")[1] for name in folder if first.json["imageUrl"].rsplit("/", 1)[-1].partition(".")[0] in name
+    )
+    await forget(product, f"{prefix}{mine}/")
+    second = await edit(product, first.json["id"])
+    assert (second.status, codes(second), turns(product)) == (200, ["context_not_kept"], [0, 0])
+
+
+async def test_a_storage_that_loses_turns_costs_no_image(product: Harness) -> None:
+    rule = product.blobs.rule(Rule(lambda _, path: "/turns/" in path, times=1000, forward=False))
+    first = await product.generate()
+    assert first.status == 200
+    assert rule.hits
+    product.blobs.back()
+    assert codes(await edit(product, first.json["id"])) == ["context_not_kept"]
+
+
+async def test_a_queued_edit_replays_the_turns_that_were_chosen(product: Harness) -> None:
+    first = await product.generate()
+    body = {"from": first.json["id"], "prompt": PROMPT}
+    answer = await product.call("POST", "/api/image", body, {"Prefer": "respond-async"})
+    await asyncio.gather(*(product.app.resume(message.encode()) for message in answer.enqueue))
+    found = await detail(product, answer.json["id"])
+    assert (found["status"], found["warnings"], turns(product)) == ("succeeded", [], [0, 1])
+
+
+async def test_an_edit_that_runs_again_replays_its_turns(product: Harness) -> None:
+    first = await product.generate()
+    product.standin.script.add(finished(None), finished(None), *[overloaded()] * 4)
+    body, headers = {"from": first.json["id"], "prompt": PROMPT}, {"Idempotency-Key": "again"}
+    failed = await product.call("POST", "/api/image", body, headers)
+    assert failed.status >= 500
+    assert failed.json["retryable"] is True
+    again = await product.call("POST", "/api/image", body, headers)
+    assert (again.status, codes(again), turns(product)[-1]) == (200, [], 1)
+
+
+async def test_replayed_turns_are_expected_and_billed(product: Harness) -> None:
+    first = await product.generate()
+    expected = [(await product.generate(dryRun=True)).json["estimatedCostUsd"]]
+    made = [first]
+    for _ in range(2):
+        expected.append((await edit(product, made[-1].json["id"], dryRun=True)).json["estimatedCostUsd"])
+        made.append(await edit(product, made[-1].json["id"]))
+    tokens = [answer.json["usage"]["inputTokens"] for answer in made]
+    assert expected == sorted(set(expected))
+    assert tokens == sorted(set(tokens))
+    for answer, usd in zip(made, expected, strict=True):
+        assert answer.json["usage"]["costUsd"] <= usd
+        stored = await product.record(answer.json["id"]) or {}
+        assert stored["expectedUsd"] == usd
+
+
+async def test_a_dry_run_says_whether_the_context_is_kept(product: Harness) -> None:
+    first = (await product.generate()).json["id"]
+    assert codes(await edit(product, first, dryRun=True)) == []
+    assert codes(await edit(product, first, dryRun=True, model=NEXT)) == ["context_not_kept"]
+
+
+async def test_turns_that_would_not_fit_into_memory_are_left_out(product: Harness) -> None:
+    first = (await product.generate()).json["id"]
+    second = await edit(product, first)
+    stored = (await product.record(second.json["id"])) or {}
+    newest = stored["turn"]["bytes"] + stored["inputs"][0]["bytes"]
+    # Two fifths of the limit are working memory, and one request may have half of that.
+    limit = 5 * (len(second.image) + newest + 1000)
+    async with product.another(MAX_INFLIGHT_BYTES=str(limit)) as small:
+        third = await edit(small, second.json["id"])
+        assert (third.status, codes(third), turns(product)[-1]) == (200, [], 1)
+    async with product.another(MAX_INFLIGHT_BYTES=str(limit - 5 * 2000)) as smaller:
+        third = await edit(smaller, second.json["id"])
+        assert (third.status, codes(third), turns(product)[-1]) == (200, ["context_not_kept"], 0)
