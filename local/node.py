@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OLDEST_MAJOR = 20
-REQUIREMENTS = Path(__file__).parent.parent / "requirements-node.txt"
+REQUIREMENTS = Path(__file__).parent.parent / "requirements/node.txt"
 
 
 class NodeMissing(RuntimeError):

@@ -69,7 +69,7 @@ def packages() -> None:
 async def python(packages: None) -> str:
     if not ENVIRONMENT.exists():
         await run(sys.executable, "-m", "venv", str(ENVIRONMENT), cwd=ROOT)
-    installer = (sys.executable, "checks/install.py", str(BIN / "python"), "requirements-generators.txt")
+    installer = (sys.executable, "checks/install.py", str(BIN / "python"), "requirements/generators.txt")
     await run(*installer, cwd=ROOT)
     return str(BIN / "python")
 

@@ -12,7 +12,7 @@ from tests.support.paths import ROOT
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[([a-z0-9,._-]+)\])?==", re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-local.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements/local.txt", "requirements/dev.txt"])
 def test_an_extra_that_a_package_asks_for_is_pinned_with_it(name: str) -> None:
     """pip takes `package[extra]` for pinned only where its pin has the extra: else a newer release breaks the installation."""
     text = (ROOT / name).read_text(encoding="utf-8")
@@ -48,7 +48,7 @@ def installed(name: str, version: str) -> dict[str, str]:
 
 def test_azure_gets_the_versions_that_the_tests_run_with() -> None:
     ours = installed("requirements.txt", "3.13")
-    tested = installed("requirements-dev.txt", "3.13")
+    tested = installed("requirements/dev.txt", "3.13")
     assert ours.items() <= tested.items()
     assert "azure-functions" in ours
 
