@@ -261,13 +261,14 @@ export interface components {
         Attempt: {
             model: string;
             /**
-             * @description `ok`, or why there was no picture.
+             * @description `ok`, or why there was no image.
              * @example ok
              * @example model_unavailable
              */
             outcome: string;
             durationMs: number;
             usage?: components["schemas"]["Usage"];
+            /** Format: date-time */
             startedAt?: string;
         };
         /**
@@ -277,7 +278,7 @@ export interface components {
         Budget: {
             /** @description In a day; null where only the month has a budget. */
             dailyUsd: number | null;
-            /** @description What is running now is expected to cost. */
+            /** @description What running generations are expected to cost. */
             runningUsd: number;
             /** @description What is left: of the day or of the month, whichever is less. */
             remainingUsd: number;
@@ -304,7 +305,7 @@ export interface components {
             mimeType: string;
             width: number;
             height: number;
-            /** @description Whether it was written in another kind, size, depth or orientation. */
+            /** @description Whether its format, size, depth or orientation would be changed. */
             converted: boolean;
         };
         /**
@@ -323,11 +324,11 @@ export interface components {
         };
         /**
          * Dependency
-         * @description How one dependency stands.
+         * @description The state of one dependency.
          */
         Dependency: {
             /**
-             * @description `degraded`: it works, but not at its best. `unknown`: it cannot be told without a generation.
+             * @description `degraded`: it works, but not at its best. `unknown`: only a generation would show it.
              * @enum {string}
              */
             status: "ok" | "degraded" | "unknown" | "down";
@@ -344,7 +345,7 @@ export interface components {
             models?: {
                 [key: string]: string;
             };
-            /** @description Models that are gone, and since when. */
+            /** @description Models that are shut down, and since when. */
             retired?: {
                 [key: string]: string;
             };
@@ -371,9 +372,9 @@ export interface components {
             estimatedCostUsd: number;
             inputs: components["schemas"]["CheckedInput"][];
             budget: components["schemas"]["DryRunBudget"];
+            warnings: string[];
             /** @description With a `mask` that is not the whole image: the part of the first image that the model would get. */
             crop?: components["schemas"]["Crop"];
-            warnings: string[];
         };
         /**
          * DryRunBudget
@@ -388,10 +389,10 @@ export interface components {
          * @description The body of every error.
          */
         ErrorBody: {
-            /** @description For people. */
+            /** @description A message for people. */
             error: string;
             /**
-             * @description For programs.
+             * @description The kind of error, for programs.
              * @enum {string}
              */
             code: "budget_exceeded" | "busy" | "canceled" | "conflict" | "cross_site" | "deadline_exceeded" | "gemini_key_missing" | "idempotency_mismatch" | "image_fetch_failed" | "image_too_large" | "images_too_large" | "internal" | "interrupted" | "invalid_image" | "invalid_json" | "invalid_request" | "length_required" | "method_not_allowed" | "misconfigured" | "model_auth_failed" | "model_error" | "model_unavailable" | "no_file" | "no_image" | "no_images" | "no_prompt" | "not_found" | "rate_limited" | "refused" | "request_too_large" | "session_unavailable" | "storage_unavailable" | "too_many_generations" | "unauthorized" | "unsupported_media_type" | "url_not_allowed";
@@ -399,15 +400,13 @@ export interface components {
             retryable: boolean;
             /** @description More, for people. */
             details?: string;
-            /** @description Of the generation, where there is a record of it. */
-            id?: string;
             /** @description The part of the request that is wrong. */
             field?: string;
-            /** @description The image that is wrong, from 0. */
+            /** @description The position of the image that is wrong, from 0. */
             imageIndex?: number;
-            /** @description What the model said instead of making a picture. */
+            /** @description The text that the model answered instead of an image. */
             text?: string | null;
-            /** @description Why it stopped, in the service's word. */
+            /** @description Why the model stopped, as its service names it. */
             finishReason?: string | null;
             /** @description Of a canceled generation: what the service counted; null where nothing is known. */
             usage?: components["schemas"]["Usage"] | null;
@@ -417,10 +416,15 @@ export interface components {
             monthlyUsd?: number;
             /** @description What was spent of it. */
             spentUsd?: number;
-            /** @description What is running now is expected to cost. */
+            /** @description What running generations are expected to cost. */
             runningUsd?: number;
-            /** @description When the next day or month begins. */
+            /**
+             * Format: date-time
+             * @description When the next day or month begins.
+             */
             resetsAt?: string;
+            /** @description The id of the generation, where it has a record. */
+            id?: string;
         };
         /**
          * GenerateAnswer
@@ -468,39 +472,51 @@ export interface components {
          * @description A generation, whatever its state.
          */
         Generation: {
+            /** @description The image's permanent address. */
+            imageUrl: string | null;
+            /** @description The text that the model answered. */
+            text: string | null;
+            /** @description The generation's id, for `/api/generations/{id}`. */
             id: string;
             /** @enum {string} */
             status: "running" | "succeeded" | "failed" | "canceled";
+            /** @description The address of a WebP of the image, at most 320 pixels wide; null where there is no image. */
+            thumbnailUrl: string | null;
+            /** @description The model that made it. */
+            model: string | null;
+            /**
+             * @description The type of the image's bytes.
+             * @example image/png
+             */
+            mimeType: string | null;
+            /** @description In pixels. */
+            width: number | null;
+            /** @description In pixels. */
+            height: number | null;
+            usage: components["schemas"]["Usage"] | null;
+            /** @description Every call that was made for it. */
+            attempts: components["schemas"]["Attempt"][];
+            /** @description A code, sometimes with a sentence after a colon. */
+            warnings: string[];
             prompt: string;
             /** @description An address for each input, never base64. */
             inputImages: string[];
-            imageUrl: string | null;
+            inputs: components["schemas"]["InputCopy"][];
+            /** @description Where a part of the first image was edited. */
+            mask?: components["schemas"]["Mask"];
             /** @description The same as `imageUrl`. */
             outputImageUrl: string | null;
-            /** @description The address of a WebP of the image, at most 320 pixels wide; null where there is no image. */
-            thumbnailUrl: string | null;
-            model: string | null;
-            mimeType: string | null;
-            width: number | null;
-            height: number | null;
-            usage: components["schemas"]["Usage"] | null;
-            options: components["schemas"]["Options"];
-            /** @description Why it failed, where it did; `canceled` where it was canceled. */
-            error: components["schemas"]["ErrorBody"] | null;
-            warnings: string[];
             /** Format: date-time */
             createdAt: string;
             completedAt: string | null;
             userId: string;
-            /** @description The generation that it edits (`from`), which may be deleted since. */
+            /** @description The generation that it edits (`from`), which may have been deleted since. */
             parentId: string | null;
             /** @description The first generation of its chain; null where it began without `from`. */
             rootId: string | null;
-            text: string | null;
-            attempts: components["schemas"]["Attempt"][];
-            inputs: components["schemas"]["InputCopy"][];
-            /** @description Where a part of the first image was edited. */
-            mask?: components["schemas"]["Mask"];
+            options: components["schemas"]["Options"];
+            /** @description Why it failed, where it did; `canceled` where it was canceled. */
+            error: components["schemas"]["ErrorBody"] | null;
         };
         /**
          * GenerationPage
@@ -513,37 +529,47 @@ export interface components {
         };
         /**
          * GenerationSummary
-         * @description A generation as the history lists it.
+         * @description A generation as lists have it: without the fields that can be long, which are neither sent nor documented.
          */
         GenerationSummary: {
+            /** @description The image's permanent address. */
+            imageUrl: string | null;
+            /** @description The generation's id, for `/api/generations/{id}`. */
             id: string;
             /** @enum {string} */
             status: "running" | "succeeded" | "failed" | "canceled";
+            /** @description The address of a WebP of the image, at most 320 pixels wide; null where there is no image. */
+            thumbnailUrl: string | null;
+            /** @description The model that made it. */
+            model: string | null;
+            /**
+             * @description The type of the image's bytes.
+             * @example image/png
+             */
+            mimeType: string | null;
+            /** @description In pixels. */
+            width: number | null;
+            /** @description In pixels. */
+            height: number | null;
+            usage: components["schemas"]["Usage"] | null;
+            /** @description A code, sometimes with a sentence after a colon. */
+            warnings: string[];
             prompt: string;
             /** @description An address for each input, never base64. */
             inputImages: string[];
-            imageUrl: string | null;
             /** @description The same as `imageUrl`. */
             outputImageUrl: string | null;
-            /** @description The address of a WebP of the image, at most 320 pixels wide; null where there is no image. */
-            thumbnailUrl: string | null;
-            model: string | null;
-            mimeType: string | null;
-            width: number | null;
-            height: number | null;
-            usage: components["schemas"]["Usage"] | null;
-            options: components["schemas"]["Options"];
-            /** @description Why it failed, where it did; `canceled` where it was canceled. */
-            error: components["schemas"]["ErrorBody"] | null;
-            warnings: string[];
             /** Format: date-time */
             createdAt: string;
             completedAt: string | null;
             userId: string;
-            /** @description The generation that it edits (`from`), which may be deleted since. */
+            /** @description The generation that it edits (`from`), which may have been deleted since. */
             parentId: string | null;
             /** @description The first generation of its chain; null where it began without `from`. */
             rootId: string | null;
+            options: components["schemas"]["Options"];
+            /** @description Why it failed, where it did; `canceled` where it was canceled. */
+            error: components["schemas"]["ErrorBody"] | null;
         };
         /**
          * Health
@@ -599,18 +625,15 @@ export interface components {
             aspectRatios: ("1:1" | "2:3" | "3:2" | "3:4" | "4:3" | "4:5" | "5:4" | "9:16" | "16:9" | "21:9" | "1:4" | "4:1" | "1:8" | "8:1")[];
             imageSizes: ("1K" | "2K" | "4K")[];
             maxInputImages: number;
-            /** @description US dollars of an image by size, without inputs, thoughts and words; empty where they are not known. */
+            /** @description US dollars of an image by size, without inputs, thinking and text; empty where they are not known. */
             prices: {
                 [key: string]: number;
             };
             /** @description Whether it is asked first where a request names none. */
             default: boolean;
-            /**
-             * Format: date
-             * @description The day on which it is shut down.
-             */
+            /** @description The day on which it is shut down. */
             retiresOn: string | null;
-            /** @description `false` while its quota of the day is used up, or after it answered 404. */
+            /** @description `false` while its daily quota is used up, or after it answered 404. */
             available: boolean;
             /** @description The recent median of its generations. */
             expectedSeconds: number;
@@ -637,7 +660,7 @@ export interface components {
         };
         /**
          * Options
-         * @description What was asked for beside images and prompt.
+         * @description What was requested beside images and prompt.
          */
         Options: {
             model?: string;
@@ -661,24 +684,24 @@ export interface components {
             imageBase64: string | null;
             /** @description The image's permanent address. */
             imageUrl: string;
-            /** @description The address of a WebP of the image, at most 320 pixels wide; null where there is no image. */
-            thumbnailUrl: string | null;
-            /** @description What the model said. */
+            /** @description The text that the model answered. */
             text: string | null;
-            /** @description Of the generation, for `/api/generations/{id}`. */
+            /** @description The generation's id, for `/api/generations/{id}`. */
             id: string;
             /** @constant */
             status: "succeeded";
+            /** @description The address of a WebP of the image, at most 320 pixels wide; null where there is no image. */
+            thumbnailUrl: string | null;
             /** @description The model that made it. */
             model: string | null;
             /**
-             * @description What the bytes are.
+             * @description The type of the image's bytes.
              * @example image/png
              */
             mimeType: string;
-            /** @description Pixels. */
+            /** @description In pixels. */
             width: number;
-            /** @description Pixels. */
+            /** @description In pixels. */
             height: number;
             usage: components["schemas"]["Usage"] | null;
             /** @description Every call that was made for it. */
@@ -688,7 +711,7 @@ export interface components {
         };
         /**
          * Running
-         * @description Still running: `statusUrl` says how it stands.
+         * @description A generation that is still running. `statusUrl` is the address of its state.
          */
         Running: {
             id: string;
@@ -711,10 +734,10 @@ export interface components {
             since: string;
             /** @description Images that were made. */
             images: number;
-            /** @description Calls of a model, those without a picture too. */
+            /** @description Calls of a model, those without an image too. */
             calls: number;
             costUsd: number;
-            /** @description Calls whose bill is not known (of a model without a price, given up, or lost with their process); not in `costUsd`. */
+            /** @description Calls whose cost is not known (of a model without a price, aborted, or lost with their process); not in `costUsd`. */
             unpricedCalls: number;
             /** @description What budgets count for those calls. */
             estimatedUsd: number;
@@ -730,7 +753,7 @@ export interface components {
         };
         /**
          * Usage
-         * @description What the service counted, of all attempts together.
+         * @description Tokens and price, as the model's service counted them for all attempts together.
          */
         Usage: {
             /** @description Null where the service counted nothing. */

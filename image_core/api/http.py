@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +30,8 @@ class Response:
     """Messages for the generation queue, which the front sends with the response."""
 
 
-def json_response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """`body` as JSON. Answers are somebody's own: no cache keeps them."""
+def json_response(status: int, body: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Response:
+    """Return `body` as JSON that no cache keeps: answers are for one user."""
     return Response(
         status,
         json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),

@@ -7,9 +7,9 @@ import hashlib
 import json
 import re
 
-from image_core.api.requests import GenerateRequest
 from image_core.auth.user import User
 from image_core.errors import InvalidRequest
+from image_core.generations.request import GenerationRequest
 
 VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -29,7 +29,7 @@ def record_id(user: User, key: str) -> str:
     return "gen-key-" + hashlib.sha256(f"{user.id}\0{key}".encode()).hexdigest()[:40]
 
 
-def fingerprint(request: GenerateRequest) -> str:
+def fingerprint(request: GenerationRequest) -> str:
     """What makes two requests the same: `images` and `mask` as sent, `prompt`, options, `model` and `from`.
 
     Milliseconds for megabytes. A field that is not set leaves no trace, so that a request has the fingerprint that earlier

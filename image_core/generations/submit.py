@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from image_core.api.requests import GenerateRequest
 from image_core.auth.user import User
 from image_core.billing.admission import Limits
 from image_core.billing.spending import Spending
@@ -28,6 +27,7 @@ from image_core.generations.order import Order
 from image_core.generations.outcome import Outcome
 from image_core.generations.record import MaskedEdit, Record, Status, StoredTurn
 from image_core.generations.recovery import message
+from image_core.generations.request import GenerationRequest
 from image_core.generations.runner import Runner
 from image_core.generations.trace import Trace
 from image_core.images.masked_edit import PreparedEdit
@@ -107,7 +107,7 @@ class Submission:
         self._settings = settings
         self._clock = clock
 
-    def check(self, request: GenerateRequest) -> None:
+    def check(self, request: GenerationRequest) -> None:
         """What can be said of a request without looking at anything. Raises InvalidRequest, GeminiKeyMissing."""
         self._models.check_options(request.options, request.input_count)
         if self._settings.gemini_api_key is None:
@@ -116,7 +116,7 @@ class Submission:
     async def begin(
         self,
         user: User,
-        request: GenerateRequest,
+        request: GenerationRequest,
         key: str | None,
         *,
         queued: bool,
@@ -150,7 +150,7 @@ class Submission:
         return submitted
 
     async def dry_run(
-        self, user: User, request: GenerateRequest, key: str | None, deadline: Deadline | None = None
+        self, user: User, request: GenerationRequest, key: str | None, deadline: Deadline | None = None
     ) -> DryRun:
         """Check a request as `begin` does, load its inputs, and begin nothing: no record, no copy, no call, no key used up.
 
@@ -174,20 +174,20 @@ class Submission:
             warnings += () if without is None else (without,)
         return DryRun(model, usd, inputs, left, warnings, crop)
 
-    def _expected(self, request: GenerateRequest, parent: Record | None) -> float:
+    def _expected(self, request: GenerationRequest, parent: Record | None) -> float:
         """US dollars that the request is expected to cost at most, with every earlier turn that may be replayed."""
         turns = context.chosen(context.turns_after(parent), len(request.images), 0, MAX_INLINE_BYTES)
         count, characters = request.input_count, len(request.prompt)
         return self._spending.expected(request.options, count, characters, context.size(turns))
 
     def _turns(
-        self, request: GenerateRequest, parent: Record | None, inputs: Sequence[LoadedInput], claim: Claim
+        self, request: GenerationRequest, parent: Record | None, inputs: Sequence[LoadedInput], claim: Claim
     ) -> tuple[StoredTurn, ...]:
         """The earlier turns that fit beside the inputs, which `claim` holds."""
         added = sum(len(each.image.data) for each in inputs[1:])
         return context.chosen(context.turns_after(parent), len(request.images), added, claim.growth)
 
-    async def _parent(self, user: User, request: GenerateRequest) -> Record | None:
+    async def _parent(self, user: User, request: GenerationRequest) -> Record | None:
         """The generation that the request edits further. Raises NotFound, Conflict."""
         if request.from_id is None:
             return None
@@ -203,7 +203,7 @@ class Submission:
             raise Conflict(f"Its status is {parent.status}")
         return parent
 
-    async def _check_key(self, user: User, order_id: str, request: GenerateRequest) -> None:
+    async def _check_key(self, user: User, order_id: str, request: GenerationRequest) -> None:
         """Raises IdempotencyMismatch where the key belongs to another request."""
         stored = await self._records.read(user, order_id)
         if stored is not None and stored.status is not Status.DELETING:
@@ -229,7 +229,7 @@ class Submission:
     async def _begin(
         self,
         user: User,
-        request: GenerateRequest,
+        request: GenerationRequest,
         parent: Record | None,
         order_id: str | None,
         request_hash: str,
@@ -286,7 +286,7 @@ class Submission:
         return Submitted(Outcome(record))
 
     async def _load(
-        self, user: User, request: GenerateRequest, parent: Record | None, claim: Claim
+        self, user: User, request: GenerationRequest, parent: Record | None, claim: Claim
     ) -> tuple[tuple[LoadedInput, ...], PreparedEdit | None]:
         """The inputs, and what a masked edit of the first one begins with; None without a mask, and with one of all of it."""
         earlier, mask = None if parent is None else parent.id, request.mask
@@ -294,7 +294,7 @@ class Submission:
         if mask is None:
             return inputs, None
         shapes = self._models.shapes(request.options, len(inputs))
-        max_side = LARGE_SENT_SIDE if request.image_size == "4K" else SENT_SIDE
+        max_side = LARGE_SENT_SIDE if request.options.image_size == "4K" else SENT_SIDE
         return inputs, await self._loader.prepare_edit(mask, inputs, shapes, max_side, user, claim)
 
     async def _keep_edit(self, user: User, prepared: PreparedEdit, first: LoadedInput) -> MaskedEdit:

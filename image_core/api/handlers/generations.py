@@ -1,9 +1,10 @@
 """`/api/generations`: the caller's own, listed, read, waited for, canceled, deleted."""
 
-from image_core.api.answers import POLL_SECONDS, detailed, listed, status_url
+from image_core.api.answers import POLL_SECONDS
 from image_core.api.http import Request, Response, json_response
 from image_core.api.prefer import preference
 from image_core.api.response_budget import ResponseBudget
+from image_core.api.wire.generations import Generation, GenerationPage, GenerationSummary, status_url
 from image_core.auth.user import User
 from image_core.errors import InvalidRequest
 from image_core.generations.background import Running
@@ -62,8 +63,9 @@ class GenerationsHandler:
             else:
                 page = await self._history.page(user, int(limit), continuation)
             # Through the record, so that those of the original product have every field too.
-            items = [listed(self._reading.shown(from_document(item))) for item in page.items]
-            return json_response(200, {"items": items, "continuation": page.continuation})
+            items = [GenerationSummary.of(self._reading.shown(from_document(item))) for item in page.items]
+            body = GenerationPage(items=items, continuation=page.continuation)
+            return json_response(200, body.to_wire())
 
     async def get(self, request: Request, user: User, record_id: str) -> Response:
         """One of them, whatever its state; with `Prefer: wait=N` as soon as it is finished, after N seconds at the latest."""
@@ -80,7 +82,7 @@ class GenerationsHandler:
                 headers["Preference-Applied"] = f"wait={seconds}"
         if record.status is Status.RUNNING:
             headers["Retry-After"] = str(POLL_SECONDS)
-        return json_response(200, detailed(self._reading.shown(record)), headers)
+        return json_response(200, Generation.of(self._reading.shown(record)).to_wire(), headers)
 
     async def cancel(self, request: Request, user: User, record_id: str) -> Response:
         """How the generation stands when it was canceled: 202 while another process is still to stop it."""
@@ -89,9 +91,9 @@ class GenerationsHandler:
         ):
             seconds = min(CANCEL_SECONDS, self._budget.following(request))
             record = await self._cancellation.cancel(user, record_id, seconds)
-        body = detailed(self._reading.shown(record))
+        body = Generation.of(self._reading.shown(record)).to_wire()
         if record.status is Status.RUNNING:
-            return json_response(202, body, {"Location": status_url(record), "Retry-After": str(POLL_SECONDS)})
+            return json_response(202, body, {"Location": status_url(record.id), "Retry-After": str(POLL_SECONDS)})
         return json_response(200, body)
 
     async def delete(self, request: Request, user: User, record_id: str) -> Response:  # noqa: ARG002 - as every handler

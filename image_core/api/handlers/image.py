@@ -4,15 +4,16 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 
-from image_core.api.answers import accepted, checked, failed, succeeded
+from image_core.api.answers import accepted, failed, succeeded
 from image_core.api.body import check_body, check_json_type
-from image_core.api.http import Request, Response
+from image_core.api.http import Request, Response, json_response
 from image_core.api.prefer import Preference, preference
-from image_core.api.requests import GenerateRequest
 from image_core.api.response_budget import ResponseBudget
+from image_core.api.wire.generations import DryRun
+from image_core.api.wire.requests import GenerateRequest
 from image_core.auth.user import User
 from image_core.errors import ImageError
-from image_core.generations.dry_run import DryRun
+from image_core.generations import dry_run
 from image_core.generations.expected import Expected
 from image_core.generations.idempotency import checked_key
 from image_core.generations.outcome import Outcome
@@ -63,8 +64,8 @@ class ImageHandler:
 
     async def _post(self, request: Request, user: User, claim: Claim) -> Response:
         begun = await self._begin(request, user, claim)
-        if isinstance(begun, DryRun):
-            return checked(begun)
+        if isinstance(begun, dry_run.DryRun):
+            return json_response(200, DryRun.of(begun).to_wire())
         prefer = begun.prefer
         # A repeated key finds a generation that runs already: a caller that does not want to wait does not wait for it either.
         wait = 0.0 if prefer.at_once else self._budget.left(request, prefer.wait)
@@ -82,17 +83,18 @@ class ImageHandler:
             return Response(response.status, response.body, response.headers, (self._submission.message(record),))
         return response
 
-    async def _begin(self, request: Request, user: User, claim: Claim) -> _Begun | DryRun:
+    async def _begin(self, request: Request, user: User, claim: Claim) -> _Begun | dry_run.DryRun:
         check_body(request, self._settings.max_request_bytes)
         check_json_type(request)
         await claim.enter(len(request.body) * PARSED_COPIES)
         try:
             parse = partial(GenerateRequest.parse, request.body, self._settings.max_images)
-            wanted = await offloaded(len(request.body), parse)
+            body = await offloaded(len(request.body), parse)
+            wanted = body.to_domain()
             key = checked_key(request.headers.get("idempotency-key"))
             self._submission.check(wanted)
             prefer = preference(request.headers.get("prefer"))
-            if wanted.dry_run:
+            if body.dry_run:
                 return await self._submission.dry_run(user, wanted, key, self._budget.for_resources(request))
             submitted = await self._submission.begin(
                 user,
@@ -104,7 +106,7 @@ class ImageHandler:
             )
         finally:
             claim.release()
-        return _Begun(submitted, prefer, wanted.include_base64)
+        return _Begun(submitted, prefer, body.include_base64)
 
     def _accepted(self, record: Record, headers: dict[str, str]) -> Response:
         return accepted(record, self._expected.seconds(record.options), headers)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlencode
 
-from image_core.api.answers import POLL_SECONDS, failed, result_url
+from image_core.api.answers import POLL_SECONDS, failed
 from image_core.api.http import Request, Response
 from image_core.api.response_budget import ResponseBudget
+from image_core.api.wire.generations import result_url
 from image_core.auth.user import User
 from image_core.errors import Busy, InvalidRequest, NotFound
 from image_core.generations.background import Running
@@ -119,7 +120,7 @@ class ImagesHandler:
             if redirects >= MAX_REDIRECTS:
                 raise Busy("The image is not there yet", retry_after=POLL_SECONDS) from error
         query = urlencode({**request.query, REDIRECTS: redirects + 1})
-        return Response(307, b"", {"Location": f"{result_url(record)}?{query}", "Cache-Control": "no-store"})
+        return Response(307, b"", {"Location": f"{result_url(record.id)}?{query}", "Cache-Control": "no-store"})
 
     async def _made(self, request: Request, user: User, record: Record, target: Target | None) -> Response:
         if record.status is Status.RUNNING:

@@ -1,9 +1,10 @@
 """`GET /api/models`: what a front end needs to draw its controls, and to say what a press of the button costs."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from image_core.api.http import Request, Response, json_response
-from image_core.api.requests import MAX_PROMPT_CHARACTERS
+from image_core.api.wire.models import Limits, ModelInfo, ModelList
+from image_core.api.wire.requests import MAX_PROMPT_CHARACTERS
 from image_core.auth.user import User
 from image_core.generations.expected import Expected
 from image_core.models.catalog import ASPECT_RATIOS, IMAGE_SIZES, MODELS
@@ -25,32 +26,31 @@ class ModelsHandler:
         self._settings = settings
 
     async def get(self, request: Request, user: User) -> Response:  # noqa: ARG002 - a handler's signature
-        models = self._chain.models()
-        body = {"models": [self._model(name, first=name == models[0]) for name in models], "limits": self._limits()}
-        # What is available changes from minute to minute, and differs between processes.
-        return json_response(200, body, {"Cache-Control": "no-store"})
+        names = self._chain.models()
+        models = [self._model(name, first=name == names[0]) for name in names]
+        return json_response(200, ModelList(models=models, limits=self._limits()).to_wire())
 
-    def _model(self, name: str, *, first: bool) -> dict[str, Any]:
+    def _model(self, name: str, *, first: bool) -> ModelInfo:
         known = MODELS.get(name)
         most = self._settings.max_images
-        return {
-            "id": name,
-            # Of a model that is not in the catalog nothing is known: the service decides.
-            "aspectRatios": list(ASPECT_RATIOS if known is None else known.aspect_ratios),
-            "imageSizes": list(IMAGE_SIZES if known is None else known.image_sizes),
-            "maxInputImages": most if known is None else min(most, known.max_input_images),
-            "prices": {} if known is None else {size: known.image_price(size) for size in known.image_sizes},
-            "default": first,
-            "retiresOn": None if known is None or known.retires_on is None else known.retires_on.isoformat(),
-            "available": self._chain.available(name),
-            "expectedSeconds": self._expected.seconds_of(name),
-        }
+        return ModelInfo(
+            id=name,
+            # Nothing is known of a model that is not in the catalog: its service decides.
+            aspect_ratios=list(ASPECT_RATIOS if known is None else known.aspect_ratios),
+            image_sizes=list(IMAGE_SIZES if known is None else known.image_sizes),
+            max_input_images=most if known is None else min(most, known.max_input_images),
+            prices={} if known is None else {size: known.image_price(size) for size in known.image_sizes},
+            default=first,
+            retires_on=None if known is None else known.retires_on,
+            available=self._chain.available(name),
+            expected_seconds=self._expected.seconds_of(name),
+        )
 
-    def _limits(self) -> dict[str, int]:
-        return {
-            "maxImages": self._settings.max_images,
-            "maxImageBytes": self._settings.max_image_bytes,
-            "maxRequestBytes": self._settings.max_request_bytes,
-            "maxImagePixels": self._settings.max_image_pixels,
-            "maxPromptCharacters": MAX_PROMPT_CHARACTERS,
-        }
+    def _limits(self) -> Limits:
+        return Limits(
+            max_images=self._settings.max_images,
+            max_image_bytes=self._settings.max_image_bytes,
+            max_request_bytes=self._settings.max_request_bytes,
+            max_image_pixels=self._settings.max_image_pixels,
+            max_prompt_characters=MAX_PROMPT_CHARACTERS,
+        )

@@ -10,6 +10,7 @@ from image_core.api.body import check_body
 from image_core.api.forms import uploaded_file
 from image_core.api.http import Request, Response, json_response
 from image_core.api.response_budget import ResponseBudget
+from image_core.api.wire.images import Upload
 from image_core.auth.user import User
 from image_core.clock import Clock, milliseconds
 from image_core.images.image import Image
@@ -52,7 +53,7 @@ class UploadHandler:
             part = await offloaded(len(request.body), parse)
             picture = await self._loader.load_upload(part.data, claim)
             stored = f"{milliseconds(self._clock.now())}-{self._token(16)}-{safe_name(part.file_name or '', picture)}"
-            return json_response(200, {"url": await self._pictures.put_upload(user, stored, picture)})
+            return json_response(200, Upload(url=await self._pictures.put_upload(user, stored, picture)).to_wire())
 
 
 def safe_name(name: str, picture: Image) -> str:

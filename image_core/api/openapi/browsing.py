@@ -1,6 +1,5 @@
 """The operations that read what there is, and remove it."""
 
-from image_core.api.openapi.answers import Generation, GenerationPage, Health, ModelList, UsageReport
 from image_core.api.openapi.generating import (
     ADDRESS,
     CREATED,
@@ -27,6 +26,10 @@ from image_core.api.openapi.parts import (
     parameter,
 )
 from image_core.api.openapi.samples import GENERATION, SAMPLES
+from image_core.api.wire.generations import Generation, GenerationPage
+from image_core.api.wire.health import Health
+from image_core.api.wire.models import ModelList
+from image_core.api.wire.usage import UsageReport
 
 TAG = "Generations"
 SERVICE = "Service"

@@ -9,11 +9,12 @@ from openapi_pydantic.v3.v3_1 import OpenAPI
 
 from image_core import __version__
 from image_core.api.openapi import browsing, generating
-from image_core.api.openapi.answers import ErrorBody, UsageReport
 from image_core.api.openapi.parts import RETRY_AFTER, WORD, Operation, Part, header, schema
 from image_core.api.openapi.samples import EVERY_CODE, SAMPLES, UPLOAD_FAILED
 from image_core.api.origin import SAFE_METHODS, origin_of
 from image_core.api.router import ROUTES, Route
+from image_core.api.wire.errors import ErrorBody
+from image_core.api.wire.usage import UsageReport
 from image_core.auth.cookies import NAMES
 from image_core.clock import Clock
 from image_core.errors import STATUS_BY_CODE, MethodNotAllowed, UploadFailed

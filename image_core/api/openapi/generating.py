@@ -1,6 +1,9 @@
 """The operations that make images, and take what they are made from."""
 
-from image_core.api.openapi.answers import GenerateAnswer, Upload
+from typing import Any
+
+from pydantic import ConfigDict, RootModel
+
 from image_core.api.openapi.parts import (
     DELETE_LINK,
     PREFER,
@@ -16,8 +19,26 @@ from image_core.api.openapi.parts import (
     schema,
 )
 from image_core.api.openapi.samples import GENERATION
-from image_core.api.requests import GenerateRequest
+from image_core.api.wire.generations import DryRun, Result, Running
+from image_core.api.wire.images import Upload
+from image_core.api.wire.requests import GenerateRequest
 from image_core.models.catalog import DEFAULT_CHAIN
+
+
+def _one_of(schema: dict[str, Any]) -> None:
+    """Say that the schemas exclude each other, which pydantic does not without a discriminator."""
+    schema["oneOf"] = schema.pop("anyOf")
+
+
+class GenerateAnswer(RootModel[Result | Running | DryRun]):
+    """The new image (`status` is `succeeded`), a generation that is still running (`running`), or what a dry run found (none).
+
+    Both statuses have this schema, because many generated clients know one schema for all of an operation's successes.
+    """
+
+    # No `discriminator`: every schema would have to require `status`, which a dry run does not have.
+    model_config = ConfigDict(json_schema_extra=_one_of)
+
 
 TAG = "Images"
 MODEL = DEFAULT_CHAIN[0]

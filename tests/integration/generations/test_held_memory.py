@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from image_core.api.requests import GenerateRequest
+from image_core.api.wire.requests import GenerateRequest
+from image_core.generations.request import GenerationRequest
 from image_core.images.image import Image
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, overloaded
@@ -24,10 +25,10 @@ def reads_a_copy(method: str, path: str) -> bool:
     return method == "GET" and "/inputs/" in path
 
 
-def held() -> list[Image | GenerateRequest]:
+def held() -> list[Image | GenerateRequest | GenerationRequest]:
     """Everything of a request that is alive in this process."""
     gc.collect()
-    return [each for each in gc.get_objects() if isinstance(each, Image | GenerateRequest)]
+    return [each for each in gc.get_objects() if isinstance(each, Image | GenerateRequest | GenerationRequest)]
 
 
 async def test_while_the_model_works_neither_request_nor_inputs_are_in_memory(product: Harness) -> None:

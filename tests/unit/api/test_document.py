@@ -10,8 +10,8 @@ from openapi_spec_validator import validate
 
 from image_core.api.openapi.document import OPERATIONS, build, codes_of
 from image_core.api.openapi.samples import EVERY_CODE, SAMPLES
-from image_core.api.requests import MAX_PROMPT_CHARACTERS, GenerateRequest
 from image_core.api.router import ROUTES
+from image_core.api.wire.requests import MAX_PROMPT_CHARACTERS, GenerateRequest
 from image_core.auth.cookies import NAMES
 from image_core.errors import STATUS_BY_CODE, ImageError
 from image_core.settings import Settings

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from image_core.api.json_limits import MAX_QUOTES, MAX_VALUES, MAX_WIDE_BYTES, NotJson, TooComplex, measure
-from image_core.api.requests import GenerateRequest
+from image_core.api.wire.requests import GenerateRequest
 from image_core.errors import InvalidRequest
 
 JSON = st.recursive(

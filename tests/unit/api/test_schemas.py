@@ -2,7 +2,7 @@
 
 import pytest
 
-from image_core.api.requests import MAX_PROMPT_CHARACTERS, GenerateRequest
+from image_core.api.wire.requests import MAX_PROMPT_CHARACTERS, GenerateRequest
 from image_core.errors import ImageError, InvalidRequest
 from image_core.models.generated import Options
 
@@ -106,7 +106,7 @@ def test_options_are_optional_and_unknown_fields_are_ignored() -> None:
     )
     assert request.images == ("a", "b")
     assert request.prompt == " x "
-    assert request.options.to_dict() == {"imageSize": "2K"}
+    assert request.to_domain().options.to_dict() == {"imageSize": "2K"}
     assert request.include_base64 is True
 
 
@@ -114,7 +114,7 @@ def test_mask_keeps_the_shape_of_its_image() -> None:
     masked = GenerateRequest.parse(
         b'{"images":["a"],"prompt":"x","mask":"m","imageSize":"2K","aspectRatio":"auto"}', 14
     )
-    assert (masked.mask, masked.options) == ("m", Options(image_size="2K"))
+    assert (masked.mask, masked.to_domain().options) == ("m", Options(image_size="2K"))
     with pytest.raises(InvalidRequest) as caught:
         GenerateRequest.parse(b'{"images":["a"],"prompt":"x","mask":"m","aspectRatio":"1:1"}', 14)
     assert caught.value.field == "aspectRatio"
@@ -134,7 +134,7 @@ def test_a_leading_byte_order_mark_is_skipped() -> None:
 @pytest.mark.parametrize("value", [b'""', b'"auto"', b"null"])
 def test_a_choice_that_a_form_left_open_is_absent(field: str, value: bytes) -> None:
     body = b'{"images":["a"],"prompt":"x","%s":%s}' % (field.encode(), value)
-    assert GenerateRequest.parse(body, 3).options == Options()
+    assert GenerateRequest.parse(body, 3).to_domain().options == Options()
 
 
 @pytest.mark.parametrize("value", [b'"Auto"', b'" "', b"0", b"false", b"[]", b'"auto "'])

@@ -1,4 +1,4 @@
-"""The wire, and only the wire: what a request's JSON may say. What it means is decided elsewhere."""
+"""The body of `POST /api/image`: parse it, and say what is wrong with it, by field."""
 
 import codecs
 from typing import Annotated, Any
@@ -7,7 +7,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, Va
 from pydantic.alias_generators import to_camel
 
 from image_core.api.json_limits import NotJson, TooComplex, measure
+from image_core.api.wire.base import as_published
 from image_core.errors import InvalidJson, InvalidRequest, NoImages, NoPrompt
+from image_core.generations.request import GenerationRequest
 from image_core.images.image import DEFAULT_QUALITY, OutputFormat
 from image_core.models.catalog import AspectRatio, ImageSize
 from image_core.models.generated import Options
@@ -38,16 +40,6 @@ def _unset(value: Any) -> Any:
 def _chosen(value: Any) -> Any:
     """A choice that a form left open: the original front end sends these words."""
     return None if value in ("", "auto") else value
-
-
-def as_published(schema: dict[str, Any]) -> None:
-    """A model's JSON schema without what pydantic says of itself: titles that repeat names, defaults that are nothing."""
-    for name, field in schema.get("properties", {}).items():
-        field.pop("title", None)
-        if field.get("default", ...) in (None, "", []):
-            del field["default"]
-        if field.pop("x-required", False):
-            schema.setdefault("required", []).append(name)
 
 
 def _images_or_from(schema: dict[str, Any]) -> None:
@@ -119,25 +111,17 @@ class GenerateRequest(BaseModel):
         default=True, description="`false` leaves `imageBase64` null: the address is enough."
     )
 
-    @property
-    def input_count(self) -> int:
-        """How many images a model is shown: those of the request, and the one of the earlier generation."""
-        return len(self.images) + (self.from_id is not None)
-
-    @property
-    def size(self) -> int:
-        """Characters of the images and the mask together."""
-        return sum(map(len, self.images)) + len(self.mask or "")
-
-    @property
-    def options(self) -> Options:
-        return Options(self.model, self.aspect_ratio, self.image_size, self.output_format, self.output_quality)
+    def to_domain(self) -> GenerationRequest:
+        """Return what is asked for, without how it is to be answered."""
+        options = Options(self.model, self.aspect_ratio, self.image_size, self.output_format, self.output_quality)
+        return GenerationRequest(self.images, self.prompt, options, self.from_id, self.mask)
 
     @classmethod
     def parse(cls, body: bytes, max_images: int) -> "GenerateRequest":
-        """The request in `body`.
+        """Parse a body.
 
-        Raises InvalidJson, InvalidRequest with the field, NoImages, NoPrompt; what is missing is told before what is long.
+        Raises InvalidJson, InvalidRequest with the field, NoImages, NoPrompt. A missing field is reported before a long
+        one.
         """
         try:
             text = body.removeprefix(codecs.BOM_UTF8)
@@ -149,17 +133,16 @@ class GenerateRequest(BaseModel):
             raise InvalidJson("The body must be one JSON object in UTF-8") from None
         except ValidationError as error:
             raise _explained(error) from None
-        if not request.input_count:
+        count = len(request.images) + (request.from_id is not None)
+        if not count:
             raise NoImages(field="images")
         if not request.prompt.strip():
             raise NoPrompt(field="prompt")
         if request.mask is not None and request.aspect_ratio is not None:
             raise InvalidRequest("With a mask the new image has the shape of the first one", field="aspectRatio")
-        if request.input_count > max_images:
+        if count > max_images:
             with_from = "" if request.from_id is None else ", that of `from` included"
-            raise InvalidRequest(
-                f"At most {max_images} images are taken, not {request.input_count}{with_from}", field="images"
-            )
+            raise InvalidRequest(f"At most {max_images} images are taken, not {count}{with_from}", field="images")
         return request
 
 
@@ -169,6 +152,6 @@ def _explained(error: ValidationError) -> InvalidRequest:
         return InvalidJson("The body must be one JSON object in UTF-8")
     if not fault["loc"]:
         return InvalidRequest("The body must be a JSON object")
-    # A value that fits none of the choices is told with the choices themselves.
+    # For a value that is none of the choices, pydantic's message lists the choices.
     field = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in fault["loc"])
     return InvalidRequest(fault["msg"], field=field)
