@@ -76,7 +76,7 @@ def measure(
     }
     with (LOGS / "functions_worker.log").open("w", encoding="utf-8") as log:
         done = subprocess.run(  # noqa: S603 - an interpreter of this project
-            [_python(), "-m", "benchmarks.functions_worker"],
+            [_python(), "-m", "benchmarks.functions_worker"],  # by name: only Python 3.13 can import it
             input=json.dumps(given),
             stdout=subprocess.PIPE,
             stderr=log,

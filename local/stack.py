@@ -177,7 +177,7 @@ def _host(port: int) -> list[str]:
 
 
 def _provision(configuration: config.Config) -> None:
-    """Create what is missing in emulators, whoever started them, and nothing in real accounts. Raises CannotStart."""
+    """Create what is missing in the emulators, but nothing in real accounts. Raises CannotStart."""
     values = (configuration.setting(name) for name in (config.COSMOS, config.STORAGE, config.HOST_STORAGE))
     cosmos, storage, queues = (value if existing_services.has_published_key(value) else None for value in values)
     try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import azure.functions as func
 
@@ -21,6 +21,13 @@ _TIME_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})")
 
 class CannotServe(RuntimeError):
     """The app cannot be served; the message is one line that says why."""
+
+
+class Closable(Protocol):
+    """What an app keeps open until it ends."""
+
+    async def close(self) -> None:
+        """Close it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ class LoadedApp:
     functions: tuple[Function, ...]
     host: dict[str, Any] = field(default_factory=dict)
     """The contents of host.json."""
-    product: Any = None
+    product: Closable | None = None
     """The module's variable `product`, if it has one: closed at the end. Azure has no such moment."""
 
     @property

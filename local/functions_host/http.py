@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
@@ -39,6 +39,9 @@ _ENCODED = re.compile("(%[0-9a-fA-F]{2})")
 _PATH_CHARACTERS = "/!$&'()*+,-.:;=@_~"
 
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
 @dataclass(frozen=True, slots=True)
 class HttpRoute:
     """A function with the paths and methods that it answers."""
@@ -67,7 +70,7 @@ def _segment(segment: str) -> str:
     return f"(?:{part})?" if optional else part
 
 
-def http_runner(handler: Any) -> web.AppRunner:
+def http_runner(handler: Handler) -> web.AppRunner:
     """Return a server that reads requests as Kestrel does: bodies stay compressed, `HttpFunctions` limits headers."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", "/{path:.*}", handler)

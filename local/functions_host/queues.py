@@ -10,12 +10,13 @@ import base64
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.functions.queue import QueueMessage
+from azure.storage.queue import QueueMessage as StoredMessage
 from azure.storage.queue.aio import QueueClient
 
 from local.functions_host.app import CannotServe, Function, parse_time_span, resolve_settings
@@ -121,7 +122,9 @@ class Queues:
             pause = MIN_POLL_SECONDS if taken else min(pause * 2, self._settings.max_poll_seconds)
             await asyncio.sleep(pause)
 
-    async def _run(self, function: Function, invoker: Invoker, client: QueueClient, name: str, message: Any) -> None:
+    async def _run(
+        self, function: Function, invoker: Invoker, client: QueueClient, name: str, message: StoredMessage
+    ) -> None:
         try:
             body = self._decoded(message.content)
             metadata = {"id": message.id, "dequeue_count": message.dequeue_count, "pop_receipt": message.pop_receipt}
@@ -142,8 +145,8 @@ class Queues:
         """Decode a message. Raises ValueError for one that is not in the app's encoding."""
         return base64.b64decode(content, validate=True) if self._settings.encoding == "base64" else content.encode()
 
-    async def _failed(self, function: Function, client: QueueClient, name: str, message: Any) -> None:
-        if message.dequeue_count < self._settings.max_dequeue_count or name.endswith("-poison"):
+    async def _failed(self, function: Function, client: QueueClient, name: str, message: StoredMessage) -> None:
+        if (message.dequeue_count or 0) < self._settings.max_dequeue_count or name.endswith("-poison"):
             await _settle(client.update_message(message, visibility_timeout=int(self._settings.visibility_seconds)))
             return
         log.warning("%s: message %s failed too often and moves to %s-poison", function.name, message.id, name)
@@ -181,7 +184,7 @@ def _overridden(body: bytes) -> dict[str, Any]:
     return found
 
 
-async def _settle(call: Any) -> None:
+async def _settle(call: Awaitable[object]) -> None:
     """Delete or release a message. A failure is logged only: the message becomes visible again by itself."""
     try:
         await call
