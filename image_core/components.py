@@ -27,7 +27,7 @@ from image_core.models.chain import ModelChain
 from image_core.models.probe import state_of_chain
 from image_core.runtime.memory_budget import MemoryBudget
 from image_core.settings import Settings
-from image_core.storage.blobs import Blobs
+from image_core.storage.azure_blobs import AzureBlobs
 from image_core.storage.cosmos import Cosmos
 from image_core.storage.images import StoredImages
 from image_core.storage.input_copies import InputCopies
@@ -45,14 +45,16 @@ class Components:
     """Raises Misconfigured where a setting is missing that any of it needs."""
 
     def __init__(self, settings: Settings, clock: Clock, memory_budget: MemoryBudget | None = None) -> None:
-        self.blobs = Blobs(settings)
+        self.blobs = AzureBlobs(settings)
         self.cosmos = Cosmos(settings, clock)
         self.records = Records(self.cosmos)
         self.ledger = Ledger(self.cosmos, settings.cosmos_usage_container, clock)
         self.pseudonyms = Pseudonyms(self.blobs, settings)
         self.renditions = Renditions(self.blobs, settings)
         turns = Turns(self.blobs, settings)
-        self.pictures = StoredImages(self.blobs, self.pseudonyms, self.renditions, turns, settings)
+        self.pictures = StoredImages(
+            self.blobs, self.blobs.account_url, self.pseudonyms, self.renditions, turns, settings
+        )
         self.memory_budget = memory_budget or MemoryBudget(settings.max_inflight_bytes)
         self.model = ModelChain(settings, clock)
         own = _own_addresses(settings, self.blobs.account_url)

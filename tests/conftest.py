@@ -9,6 +9,8 @@ from hypothesis import settings
 from local import emulators
 from local.processes import reserve_port
 
+pytest.register_assert_rewrite("tests.support")
+
 REAL_SERVICES = (
     *("GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT_URL"),
     *("AZURE_COSMOS_CONNECTION_STRING", "AZURE_COSMOS_ENDPOINT", "COSMOS", "AzureWebJobsStorage"),

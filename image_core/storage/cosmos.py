@@ -101,6 +101,11 @@ class Cosmos:
             log.warning("cosmos did not answer: %s", type(error).__name__)
             raise StorageUnavailable from error
 
+    @property
+    def clock(self) -> Clock:
+        """The clock that bounds calls."""
+        return self._clock
+
     async def pause(self, tries: int) -> None:
         """Wait before the next of several tries of one operation: exponential, with full jitter, but at once after the first.
 

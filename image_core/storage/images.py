@@ -40,9 +40,16 @@ class StoredImages:
     """Raises StorageUnavailable from every method while Blob Storage does not answer."""
 
     def __init__(
-        self, blobs: Blobs, pseudonyms: Pseudonyms, renditions: Renditions, turns: Turns, settings: Settings
+        self,
+        blobs: Blobs,
+        account_url: str,
+        pseudonyms: Pseudonyms,
+        renditions: Renditions,
+        turns: Turns,
+        settings: Settings,
     ) -> None:
         self._blobs = blobs
+        self._account_url = account_url
         self._renditions = renditions
         self._turns = turns
         self._pseudonyms = pseudonyms
@@ -62,11 +69,11 @@ class StoredImages:
         """The permanent address of the picture with this name (without a folder)."""
         if self._private:
             return f"/api/images/{quote(name)}"
-        return f"{self._blobs.account_url}/{self._container}/{quote(name)}"
+        return f"{self._account_url}/{self._container}/{quote(name)}"
 
     def path_of(self, url: str) -> str | None:
         """The blob's name in the container that an address of ours leads to; None for any other address."""
-        parts, base = urlsplit(url), f"{self._blobs.account_url}/{self._container}/"
+        parts, base = urlsplit(url), f"{self._account_url}/{self._container}/"
         address = f"{parts.scheme}://{parts.netloc}{parts.path}"
         return unquote(address.removeprefix(base)) if address.startswith(base) else None
 

@@ -16,7 +16,7 @@ from image_core.clock import Clock
 from image_core.errors import BlobMissing, StorageUnavailable
 from image_core.generations.record import Record
 from image_core.settings import Settings
-from image_core.storage.blobs import Blobs
+from image_core.storage.azure_blobs import AzureBlobs
 from image_core.storage.cosmos import TRIES, Cosmos
 from image_core.storage.records import Records
 from local.emulators import AzuritePorts
@@ -215,14 +215,14 @@ async def blob_proxy(azurite_ports: AzuritePorts) -> AsyncIterator[FaultyProxy]:
 
 
 @pytest.fixture
-async def blobs(azurite_ports: AzuritePorts, blob_proxy: FaultyProxy) -> AsyncIterator[Blobs]:
+async def blobs(azurite_ports: AzuritePorts, blob_proxy: FaultyProxy) -> AsyncIterator[AzureBlobs]:
     connection_string = azurite_ports.connection_string(f"{blob_proxy.url}/devstoreaccount1")
-    store = Blobs(Settings.read({"AZURE_STORAGE_CONNECTION_STRING": connection_string}))
+    store = AzureBlobs(Settings.read({"AZURE_STORAGE_CONNECTION_STRING": connection_string}))
     yield store
     await store.close()
 
 
-def blob_calls(blobs: Blobs, container: str) -> dict[str, Callable[[], Awaitable[object]]]:
+def blob_calls(blobs: AzureBlobs, container: str) -> dict[str, Callable[[], Awaitable[object]]]:
     return {
         "put": lambda: blobs.put(container, "a.png", b"1", "image/png", overwrite=False),
         "overwrite": lambda: blobs.put(container, "a.png", b"1", "image/png", overwrite=True),
@@ -238,7 +238,7 @@ BLOB_CALLS = ("put", "overwrite", "read", "range", "describe", "find", "delete")
 
 
 @pytest.mark.parametrize("call", BLOB_CALLS)
-async def test_a_missing_blob_container_is_an_outage(call: str, blobs: Blobs) -> None:
+async def test_a_missing_blob_container_is_an_outage(call: str, blobs: AzureBlobs) -> None:
     with pytest.raises(StorageUnavailable):
         await blob_calls(blobs, "never-made")[call]()
 
@@ -249,7 +249,7 @@ async def test_a_missing_blob_container_is_an_outage(call: str, blobs: Blobs) ->
 )
 @pytest.mark.parametrize("call", BLOB_CALLS)
 async def test_no_other_conflict_is_taken_for_a_blob_that_exists(
-    call: str, status: int, code: str, blobs: Blobs, blob_proxy: FaultyProxy
+    call: str, status: int, code: str, blobs: AzureBlobs, blob_proxy: FaultyProxy
 ) -> None:
     blob_proxy.rule(Rule(lambda *_: True, times=1000, answer=blob_error(status, code)))
     with pytest.raises(StorageUnavailable):
@@ -257,7 +257,7 @@ async def test_no_other_conflict_is_taken_for_a_blob_that_exists(
 
 
 async def test_a_blob_that_is_there_or_missing_is_told_by_its_code(
-    blobs: Blobs, azurite_connection_string: str, name: str
+    blobs: AzureBlobs, azurite_connection_string: str, name: str
 ) -> None:
     async with BlobServiceClient.from_connection_string(azurite_connection_string) as client:
         await client.create_container(name)

@@ -12,7 +12,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from image_core.auth.user import User
 from image_core.errors import StorageUnavailable
 from image_core.settings import Settings
-from image_core.storage.blobs import Blobs
+from image_core.storage.azure_blobs import AzureBlobs
 from image_core.storage.pseudonyms import KEY_NAME, Pseudonyms
 from local import nextauth
 from local.emulators import AzuritePorts
@@ -127,7 +127,7 @@ async def test_processes_that_begin_at_once_agree_on_one_key(product: Harness) -
         await client.get_blob_client(PRIVATE, KEY_NAME).upload_blob(b"x" * 32, overwrite=True)
         await client.get_blob_client(PRIVATE, KEY_NAME).delete_blob()
     settings = Settings.read(product.environment)
-    processes = [(blobs := Blobs(settings), Pseudonyms(blobs, settings)) for _ in range(5)]
+    processes = [(blobs := AzureBlobs(settings), Pseudonyms(blobs, settings)) for _ in range(5)]
     ada = User("ada@example.com")
     found = await asyncio.gather(*(pseudonyms.of_owner(ada, "x.png") for _, pseudonyms in processes))
     assert len(set(found)) == 1
@@ -137,7 +137,7 @@ async def test_processes_that_begin_at_once_agree_on_one_key(product: Harness) -
 
 async def test_a_damaged_key_is_an_outage_and_is_never_replaced(product: Harness) -> None:
     settings = Settings.read(product.environment)
-    blobs = Blobs(settings)
+    blobs = AzureBlobs(settings)
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
         key = client.get_blob_client(PRIVATE, KEY_NAME)
         for damaged in (b"", b"short", b"x" * 33):

@@ -12,7 +12,7 @@ from image_core.models.chain import ModelChain
 from image_core.models.probe import State
 from image_core.runtime.proxy import proxied
 from image_core.settings import Settings
-from image_core.storage.blobs import Blobs
+from image_core.storage.azure_blobs import AzureBlobs
 from image_core.storage.cosmos import Cosmos
 from image_core.storage.records import Records
 
@@ -61,7 +61,7 @@ async def passed_on(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[set[str]]:
 
 async def test_every_service_is_called_through_the_proxy(passed_on: set[str]) -> None:
     settings = Settings.read(SETTINGS)
-    blobs, records, chain = Blobs(settings), Records(Cosmos(settings)), ModelChain(settings)
+    blobs, records, chain = AzureBlobs(settings), Records(Cosmos(settings)), ModelChain(settings)
     assert set((await blobs.probe()).values()) == {"missing"}
     with pytest.raises(StorageUnavailable):
         await records.read(User("ada@example.com"), "gen-1")

@@ -1,0 +1,86 @@
+"""Outages and lost acknowledgements of a fake service, injected where the real ones happen: at the call."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
+
+from image_core.errors import ContainerMissing, StorageUnavailable
+
+T = TypeVar("T")
+
+
+class Effect(Enum):
+    """What happens to a call."""
+
+    APPLIED = "it is applied as if there were no fault"
+    REFUSED = "it is not applied, and raises StorageUnavailable"
+    LOST = "it is applied, and raises StorageUnavailable: its acknowledgement was lost"
+    REPEATED = "it is applied twice: the client repeats it by itself, because the acknowledgement was lost"
+    CONTAINER_MISSING = "it raises ContainerMissing"
+
+
+@dataclass(slots=True)
+class Fault:
+    """Affects the next `times` calls of the method `operation` whose document id or blob name contains `name`.
+
+    Empty strings match everything. `before` is awaited first, for example to change what is stored.
+    """
+
+    effect: Effect
+    operation: str = ""
+    name: str = ""
+    times: int = 1
+    before: Callable[[], Awaitable[object]] | None = None
+    hits: int = 0
+
+    def matches(self, operation: str, name: str) -> bool:
+        """Return whether the fault affects a call."""
+        return self.hits < self.times and self.operation in {"", operation} and self.name in name
+
+
+class Faults:
+    """The calls of one fake service, and the faults that are injected into them."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+        """(method, document id or blob name) of each call, oldest first."""
+        self.away = False
+        """Whether every call fails with StorageUnavailable."""
+        self._faults: list[Fault] = []
+
+    def add(self, effect: Effect, operation: str = "", name: str = "", times: int = 1) -> Fault:
+        """Inject a fault, after those that are there."""
+        fault = Fault(effect, operation, name, times)
+        self._faults.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """End all faults."""
+        self.away = False
+        self._faults.clear()
+
+    async def call(self, operation: str, name: str, apply: Callable[[], T]) -> T:
+        """Run one call of the service. Like a call over a network, it lets other tasks run first."""
+        await asyncio.sleep(0)
+        self.calls.append((operation, name))
+        if self.away:
+            raise StorageUnavailable
+        fault = next((fault for fault in self._faults if fault.matches(operation, name)), None)
+        if fault is None:
+            return apply()
+        fault.hits += 1
+        if fault.before is not None:
+            await fault.before()
+        match fault.effect:
+            case Effect.REFUSED:
+                raise StorageUnavailable
+            case Effect.CONTAINER_MISSING:
+                raise ContainerMissing
+            case Effect.LOST:
+                apply()
+                raise StorageUnavailable
+            case Effect.REPEATED:
+                apply()
+        return apply()
