@@ -58,6 +58,8 @@ check: setup ## Lint, format, types, layers.
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m deptry . --extend-exclude '^(local|operations|infra|benchmarks|checks)/'
+	@$(BIN)/python -m deptry . --non-dev-dependency-groups local
 	@$(BIN)/python checks/settings_table.py --check
 	@$(BIN)/python checks/retirements.py
 	@$(MAKE) --no-print-directory check-infra
@@ -89,8 +91,8 @@ soak: setup ## Ten minutes of good, bad, slow, refused and abandoned requests: n
 	@$(BIN)/python -m benchmarks.soak $(if $(SECONDS),--seconds $(SECONDS))
 	@$(BIN)/python -m benchmarks.attack $(if $(SECONDS),--seconds $(SECONDS))
 
-lock: setup ## Compile the requirements anew from pyproject.toml.
-	@$(BIN)/python checks/lock.py
+lock: setup ## Compile the lock files from pyproject.toml. UPGRADE=--upgrade takes new versions, else pins stay.
+	@$(BIN)/python checks/lock.py $(UPGRADE)
 
 clean: ## Remove what the other commands made.
 	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .venv-generators .local local/node_modules local/swa/node_modules examples/*/node_modules examples/next/.next tests/page/node_modules tests/generators/node_modules tests/integration/auth/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output

@@ -1,4 +1,8 @@
-"""Compile every requirements file from pyproject.toml: pinned, hashed, without any registry's address."""
+"""Compile every lock file from pyproject.toml: pinned, hashed, without any registry's address.
+
+Pins stay where they are unless they are named: `python checks/lock.py --upgrade` takes the newest version of everything,
+`python checks/lock.py --upgrade-package pillow` that of one package.
+"""
 
 import subprocess
 import sys
@@ -32,7 +36,7 @@ needs-python-{AZURE_PYTHON.replace(".", "-")}==0 ; python_version != '{AZURE_PYT
     --hash=sha256:{"0" * 64}
 """
 OPTIONS = [
-    *("--quiet", "--generate-hashes", "--upgrade"),
+    *("--quiet", "--generate-hashes"),
     # pip takes a requirement with an extra for pinned only where the pin has the extra, too: without it the lock breaks on the
     # day that a newer release of such a package appears.
     "--no-strip-extras",
@@ -40,25 +44,27 @@ OPTIONS = [
 ]
 
 
-def main() -> None:
+def main(upgrades: list[str]) -> None:
+    """Compile them all; `upgrades` are options of uv."""
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", UV], check=True)  # noqa: S603 - our own interpreter
     with tempfile.TemporaryDirectory() as folder:
         inputs_of = dict(FILES)
         for output, wanted in OTHERS.items():
-            source = Path(folder) / output
+            source = Path(folder) / Path(output).name
             source.write_text(wanted, encoding="utf-8")
             inputs_of[output] = [str(source)]
         for output, inputs in inputs_of.items():
-            compile_lock(output, [*UNIVERSAL, *inputs])
-    compile_lock(AZURE, ["pyproject.toml", *FOR_AZURE])
+            compile_lock(output, [*UNIVERSAL, *inputs, *upgrades])
+    compile_lock(AZURE, ["pyproject.toml", *FOR_AZURE, *upgrades])
     lock = Path(AZURE)
     lock.write_text(GUARD + lock.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def compile_lock(output: str, arguments: list[str]) -> None:
+    """Compile one file from the inputs and options that uv takes."""
     command = [sys.executable, "-m", "uv", "pip", "compile", *OPTIONS, *arguments, "-o", output]
     subprocess.run(command, check=True)  # noqa: S603 - our own interpreter
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
