@@ -29,7 +29,7 @@ MAKE_SECONDS = 60.0
 CONVERT_SECONDS = 30.0
 """The longest that the conversion of a new image takes, from the wait for a sandbox on: the image has yet to be stored."""
 
-COMPOSE_SECONDS = 60.0
+COMPOSE_SECONDS = 150.0
 """The longest that composing a masked edit takes, with the reading of what it is composed of and the waits for both."""
 
 PAUSE_SECONDS = 1.0

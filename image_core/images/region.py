@@ -3,17 +3,15 @@
 Pure arithmetic on pixels of the upright image.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
-CONTEXT_SHARE = Fraction(1, 4)
-"""Of the region's longer side: how much of its surroundings the model sees on each side."""
+CONTEXT_SHARE = 4
+"""The model sees a quarter of the region's longer side of its surroundings, on each side."""
 CONTEXT_PIXELS = 48
 """The least of it."""
-CONTEXT_STEPS = (Fraction(1), Fraction(1, 2), Fraction(1, 4), Fraction(0))
-"""Parts of the context that are tried in turn, where the image is too small for all of it in any shape."""
+CONTEXT_STEPS = (1, 2, 4)
+"""What the context is divided by in turn, where the image is too small for all of it in any shape; then it is left out."""
 
 Shapes = Mapping[str, tuple[int, int]]
 """Aspect ratios by their names on the wire, each with the pixels of an image of the model's smallest size."""
@@ -76,30 +74,32 @@ def choose_crop(region: Box, size: tuple[int, int], shapes: Shapes) -> Crop:
     region as far as the image's edges allow. Where the region with its context does not fit, the context is made
     smaller. Where the region alone fits into no shape, the crop reaches equally far beyond the image on both sides.
     """
-    context = max(CONTEXT_PIXELS, math.ceil(CONTEXT_SHARE * max(region.size)))
-    for step in CONTEXT_STEPS:
-        wanted = region.grown(math.ceil(step * context)).within(size)
-        fitting = [(crop_size, name) for name, crop_size in _sizes(wanted, size, shapes) if _fits(crop_size, size)]
+    context = max(CONTEXT_PIXELS, -(-max(region.size) // CONTEXT_SHARE))
+    for pixels in (*(context // step for step in CONTEXT_STEPS), 0):
+        wanted = region.grown(pixels).within(size)
+        sizes = {name: _smallest(wanted.size, size, shape) for name, shape in shapes.items()}
+        fitting = {name: made for name, made in sizes.items() if made[0] <= size[0] and made[1] <= size[1]}
         if fitting:
-            crop_size, name = min(fitting, key=lambda each: each[0][0] * each[0][1])
-            return Crop(_placed(wanted, crop_size, size), name)
-    sizes = _sizes(region, size, shapes)
-    name, crop_size = min(sizes, key=lambda each: each[1][0] * each[1][1])
-    return Crop(_placed(region, crop_size, size), name)
+            break
+    name, crop_size = min((fitting or sizes).items(), key=lambda each: each[1][0] * each[1][1])
+    return Crop(_placed(wanted, crop_size, size), name)
 
 
-def _fits(crop_size: tuple[int, int], size: tuple[int, int]) -> bool:
-    return crop_size[0] <= size[0] and crop_size[1] <= size[1]
+def _smallest(wanted: tuple[int, int], size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the smallest size in a shape that holds `wanted`; at least what the model makes, where the image is."""
+    width, height = shape
+    holding = _sides(wanted, shape, longer=True)
+    inside = shape if width <= size[0] and height <= size[1] else _sides(size, shape, longer=False)
+    return max(holding[0], inside[0]), max(holding[1], inside[1])
 
 
-def _sizes(wanted: Box, size: tuple[int, int], shapes: Shapes) -> list[tuple[str, tuple[int, int]]]:
-    """Return the smallest size in each shape that holds `wanted`; at least what the model makes, where the image is."""
-    found = []
-    for name, (width, height) in shapes.items():
-        inside = min(Fraction(size[0], width), Fraction(size[1], height), Fraction(1))
-        scale = max(Fraction(wanted.width, width), Fraction(wanted.height, height), inside)
-        found.append((name, (math.ceil(scale * width), math.ceil(scale * height))))
-    return found
+def _sides(size: tuple[int, int], shape: tuple[int, int], *, longer: bool) -> tuple[int, int]:
+    """Return the size in a shape that just holds `size` (`longer`), or that `size` just holds."""
+    width, height = shape
+    across = size[0] * height >= size[1] * width
+    if across == longer:
+        return size[0], -(-size[0] * height // width) if longer else size[0] * height // width
+    return -(-size[1] * width // height) if longer else size[1] * width // height, size[1]
 
 
 def _placed(wanted: Box, crop_size: tuple[int, int], size: tuple[int, int]) -> Box:
