@@ -8,6 +8,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 export FRONT PORT FRONT_PORT PAGE_PORT AZURITE_BLOB_PORT AZURITE_QUEUE_PORT AZURITE_TABLE_PORT COSMOS_PORT GEMINI_PORT IMAGE PROMPT
+# Every Markdown file that is kept in git, or is about to be.
+MARKDOWN = $(shell git ls-files --cached --others --exclude-standard '*.md')
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 help: ## Say what there is.
@@ -60,6 +62,7 @@ check: setup ## Lint, format, types, layers.
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m deptry . --extend-exclude '^(local|operations|infra|benchmarks|checks)/'
 	@$(BIN)/python -m deptry . --non-dev-dependency-groups local
+	@$(BIN)/python -m mdformat --check $(MARKDOWN)
 	@$(BIN)/python checks/settings_table.py --check
 	@$(BIN)/python checks/retirements.py
 	@$(MAKE) --no-print-directory check-infra
@@ -79,6 +82,7 @@ format: setup ## Put the code into its form.
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
 	@$(BIN)/python checks/settings_table.py
+	@$(BIN)/python -m mdformat $(MARKDOWN)
 	@! command -v bicep > /dev/null || { bicep format --pattern 'infra/**/*.bicep' && bicep format --pattern 'infra/*.bicepparam'; }
 
 client: setup ## Make the types of the TypeScript client anew from the API's document.

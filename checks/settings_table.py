@@ -11,12 +11,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from image_core.settings import Settings
 
 README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- settings -->\n", "<!-- /settings -->"
+BEGIN, END = "<!-- settings -->\n\n", "\n<!-- /settings -->"
 
 
 def table() -> str:
     """Markdown, a row for each variable, in the order of the declaration."""
-    rows = ["| variable | default | |", "|---|---|---|"]
+    rows = ["| variable | default |  |", "| -- | -- | -- |"]
     for field in Settings.model_fields.values():
         default = field.default
         if isinstance(default, tuple):
