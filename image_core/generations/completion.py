@@ -22,7 +22,7 @@ from image_core.generations.log_line import log_generation
 from image_core.generations.outcome import Gone
 from image_core.generations.reading import MAX_OUTPUT_BYTES
 from image_core.generations.record import WARNING_PENDING, Record, Status
-from image_core.images import probe as sniff
+from image_core.images import probe
 from image_core.images.image import Image
 from image_core.models.generated import Attempt, Generated, merged
 from image_core.storage.images import StoredImage, StoredImages
@@ -118,7 +118,7 @@ class Completion:
         if kept is None:
             return None
         _, data = kept
-        header = await asyncio.to_thread(sniff.sniff, data)
+        header = await asyncio.to_thread(probe.read_header, data)
         if header is None:
             raise StorageUnavailable("The image in the outbox cannot be read")
         picture = Image(data, header.mime_type, header.width, header.height)

@@ -47,7 +47,7 @@ from image_core.generations.record import (
 )
 from image_core.generations.rendering import COMPOSE_SECONDS, CONVERT_SECONDS, Rendering
 from image_core.generations.trace import Trace
-from image_core.images import probe as sniff
+from image_core.images import probe
 from image_core.images.image import DEFAULT_QUALITY, MIME_TYPES, Image, Target
 from image_core.images.metadata import has_provenance
 from image_core.models.generated import CANCELED, OK, Attempt, Generated
@@ -436,7 +436,7 @@ class Runner:
             data = await self._pictures.read(record.user, name, MAX_OUTPUT_BYTES)
         except BlobMissing:
             return None
-        header = await asyncio.to_thread(sniff.sniff, data)
+        header = await asyncio.to_thread(probe.read_header, data)
         if header is None:
             raise StorageUnavailable("The stored picture cannot be read")
         picture = Image(data, header.mime_type, header.width, header.height)

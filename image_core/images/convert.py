@@ -1,7 +1,7 @@
-"""Decode untrusted images, and write them again in a kind that models take. Runs in the sandbox (`decoder`).
+"""Decode untrusted images, and encode them in a type that models accept. Runs in the sandbox.
 
-Nothing is decoded before its number of pixels is known and allowed. Metadata never reaches a decoder: the orientation is read
-from it (`exif`, `isobmff`), and it is cut out before.
+Nothing is decoded before its number of pixels is known and allowed. Decoders receive no metadata: the orientation is
+read (`exif`, `isobmff`) and the metadata removed before.
 """
 
 import contextlib
@@ -18,8 +18,7 @@ import PIL.Image
 from PIL import AvifImagePlugin, ImageCms, ImageFile
 
 from image_core.errors import ImageTooLarge, InvalidImage
-from image_core.images import exif, isobmff, tiff
-from image_core.images import metadata as structure
+from image_core.images import exif, isobmff, metadata, tiff
 from image_core.images.fault import Fault, NeedsMemory
 from image_core.images.frame import Frame
 from image_core.images.image import MIME_TYPES, Image, Target
@@ -32,22 +31,22 @@ from image_core.images.sandbox_memory import most_memory_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Our own limits are checked against the header, before any pixel: Pillow's would only warn, or refuse what we take.
+# The limits are checked with the header, before any pixel. Pillow's own would only warn, or refuse accepted images.
 PIL.Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 DECODE_THREADS = 2
-"""Of libheif and libavif: each takes memory of its own."""
+"""Threads of libheif and libavif: each needs memory."""
 AvifImagePlugin.DEFAULT_MAX_THREADS = DECODE_THREADS
 
 JPEG_QUALITY = 95
 LOSSLESS = {"PNG", "GIF", "BMP", "TIFF", "WEBP"}
 MAX_LOSSLESS_BYTES = 10_000_000
-"""Of an image without transparency: a larger one is sent as JPEG, where the difference cannot be seen."""
+"""Maximum size of a PNG without transparency: a larger image is sent as JPEG, without a visible difference."""
 PADDING_BYTES = 512
-"""So many zeros behind a scan are the rest of a file that was never written."""
+"""Number of zeros after a scan from which they count as the part of a file that was never written."""
 MOST_SHRUNK = 7 / 8
-"""Of MAX_SIDE: as small as a JPEG may come out of its decoder, which halves images at a fraction of the time and memory."""
+"""Fraction of MAX_SIDE to which a JPEG's decoder may scale it down, which takes less time and memory."""
 
 TURNS = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,8 +57,8 @@ TURNS = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
-_LYING = {5, 6, 7, 8}
-"""The orientations whose width is stored as height."""
+_SWAPPED = {5, 6, 7, 8}
+"""The orientations that swap width and height."""
 
 
 def converted(
@@ -69,9 +68,9 @@ def converted(
     memory_bytes: int | None = None,
     max_side: int = MAX_SIDE,
 ) -> Image:
-    """The first frame or primary image, upright, in 8 bits, in sRGB, small enough, in a kind that models take.
+    """Return the first frame or primary image, upright, in 8 bits and sRGB, in a size and type that models accept.
 
-    `max_side` (at most MAX_SIDE): the most pixels of its longest side.
+    `max_side` (at most MAX_SIDE): maximum of its longest side, in pixels.
 
     Raises Fault; NeedsMemory where decoding is expected to take, or takes, more than `memory_bytes`.
     """
@@ -93,9 +92,9 @@ def rendered(
     max_decoded_pixels: int,
     memory_bytes: int | None = None,
 ) -> Image:
-    """The first frame or primary image, upright, in 8 bits, in sRGB, as `target` says. A JPEG has white for transparency.
+    """Return the first frame or primary image, upright, in 8 bits and sRGB, as `target` describes; in JPEG on white.
 
-    Images that are stored already are rendered, so that what is there of a file that is cut off is shown, as browsers do.
+    It is for stored images, so of a file that is cut off the existing part is shown, as in browsers.
 
     Raises Fault; NeedsMemory as `converted` does.
     """
@@ -118,26 +117,26 @@ def rendered(
 
 
 def _target_size(header: Header, target: Target) -> tuple[int, int]:
-    """The size in which `target` wants an image, before it is turned upright."""
-    if header.orientation in _LYING:
+    """Return the size that `target` describes, before the image is turned upright."""
+    if header.orientation in _SWAPPED:
         return target.size((header.height, header.width))[::-1]
     return target.size((header.width, header.height))
 
 
 def _without_metadata(data: bytes, mime_type: str) -> bytes:
-    """The file without metadata, repaired where it is damaged. Raises Fault where no pixels are there."""
+    """Remove metadata, and repair a damaged file. Raises Fault where it has no pixels."""
     try:
-        return structure.cleaned(data, mime_type)
-    except structure.Broken as broken:
-        repaired = structure.repaired(data, mime_type)
+        return metadata.cleaned(data, mime_type)
+    except metadata.Broken as broken:
+        repaired = metadata.repaired(data, mime_type)
         if repaired is None:
             raise Fault(InvalidImage, f"the file {broken}") from broken
-        return structure.with_end(repaired, mime_type)
+        return metadata.with_end(repaired, mime_type)
 
 
 @contextlib.contextmanager
 def _cut_off_allowed() -> "Iterator[None]":
-    """Let Pillow decode what is there of a file that is cut off."""
+    """Let Pillow decode the existing part of a file that is cut off."""
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
         yield
@@ -147,12 +146,12 @@ def _cut_off_allowed() -> "Iterator[None]":
 
 @contextlib.contextmanager
 def faults(limits: "Limits") -> "Iterator[None]":
-    """Translate what decoders raise to Fault and NeedsMemory."""
+    """Translate the exceptions of decoders to Fault and NeedsMemory."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata, none of which is kept
+            warnings.simplefilter("ignore")  # about metadata, which is not kept
             yield
-    except structure.Broken as error:
+    except metadata.Broken as error:
         raise Fault(InvalidImage, f"the file {error}") from error
     except MemoryError:
         raise NeedsMemory from None
@@ -163,7 +162,7 @@ def faults(limits: "Limits") -> "Iterator[None]":
     except (TypeError, AttributeError, OverflowError, RuntimeError, ZeroDivisionError, AssertionError) as error:
         if limits.may_be_short_of_memory:
             raise NeedsMemory from error
-        raise Fault(InvalidImage, "the file is damaged") from error  # what decoders raise for files made to break them
+        raise Fault(InvalidImage, "the file is damaged") from error  # exceptions of decoders for malicious files
 
 
 def _within_max_side(size: tuple[int, int]) -> tuple[int, int]:
@@ -173,27 +172,27 @@ def _within_max_side(size: tuple[int, int]) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class Limits:
-    """What one image may have of pixels, of pixels that are decoded, and of memory (None: no limit)."""
+    """The limits of one image: pixels, decoded pixels, and memory (None: no limit)."""
 
     pixels: int
     decoded_pixels: int
     memory_bytes: int | None
     expected_bytes: float = 0
-    """What decoding is expected to take, once the image's size is known."""
+    """The memory that decoding is expected to take, once the image's size is known."""
     fit: "Callable[[tuple[int, int]], tuple[int, int]]" = _within_max_side
-    """The size in which an image of a given size is written."""
+    """Return the size of the result for an image's size."""
     in_full: bool = False
-    """Whether the image is decoded in its own size (`original`), and no smaller one is made of it."""
+    """Whether the image is decoded in its own size (`original`), not in a smaller one."""
 
     @property
     def may_be_short_of_memory(self) -> bool:
-        """Whether a failure may be one of memory, which most decoders tell as damage, and another sandbox may use more."""
+        """Whether a failure may be a lack of memory, which most decoders report as damage, in a small sandbox."""
         if self.memory_bytes is None or self.memory_bytes >= most_memory_bytes(self.decoded_pixels):
             return False
         return self.expected_bytes > self.memory_bytes / 3
 
     def check(self, name: str, size: tuple[int, int], shrunk: int = 1, *, progressive: bool = False) -> None:
-        """Raise Fault or NeedsMemory where an image is too large; its decoder makes each side smaller by `shrunk`."""
+        """Raise Fault or NeedsMemory where an image is too large. Its decoder divides each side by `shrunk`."""
         pixels = size[0] * size[1]
         check_pixels(pixels, self.pixels)
         decoded = pixels // shrunk**2
@@ -201,7 +200,7 @@ class Limits:
             limit = f"the limit for an image that must be converted is {self.decoded_pixels:,}"
             raise Fault(ImageTooLarge, f"it has {pixels:,} pixels; {limit}")
         fixed, each_sent, each_decoded = _MEMORY[name]
-        # It may still have to be turned.
+        # It may still be rotated.
         sent = min(decoded, max(math.prod(self.fit(size)), math.prod(self.fit(size[::-1]))))
         if self.in_full:
             sent, each_sent = decoded, TURNED_BYTES
@@ -213,16 +212,16 @@ class Limits:
 
 MEBIBYTE = 2**20
 COEFFICIENT_BYTES = 6
-"""For each pixel of a progressive JPEG: two bytes for each of three channels."""
+"""Bytes for each pixel of a progressive JPEG: two for each of three channels."""
 
 TURNED_BYTES = 4
-"""For each pixel of an image in its own size: itself beside what its decoder has, or its upright copy."""
+"""Bytes for each pixel of an image in its own size: the image beside its decoder's copy, or its upright copy."""
 
-# What decoding takes, as measured (docs/performance.md): mebibytes, bytes for each pixel sent, bytes for each pixel decoded.
+# Memory of decoding, as measured (docs/performance.md): MiB, bytes per pixel of the result, bytes per decoded pixel.
 _MEMORY = {
     "JPEG": (50, 8, 4.0),
     "PNG": (50, 12, 4.0),
-    "WEBP": (50, 0, 15.0),  # its decoder keeps two frames of an animation, also where there is one
+    "WEBP": (50, 0, 15.0),  # its decoder has memory for two frames, also for a single image
     "GIF": (50, 12, 2.0),
     "BMP": (50, 12, 4.0),
     "TIFF": (50, 12, 6.0),
@@ -232,18 +231,18 @@ _MEMORY = {
 
 
 def _whole(data: bytes, name: str, limits: Limits, max_side: int) -> Image:
-    """A PNG, JPEG or WebP: as it is where only its end was missing, else converted."""
+    """Convert a PNG, JPEG or WebP; one of which only the end marker was missing stays as it is."""
     header = checked(data, limits.pixels)
     shrunk = _shrunk(header, MAX_SIDE * MOST_SHRUNK)
     limits.check(name, (header.width, header.height), shrunk, progressive=header.progressive)
     try:
         try:
-            clean = structure.cleaned(data, header.mime_type)
-        except structure.NoEnd:
-            clean = with_all_pixels(structure.with_end(data, header.mime_type), header, shrunk)
+            clean = metadata.cleaned(data, header.mime_type)
+        except metadata.NoEnd:
+            clean = with_all_pixels(metadata.with_end(data, header.mime_type), header, shrunk)
             if can_stay(header):
                 return Image(clean, header.mime_type, header.width, header.height)
-    except structure.Broken as error:
+    except metadata.Broken as error:
         raise Fault(InvalidImage, f"the file {error}") from error
     image = loaded(clean, name, header, shrunk)
     frame = Frame.of(image, image.info.get("icc_profile"), header.orientation)
@@ -255,6 +254,7 @@ def _opened(data: bytes, name: str) -> PIL.Image.Image:
 
 
 def loaded(data: bytes, name: str, header: Header, shrunk: int) -> PIL.Image.Image:
+    """Decode a file; a JPEG with its sides divided by `shrunk`."""
     image = _opened(data, name)
     if shrunk > 1:
         image.draft(None, (max(1, header.width // shrunk), max(1, header.height // shrunk)))
@@ -263,7 +263,7 @@ def loaded(data: bytes, name: str, header: Header, shrunk: int) -> PIL.Image.Ima
 
 
 def _shrunk(header: Header, least: float) -> int:
-    """By how much the decoder of a JPEG makes it smaller: its longest side keeps `least` pixels."""
+    """Return the factor by which a JPEG's decoder scales it down: its longest side keeps `least` pixels."""
     if header.mime_type != "image/jpeg":
         return 1
     side = max(header.width, header.height)
@@ -274,9 +274,9 @@ def _shrunk(header: Header, least: float) -> int:
 
 
 def with_all_pixels(data: bytes, header: Header, shrunk: int) -> bytes:
-    """`data` where all of its pixels are there; a PNG's checksum is added where it is missing. Raises Fault."""
+    """Return `data` if it has all pixels, with a PNG's checksum if that is missing. Raises Fault."""
     if header.mime_type == "image/png":
-        missing = structure.missing_checksum(data)
+        missing = metadata.missing_checksum(data)
         return data.removesuffix(PNG_END) + png_chunk(b"IDAT", missing) + PNG_END if missing else data
     scan = data[:-2].rstrip(b"\0")
     if len(data) - 2 - len(scan) < PADDING_BYTES:
@@ -287,23 +287,23 @@ def with_all_pixels(data: bytes, header: Header, shrunk: int) -> bytes:
 
 
 def _fills() -> tuple[bytes, ...]:
-    """What is put behind a scan in turn: nothing, codes, and codes between restart markers.
+    """Return the bytes to append to a scan in turn: nothing, codes, and codes between restart markers.
 
-    Where all pixels are there, no decoder comes to it, and they are the same with each.
+    If all pixels are there, decoders do not read them, and the pixels are the same with each.
     """
-    dice = random.Random(0)  # noqa: S311 - the same bytes each time
+    dice = random.Random(0)  # noqa: S311 - the same bytes every time
     codes = bytes(dice.randrange(255) for _ in range(2048))
     return b"", codes, b"".join(bytes((0xFF, 0xD0 + number)) + codes[number : number + 256] for number in range(8)) * 2
 
 
 def _pixels(scans: bytes, header: Header, shrunk: int) -> bytes:
-    """A digest of the pixels."""
+    """Return a digest of the pixels."""
     image = loaded(scans + b"\xff\xd9", "JPEG", header, shrunk)
     return hashlib.sha256(image.tobytes()).digest()
 
 
 def _has_all_scans(data: bytes) -> bool:
-    """Whether every coefficient of every channel has been in a scan, in its last bit (ITU-T T.81, G.1)."""
+    """Return whether the scans contain every coefficient of every channel to its last bit (ITU-T T.81, G.1)."""
     missing: dict[int, set[int]] = {}
     progressive = False
     for part in jpeg_segments(data):
@@ -350,7 +350,7 @@ def _bmp(data: bytes, limits: Limits) -> Frame:
     limits.check("BMP", image.size)
     image.load()
     if image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
-        image = image.convert("RGB")  # a mask for alpha and none in use: opaque, as browsers show it
+        image = image.convert("RGB")  # declared but unused alpha: opaque, as in browsers
     return Frame.of(image)
 
 
@@ -361,7 +361,7 @@ def _tiff(data: bytes, limits: Limits) -> Frame:
 
 
 def _heif(data: bytes, limits: Limits) -> Frame:
-    import pi_heif  # noqa: PLC0415 - a megabyte of decoder that most images do not need
+    import pi_heif  # noqa: PLC0415 - a megabyte of decoder that few images need
 
     if isobmff.is_sequence(data):
         raise unsupported("a HEIC sequence")
@@ -382,7 +382,7 @@ def _heif(data: bytes, limits: Limits) -> Frame:
         raise Fault(InvalidImage, "the file is damaged")
 
     def rows(first: int, last: int) -> PIL.Image.Image:
-        taken = primary.data[first * stride : last * stride]  # its memory is gone with `primary`
+        taken = primary.data[first * stride : last * stride]  # keeps `primary`, which owns the memory, alive
         return PIL.Image.frombytes(mode, (width, last - first), taken, "raw", mode, stride)
 
     orientation = exif.UPRIGHT if turning.turned else turning.orientation
@@ -392,12 +392,12 @@ def _heif(data: bytes, limits: Limits) -> Frame:
 def _avif(data: bytes, limits: Limits) -> Frame:
     turning = isobmff.turning(data)
     hidden = bytearray(data)
-    for at in turning.exif_types:  # Pillow would parse it, and let the container's rotation replace its orientation
+    for at in turning.exif_types:  # Pillow would parse it, and replace its orientation by the container's
         hidden[at : at + 4] = b"free"
     image = _opened(bytes(hidden), "AVIF")
     limits.check("AVIF", image.size)
     image.load()
-    # Pillow applies neither; it gives the container's rotation and mirroring as an orientation of EXIF.
+    # Pillow does not apply the container's rotation and mirroring: it returns them as an EXIF orientation.
     container = exif.orientation(image.info.get("exif", b""))
     return Frame.of(image, image.info.get("icc_profile"), container if turning.turned else turning.orientation)
 
@@ -415,14 +415,14 @@ READERS: "dict[str, Callable[[bytes, Limits], Frame]]" = {
 
 
 def _small(frame: Frame, max_side: int) -> PIL.Image.Image:
-    """The image of `frame` with at most `max_side` pixels on each side."""
+    """Return the image of `frame` with at most `max_side` pixels on each side."""
     image = frame.small()
     image.thumbnail((max_side, max_side), PIL.Image.Resampling.LANCZOS)
     return image
 
 
 def _finished(frame: Frame, image: PIL.Image.Image) -> PIL.Image.Image:
-    """`image`, made of the frame's pixels: upright, in gray, RGB or RGBA, in sRGB."""
+    """Return `image`, which has the frame's pixels: upright, in gray, RGB or RGBA, in sRGB."""
     if frame.orientation in TURNS:
         image = image.transpose(TURNS[frame.orientation])
     image = in_srgb(image, frame.profile)
@@ -435,7 +435,7 @@ _SPACES = {"L": "GRAY", "RGB": "RGB ", "RGBA": "RGB ", "CMYK": "CMYK"}
 
 
 def in_srgb(image: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
-    """The colours that the profile means; without one, or with one that cannot be used, by the usual arithmetic."""
+    """Convert the colours by the profile to sRGB; without a usable one only the mode is converted."""
     if profile:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -456,23 +456,24 @@ def in_srgb(image: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
 
 
 def written(image: PIL.Image.Image, name: str) -> Image:
+    """Encode an image for a model, as PNG or JPEG. `name`: its original format."""
     image.info = {}
     save: Callable[..., None] = image.save
     if image.mode == "RGBA" or name in LOSSLESS:
         out = io.BytesIO()
         save(out, "PNG", compress_level=3)
         if image.mode == "RGBA" or out.tell() <= MAX_LOSSLESS_BYTES:
-            return Image(structure.cleaned(out.getvalue(), "image/png"), "image/png", *image.size)
+            return Image(metadata.cleaned(out.getvalue(), "image/png"), "image/png", *image.size)
     out = io.BytesIO()
     save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return Image(structure.cleaned(out.getvalue(), "image/jpeg"), "image/jpeg", *image.size)
+    return Image(metadata.cleaned(out.getvalue(), "image/jpeg"), "image/jpeg", *image.size)
 
 
 WHITE = (255, 255, 255)
 PNG_LEVEL = 6
-"""Of compression, 1 to 9: zlib's own."""
+"""Compression level, 1 to 9: zlib's default."""
 CHROMA_IN_FULL = 90
-"""From this quality on a JPEG has its colours in full resolution; below, every second one in each direction."""
+"""Quality from which on a JPEG has its colours in full resolution; below it in half of it in each direction."""
 
 
 def encoded(image: PIL.Image.Image, target: Target, profile: bytes | None = None, png_level: int = PNG_LEVEL) -> Image:

@@ -1,7 +1,7 @@
-"""The orientation in EXIF metadata, and nothing else of it.
+"""Read the orientation in EXIF metadata, and nothing else.
 
-A tag beside it may have any type, count or value, and cannot make the orientation unreadable. Nothing but the entries of the
-first directory is read, twelve bytes each and at most 65 535 of them; no array is followed.
+Other tags may have any type, count or value without making the orientation unreadable. Only the entries of the first
+directory are read, twelve bytes each and at most 65 535 of them; no array is read.
 """
 
 import struct
@@ -10,11 +10,11 @@ ORIENTATION = 0x0112
 UPRIGHT = 1
 _ENTRY_BYTES = 12
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
-"""TIFF 6.0's integer types. Orientation is a SHORT (3); writers are found that use another."""
+"""TIFF 6.0's integer types. Orientation is a SHORT (3); some writers use another."""
 
 
 def orientation(exif: bytes | memoryview) -> int:
-    """1 to 8 as EXIF numbers them; 1 (upright) where none can be read. `exif` begins with a TIFF header or with `Exif\\0\\0`."""
+    """Return the orientation, 1 to 8; 1 (upright) where none can be read. `exif` may start with the signature of APP1."""
     view = memoryview(exif)
     if bytes(view[:6]) == b"Exif\0\0":
         view = view[6:]
@@ -37,12 +37,12 @@ def _first_value(view: memoryview, order: str, kind: int, values: int, at: int) 
     letter = _INTEGERS.get(kind)
     if letter is None or values < 1:
         return UPRIGHT
-    if values * struct.calcsize(letter) > 4:  # noqa: PLR2004 - what an entry holds itself
+    if values * struct.calcsize(letter) > 4:  # noqa: PLR2004 - larger values are outside of the entry
         (at,) = struct.unpack_from(order + "I", view, at)
     (value,) = struct.unpack_from(order + letter, view, at)
     return valid(value)
 
 
 def valid(value: int) -> int:
-    """`value` where it is an orientation, else 1."""
+    """Return `value` if it is an orientation, else 1."""
     return value if UPRIGHT <= value <= 8 else UPRIGHT  # noqa: PLR2004 - EXIF has eight

@@ -1,10 +1,10 @@
-"""Why one input cannot be used, before it is known which one it is."""
+"""Why an image cannot be used: raised where its position in the request is not known."""
 
 from image_core.errors import InputError
 
 
 class Fault(Exception):
-    """`kind` is the error that the caller gets, with the input's place and these `details`."""
+    """An image cannot be used. `kind` is the error to raise, with the image's position and these `details`."""
 
     def __init__(self, kind: type[InputError], details: str) -> None:
         super().__init__(details)
@@ -13,8 +13,8 @@ class Fault(Exception):
 
 
 class MaskFault(Fault):
-    """Why a mask cannot be used, and not the image that it belongs to."""
+    """A mask cannot be used, as opposed to the image that it belongs to."""
 
 
 class NeedsMemory(Exception):
-    """Decoding an image takes more memory than the process that does it may use."""
+    """Decoding an image takes more memory than its process may use."""

@@ -1,4 +1,4 @@
-"""A decoded image, and how it becomes small enough to be sent."""
+"""A decoded image, and its conversion to 8 bits and a smaller size."""
 
 import math
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from image_core.images.exif import UPRIGHT
 from image_core.images.passthrough import MAX_SIDE
 
 BAND_ROWS = 256
-"""Rows that are made at a time of a large image."""
+"""Rows of a large image that are processed at a time."""
 LANCZOS_SUPPORT = 3
-"""Pixels of the smaller image on each side that one pixel depends on."""
+"""Radius of the filter, in pixels of the smaller image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,27 +21,29 @@ class Frame:
 
     size: tuple[int, int]
     rows: Callable[[int, int], Image.Image]
-    """The rows from one up to another."""
+    """Return the rows from the first number to before the second."""
     profile: bytes | None = None
     orientation: int = UPRIGHT
 
     @classmethod
     def of(cls, image: Image.Image, profile: bytes | None = None, orientation: int = UPRIGHT) -> "Frame":
+        """Return the frame of an image that is in memory."""
+
         def rows(first: int, last: int) -> Image.Image:
             return image if last - first == image.height else image.crop((0, first, image.width, last))
 
         return cls(image.size, rows, profile, orientation)
 
     def small(self) -> Image.Image:
-        """The image in 8 bits of gray, RGB, RGBA or CMYK, with at most MAX_SIDE pixels on each side."""
+        """Return the image in 8 bits of gray, RGB, RGBA or CMYK, with at most MAX_SIDE pixels on each side."""
         width, height = self.size
         scale = max(1.0, max(width, height) / MAX_SIDE)
         return self.scaled((max(1, round(width / scale)), max(1, round(height / scale))))
 
     def scaled(self, size: tuple[int, int]) -> Image.Image:
-        """The image in 8 bits of gray, RGB, RGBA or CMYK, of `size`, which is not larger.
+        """Return the image in 8 bits of gray, RGB, RGBA or CMYK, in `size`, which is not larger than its own.
 
-        A larger one is made in bands, each brought to 8 bits on its own: no second image of its size is made.
+        It is converted in bands, so that no second image of its full size is in memory.
         """
         width, height = self.size
         if size == self.size:
@@ -63,9 +65,9 @@ class Frame:
 
 
 def _usual(image: Image.Image) -> Image.Image:
-    """The image in L, RGB, RGBA or CMYK."""
+    """Return the image in the mode L, RGB, RGBA or CMYK."""
     if image.mode.startswith("I"):
-        # Integers of 16 bits: Pillow's own conversion would cut them off at 255. A transparent value is one of 16 bits, too.
+        # 16-bit integers: Pillow's own conversion would clip them at 255. A transparent value has 16 bits too.
         image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
         image.info.pop("transparency", None)
     if image.mode in {"P", "PA", "LA", "La", "RGBa", "1"} or "transparency" in image.info:

@@ -1,9 +1,9 @@
-"""Where a HEIC or AVIF file (ISO/IEC 14496-12, 23008-12) says how its primary image is turned.
+"""Read the orientation of the primary image of a HEIC or AVIF file (ISO/IEC 14496-12, 23008-12).
 
-libheif and libavif apply the container's rotation (`irot`) and mirroring (`imir`). EXIF repeats them in most files, and in some
-is the only one that has any, so it counts only where the container has neither.
+libheif and libavif apply the container's rotation (`irot`) and mirroring (`imir`). EXIF repeats them in most files, and
+in some only EXIF has an orientation, so it counts only where the container has neither.
 
-Runs in the sandbox. Boxes are read by their heads, at most MAX_BOXES of them.
+It runs in the sandbox. Only the headers of at most MAX_BOXES boxes are read.
 """
 
 import struct
@@ -13,25 +13,25 @@ from dataclasses import dataclass
 from image_core.images import exif
 
 MAX_BOXES = 100_000
-"""Of one file: an image of a gigapixel in tiles of 512 x 512 has 4000 items."""
+"""Maximum number of boxes on one level: a gigapixel image in tiles of 512 x 512 has 4000 items."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turning:
-    """`turned`: the primary item has a rotation or mirroring of the container. `orientation`: that of EXIF."""
+    """The orientation of a file. `turned`: the container rotates or mirrors the primary item. `orientation`: EXIF's."""
 
     turned: bool
     orientation: int
     exif_types: tuple[int, ...]
-    """Offsets of the item types `Exif`: where they are overwritten, decoders ignore the items."""
+    """Offsets of the item types `Exif`: decoders ignore the items if these are overwritten."""
 
 
 Box = tuple[bytes, int, int]
-"""Its type, and where its contents begin and end."""
+"""A box: its type, and the start and end of its contents."""
 
 
 def turning(data: bytes) -> Turning:
-    """What the file says of its primary image. Of a file that cannot be read: not turned."""
+    """Return the orientation of the primary image; upright for a file that cannot be read."""
     try:
         return _turning(data)
     except (struct.error, IndexError):
@@ -39,7 +39,7 @@ def turning(data: bytes) -> Turning:
 
 
 def is_sequence(data: bytes) -> bool:
-    """Whether there are tracks, and no image that stands alone."""
+    """Return whether the file has tracks, and no still image."""
     try:
         return _first(data, 0, len(data), b"meta") is None and _first(data, 0, len(data), b"moov") is not None
     except struct.error:
@@ -93,7 +93,7 @@ def _primary(data: bytes, inside: dict[bytes, tuple[int, int]]) -> int:
 
 
 def _exif_items(data: bytes, inside: dict[bytes, tuple[int, int]]) -> dict[int, int]:
-    """The items of EXIF by their ids, with the place of their type in the file."""
+    """Return the offsets of the types of all EXIF items, by item id."""
     items: dict[int, int] = {}
     if b"iinf" not in inside:
         return items
@@ -109,7 +109,7 @@ def _exif_items(data: bytes, inside: dict[bytes, tuple[int, int]]) -> dict[int, 
 
 
 def _descriptions(data: bytes, inside: dict[bytes, tuple[int, int]], primary: int) -> set[int]:
-    """The items that describe the primary one."""
+    """Return the ids of the items that describe the primary one."""
     found: set[int] = set()
     if b"iref" not in inside:
         return found
@@ -139,7 +139,7 @@ def _is_turned(data: bytes, inside: dict[bytes, tuple[int, int]], primary: int) 
 
 
 def _associated(data: bytes, at: int, end: int, item: int) -> list[int]:
-    """The numbers of the properties that an item has."""
+    """Return the numbers of an item's properties."""
     version, wide_index = data[at], data[at + 3] & 1
     wide = 4 if version else 2
     entries = _number(data, at + 4, 4)
@@ -158,18 +158,18 @@ def _associated(data: bytes, at: int, end: int, item: int) -> list[int]:
 
 
 def _exif_of(data: bytes, inside: dict[bytes, tuple[int, int]], item: int) -> bytes:
-    """The first 64 KB of an item of EXIF, from its TIFF header."""
-    place = _location(data, inside, item)
-    if place is None:
+    """Return the first 64 KB of an EXIF item, from its TIFF header on."""
+    found = _location(data, inside, item)
+    if found is None:
         return b""
-    start, length = place
+    start, length = found
     body = data[start : start + min(length, 65536)]
     skipped = 4 + _number(body, 0, 4)
     return body[skipped:] if body[skipped : skipped + 2] in {b"II", b"MM"} else body[4:]
 
 
 def _location(data: bytes, inside: dict[bytes, tuple[int, int]], item: int) -> tuple[int, int] | None:
-    """Where the first extent of an item begins, and its length (ISO/IEC 14496-12, 8.11.3)."""
+    """Return the start and length of the first extent of an item (ISO/IEC 14496-12, 8.11.3)."""
     if b"iloc" not in inside:
         return None
     at, end = inside[b"iloc"]

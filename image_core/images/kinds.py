@@ -1,6 +1,6 @@
-"""The names of things that people send in an image's place, by how their bytes begin.
+"""Name the type of a file that is not a supported image, by its first bytes.
 
-Only a bounded beginning is read, and each character of it a bounded number of times.
+The number of bytes that are read is bounded, and each is read a bounded number of times.
 """
 
 import re
@@ -11,9 +11,9 @@ from image_core.images.fault import Fault
 
 TAKEN = "send PNG, JPEG, WebP, HEIC, AVIF, GIF, BMP or TIFF"
 BEGINNING_BYTES = 65_536
-"""In which the first element of a document is searched: licences stand in comments before it."""
+"""Bytes in which the first element of a document is searched: comments with licences may precede it."""
 PDF_BYTES = 1024
-"""In which readers find `%PDF-` (ISO 32000, annex H)."""
+"""Bytes in which readers search for `%PDF-` (ISO 32000, annex H)."""
 MAX_DECLARATIONS = 1000
 
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
@@ -75,7 +75,7 @@ _BLANK = re.compile(r"[\s\0\ufeff]*")
 
 
 def not_an_image(data: bytes) -> Fault:
-    """Why bytes of no known kind of image cannot be used: 415 with the kind's name where it has one, else 400."""
+    """Return the Fault for a file that is not a supported image: 415 with the type's name if it is known, else 400."""
     if not data:
         return Fault(InvalidImage, "it is empty")
     name = _magic(data) or _document(data)
@@ -90,7 +90,7 @@ WEB_PAGE = "a web page"
 
 
 def unsupported(name: str) -> Fault:
-    """The Fault for an image of a kind that cannot be decoded."""
+    """Return the Fault for an image of a type that cannot be decoded."""
     return Fault(UnsupportedImage, f"{name} cannot be used; {TAKEN}")
 
 
@@ -106,7 +106,7 @@ def _magic(data: bytes) -> str | None:
 
 
 def _document(data: bytes) -> str | None:
-    """SVG, a web page, XML, or a compressed file of one of them."""
+    """Return the name of a text document or compressed file: SVG, a web page, XML."""
     beginning = data[:BEGINNING_BYTES]
     if beginning.startswith(b"\x1f\x8b"):
         try:
@@ -118,7 +118,7 @@ def _document(data: bytes) -> str | None:
 
 
 def _text(beginning: bytes) -> str:
-    """The characters, in the encoding that a byte order mark or the place of zero bytes tells."""
+    """Decode the text. A byte order mark or the positions of zero bytes show the encoding."""
     for mark, encoding in (
         (b"\xef\xbb\xbf", "utf-8"),
         (b"\xff\xfe\0\0", "utf-32-le"),
@@ -143,10 +143,10 @@ def _text(beginning: bytes) -> str:
 
 
 def _markup(text: str) -> str | None:
-    """The name of a document by its type declaration or first element, behind comments and declarations."""
+    """Return the name of a document by its type declaration or first element, after comments and declarations."""
     at, xml, doctype = 0, False, ""
     for _ in range(MAX_DECLARATIONS):
-        at = _BLANK.match(text, at).end()  # type: ignore[union-attr] # it matches nothing, too
+        at = _BLANK.match(text, at).end()  # type: ignore[union-attr] # it also matches the empty string
         if text.startswith("<!--", at):
             end = text.find("-->", at + 4)
         elif text.startswith("<?", at):
@@ -160,7 +160,7 @@ def _markup(text: str) -> str | None:
                 end = text.find(">", end) if end >= 0 else -1
         else:
             break
-        if end < 0:  # it goes on behind what is read
+        if end < 0:  # it continues after the bytes that are read
             return _unfinished(text, xml=xml, doctype=doctype)
         at = text.find(">", end) + 1
     element = _ELEMENT.match(text, at)

@@ -1,7 +1,8 @@
 """Masks: which pixels of an image are to be edited.
 
 A mask is an image of the input's shape, in any size. Where it has transparency, its transparent pixels are edited,
-otherwise its white ones. Pixels in between count by the side of the middle that they are on: each is edited or it is not.
+otherwise its white ones. Pixels in between count by the side of the middle that they are on: each is edited or it is
+not.
 """
 
 import math

@@ -1,9 +1,9 @@
-"""The parts that a PNG, JPEG or WebP file is made of: whether they are all there, and which of them the pixels need.
+"""Walk through the parts of a PNG, JPEG or WebP file: check that it is complete, and remove its metadata.
 
-Metadata is cut out of the file as it lies, without decoding or compressing anything: the pixel data stays byte for byte.
+Metadata is removed without decoding or compressing anything: the pixel data stays byte for byte.
 
-Every function reads each part once and keeps ranges, not parts: time is linear in the file's size, and a file of more than
-MAX_PARTS parts is refused. No function reads what a part holds beyond a few bytes of its head and its checksum.
+Every function reads each part once and stores ranges, not parts: the time is linear in the size of the file, and a file
+with more than MAX_PARTS parts is refused. Of a part only a few bytes of its header and its checksum are read.
 """
 
 import re
@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 MAX_PARTS = 50_000
-"""Chunks or segments of one file. An encoder that writes 20 MB in chunks of 1 KB, which is unusually small, makes 20 000."""
+"""Maximum number of chunks or segments in a file. 20 MB in unusually small chunks of 1 KB are 20 000."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
-# PNG (W3C, third edition), 11: what pixels need to look right. Text, times, EXIF and the unknown are not among it.
+# PNG (W3C, third edition), 11: the chunks that define the pixels and their colours, unlike text, times and EXIF.
 PNG_PIXELS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"}
 PNG_COLOURS = {b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"sBIT", b"bKGD", b"pHYs", b"mDCV", b"cLLI"}
 # WebP (RFC 9649): the image and its colour profile.
@@ -29,32 +29,33 @@ WEBP_EXIF_AND_XMP = 0x0C
 SOI, EOI, SOS, DQT, DHT = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4
 APP0, APP1, APP2, APP11, APP14, APP15, COM = 0xE0, 0xE1, 0xE2, 0xEB, 0xEE, 0xEF, 0xFE
 FRAMES = {*range(0xC0, 0xD0), 0xF7} - {DHT, 0xC8, 0xCC}
-"""Start of frame, one code for each process; F7 is JPEG-LS's."""
+"""Start of frame, with a code for each process; F7 is that of JPEG-LS."""
 STANDALONE = {0x01, *range(0xD0, 0xD8)}
 KNOWN = {*FRAMES, DHT, 0xCC, SOS, DQT, *range(0xDC, 0xE0), *range(APP0, APP15 + 1), COM}
-"""Markers of segments. Decoders end with an error at any other."""
+"""Markers of segments. Any other one is an error for decoders."""
 NEXT_MARKER = re.compile(rb"\xff[^\x00\xff]")
 NEXT_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""Behind the data of a scan. It begins with one certain byte, which is searched for seventeen times as fast as with `\\xff+`."""
+"""The marker after the data of a scan. The pattern starts with a fixed byte: that is 17 times as fast as `\\xff+`."""
 EXIF_HEAD = b"Exif\0\0"
 
 
 class Broken(ValueError):
-    """The file is cut off, or is not made as its kind is made. The message can be shown."""
+    """The file is cut off or violates its format. The message can be shown to the caller."""
 
 
 class NoEnd(Broken):
-    """The pixels have begun and the end mark is missing: whether they are all there is known only after decoding them."""
+    """The end marker is missing: only decoding shows whether all pixels are there."""
 
 
 @dataclass(slots=True)
 class Ranges:
-    """What is taken from a file: ranges of it, adjacent ones merged, and bytes that replace others."""
+    """The contents of a new file: ranges of an old one, adjacent ones merged, and replaced bytes."""
 
     data: bytes
     parts: list[tuple[int, int] | bytes] = field(default_factory=list)
 
     def keep(self, start: int, end: int) -> None:
+        """Append a range of the old file."""
         last = self.parts[-1] if self.parts else None
         if isinstance(last, tuple) and last[1] == start:
             self.parts[-1] = (last[0], end)
@@ -62,13 +63,15 @@ class Ranges:
             self.parts.append((start, end))
 
     def put(self, replacement: bytes) -> None:
+        """Append other bytes."""
         self.parts.append(replacement)
 
     def size(self) -> int:
+        """Return the number of bytes."""
         return sum(len(part) if isinstance(part, bytes) else part[1] - part[0] for part in self.parts)
 
     def joined(self) -> bytes:
-        """The parts as one; `data` itself where they are all of it."""
+        """Return the new file; `data` itself where nothing has changed."""
         if self.parts == [(0, len(self.data))]:
             return self.data
         view = memoryview(self.data)
@@ -77,21 +80,21 @@ class Ranges:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A chunk or segment: `body` is where its contents begin, `end` where the next part may begin, both in bytes."""
+    """A chunk or segment, with the offsets of its start, its contents (`body`) and its end."""
 
     name: bytes
     start: int
     body: int
     end: int
     cut: bool = False
-    """The file ends before the part does; `end` is then the file's."""
+    """Whether the file ends before the part; `end` is then that of the file."""
 
 
 def cleaned(data: bytes, mime_type: str) -> bytes:
-    """The whole file without EXIF, XMP, IPTC, text and what lies behind its end; the colour profile stays.
+    """Remove EXIF, XMP, IPTC, text and bytes after the end; the colour profile stays.
 
-    Bytes between segments and metadata with a wrong checksum are cut out too. Returns `data` itself where there is nothing
-    to cut. Raises NoEnd where only the end mark is missing, Broken for any other fault.
+    Bytes between segments, and metadata with a wrong checksum, are removed too. Returns `data` itself where nothing is
+    removed. Raises NoEnd where only the end marker is missing, Broken for any other fault.
     """
     ranges, ended = _walked(data, mime_type)
     if not ended:
@@ -100,7 +103,7 @@ def cleaned(data: bytes, mime_type: str) -> bytes:
 
 
 def whole(data: bytes, mime_type: str) -> bool:
-    """Whether the file is complete."""
+    """Return whether the file is complete."""
     try:
         return _walked(data, mime_type)[1]
     except Broken:
@@ -108,7 +111,7 @@ def whole(data: bytes, mime_type: str) -> bool:
 
 
 def with_end(data: bytes, mime_type: str) -> bytes:
-    """As `cleaned`, and with an end mark where there is none. Whether all pixels are there is for the caller to check."""
+    """Remove metadata, and add a missing end marker. The caller must check that all pixels are there."""
     ranges, ended = _walked(data, mime_type)
     if not ended:
         ranges.put(PNG_END if mime_type == "image/png" else b"\xff\xd9")
@@ -116,10 +119,11 @@ def with_end(data: bytes, mime_type: str) -> bytes:
 
 
 def repaired(data: bytes, mime_type: str) -> bytes | None:
-    """A file that decoders open, made of an image that a model returned: it was paid for, so what is there of it is kept.
+    """Repair an image from a model so that decoders can open it: it is paid for, so whatever exists of it is kept.
 
-    `data` itself where it is whole. Otherwise a missing end mark is added, a PNG's checksums are made right, its last chunk
-    is cut to what is there, and a WebP's length is that of its chunks. Metadata stays. None where no pixels are there.
+    Returns `data` itself where it is complete. Otherwise a missing end marker is added, a PNG's checksums are
+    corrected, its last chunk is shortened, and a WebP's length is corrected. Metadata stays. Returns None where there
+    are no pixels.
     """
     try:
         if mime_type == "image/png":
@@ -132,7 +136,7 @@ def repaired(data: bytes, mime_type: str) -> bytes | None:
 
 
 def has_provenance(data: bytes, mime_type: str) -> bool:
-    """Whether the file has Content Credentials: a C2PA manifest in JUMBF (C2PA 2.1, A.3: PNG, JPEG and RIFF)."""
+    """Return whether the file has Content Credentials: a C2PA manifest in JUMBF (C2PA 2.1, A.3: PNG, JPEG and RIFF)."""
     try:
         if mime_type == "image/png":
             return any(part.name == b"caBX" for part in png_chunks(data))
@@ -146,7 +150,7 @@ def has_provenance(data: bytes, mime_type: str) -> bool:
 
 
 def _walked(data: bytes, mime_type: str) -> tuple[Ranges, bool]:
-    """What to take of the file, and whether its end was found. Raises Broken."""
+    """Return what to keep of the file, and whether its end was found. Raises Broken."""
     try:
         if mime_type == "image/png":
             return _png(data)
@@ -158,7 +162,7 @@ def _walked(data: bytes, mime_type: str) -> tuple[Ranges, bool]:
 
 
 def png_chunks(data: bytes) -> Iterator[Part]:
-    """The chunks up to IEND or the end of the file. Raises Broken for more than MAX_PARTS."""
+    """Yield the chunks up to IEND or the end of the file. Raises Broken for more than MAX_PARTS."""
     at = 8
     for _ in range(MAX_PARTS):
         if at + 8 > len(data):
@@ -191,7 +195,7 @@ def _png(data: bytes) -> tuple[Ranges, bool]:
                 raise Broken("has no pixels")
             if data[part.start : part.end] == PNG_END:
                 ranges.keep(part.start, part.end)
-            else:  # it holds no pixels, so one that is damaged counts as little as one that is missing
+            else:  # it has no pixels: a damaged one is as harmless as a missing one
                 ranges.put(PNG_END)
             return ranges, True
         if part.name in PNG_PIXELS:
@@ -199,7 +203,7 @@ def _png(data: bytes) -> tuple[Ranges, bool]:
                 raise Broken("is damaged: a checksum is wrong")
             seen_pixels = seen_pixels or part.name == b"IDAT"
             ranges.keep(part.start, part.end)
-        elif part.name in PNG_COLOURS and _right_checksum(data, part):  # decoders leave one with a wrong checksum out
+        elif part.name in PNG_COLOURS and _right_checksum(data, part):  # decoders ignore those with a wrong checksum
             ranges.keep(part.start, part.end)
     if not seen_pixels:
         raise Broken("is cut off")
@@ -207,30 +211,30 @@ def _png(data: bytes) -> tuple[Ranges, bool]:
 
 
 def _last_idat(ranges: Ranges, part: Part) -> Ranges:
-    """The last chunk of pixels as far as it is there: its checksum may be all that is missing."""
+    """Keep the existing bytes of the last chunk of pixels: only its checksum may be missing."""
     (size,) = struct.unpack_from(">I", ranges.data, part.start)
     ranges.put(png_chunk(b"IDAT", ranges.data[part.body : min(part.end, part.body + size)]))
     return ranges
 
 
 def png_chunk(name: bytes, body: bytes) -> bytes:
-    """A chunk with its length and checksum."""
+    """Return a chunk with its length and checksum."""
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 def check_rows(data: bytes) -> None:
-    """Raise Broken where the compressed data of a PNG does not have every row, or not its checksum."""
+    """Raise Broken where rows are missing in a PNG's compressed data, or its checksum is."""
     if missing_checksum(data):
         raise Broken("is cut off")
 
 
 def missing_checksum(data: bytes) -> bytes:
-    """The bytes that are missing at the end of a PNG's compressed data, which are of its checksum.
+    """Return the bytes that are missing at the end of a PNG's compressed data, which belong to its checksum.
 
-    Raises Broken where rows are missing, or the data is damaged. Inflates no more than the rows that the header tells, a
-    megabyte at a time, and keeps none of them.
+    Raises Broken where rows are missing, or the data is damaged. Decompresses at most the rows that the header
+    declares, a megabyte at a time, and stores none of them.
     """
-    inflater = zlib.decompressobj(-15)  # without zlib's head of two bytes, and without its checksum
+    inflater = zlib.decompressobj(-15)  # without zlib's header of two bytes and its checksum
     rows = _row_bytes(data)
     skipped, size, checksum, behind = 2, 0, 1, b""
     for piece in _compressed(data):
@@ -243,7 +247,7 @@ def missing_checksum(data: bytes) -> bytes:
             except zlib.error:
                 raise Broken("is damaged") from None
             size, checksum, packed = size + len(inflated), zlib.adler32(inflated, checksum), inflater.unconsumed_tail
-            if size > rows:  # decoders stop here, too
+            if size > rows:  # decoders stop here too
                 return b""
         behind = behind or inflater.unused_data[:ADLER_BYTES]
     if size < rows or not inflater.eof:
@@ -255,7 +259,7 @@ def missing_checksum(data: bytes) -> bytes:
 
 
 def _compressed(data: bytes) -> Iterator[memoryview]:
-    """The contents of the IDAT chunks, at most PACKED_BYTES at a time."""
+    """Yield the contents of the IDAT chunks, at most PACKED_BYTES at a time."""
     view = memoryview(data)
     for part in png_chunks(data):
         if part.name == b"IDAT":
@@ -267,13 +271,13 @@ PACKED_BYTES = 1 << 16
 INFLATED_BYTES = 1 << 20
 ADLER_BYTES = 4
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""The seven passes of an interlaced PNG: the first column and row, and the steps between columns and rows."""
+"""The seven passes of an interlaced PNG: first column and row, and the steps between columns and rows."""
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""By colour type."""
+"""Channels by colour type."""
 
 
 def _row_bytes(data: bytes) -> int:
-    """How many bytes the rows of a PNG have, a filter's number before each."""
+    """Return the size of a PNG's decompressed rows, each with a filter number."""
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     bits = depth * PNG_CHANNELS[colour]
     passes = _ADAM7 if data[28] else ((0, 0, 1, 1),)
@@ -314,10 +318,10 @@ def _repaired_png(data: bytes) -> bytes | None:
 
 
 def jpeg_segments(data: bytes) -> Iterator[Part]:
-    """The segments from SOI to EOI, each named by its marker's code; the data of a scan belongs to its SOS segment.
+    """Yield the segments from SOI to EOI, named by their marker codes; the data of a scan belongs to its SOS segment.
 
-    What lies between two segments is passed over, as decoders do. A second SOI behind pixels ends the file as its end does.
-    Raises Broken for what no decoder takes and for more than MAX_PARTS.
+    Bytes between segments are skipped, as decoders do. A second SOI after pixels ends the file.
+    Raises Broken for errors that no decoder accepts, and for more than MAX_PARTS.
     """
     at, in_pixels = 2, False
     for _ in range(MAX_PARTS):
@@ -339,7 +343,7 @@ def jpeg_segments(data: bytes) -> Iterator[Part]:
             return
         (size,) = struct.unpack_from(">H", data, at + 2)
         end = at + 2 + size
-        if size < 2:  # noqa: PLR2004 - a size counts its own two bytes
+        if size < 2:  # noqa: PLR2004 - a size includes its own two bytes
             raise Broken("is damaged")
         if end > len(data):
             yield Part(bytes((marker,)), at, at + 4, len(data), cut=True)
@@ -362,7 +366,7 @@ def _jpeg(data: bytes) -> tuple[Ranges, bool]:
         if marker == EOI:
             if not seen_pixels:
                 raise Broken("has no pixels")
-            if part.cut:  # another image begins
+            if part.cut:  # another image starts
                 return ranges, False
             ranges.keep(part.start, part.end)
             return ranges, True
@@ -371,7 +375,7 @@ def _jpeg(data: bytes) -> tuple[Ranges, bool]:
         seen_pixels = seen_pixels or marker == SOS
         if _jpeg_kept(data, part):
             end = part.end
-            if end == len(data):  # without the first half of an end mark, and without padding
+            if end == len(data):  # remove half of an end marker, and padding
                 end = max(part.body, len(data.rstrip(b"\xff")))
             ranges.keep(part.start, end)
     if not seen_pixels:
@@ -383,7 +387,7 @@ def _jpeg_kept(data: bytes, part: Part) -> bool:
     marker = part.name[0]
     if marker == APP2:
         return data.startswith(b"ICC_PROFILE\0", part.body, part.end)
-    if marker in {APP0, APP14}:  # JFIF's density, Adobe's colour transform
+    if marker in {APP0, APP14}:  # JFIF's density and Adobe's colour transform
         return True
     return not (APP0 <= marker <= APP15 or marker == COM)
 
@@ -401,7 +405,7 @@ def _repaired_jpeg(data: bytes) -> bytes | None:
 
 
 def webp_chunks(data: bytes) -> Iterator[Part]:
-    """The chunks up to the length that the file's head gives, or the end of the file. Raises Broken for more than MAX_PARTS."""
+    """Yield the chunks up to the declared length or the end of the file. Raises Broken for more than MAX_PARTS."""
     (size,) = struct.unpack_from("<I", data, 4)
     stop = min(8 + size, len(data))
     at = 12
@@ -410,7 +414,7 @@ def webp_chunks(data: bytes) -> Iterator[Part]:
             return
         name, length = struct.unpack_from("<4sI", data, at)
         end = at + 8 + length + length % 2
-        # Some writers leave out the last byte of padding.
+        # Some encoders omit the last byte of padding.
         cut = at + 8 + length > stop
         yield Part(name, at, at + 8, min(end, stop), cut=cut)
         if cut:
@@ -440,7 +444,7 @@ def _webp(data: bytes) -> Ranges:
 
 
 def _riff(kept: Ranges) -> Ranges:
-    """The chunks with a head of the right length before them, and padded to an even one."""
+    """Return the chunks with a header of the right length, padded to an even one."""
     if kept.size() % 2:
         kept.put(b"\0")
     total = struct.pack("<I", 4 + kept.size())

@@ -1,7 +1,7 @@
-"""What bytes are: the kind of image, its size and how it is made, read from the header. Nothing is decoded.
+"""Read the type of an image, its size and variant from its header. Nothing is decoded.
 
-Declared types, names and extensions decide nothing. Only PNG, JPEG and WebP are read further than their first bytes: all other
-kinds have to be converted, and the sandbox reads their headers.
+Declared types, names and extensions are ignored. Only PNG, JPEG and WebP are read beyond their first bytes: all other
+types must be converted, and the sandbox reads their headers.
 """
 
 import struct
@@ -30,35 +30,36 @@ PNG_DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {
 PNG_PALETTE = 3
 MAX_PNG_SIDE = 2**31 - 1
 EIGHT = 8
-"""Bits of a channel that models take."""
+"""Bits per channel that models accept."""
 
-# JPEG (ITU-T T.81, table B.1): the frames that decoders commonly take are baseline, extended and progressive with Huffman codes.
+# JPEG (ITU-T T.81, table B.1): decoders commonly support baseline, extended and progressive frames with Huffman codes.
 COMMON_FRAMES = {0xC0, 0xC1, 0xC2}
 PROGRESSIVE_FRAMES = {0xC2, 0xCA}
 ARITHMETIC_FRAMES = {0xC9, 0xCA}
-"""libjpeg-turbo decodes them: they are converted."""
+"""libjpeg-turbo decodes them, so they are converted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the header says. `width` and `height` in pixels, as stored (before any rotation)."""
+    """The contents of a header. `width` and `height` in pixels, as stored (before any rotation)."""
 
     mime_type: str
     width: int
     height: int
     orientation: int = exif.UPRIGHT
-    """EXIF's."""
+    """The orientation in EXIF."""
     animated: bool = False
     plain: bool = True
-    """Every decoder takes it as it is: 8 bits a channel, gray, RGB, a palette or with transparency, all tables there."""
+    """Whether every decoder accepts it: 8 bits per channel, gray, RGB, a palette or with transparency, and all
+    tables."""
     progressive: bool = False
-    """A JPEG whose decoder holds all coefficients at once."""
+    """Whether it is a JPEG whose decoder needs memory for all coefficients at once."""
     unsupported: str | None = None
-    """The name of a variant that cannot be decoded."""
+    """The name of the variant, if it cannot be decoded."""
 
 
 def kind(data: bytes) -> str | None:
-    """Pillow's name of the format by its first bytes, None where they are no image's that we know."""
+    """Return Pillow's name of the format by its first bytes; None where it is not a supported image."""
     head = data[:32]
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
@@ -78,7 +79,7 @@ def kind(data: bytes) -> str | None:
 
 
 def _brand(data: bytes) -> str | None:
-    """The major brand decides, or among the compatible ones the first that we know (ISO/IEC 14496-12)."""
+    """Return the format of the major brand, or of the first known compatible brand (ISO/IEC 14496-12)."""
     length = min(struct.unpack(">I", data[:4])[0], 256)
     brands = [data[8:12], *(data[at : at + 4] for at in range(16, length, 4))]
     for brand in brands:
@@ -89,10 +90,10 @@ def _brand(data: bytes) -> str | None:
     return None
 
 
-def sniff(data: bytes) -> Header | None:
-    """The header of a PNG, JPEG or WebP; None of any other kind, and of one whose header cannot be read.
+def read_header(data: bytes) -> Header | None:
+    """Return the header of a PNG, JPEG or WebP; None for other types, and where it cannot be read.
 
-    Linear in the number of parts before the pixels (of a PNG and WebP: of all), of which `structure` bounds the number.
+    The time is linear in the number of parts before the pixels (PNG and WebP: of all parts), which `metadata` limits.
     """
     format_name = kind(data)
     try:
@@ -155,7 +156,7 @@ def _jpeg(data: bytes) -> Header | None:
 
 
 def _unsupported_jpeg(process: int, precision: int, height: int, channels: int) -> str | None:
-    """The name of a variant that decoders do not take."""
+    """Return the name of a variant that decoders do not support."""
     if process == 0xF7:  # noqa: PLR2004 - SOF55
         return "JPEG-LS"
     if process in {0xC3, 0xCB}:
@@ -170,16 +171,16 @@ def _unsupported_jpeg(process: int, precision: int, height: int, channels: int) 
 
 
 def _webp(data: bytes) -> Header | None:
-    """By hand (RFC 9649): Pillow allocates the whole canvas when it opens a file, and a header can claim a gigabyte."""
+    """Read the header (RFC 9649) without Pillow, which allocates the whole canvas when it opens a file."""
     chunk, body = data[12:16], data[20:30]
-    if len(body) < 10:  # noqa: PLR2004 - what each of the three headers needs
+    if len(body) < 10:  # noqa: PLR2004 - the length of the three headers
         return None
     if chunk == b"VP8X":
         flags = body[0]
         width = 1 + int.from_bytes(body[4:7], "little")
         height = 1 + int.from_bytes(body[7:10], "little")
         return Header("image/webp", width, height, _webp_orientation(data), animated=bool(flags & 0x02))
-    if chunk == b"VP8L" and body[0] == 0x2F:  # noqa: PLR2004 - its signature
+    if chunk == b"VP8L" and body[0] == 0x2F:  # noqa: PLR2004 - the signature of VP8L
         bits = int.from_bytes(body[1:5], "little")
         return Header("image/webp", 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
     if chunk == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":

@@ -1,6 +1,7 @@
-"""Converts untrusted images in a process of their own (the sandbox): a file that crashes its decoder crashes nothing else.
+"""Decode and encode untrusted images in a subprocess (the sandbox), so that a crash of a decoder affects nothing else.
 
-It costs a fraction of a second beside a generation's half minute, and its memory goes back when it ends.
+Starting it takes a fraction of a second, compared with half a minute for a generation. Its memory is freed when it
+ends.
 """
 
 import asyncio
@@ -21,23 +22,23 @@ from image_core.images.sandbox_memory import most_memory_bytes
 from image_core.runtime.offload import ended
 
 CPU_SECONDS = 15
-"""Of processor time for one file. A large photograph takes one to three; a file that was made to take longer is refused."""
+"""Maximum processor time for one file. A large photograph takes one to three seconds."""
 
 WALL_SECONDS = 45.0
-"""Until a conversion is given up that does not get the processor: that is no fault of the file."""
+"""Maximum time of a job, for example on a busy machine: exceeding it is not the fault of the file."""
 
 MAX_HEAD_BYTES = 65_536
-"""Of the line of JSON that is answered."""
+"""Maximum length of the line of JSON in the result."""
 
 PROGRAM = "from image_core.images.sandbox_worker import main; main()"
 
 
 Facts = dict[str, Any]
-"""What a job found out beside the images that it made."""
+"""The values that a job returns beside its images."""
 
 
 class ProgramLimits(TypedDict, total=False):
-    """The program of the sandbox, and the limits of its time: what tests and benchmarks change."""
+    """The program of the sandbox and its time limits, which tests and benchmarks change."""
 
     program: str
     cpu_seconds: int
@@ -76,9 +77,9 @@ async def run_in_sandbox(
     cpu_seconds: int = CPU_SECONDS,
     wall_seconds: float = WALL_SECONDS,
 ) -> tuple[Facts, list[Image]]:
-    """Do a job of `sandbox_worker.JOBS` in another process, which may use `memory_bytes`; by default the most that any may.
+    """Run a job of `sandbox_worker.JOBS` in a subprocess that may use `memory_bytes`; by default the maximum.
 
-    Raises Fault, MaskFault; NeedsMemory; Busy where the process cannot be had, or gets no processor time.
+    Raises Fault, MaskFault; NeedsMemory; Busy where the process cannot be started, or does not get processor time.
     When this returns or raises, cancelled or not, the process has ended.
     """
     most = most_memory_bytes(max_decoded_pixels)
@@ -94,7 +95,7 @@ async def run_in_sandbox(
         raise
     if code == -signal.SIGXCPU:
         raise Fault(InvalidImage, f"it takes more than {cpu_seconds} seconds of processor time to read, the limit")
-    if code == -signal.SIGABRT and memory_bytes < most:  # as C++ ends where it gets no memory
+    if code == -signal.SIGABRT and memory_bytes < most:  # how C++ programs end without memory
         raise NeedsMemory
     return _read(output, code)
 
@@ -102,7 +103,7 @@ async def run_in_sandbox(
 async def _run(
     job: str, files: Sequence[bytes], program: str, cpu_seconds: int, wall_seconds: float
 ) -> tuple[bytes, int]:
-    """Standard output and exit code of the sandbox. Ends the process in any case."""
+    """Return standard output and exit code of the sandbox. The process has ended afterwards, also on errors."""
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -112,7 +113,7 @@ async def _run(
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            # What this process imports, wherever the platform put it. No setting and no secret goes along.
+            # The import path of this process. Settings and secrets are not passed on.
             env={
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
                 "PATH": os.environ.get("PATH", ""),
@@ -136,18 +137,18 @@ async def _run(
 
 
 def _limit_processor_time(pid: int, seconds: int) -> None:
-    """End the process by SIGXCPU after `seconds` of processor time. Linux only; elsewhere the wall time alone is limited."""
+    """End the process by SIGXCPU after `seconds` of processor time. On Linux only; the wall time is limited elsewhere."""
     if sys.platform != "linux":
         return
     import resource  # noqa: PLC0415 - Windows has no such module
 
-    # It has ended already; or the platform does not allow it, and the wall time alone is limited.
+    # The process has ended already; or the platform forbids it, and only the wall time is limited.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds + 1))
 
 
 def _read(output: bytes, code: int) -> tuple[Facts, list[Image]]:
-    """What the other process answered: a line of JSON, and the bytes of the images that it names."""
+    """Parse the result of the subprocess: a line of JSON, and the bytes of its images."""
     head, found, _ = output[:MAX_HEAD_BYTES].partition(b"\n")
     if code != 0 or not found:
         raise Fault(InvalidImage, "the file is damaged")

@@ -1,4 +1,4 @@
-"""Schedules the sandboxes of one process: how many there are, which of them may use much memory, and whose turn it is."""
+"""Schedule the sandboxes of one process: limit their number and memory, and share them fairly between users."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -9,15 +9,16 @@ from image_core.images.sandbox_memory import USUAL_MEMORY_BYTES, most_memory_byt
 from image_core.runtime.fair_share import FairShare
 
 CONVERSIONS_AT_ONCE = 3
-"""Sandboxes of one process. One user has one of them, so that two users who convert leave one for a third."""
+"""Maximum number of sandboxes. One user has one of them, so that two users leave one for a third."""
 
 LARGE_AT_ONCE = 1
-"""Of the sandboxes, those that may use more than the usual memory."""
+"""Sandboxes among them that may use more than the usual memory."""
 
 T = TypeVar("T")
 
 Convert = Callable[[bytes, int, int, int], Awaitable[T]]
-"""`sandbox.convert_in_sandbox`, or one of `masked_edit`: the file, the most pixels of an image, the most pixels of one that is decoded, and the memory."""
+"""Run a job in a sandbox, for a file, the maximum pixels of an image and of what is decoded, and the memory in
+bytes."""
 
 
 class Sandboxes:
@@ -30,9 +31,9 @@ class Sandboxes:
         self._large = FairShare(LARGE_AT_ONCE)
 
     async def run(self, data: bytes, user: str, wait_seconds: Callable[[], float], convert: Convert[T]) -> T:
-        """Convert in a sandbox of the usual memory, and only where that is too little in one that may use more.
+        """Run `convert` in a sandbox of the usual memory, and if that is too little in one that may use more.
 
-        `wait_seconds` says how long the user may still wait for a turn. Raises Fault, Busy.
+        `wait_seconds` returns how long the user may still wait for a turn. Raises Fault, Busy.
         """
         max_pixels, max_decoded = self._max_pixels, self._max_decoded_pixels
         try:
@@ -42,7 +43,7 @@ class Sandboxes:
             pass
         most = most_memory_bytes(max_decoded)
         try:
-            # In this order: a request that waits for the one large sandbox holds none of the others.
+            # In this order: a request that waits for the large sandbox must not occupy another.
             async with self._large.slot(user, wait_seconds()), self._usual.slot(user, wait_seconds()):
                 return await convert(data, max_pixels, max_decoded, most)
         except NeedsMemory:

@@ -1,4 +1,4 @@
-"""The process that decodes untrusted images (`sandbox` starts it). It holds the images of one job and nothing else."""
+"""The sandbox: the subprocess that decodes untrusted images. It has the files of one job and no settings or secrets."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from image_core.images.fault import Fault, MaskFault, NeedsMemory
 from image_core.images.image import Image, Target
 
 NICENESS = 10
-"""It takes the processor when others leave it: requests that wait for nothing but an answer go first."""
+"""Scheduling priority below the main process, which answers other requests meanwhile."""
 
 Facts = dict[str, object]
 
@@ -25,7 +25,7 @@ def main() -> None:
     if hasattr(os, "nice"):  # not on Windows
         os.nice(NICENESS)
     job = json.loads(sys.argv[1])
-    # Windows has no such module and macOS does not know this limit: there the pixel limits alone hold.
+    # Windows has no such module, and macOS no such limit: there only the pixel limits apply.
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource  # noqa: PLC0415 - see above
 
@@ -63,7 +63,7 @@ def _render(job: Mapping[str, Any], files: Sequence[bytes]) -> tuple[Facts, Sequ
 
 
 def _prepare_edit(job: Mapping[str, Any], files: Sequence[bytes]) -> tuple[Facts, Sequence[Image]]:
-    from image_core.images import masked_edit_pixels  # noqa: PLC0415 - most jobs are no masked edits
+    from image_core.images import masked_edit_pixels  # noqa: PLC0415 - only needed for masked edits
 
     data, mask = files
     prepared = masked_edit_pixels.prepare(data, mask, job["shapes"], job["maxSide"], _in_full(job))
@@ -75,7 +75,7 @@ def _prepare_edit(job: Mapping[str, Any], files: Sequence[bytes]) -> tuple[Facts
 
 
 def _compose_edit(job: Mapping[str, Any], files: Sequence[bytes]) -> tuple[Facts, Sequence[Image]]:
-    from image_core.images import masked_edit_pixels  # noqa: PLC0415 - most jobs are no masked edits
+    from image_core.images import masked_edit_pixels  # noqa: PLC0415 - only needed for masked edits
     from image_core.images.region import Box  # noqa: PLC0415 - see above
 
     data, mask, answer = files

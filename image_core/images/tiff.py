@@ -1,10 +1,10 @@
-"""TIFF (TIFF 6.0, BigTIFF): the full-size image of a file as it looks, or why it cannot be used.
+"""Decode TIFF files (TIFF 6.0, BigTIFF): return the full-size image, or name the reason why it cannot be used.
 
-Only the few tags that pixels depend on are read, and the file is handed to libtiff with a directory of those alone, which is
-written here: an odd tag beside them counts for nothing, an image in a SubIFD and a BigTIFF are read as any other, and the planes
-of an image in several can be read one at a time, in whatever depth. Whatever is not known to come out right is refused by name.
+Only the few tags that define the pixels are read. libtiff gets the file with a new directory of these tags only: other
+tags have no effect, images in SubIFDs and BigTIFF files are read like all others, and the planes of an image can be
+read one at a time, in any depth. A variant that is not known to be decoded correctly is refused by name.
 
-Runs in the sandbox.
+It runs in the sandbox.
 """
 
 import io
@@ -21,16 +21,16 @@ from image_core.images.frame import Frame
 from image_core.images.kinds import unsupported
 from image_core.images.passthrough import MAX_SIDE
 
-# libtiff reads what is not compressed too: one way for byte orders, bit orders, strips and tiles.
+# libtiff reads uncompressed files too, so that byte orders, bit orders, strips and tiles have one implementation.
 TiffImagePlugin.READ_LIBTIFF = True
 
 MAX_DIRECTORIES = 64
 MAX_ENTRIES = 4096
-"""Of one directory; cameras write about a hundred."""
+"""Maximum number of tags in one directory; cameras write about a hundred."""
 MAX_CHANNELS = 16
 MAX_STRIPS = 1_000_000
 MAX_BLOCK_BYTES = 4_000_000
-"""Of a tag that is copied whole: an ICC profile, JPEG tables."""
+"""Maximum size of a tag that is copied unchanged: an ICC profile, JPEG tables."""
 
 WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 SUBFILE, OLD_SUBFILE, FILL_ORDER, STRIP_OFFSETS, ORIENTATION = 254, 255, 266, 273, 274
@@ -50,7 +50,7 @@ COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBC
 UNSIGNED, SIGNED, FLOAT, VOID = 1, 2, 3, 4
 NONE, CCITT, JPEG = 1, {2, 3, 4}, 7
 COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000}
-"""Those that the libtiff of Pillow's wheels decodes."""
+"""The compressions that libtiff in Pillow's wheels decodes."""
 COMPRESSION_NAMES = {
     6: "old-style JPEG",
     34712: "JPEG 2000",
@@ -61,7 +61,7 @@ COMPRESSION_NAMES = {
     50002: "JPEG XL",
 }
 
-# Types of tags: the letter of `struct`, and its size in bytes.
+# Types of tags: the format character of `struct`, and the size in bytes.
 TYPES = {
     1: ("B", 1),
     2: ("B", 1),
@@ -84,12 +84,12 @@ SHORT, LONG, UNDEFINED = 3, 4, 7
 INTEGERS = {1, 3, 4, 6, 8, 9, 13, 16, 17, 18}
 
 FLOAT_OVERSHOOT = 16
-"""Times white: highlights of a photograph in floating point go beyond it, and are cut there as viewers do."""
+"""Multiple of white up to which floating-point highlights are clipped to white, as in viewers."""
 DARKEST = 1 / 16
 
 
 class Directory:
-    """One image file directory: where its tags are. No value is read before it is asked for."""
+    """One image file directory. Values are only read on request."""
 
     def __init__(self, data: bytes, order: str, at: int, *, big: bool) -> None:
         self.data, self.order = data, order
@@ -102,11 +102,11 @@ class Directory:
             if at + size > len(data):
                 break
             tag, kind, values = struct.unpack_from(order + entry, data, at)
-            place = at + size - inline
+            offset = at + size - inline
             if kind in TYPES and tag not in self._tags:
                 if values * TYPES[kind][1] > inline:
-                    (place,) = struct.unpack_from(order + ("Q" if big else "I"), data, place)
-                self._tags[tag] = (kind, values, place)
+                    (offset,) = struct.unpack_from(order + ("Q" if big else "I"), data, offset)
+                self._tags[tag] = (kind, values, offset)
             at += size
         self.next = 0
         if count <= MAX_ENTRIES and at + inline <= len(data):
@@ -116,49 +116,53 @@ class Directory:
         return tag in self._tags
 
     def integers(self, tag: int, most: int) -> tuple[int, ...]:
-        """The first `most` values of a tag; none where it is not there, is of another type, or lies outside of the file."""
-        kind, count, place = self._tags.get(tag, (0, 0, 0))
+        """Return the first `most` values of a tag; none if it is missing, damaged, or has another type."""
+        kind, count, offset = self._tags.get(tag, (0, 0, 0))
         if kind not in INTEGERS:
             return ()
         count = min(count, most)
         try:
-            return struct.unpack_from(f"{self.order}{count}{TYPES[kind][0]}", self.data, place)
+            return struct.unpack_from(f"{self.order}{count}{TYPES[kind][0]}", self.data, offset)
         except (struct.error, OverflowError):
             return ()
 
     def integer(self, tag: int, default: int) -> int:
+        """Return the first value of a tag."""
         return next(iter(self.integers(tag, 1)), default)
 
     def count(self, tag: int) -> int:
+        """Return the number of values of a tag."""
         return self._tags.get(tag, (0, 0, 0))[1]
 
     def block(self, tag: int) -> tuple[int, int, bytes] | None:
-        """A tag as it is: its type, its number of values and its bytes. None where it is not there or is too long."""
+        """Return a tag's type, number of values and bytes; None where it is missing or too long."""
         if tag not in self._tags:
             return None
-        kind, count, place = self._tags[tag]
+        kind, count, offset = self._tags[tag]
         size = count * TYPES[kind][1]
-        if size > MAX_BLOCK_BYTES or place + size > len(self.data):
+        if size > MAX_BLOCK_BYTES or offset + size > len(self.data):
             return None
-        return kind, count, self.data[place : place + size]
+        return kind, count, self.data[offset : offset + size]
 
     @property
     def pixels(self) -> int:
+        """The number of pixels."""
         return self.integer(WIDTH, 0) * self.integer(LENGTH, 0)
 
     @property
     def reduced(self) -> bool:
-        """Whether it says that it is a smaller version of another image of the file, or its mask."""
+        """Whether it is declared as a smaller version of another image of the file, or as its mask."""
         kind = self.integer(SUBFILE, 0)
         return bool(kind & 1) or self.is_mask or self.integer(OLD_SUBFILE, 1) == 2  # noqa: PLR2004 - TIFF 6.0, page 40
 
     @property
     def is_mask(self) -> bool:
+        """Whether it is a transparency mask."""
         return bool(self.integer(SUBFILE, 0) & 4) or self.photometric == MASK
 
     @property
     def photometric(self) -> int:
-        """As the file has it; otherwise what readers assume by the number of channels."""
+        """The colour space of the file; without one that which readers assume for the number of channels."""
         if self.integer(COMPRESSION, 1) in CCITT:
             return self.integer(PHOTOMETRIC, WHITE_IS_ZERO)
         return self.integer(
@@ -167,7 +171,7 @@ class Directory:
 
 
 def full_size(data: bytes) -> Directory:
-    """The directory of the image that the file is about, and not that of a thumbnail. Raises Fault."""
+    """Return the directory of the full-size image, not that of a thumbnail. Raises Fault."""
     if data[8:10] == b"CR" and data[:2] == b"II":
         raise unsupported("a camera raw file (CR2)")
     found = [each for each in _directories(data) if each.pixels > 0]
@@ -187,18 +191,18 @@ def full_size(data: bytes) -> Directory:
 
 
 def _is_thumbnail(small: Directory, large: Directory) -> bool:
-    """Whether an image that does not say so is a thumbnail of the other: small, of the same shape, a quarter of its width."""
+    """Return whether an image is an undeclared thumbnail: small, of the same shape, a quarter of the other's width."""
     width, height = small.integer(WIDTH, 0), small.integer(LENGTH, 0)
     other_width, other_height = large.integer(WIDTH, 0), large.integer(LENGTH, 0)
     alike = abs(width * other_height - height * other_width) <= max(other_width, other_height) * 2
-    return max(width, height) <= 512 and other_width >= 4 * width and alike  # noqa: PLR2004 - as the docstring says
+    return max(width, height) <= 512 and other_width >= 4 * width and alike  # noqa: PLR2004 - the values in the docstring
 
 
 def _directories(data: bytes) -> Iterator[Directory]:
-    """The pages in their order, each followed by its SubIFDs; at most MAX_DIRECTORIES."""
+    """Yield the pages in order, each followed by its SubIFDs; at most MAX_DIRECTORIES."""
     order = "<" if data[:2] == b"II" else ">"
     (magic,) = struct.unpack_from(order + "H", data, 2)
-    big = magic == 43  # noqa: PLR2004 - BigTIFF's
+    big = magic == 43  # noqa: PLR2004 - BigTIFF
     (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
     seen: set[int] = set()
     waiting = [at]
@@ -252,12 +256,13 @@ class Layout:
 
     @property
     def described(self) -> str:
+        """The name of the variant for messages."""
         kinds = {UNSIGNED: "integers", SIGNED: "signed integers", FLOAT: "floating-point numbers"}
         return f"a TIFF of {self.channels} channels with {kinds.get(self.format, 'numbers')} of {self.bits} bits"
 
     @property
     def is_direct(self) -> bool:
-        """Whether Pillow reads all channels at once, and right."""
+        """Whether Pillow reads all channels at once and correctly."""
         if self.format != UNSIGNED or self.planar:
             return False
         if self.photometric == BLACK_IS_ZERO and self.bits == 8 and self.extra in {(1,), (2,)}:  # noqa: PLR2004
@@ -271,7 +276,7 @@ class Layout:
 
 
 def decoded(directory: Directory) -> Frame:
-    """Its pixels in 8 bits a channel. Raises Fault; what Pillow raises for broken data."""
+    """Decode the pixels to 8 bits per channel. Raises Fault, and Pillow's exceptions for damaged data."""
     layout = Layout(directory)
     image = _direct(layout) if layout.is_direct else _by_planes(layout)
     profile = directory.block(ICC_PROFILE)
@@ -295,7 +300,7 @@ def _direct(layout: Layout) -> Image.Image:
 
 
 def _color_map(layout: Layout) -> tuple[int, ...]:
-    """16 bits an entry; some writers put 8 there, and their images would be black."""
+    """Return the palette in 16 bits; some encoders write 8 bits, and their images would be black."""
     size = 3 << layout.bits
     colours = layout.directory.integers(COLOR_MAP, size)
     if len(colours) < size:
@@ -304,7 +309,7 @@ def _color_map(layout: Layout) -> tuple[int, ...]:
 
 
 def _by_planes(layout: Layout) -> Image.Image:
-    """Each channel as an image of its own, brought to 8 bits together, and merged."""
+    """Decode each channel separately, convert all to 8 bits, and merge them."""
     if layout.photometric in {PALETTE, YCBCR} or (layout.bits, layout.format) not in _MODES:
         raise unsupported(layout.described)
     alpha = next((number for number, kind in enumerate(layout.extra, layout.colours) if kind in {1, 2}), None)
@@ -324,7 +329,7 @@ def _by_planes(layout: Layout) -> Image.Image:
     return Image.merge("RGBa" if premultiplied else "RGBA", [*colours, channels[-1]])
 
 
-# (bits, format) → the mode in which Pillow keeps a plane, and how libtiff hands it over: in the byte order of the machine.
+# (bits, format) → Pillow's mode of a plane, and its raw mode: libtiff returns the machine's byte order.
 _MODES = {
     (8, UNSIGNED): ("L", "L"),
     (16, UNSIGNED): ("I;16", "I;16N"),
@@ -336,14 +341,14 @@ _MODES = {
 
 
 def _planes(layout: Layout, wanted: Sequence[int]) -> Iterator[Image.Image]:
-    """The channels one after another, small enough to be sent."""
+    """Yield the channels one after another, in a size that models accept."""
     mode, raw = _MODES[layout.bits, layout.format]
     if layout.planar or layout.channels == 1:
         for channel in wanted:
             parts = _parts(layout, channel, 1)
             yield _smaller(_plane(layout, layout.width, parts, mode, raw), layout.width, layout.height)
         return
-    # Samples of a pixel side by side: read as one gray image that is so many times as wide, then taken apart.
+    # Interleaved samples: read as one gray image that is `channels` times as wide, then separated.
     if layout.predictor != 1 or layout.compression == JPEG:
         raise unsupported(f"{layout.described}, compressed together,")
     wide = _plane(layout, layout.width * layout.channels, _parts(layout, 0, layout.channels), mode, raw)
@@ -363,22 +368,22 @@ def _smaller(plane: Image.Image, width: int, height: int) -> Image.Image:
 
 def _plane(layout: Layout, width: int, parts: "Parts", mode: str, raw: str) -> Image.Image:
     channels = width // layout.width
-    # Pillow has no mode for unsigned integers of 32 bits in big-endian files; the samples are the same.
+    # Pillow has no mode for unsigned 32-bit integers in big-endian files; the samples are the same.
     written = SIGNED if (layout.bits, layout.format) == (32, UNSIGNED) else layout.format
     tags = _tags(layout, BLACK_IS_ZERO, 1, width, parts, tile_factor=channels, written=written)
     image = _opened(layout.directory, tags)
-    image._mode = mode  # noqa: SLF001 - Pillow takes a big-endian file's samples for big-endian, and libtiff has turned them
+    image._mode = mode  # noqa: SLF001 - Pillow expects the file's byte order, but libtiff has converted it
     image.tile = [tile._replace(args=(raw, *tile.args[1:])) for tile in image.tile if isinstance(tile.args, tuple)]
     image.load()
     return image
 
 
 Parts = tuple[tuple[int, ...], tuple[int, ...]]
-"""The offsets and lengths of strips or tiles."""
+"""Offsets and lengths of strips or tiles."""
 
 
 def _parts(layout: Layout, plane: int, planes: int) -> Parts:
-    """Where the strips or tiles are: of one plane, or of all channels together. Raises Fault where some are missing."""
+    """Return the strips or tiles of one plane, or of all channels together. Raises Fault where some are missing."""
     directory = layout.directory
     tiled = TILE_OFFSETS in directory
     if tiled:
@@ -395,7 +400,7 @@ def _parts(layout: Layout, plane: int, planes: int) -> Parts:
     counts = directory.integers(TILE_COUNTS if tiled else STRIP_COUNTS, before + number)[before:]
     if len(offsets) < number:
         raise Fault(InvalidImage, "the file is cut off or damaged")
-    if len(counts) < number:  # some writers leave them out: as far as the next one, or the end of the file
+    if len(counts) < number:  # some encoders omit them: up to the next one, or the end of the file
         ends = [*offsets[1:], len(directory.data)]
         counts = tuple(max(0, end - offset) for offset, end in zip(offsets, ends, strict=True))
     if any(offset + count > len(directory.data) for offset, count in zip(offsets, counts, strict=True)):
@@ -408,7 +413,7 @@ def _rows_per_strip(layout: Layout) -> int:
 
 
 Tag = tuple[int, int, Sequence[int] | bytes]
-"""Its number, its type, and its values."""
+"""A tag: its number, type and values."""
 
 
 def _tags(
@@ -455,7 +460,7 @@ def _tags(
 
 
 def _opened(directory: Directory, tags: list[Tag]) -> TiffImagePlugin.TiffImageFile:
-    """The file with `tags` as its only directory."""
+    """Open the file with `tags` as its only directory."""
     order, data = directory.order, directory.data
     at = len(data) + len(data) % 2
     entries, behind = bytearray(struct.pack(order + "H", len(tags))), bytearray()
@@ -464,7 +469,7 @@ def _opened(directory: Directory, tags: list[Tag]) -> TiffImagePlugin.TiffImageF
         letter, size = TYPES[kind]
         body = values if isinstance(values, bytes) else struct.pack(f"{order}{len(values)}{letter}", *values)
         entries += struct.pack(order + "HHI", tag, kind, len(body) // size)
-        if len(body) <= 4:  # noqa: PLR2004 - what an entry holds itself
+        if len(body) <= 4:  # noqa: PLR2004 - larger values are outside of the entry
             entries += body.ljust(4, b"\0")
         else:
             entries += struct.pack(order + "I", values_at + len(behind))
@@ -475,7 +480,7 @@ def _opened(directory: Directory, tags: list[Tag]) -> TiffImagePlugin.TiffImageF
 
 
 def _white(layout: Layout, planes: Sequence[Image.Image]) -> float:
-    """The value that is white. Raises Fault where the values fit no usual scale."""
+    """Return the value of white. Raises Fault where the values match no usual scale."""
     if layout.bits == 8:  # noqa: PLR2004
         return 255
     extrema = [_range(layout, plane) for plane in planes]
@@ -492,7 +497,7 @@ def _white(layout: Layout, planes: Sequence[Image.Image]) -> float:
         return max(said, 1)
     if layout.bits == 16:  # noqa: PLR2004
         return most
-    # Integers of 32 bits hold those of fewer bits in most files.
+    # Most files with 32-bit integers contain values of fewer bits.
     usual = next((white for white in (255, 65535, most) if high <= white), most)
     if usual == most and high < most * DARKEST:
         raise unsupported(f"{layout.described} of at most {high:,.0f}")
@@ -512,11 +517,11 @@ def _range(layout: Layout, plane: Image.Image) -> tuple[float, float]:
     if layout.format == UNSIGNED and plane.mode == "I":
         plane = _unsigned(plane)
     low, high = plane.getextrema()
-    return float(low), float(high)  # type: ignore[arg-type] # of one channel, they are numbers
+    return float(low), float(high)  # type: ignore[arg-type] # numbers, for a single channel
 
 
 def _unsigned(plane: Image.Image) -> Image.Image:
-    """Pillow keeps 32 bits as signed integers."""
+    """Return unsigned values as floats: Pillow stores 32 bits as signed integers."""
     wide = plane.convert("F")
     unsigned: Image.Image = ImageMath.lambda_eval(lambda of: of["v"] + of["float"](of["v"] < 0) * 2.0**32, v=wide)
     return unsigned

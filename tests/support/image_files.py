@@ -7,7 +7,7 @@ import zlib
 
 import PIL.Image
 
-from image_core.images import metadata as structure
+from image_core.images import metadata
 from image_core.images.convert import converted
 from image_core.images.image import Image
 from image_core.images.metadata import png_chunk
@@ -139,7 +139,7 @@ def interlaced(image: PIL.Image.Image) -> bytes:
     body = zlib.compress(rows)
     half = len(body) // 2
     parts = [png_chunk(b"IHDR", head), png_chunk(b"IDAT", body[:half]), png_chunk(b"IDAT", body[half:])]
-    return structure.PNG_SIGNATURE + b"".join(parts) + structure.PNG_END
+    return metadata.PNG_SIGNATURE + b"".join(parts) + metadata.PNG_END
 
 
 PNGS: dict[str, bytes] = {

@@ -14,8 +14,7 @@ from typing import Any
 
 import PIL.Image
 
-from image_core.images import metadata as structure
-from image_core.images import probe as sniff
+from image_core.images import metadata, probe
 from image_core.images.image import EXTENSIONS, Image
 from image_core.models.gemini.turns import model_turn
 from image_core.models.generated import Usage
@@ -169,17 +168,17 @@ def _last_picture(images: list[str | bytes], decoded: Callable[[str | bytes], by
             found = decoded(image)
         except ValueError:
             continue
-        header = sniff.sniff(found)
+        header = probe.read_header(found)
         if header is None or header.mime_type not in EXTENSIONS:
             if (rewritten := _rewritten(found)) is not None:
                 return rewritten
             continue
         # A file may be whole and still not open everywhere: metadata with a wrong checksum, say.
-        opening = structure.repaired(found, header.mime_type)
+        opening = metadata.repaired(found, header.mime_type)
         if opening is None:
             continue
         picture = Image(opening, header.mime_type, header.width, header.height)
-        if structure.whole(found, header.mime_type):
+        if metadata.whole(found, header.mime_type):
             return picture
         damaged.append(picture)
     return next(filter(_decodes, damaged), None)

@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_core.images import exif
-from image_core.images import metadata as structure
+from image_core.images import exif, metadata
 from image_core.images.fault import Fault
 from image_core.images.isobmff import turning
 from image_core.images.metadata import (
@@ -28,7 +27,7 @@ from image_core.images.metadata import (
     webp_chunks,
     whole,
 )
-from image_core.images.probe import sniff
+from image_core.images.probe import read_header
 from image_core.images.tiff import MAX_DIRECTORIES, MAX_ENTRIES, full_size
 from tests.support.harness import picture
 from tests.support.image_files import JPEGS, PNGS, WEBPS
@@ -66,7 +65,9 @@ MANY: list[tuple[str, str, bytes]] = [
 
 
 @pytest.mark.parametrize(("mime_type", "data"), [row[1:] for row in MANY], ids=[row[0] for row in MANY])
-@pytest.mark.parametrize("read", [cleaned, repaired, lambda data, _: sniff(data)], ids=["clean", "repair", "sniff"])
+@pytest.mark.parametrize(
+    "read", [cleaned, repaired, lambda data, _: read_header(data)], ids=["clean", "repair", "read_header"]
+)
 def test_too_many_parts_are_refused(mime_type: str, data: bytes, read: Callable[[bytes, str], object]) -> None:
     try:
         read(data, mime_type)
@@ -121,7 +122,7 @@ def attempt(read: Callable[[], object]) -> None:
 
 
 READERS: list[Callable[[bytes], object]] = [
-    sniff,
+    read_header,
     lambda data: cleaned(data, "image/jpeg"),
     lambda data: cleaned(data, "image/png"),
     lambda data: cleaned(data, "image/webp"),
@@ -144,7 +145,7 @@ PIECES = st.lists(
                 b"\0",
                 b"\xff\0",
             ),
-            *(EMPTY_CHUNK, png_chunk(b"IDAT", b"abc"), structure.PNG_END, b"\0\0\0\1", b"IHDR"),
+            *(EMPTY_CHUNK, png_chunk(b"IDAT", b"abc"), metadata.PNG_END, b"\0\0\0\1", b"IHDR"),
             *(b"JUNK\0\0\0\0", b"VP8X\x0a\0\0\0", b"EXIF\4\0\0\0II*\0", b"RIFF", b"\1\0\0\0"),
             *(b"\0\0\0\x08free", b"\0\0\0\x10meta\0\0\0\0", b"\0\0\0\0iloc", b"II*\0\x08\0\0\0", b"\xff\xff"),
         ]
@@ -198,7 +199,7 @@ def test_adjacent_ranges_are_one() -> None:
         ("image/png", png_with(png_chunk(b"pHYs", b"\0" * 9) * 10_000)),
         ("image/webp", webp_with(b"ICCP\0\0\0\0" * 10_000)),
     ):
-        ranges, ended = structure._walked(data, mime_type)
+        ranges, ended = metadata._walked(data, mime_type)
         assert ended
         assert len(ranges.parts) == 1
         assert cleaned(data, mime_type) is data
@@ -215,7 +216,7 @@ def test_real_files_have_far_fewer_parts() -> None:
     pixels = b"".join(small_chunks[part.body : part.end - 4] for part in parts if part.name == b"IDAT")
     pieces = b"".join(png_chunk(b"IDAT", pixels[at : at + 20]) for at in range(0, len(pixels), 20))
     head = small_chunks[: next(part.start for part in parts if part.name == b"IDAT")]
-    assert cleaned(head + pieces + structure.PNG_END, "image/png") == head + pieces + structure.PNG_END
+    assert cleaned(head + pieces + metadata.PNG_END, "image/png") == head + pieces + metadata.PNG_END
     assert zlib.decompress(pixels)
     assert sum(1 for _ in webp_chunks(picture("rocket.webp"))) < 10
 

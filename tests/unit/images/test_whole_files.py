@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import PIL.Image
 import pytest
 
-from image_core.images import metadata as structure
+from image_core.images import metadata
 from image_core.images.fault import Fault
 from image_core.images.image import Image
 from image_core.images.metadata import SOS, jpeg_segments, png_chunk, png_chunks, repaired
@@ -36,7 +36,7 @@ def assert_same_pixels(made: Image | None, data: bytes) -> None:
     assert image.size == wanted.size
     if wanted.mode != "CMYK":
         assert image.tobytes() == wanted.tobytes()
-    assert structure.whole(made.data, made.mime_type)
+    assert metadata.whole(made.data, made.mime_type)
 
 
 # --- JPEG
@@ -119,11 +119,11 @@ def test_a_variant_of_jpeg_that_models_do_not_take_is_named(data: bytes, words: 
 
 def test_a_jpeg_without_tables_is_not_passed_on() -> None:
     data = JPEGS["baseline"]
-    for marker in (structure.DQT, structure.DHT):
+    for marker in (metadata.DQT, metadata.DHT):
         bare = b"".join(data[p.start : p.end] for p in jpeg_segments(data) if p.name[0] != marker)
         made = accepted(data[:2] + bare)
         if made is not None:  # libjpeg knows the usual Huffman tables
-            assert structure.DHT in {part.name[0] for part in jpeg_segments(made.data)}
+            assert metadata.DHT in {part.name[0] for part in jpeg_segments(made.data)}
 
 
 # --- PNG
@@ -150,13 +150,13 @@ def test_a_png_that_is_cut_off_is_refused(name: str) -> None:
         assert accepted(data[:end]) is None, (end, len(data))
 
 
-def png_of(width: int, height: int, packed: bytes, *, end: bytes = structure.PNG_END) -> bytes:
+def png_of(width: int, height: int, packed: bytes, *, end: bytes = metadata.PNG_END) -> bytes:
     """An RGB file of this compressed data, all of whose chunks are right."""
     head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return structure.PNG_SIGNATURE + head + png_chunk(b"IDAT", packed) + end
+    return metadata.PNG_SIGNATURE + head + png_chunk(b"IDAT", packed) + end
 
 
-@pytest.mark.parametrize("end", [structure.PNG_END, b""])
+@pytest.mark.parametrize("end", [metadata.PNG_END, b""])
 def test_a_png_whose_rows_are_not_all_there_is_refused_whatever_its_chunks_say(end: bytes) -> None:
     dice = random.Random(2)
     rows = b"".join(b"\0" + dice.randbytes(150) for _ in range(50))
@@ -180,7 +180,7 @@ def test_compressed_data_may_be_divided_into_chunks_anywhere() -> None:
     head = png_of(3, 3, first, end=b"")
     for at in range(len(last) + 1):
         chunks = (middle, last[:at], b"", last[at:])
-        whole = head + b"".join(png_chunk(b"IDAT", chunk) for chunk in chunks) + structure.PNG_END
+        whole = head + b"".join(png_chunk(b"IDAT", chunk) for chunk in chunks) + metadata.PNG_END
         made = accepted(whole)
         assert made is not None
         assert made.data == whole
@@ -213,13 +213,13 @@ def test_a_wrong_checksum_beside_the_pixels_does_not_count(name: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", PNGS)
-@pytest.mark.parametrize("end", [structure.PNG_END[:-1] + b"\0", png_chunk(b"IEND", b"odd")])
+@pytest.mark.parametrize("end", [metadata.PNG_END[:-1] + b"\0", png_chunk(b"IEND", b"odd")])
 def test_a_png_whose_end_is_damaged_is_accepted_and_gets_a_right_one(name: str, end: bytes) -> None:
     data = PNGS[name]
     made = accepted(data[:-12] + end)
     assert_same_pixels(made, data)
     assert made is not None
-    assert made.data.endswith(structure.PNG_END)
+    assert made.data.endswith(metadata.PNG_END)
 
 
 @pytest.mark.parametrize(("file", "name"), [("RGB", b"IHDR"), ("RGB", b"IDAT"), ("palette", b"PLTE")])
@@ -251,7 +251,7 @@ def test_an_animated_png_is_sent_as_its_first_frame() -> None:
 )
 def test_a_header_that_no_decoder_takes_is_refused(header: tuple[int, ...]) -> None:
     body = png_chunk(b"IHDR", struct.pack(">IIBBBBB", *header)) + png_chunk(b"IDAT", zlib.compress(b"\0" * 200))
-    assert accepted(structure.PNG_SIGNATURE + body + structure.PNG_END) is None
+    assert accepted(metadata.PNG_SIGNATURE + body + metadata.PNG_END) is None
 
 
 def test_a_palette_image_without_a_palette_is_refused() -> None:
@@ -304,7 +304,7 @@ def test_an_image_of_a_model_that_is_cut_off_is_stored_so_that_it_opens() -> Non
     for data in PNGS.values():
         stored = repaired(data[: len(data) - 14], "image/png")
         assert stored is not None
-        assert structure.whole(stored, "image/png")
+        assert metadata.whole(stored, "image/png")
     assert repaired(PNGS["RGB"][:45], "image/png") is not None
     assert repaired(PNGS["RGB"][:40], "image/png") is None
     assert repaired(JPEGS["baseline"][:100], "image/jpeg") is None

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from image_core.errors import ModelUnavailable, NoImage, Refused
-from image_core.images import metadata as structure
+from image_core.images import metadata
 from image_core.models.gemini.response import SENTENCES
 from local.gemini.script import Scripted, finished
 from tests.support.gemini_responses import part
@@ -81,7 +81,7 @@ async def test_incomplete_image_that_can_be_decoded_is_kept(bench: Bench, data: 
         red = opened.convert("RGB").getpixel((10, 10))
     assert isinstance(red, tuple)
     assert red[0] > 200
-    assert structure.whole(made.picture.data, made.picture.mime_type)
+    assert metadata.whole(made.picture.data, made.picture.mime_type)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF"])
