@@ -14,7 +14,7 @@ _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
 
 
 def orientation(exif: bytes | memoryview) -> int:
-    """Return the orientation, 1 to 8; 1 (upright) where none can be read. `exif` may start with the signature of APP1."""
+    """Return the orientation, 1 to 8; 1 (upright) where none can be read. APP1's signature may precede `exif`."""
     view = memoryview(exif)
     if bytes(view[:6]) == b"Exif\0\0":
         view = view[6:]

@@ -11,7 +11,8 @@ CONTEXT_SHARE = 4
 CONTEXT_PIXELS = 48
 """The least of it."""
 CONTEXT_STEPS = (1, 2, 4)
-"""What the context is divided by in turn, where the image is too small for all of it in any shape; then it is left out."""
+"""What the context is divided by in turn, where the image is too small for all of it in any shape; then it is left
+out."""
 
 Shapes = Mapping[str, tuple[int, int]]
 """Aspect ratios by their names on the wire, each with the pixels of an image of the model's smallest size."""

@@ -137,7 +137,7 @@ async def _run(
 
 
 def _limit_processor_time(pid: int, seconds: int) -> None:
-    """End the process by SIGXCPU after `seconds` of processor time. On Linux only; the wall time is limited elsewhere."""
+    """Limit processor time to `seconds`, ending by SIGXCPU. On Linux only; elsewhere the wall time is limited."""
     if sys.platform != "linux":
         return
     import resource  # noqa: PLC0415 - Windows has no such module
