@@ -31,9 +31,11 @@ from image_core.auth.user import User
 from image_core.billing.spending import Budgets
 from image_core.clock import Clock, iso
 from image_core.components import Components
-from image_core.generations.order import Order
 from image_core.generations.record import InputCopy, Record
 from image_core.generations.record_codec import from_document, to_document
+from image_core.generations.request import GenerationRequest
+from image_core.generations.request_inputs import StoredRequest
+from image_core.generations.starter import NewGeneration
 from image_core.images.image import Image
 from image_core.models.generated import Attempt, Generated, Options, Usage
 from image_core.settings import Settings
@@ -92,8 +94,13 @@ class Bench:
 
     async def begin(self, user: User) -> None:
         """Begin a generation."""
-        order = Order(None, images.PROMPT, Options(), (None,), "0" * 64, 0.2)
-        self._begun.append(await self._components.runner.begin(user, order, (COPY,), queued=False))
+        request = GenerationRequest((), images.PROMPT, Options())
+        inputs = StoredRequest((COPY,), (f"/api/images/{COPY.name}",))
+        created = await self._components.starter.create(
+            NewGeneration(user, request, "0" * 64, None, 0.2), inputs, queued=False
+        )
+        assert isinstance(created, Record)  # noqa: S101 - it has no key that another one could have
+        self._begun.append(created)
 
     async def finish(self, user: User) -> None:
         """Complete one of the generations that were begun."""

@@ -105,7 +105,7 @@ class App:
 
     async def _release(self) -> int:
         built = self.__dict__.get("components")
-        return 0 if built is None else await built.runner.release_all()
+        return 0 if built is None else await built.leases.release_all()
 
     async def close(self) -> None:
         """Wait for what runs, then close every connection: for a host that has a last moment, and for tests."""
@@ -163,7 +163,7 @@ class App:
 
         parts = self.components
         return ImageHandler(
-            parts.submission, parts.reading, parts.expected, parts.memory_budget, self.settings, self.budget
+            parts.submission, parts.reading, parts.durations, parts.memory_budget, self.settings, self.budget
         )
 
     @cached_property
@@ -179,7 +179,7 @@ class App:
 
         parts = self.components
         return GenerationsHandler(
-            parts.history, parts.cancellation, parts.reading, parts.running, self.memory_budget, self.budget
+            parts.history, parts.cancellation, parts.reading, parts.background, self.memory_budget, self.budget
         )
 
     @cached_property
@@ -188,7 +188,7 @@ class App:
 
         parts = self.components
         return ImagesHandler(
-            parts.reading, parts.rendering, parts.history, parts.running, self.memory_budget, self.budget
+            parts.reading, parts.rendering, parts.history, parts.background, self.memory_budget, self.budget
         )
 
     @cached_property
@@ -201,7 +201,7 @@ class App:
     def models(self) -> "ModelsHandler":
         from image_core.api.handlers.models import ModelsHandler  # noqa: PLC0415 - see the head of this file
 
-        return ModelsHandler(self.components.model, self.components.expected, self.settings)
+        return ModelsHandler(self.components.model, self.components.durations, self.settings)
 
     @cached_property
     def health(self) -> HealthHandler:

@@ -4,20 +4,31 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from image_core.billing.admission import Limits
-from image_core.billing.spending import Spending
+from image_core.billing.admission import Admission
+from image_core.billing.spending import Budgets, Spending, SpendingLimits, UserLimits
 from image_core.clock import Clock, iso
-from image_core.generations.background import Running
+from image_core.generations.accounting import Accounting
+from image_core.generations.background import BackgroundTasks
 from image_core.generations.cancellation import Cancellation
 from image_core.generations.completion import Completion
 from image_core.generations.context import Conversations
-from image_core.generations.expected import Expected
+from image_core.generations.durations import Durations
+from image_core.generations.execution import Execution
 from image_core.generations.history import History
+from image_core.generations.lease import Leases
+from image_core.generations.limits import RunLimits
+from image_core.generations.outbox_delivery import OutboxDelivery
+from image_core.generations.output_images import OutputImages
+from image_core.generations.postprocessing import Postprocessing
 from image_core.generations.reading import Reading
-from image_core.generations.reconciliation import Reconciliation
+from image_core.generations.reconciliation import ImagePlaces, Reconciliation
 from image_core.generations.recovery import Recovery
 from image_core.generations.rendering import Rendering
+from image_core.generations.request_inputs import RequestInputs
+from image_core.generations.retries import StorageRetries
+from image_core.generations.run_inputs import RunInputs
 from image_core.generations.runner import Runner
+from image_core.generations.starter import Starter
 from image_core.generations.submit import Submission
 from image_core.images.sandbox_scheduler import Sandboxes
 from image_core.inputs.fetcher import Fetcher, FetchPolicy
@@ -26,7 +37,7 @@ from image_core.inputs.owned_urls import OwnedUrls
 from image_core.models.chain import ModelChain
 from image_core.models.probe import state_of_chain
 from image_core.runtime.memory_budget import MemoryBudget
-from image_core.settings import Settings
+from image_core.settings import FUNCTION_TIMEOUT_SECONDS, Settings
 from image_core.storage.azure_blobs import AzureBlobs
 from image_core.storage.cosmos import Cosmos
 from image_core.storage.images import StoredImages
@@ -58,8 +69,7 @@ class Components:
         self.memory_budget = memory_budget or MemoryBudget(settings.max_inflight_bytes)
         self.model = ModelChain(settings, clock)
         own = _own_addresses(settings, self.blobs.account_url)
-        self.expected = Expected(self.model.first)
-        self.running = Running(self.records, clock)
+        self.durations = Durations(self.model.first)
         self.reading = Reading(self.blobs, self.pictures, self.renditions, self.records, own)
         sandboxes = Sandboxes(settings.max_image_pixels, settings.max_decoded_pixels)
         input_limits = InputLimits(settings.max_image_bytes, settings.max_image_pixels)
@@ -68,44 +78,38 @@ class Components:
         self.rendering = Rendering(self.blobs, self.renditions, copies, sandboxes, self.memory_budget, clock)
         conversations = Conversations(turns, copies)
         outbox = Outbox(self.blobs, settings)
-        completion = Completion(self.records, self.pictures, outbox, self.ledger, self.pseudonyms, clock)
-        self.spending = Spending(self.records, self.ledger, settings, clock)
-        limits = Limits(self.spending, settings, clock)
-        self.runner = Runner(
-            self.records,
-            self.ledger,
-            self.pictures,
-            conversations,
-            completion,
-            limits,
-            self.model,
-            self.memory_budget,
-            self.expected,
-            self.rendering,
-            settings,
-            clock,
+        limits = RunLimits(
+            settings.generation_deadline_seconds,
+            settings.lease_seconds,
+            settings.max_recoveries,
+            FUNCTION_TIMEOUT_SECONDS,
         )
-        self.history = History(self.records, self.pictures, outbox, self.ledger, self.pseudonyms, settings, clock)
-        self.cancellation = Cancellation(self.records, self.history, self.runner, self.running, clock)
-        self.recovery = Recovery(self.records, completion, self.history, self.runner, clock)
-        self.reconciliation = Reconciliation(
-            self.records, self.blobs, outbox, completion, self.recovery, settings, clock
+        retries = StorageRetries(clock, limits.keep_seconds)
+        accounting = Accounting(self.ledger, self.pseudonyms, self.durations, clock)
+        images = OutputImages(self.pictures, outbox, conversations, retries)
+        completion = Completion(self.records, images, outbox, accounting, retries, clock)
+        delivery = OutboxDelivery(self.records, images, outbox, accounting, completion)
+        self.spending = Spending(self.records, self.ledger, _spending_limits(settings), settings.gemini_models, clock)
+        admission = Admission(self.spending, clock)
+        self.leases = Leases(self.records, limits, clock)
+        postprocessing = Postprocessing(self.rendering, limits)
+        execution = Execution(self.model, postprocessing, images, completion, accounting, limits)
+        run_inputs = RunInputs(conversations, self.memory_budget, clock)
+        runner = Runner(self.leases, run_inputs, admission, execution, completion, delivery)
+        self.background = BackgroundTasks(self.records, runner, clock)
+        self.history = History(self.records, self.pictures, outbox, accounting, clock)
+        self.cancellation = Cancellation(self.records, self.history, self.leases, self.background, clock)
+        self.recovery = Recovery(self.records, delivery, self.history, runner)
+        places = ImagePlaces(
+            settings.storage_container,
+            settings.storage_private_container,
+            settings.image_access == "public",
+            settings.lease_seconds,
         )
-        self.submission = Submission(
-            self.runner,
-            self.running,
-            self.records,
-            self.history,
-            limits,
-            self.spending,
-            self.loader,
-            copies,
-            conversations,
-            self.model,
-            self.memory_budget,
-            settings,
-            clock,
-        )
+        self.reconciliation = Reconciliation(self.records, self.blobs, outbox, delivery, self.recovery, places)
+        self.starter = Starter(self.records, self.history, admission, self.leases, self.background, clock)
+        request_inputs = RequestInputs(self.history, self.loader, copies, self.model)
+        self.submission = Submission(self.starter, request_inputs, run_inputs, admission, self.model, self.background)
 
     async def model_health(self) -> Mapping[str, Any]:
         """Each model of the chain: up while one of them answers, degraded where the first does not."""
@@ -120,7 +124,7 @@ class Components:
         return told
 
     async def close(self) -> None:
-        await self.running.drain()
+        await self.background.drain()
         await self.rendering.close()
         await self.loader.close()
         await self.model.close()
@@ -138,3 +142,11 @@ def _own_addresses(settings: Settings, account_url: str) -> OwnedUrls:
         settings.image_access == "private",
         tuple(origins),
     )
+
+
+def _spending_limits(settings: Settings) -> SpendingLimits:
+    def of_user(user_id: str) -> UserLimits:
+        limits = settings.limits_of(user_id)
+        return UserLimits(limits.max_concurrent, Budgets(limits.daily_budget_usd, limits.monthly_budget_usd))
+
+    return SpendingLimits(of_user, Budgets(settings.daily_budget_usd, settings.monthly_budget_usd))

@@ -14,36 +14,42 @@ from image_core.billing.spending import Budgets, Spending, Spent
 from image_core.clock import Clock, iso
 from image_core.errors import BudgetExceeded, TooManyGenerations
 from image_core.generations.record import Record
-from image_core.settings import Settings
+from image_core.models.generated import Options
+from image_core.models.turns import ContextSize
 
 
 @dataclass(eq=False, slots=True)
-class Place:
-    """Of one request between its check and its record."""
+class Reservation:
+    """The expected cost of one request between its check and its record."""
 
     user_id: str
     usd: float
     record_id: str | None = None
 
 
-class Limits:
+class Admission:
     """One for the process."""
 
-    def __init__(self, spending: Spending, settings: Settings, clock: Clock) -> None:
+    def __init__(self, spending: Spending, clock: Clock) -> None:
         self._spending = spending
-        self._settings = settings
         self._clock = clock
-        self._waiting: list[Place] = []
+        self._waiting: list[Reservation] = []
+
+    def expected_usd(
+        self, options: Options, inputs: int, prompt_characters: int, context: ContextSize | None = None
+    ) -> float:
+        """Return what a generation is expected to cost at most (`Spending.expected`)."""
+        return self._spending.expected(options, inputs, prompt_characters, context)
 
     @asynccontextmanager
-    async def admitted(self, user: User, usd: float, record_id: str | None) -> AsyncIterator[Place]:
-        """A place for one generation of `usd`, held until its record exists; then the record's id is to be set in it.
+    async def admitted(self, user: User, usd: float, record_id: str | None) -> AsyncIterator[Reservation]:
+        """Reserve `usd` for one generation until its record exists; then the record's id is to be set in the reservation.
 
-        Requests with one `record_id`, that of their key, are one generation: it does not stand in its own way.
+        Requests with one `record_id`, that of their key, are one generation, which is not counted against itself.
 
         Raises TooManyGenerations, BudgetExceeded, StorageUnavailable.
         """
-        mine, before = Place(user.id, usd, record_id), tuple(self._waiting)
+        mine, before = Reservation(user.id, usd, record_id), tuple(self._waiting)
         self._waiting.append(mine)
         try:
             await self._check(user, mine, before)
@@ -52,16 +58,16 @@ class Limits:
             self._waiting.remove(mine)
 
     async def check(self, user: User, usd: float, record_id: str | None) -> float | None:
-        """Check as `admitted` does without taking a place: for a request that begins nothing.
+        """Check as `admitted` does without a reservation: for a request that begins nothing.
 
         Returns what may still be spent, None where there is no budget. Raises what `admitted` does.
         """
-        return await self._check(user, Place(user.id, usd, record_id), tuple(self._waiting))
+        return await self._check(user, Reservation(user.id, usd, record_id), tuple(self._waiting))
 
-    async def _check(self, user: User, mine: Place, before: tuple[Place, ...]) -> float | None:
+    async def _check(self, user: User, mine: Reservation, before: tuple[Reservation, ...]) -> float | None:
         """Returns what is left of the budgets, the smallest of them; None where there is none."""
         spent, budgets = await self._spent(user)
-        ahead = _ahead(spent, [place for place in before if place.user_id == user.id], mine)
+        ahead = _ahead(spent, [each for each in before if each.user_id == user.id], mine)
         self._compare_count(user, len(ahead))
         self._compare("Your", budgets, spent, sum(ahead.values()), mine.usd)
         left = _left(budgets, spent, sum(ahead.values()))
@@ -98,7 +104,7 @@ class Limits:
         return await self._spending.of_user(user, budgets), budgets
 
     def _compare_count(self, user: User, running: int) -> None:
-        if running >= self._settings.limits_of(user.id).max_concurrent:
+        if running >= self._spending.max_concurrent(user):
             raise TooManyGenerations(f"{running} of yours are running; wait until one is finished", retry_after=10)
 
     def _compare(self, whose: str, budgets: Budgets, spent: Spent, running: float, usd: float) -> None:
@@ -133,9 +139,9 @@ def _left(budgets: Budgets, spent: Spent, running: float) -> list[float]:
     return [max(0.0, round(budget - used - running, 6)) for budget, used in sums if budget is not None]
 
 
-def _ahead(spent: Spent, before: Iterable[Place], mine: Place) -> Mapping[str, float]:
+def _ahead(spent: Spent, before: Iterable[Reservation], mine: Reservation) -> Mapping[str, float]:
     """What runs or is about to, by record, at its expected price: without `mine`, which another request may have begun."""
-    waiting = {place.record_id or f"waiting {number}": place.usd for number, place in enumerate(before)}
+    waiting = {each.record_id or f"waiting {number}": each.usd for number, each in enumerate(before)}
     running = {name: each.usd for name, each in spent.running.items()}
     return {name: usd for name, usd in {**waiting, **running}.items() if name != mine.record_id}
 

@@ -4,7 +4,7 @@ A call enters the ledger when it has ended. Where that did not succeed yet, the 
 runs, and is added from there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,7 +14,6 @@ from image_core.generations.record import Record
 from image_core.models.generated import OK, Options
 from image_core.models.prices import expected_cost, expected_usd
 from image_core.models.turns import ContextSize
-from image_core.settings import Settings
 from image_core.storage.ledger import Entry, Ledger, Sum, entries
 from image_core.storage.records import Records
 
@@ -52,6 +51,22 @@ class Budgets:
 
 
 @dataclass(frozen=True, slots=True)
+class UserLimits:
+    """What one user may do: so many generations at once, and so much money."""
+
+    max_concurrent: int
+    budgets: Budgets
+
+
+@dataclass(frozen=True, slots=True)
+class SpendingLimits:
+    """The limits of each user, by the user's id, and the budgets of all users together."""
+
+    of_user: Callable[[str], UserLimits]
+    of_all_users: Budgets
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """A user's own numbers. `day` and `month` are the first days of the two sums."""
 
@@ -80,10 +95,13 @@ class Report:
 class Spending:
     """Raises StorageUnavailable from every method while Cosmos DB does not answer."""
 
-    def __init__(self, records: Records, ledger: Ledger, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, records: Records, ledger: Ledger, limits: SpendingLimits, models: Sequence[str], clock: Clock
+    ) -> None:
         self._records = records
         self._ledger = ledger
-        self._settings = settings
+        self._limits = limits
+        self._models = models
         self._clock = clock
 
     def expected(
@@ -94,16 +112,20 @@ class Spending:
         `context` are the earlier turns that may be replayed.
         """
         today = self._clock.now().date()
-        return expected_cost(self._settings.gemini_models, options, inputs, today, prompt_characters, context)
+        return expected_cost(self._models, options, inputs, today, prompt_characters, context)
 
     def budgets(self, user: User) -> Budgets:
         """What one user may spend."""
-        limits = self._settings.limits_of(user.id)
-        return Budgets(limits.daily_budget_usd, limits.monthly_budget_usd)
+        return self._limits.of_user(user.id).budgets
+
+    def max_concurrent(self, user: User) -> int:
+        """Return how many generations one user may run at once."""
+        return self._limits.of_user(user.id).max_concurrent
 
     @property
     def budgets_of_all_users(self) -> Budgets:
-        return Budgets(self._settings.daily_budget_usd, self._settings.monthly_budget_usd)
+        """What all users together may spend."""
+        return self._limits.of_all_users
 
     def midnight(self) -> datetime:
         """When the day's budgets begin again: the next midnight, UTC."""
@@ -180,7 +202,7 @@ class Spending:
         if record.expected_usd is not None:
             return record.expected_usd
         # Of an earlier version, which did not write it.
-        return expected_usd(record.options.model or self._settings.gemini_models[0], record.options.image_size)
+        return expected_usd(record.options.model or self._models[0], record.options.image_size)
 
 
 def _with(known: Sum, late: Iterable[Entry], period: str) -> Sum:

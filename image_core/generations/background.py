@@ -1,4 +1,4 @@
-"""The generations that this process is running, and waiting for one: here, or in another process."""
+"""The generations that run in this process, and waiting for one, which may run in another."""
 
 import asyncio
 import logging
@@ -7,58 +7,72 @@ from contextlib import suppress
 from typing import Any
 
 from image_core.clock import Clock
-from image_core.generations.outcome import Gone, Leased, Outcome
+from image_core.generations.held_inputs import HeldInputs
 from image_core.generations.record import Record, Status
+from image_core.generations.result import Gone, LeasedElsewhere, Result
+from image_core.generations.runner import Runner
 from image_core.storage.records import Records
 
 log = logging.getLogger("image_core.generations")
 
-LOOK_AGAIN_SECONDS = 1.0
-"""Between two looks at a record that another process is working on: one request unit each."""
+POLL_SECONDS = 1.0
+"""Between two reads of a record that another process is working on: one request unit each."""
 
 
-class Running:
+class BackgroundTasks:
     """One task for each generation of this process: it goes on when the response has left, or its caller has."""
 
-    def __init__(self, records: Records, clock: Clock) -> None:
+    def __init__(self, records: Records, runner: Runner, clock: Clock) -> None:
         self._records = records
+        self._runner = runner
         self._clock = clock
-        self._tasks: dict[str, tuple[asyncio.Task[Outcome], Record]] = {}
+        self._tasks: dict[str, tuple[asyncio.Task[Result], Record]] = {}
 
-    def start(self, record: Record, work: Coroutine[Any, Any, Outcome]) -> asyncio.Task[Outcome]:
-        """Run `work` for `record` to its end, whoever waits for it."""
+    def run(self, record: Record, held: HeldInputs) -> None:
+        """Run a new generation (`Runner.run`)."""
+        self._start(record, self._runner.run(record, held))
+
+    def rerun(self, record: Record) -> None:
+        """Run a generation again whose lease this process has just taken (`Runner.rerun`)."""
+        self._start(record, self._runner.rerun(record))
+
+    def resume(self, record: Record) -> None:
+        """Bring a generation to its end that no process runs (`Runner.resume`)."""
+        self._start(record, self._runner.resume(record))
+
+    def _start(self, record: Record, work: Coroutine[Any, Any, Result]) -> None:
         task = asyncio.create_task(work, name=record.id)
         self._tasks[record.id] = (task, record)
         task.add_done_callback(lambda done: self._ended(record, done))
-        return task
 
-    def _ended(self, record: Record, task: asyncio.Task[Outcome]) -> None:
+    def _ended(self, record: Record, task: asyncio.Task[Result]) -> None:
         if self._tasks.get(record.id, (None,))[0] is task:
             del self._tasks[record.id]
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Gone | Leased):
-            # Somebody may be waiting for it and be told; if nobody is, this line is all there is.
+        expected = (Gone, LeasedElsewhere)
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, expected):
+            # A caller may be waiting for it and get the error; if none is, this line is all there is.
             log.warning("a generation did not end here: %s", type(error).__name__, extra={"generation": record.id})
 
-    async def wait(self, record: Record, seconds: float) -> Outcome:
-        """How `record` stands after at most `seconds`, or as soon as it is finished. Raises Gone, StorageUnavailable."""
+    async def wait(self, record: Record, seconds: float) -> Result:
+        """Return how `record` stands after at most `seconds`, or as soon as it has ended. Raises Gone, StorageUnavailable."""
         deadline = self._clock.deadline(seconds)
         mine = self._tasks.get(record.id)
         if mine is not None:
             done, _ = await asyncio.wait({mine[0]}, timeout=max(0.0, seconds))
             if not done:
-                return Outcome(record)
-            with suppress(Leased):  # another process has it now, and brings it to its end
-                outcome = await mine[0]
-                if outcome.finished:
-                    return outcome
+                return Result(record)
+            with suppress(LeasedElsewhere):  # another process has it now, and brings it to its end
+                result = await mine[0]
+                if result.record.status.ended:
+                    return result
         while (left := deadline.remaining()) > 0:
-            await self._clock.sleep(min(LOOK_AGAIN_SECONDS, left))
+            await self._clock.sleep(min(POLL_SECONDS, left))
             stored = await self._records.read(record.user, record.id)
             if stored is None or stored.status is Status.DELETING:
                 raise Gone(record.id)
             if stored.status is not Status.RUNNING:
-                return Outcome(stored)
-        return Outcome(record)
+                return Result(stored)
+        return Result(record)
 
     async def drain(self) -> None:
         """Wait for all of them: for a host that has the time, and for tests."""

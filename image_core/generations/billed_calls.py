@@ -1,7 +1,7 @@
-"""What was paid for reaches the record and the ledger at once: a process that dies after the model answered leaves the bill behind.
+"""What was paid for reaches the record and the ledger at once, so that a process that dies after the model answered leaves it.
 
-The writes go beside the image's, which matters more. Where the database does not answer, the end of the record has it all, and the
-change feed's function enters it.
+These writes go beside that of the image, which matters more. Where the database does not answer, the completed record has
+all of it, and the change feed's function enters it.
 """
 
 import asyncio
@@ -10,43 +10,43 @@ from contextlib import suppress
 from dataclasses import replace
 
 from image_core.errors import DeadlineExceeded, StorageUnavailable
+from image_core.generations.accounting import Accounting
 from image_core.generations.lease import Lease
 from image_core.generations.record import Record
 from image_core.models.generated import CANCELED, OK, Attempt
 from image_core.runtime.telemetry import where
-from image_core.storage.ledger import Ledger
 
 log = logging.getLogger("image_core.generations")
 
 SETTLE_SECONDS = 1.0
-"""How long the end waits for the bill: its own write has it all, and the caller's answer waits behind both."""
+"""How long completing the record waits for these writes: it has the same, and the caller's answer waits for both."""
 
-BILL_UNKNOWN = frozenset({DeadlineExceeded.code, OK})
-"""Outcomes of calls that may be billed without a word of it: those that we gave up, and images whose answer counts nothing."""
+MAY_BE_BILLED = frozenset({DeadlineExceeded.code, OK})
+"""Outcomes of calls that may be billed although they report no usage: those that we gave up, and images without counts."""
 
 
-class Bill:
-    """The attempts of one run."""
+class BilledCalls:
+    """The attempts of one run, written into its record and the ledger as far as they were billed."""
 
-    def __init__(self, lease: Lease, ledger: Ledger) -> None:
+    def __init__(self, lease: Lease, accounting: Accounting) -> None:
         self._lease = lease
-        self._ledger = ledger
+        self._accounting = accounting
         self.made: tuple[Attempt, ...] = ()
         self._aborted: Attempt | None = None
         self._writing: asyncio.Task[None] | None = None
 
     def note(self, attempt: Attempt) -> None:
-        """One call has ended. It is written where the service billed it, or may have, with those before it that it did not bill.
+        """Note a call that has ended, and write it where the service billed it, or may have.
 
-        One that was aborted waits for `canceled`: where another process has the generation now, that one entered it as lost.
+        One that was aborted waits for `cancel`: where another process has the generation now, that one entered it as lost.
         """
         if attempt.outcome == CANCELED:
             self._aborted = attempt
         else:
-            self._add(attempt, may_be_billed=attempt.outcome in BILL_UNKNOWN)
+            self._add(attempt, may_be_billed=attempt.outcome in MAY_BE_BILLED)
 
-    def canceled(self, *, sent: bool) -> None:
-        """The generation was canceled: note the call that was aborted, at the expected price where its request was `sent`."""
+    def cancel(self, *, sent: bool) -> None:
+        """Note the call that was aborted because the generation was canceled, at the expected price where it was `sent`."""
         aborted, self._aborted = self._aborted, None
         if aborted is not None:
             self._add(aborted, may_be_billed=sent)
@@ -66,21 +66,21 @@ class Bill:
         record = self._lease.record
 
         def billed(stored: Record) -> Record | None:
-            # Another stem is another generation under the same key. One that is being deleted keeps its bill.
+            # Another stem is another generation under the same key. One that is being deleted is billed, too.
             known = {attempt.id for attempt in stored.attempts}
             new = stored.blob_stem == record.blob_stem and not {attempt.id for attempt in made} <= known
             return stored.billed(made) if new else None
 
         try:
             await self._lease.change(billed)
-            await self._ledger.write(replace(record, attempts=made, warnings=()))
+            await self._accounting.enter(replace(record, attempts=made, warnings=()))
         except StorageUnavailable:
-            log.warning("the bill waits for the end", extra={"generation": record.id})
-        except Exception as error:  # noqa: BLE001 - a bug here must not end a generation: its end writes the bill, too
-            log.error("the bill was not written: %s", where(error), extra={"generation": record.id})  # noqa: TRY400 - the message may hold what was sent
+            log.warning("the calls of a generation are written when it ends", extra={"generation": record.id})
+        except Exception as error:  # noqa: BLE001 - a bug here must not end a generation: completing it writes the same
+            log.error("the calls of a generation were not written: %s", where(error), extra={"generation": record.id})  # noqa: TRY400 - the message may hold what was sent
 
     async def settled(self) -> Record:
-        """The newest version of the record, once the bill is written. A write that takes too long is given up."""
+        """Return the newest version of the record once the calls are written; a write that takes too long is given up."""
         if self._writing is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._writing, SETTLE_SECONDS)

@@ -1,7 +1,7 @@
-"""Canceling: from any instance, in every state, once or many times. It never takes away an image that is there.
+"""Cancel a generation: from any instance, in every state, once or many times. An image that is there stays.
 
-The request is noted in the record first. The process that runs the generation stops its call: at once where it is this one, else
-with its next lease renewal. Where no process runs it, this one ends it, as the recovery would.
+The request is noted in the record first. The process that runs the generation stops its call: at once where it is this one,
+else with its next lease renewal. Where no process runs it, this one ends it, as the recovery would.
 """
 
 from dataclasses import replace
@@ -9,25 +9,27 @@ from dataclasses import replace
 from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.errors import NotFound
-from image_core.generations.background import Running
+from image_core.generations.background import BackgroundTasks
 from image_core.generations.history import History
+from image_core.generations.lease import Leases
 from image_core.generations.record import Record, Status
-from image_core.generations.runner import Runner
 from image_core.storage.records import Records
 
 
 class Cancellation:
     """One for the process."""
 
-    def __init__(self, records: Records, history: History, runner: Runner, running: Running, clock: Clock) -> None:
+    def __init__(
+        self, records: Records, history: History, leases: Leases, tasks: BackgroundTasks, clock: Clock
+    ) -> None:
         self._records = records
         self._history = history
-        self._runner = runner
-        self._running = running
+        self._leases = leases
+        self._tasks = tasks
         self._clock = clock
 
     async def cancel(self, user: User, record_id: str, seconds: float) -> Record:
-        """The generation as it stands then; `running` where another process is to stop it, or `seconds` were too few.
+        """Return the generation as it stands then; `running` where another process is to stop it, or `seconds` were too few.
 
         One that has ended stays as it is. Raises NotFound, StorageUnavailable, Busy.
         """
@@ -45,8 +47,8 @@ class Cancellation:
             raise NotFound
         if stored.status is not Status.RUNNING:
             return stored
-        if not self._runner.cancel(stored):
+        if not self._leases.cancel(stored):
             if stored.leased(self._records.now()):
                 return stored
-            self._running.start(stored, self._runner.resume(stored))
-        return (await self._running.wait(stored, seconds)).record
+            self._tasks.resume(stored)
+        return (await self._tasks.wait(stored, seconds)).record

@@ -12,7 +12,7 @@ from functools import partial
 
 from image_core.auth.user import User
 from image_core.errors import BlobMissing, ImageError
-from image_core.generations.order import Context, Held
+from image_core.generations.held_inputs import Context, HeldInputs
 from image_core.generations.record import InputCopy, Record, StoredTurn
 from image_core.generations.trace import Trace
 from image_core.images.image import Image
@@ -90,15 +90,15 @@ class Conversations:
         self._turns = turns
         self._copies = copies
 
-    def hold(self, record: Record, claim: Claim, trace: Trace, pictures: tuple[Image, ...] | None = None) -> Held:
+    def hold(self, record: Record, claim: Claim, trace: Trace, pictures: tuple[Image, ...] | None = None) -> HeldInputs:
         """Return what a run of `record` holds: its inputs, in memory where `pictures` are given, and its earlier turns."""
         size = sum(copy.size for copy in record.sent) + memory(record.context)
         read = partial(self._copies.read_all, record.user, record.sent)
         if record.parent_id is None:
-            return Held(claim, trace, size, read, pictures)
+            return HeldInputs(claim, trace, size, read, pictures)
         model = record.context[-1].model if record.context else None
         context = Context(model, partial(self.read, record.user, record.context))
-        return Held(claim, trace, size, read, pictures, context)
+        return HeldInputs(claim, trace, size, read, pictures, context)
 
     async def keep(self, record: Record, model: str, turn: ModelTurn | None) -> StoredTurn | None:
         """Store a turn of a generation; None where there is none, or it cannot be stored.

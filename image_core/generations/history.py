@@ -1,4 +1,4 @@
-"""A user's generations: reading, listing, deleting. Another user's are not there."""
+"""A user's generations: read, list and delete them. Those of other users do not exist here."""
 
 import re
 from datetime import timedelta
@@ -6,22 +6,19 @@ from datetime import timedelta
 from image_core.auth.user import User
 from image_core.clock import Clock, milliseconds
 from image_core.errors import NotFound
-from image_core.generations.log_line import log_generation
+from image_core.generations.accounting import Accounting
 from image_core.generations.record import Record, Status
-from image_core.settings import Settings
 from image_core.storage.images import StoredImages
-from image_core.storage.ledger import Ledger
 from image_core.storage.outbox import Outbox
-from image_core.storage.pseudonyms import Pseudonyms
 from image_core.storage.records import Page, Records
 
 DELETE_AGAIN_SECONDS = 30
-"""After this the recovery goes on with a deletion that was begun and not finished."""
+"""After this the recovery continues a deletion that was not completed."""
 
 NEW_SECONDS = 60
 NEW_TRIES = 4
 NEW_PAUSE_SECONDS = 0.25
-"""A session's consistency ends at its instance: what another one wrote may take a moment to be readable here."""
+"""Session consistency ends at the instance: what another one wrote may take a moment to be readable here."""
 _ID = re.compile(r"gen-(?:(\d{13})-[0-9a-f]+|key-[0-9a-f]{40})")
 
 
@@ -31,25 +28,21 @@ class History:
     def __init__(
         self,
         records: Records,
-        pictures: StoredImages,
+        images: StoredImages,
         outbox: Outbox,
-        ledger: Ledger,
-        pseudonyms: Pseudonyms,
-        settings: Settings,
+        accounting: Accounting,
         clock: Clock,
     ) -> None:
         self._records = records
-        self._pictures = pictures
+        self._images = images
         self._outbox = outbox
-        self._ledger = ledger
-        self._pseudonyms = pseudonyms
-        self._settings = settings
+        self._accounting = accounting
         self._clock = clock
 
     async def read(self, user: User, record_id: str, *, may_be_new: bool = False) -> Record:
-        """Raises NotFound where there is none, or it is another user's, or it is being deleted.
+        """Return a generation. Raises NotFound where there is none, or it is another user's, or it is being deleted.
 
-        With `may_be_new` a record that may have been written by another instance a moment ago is looked for again, for a second.
+        With `may_be_new` a record that another instance may have written a moment ago is read again, for a second.
         """
         record = await self._records.find(user, record_id)
         tries = 0
@@ -62,7 +55,7 @@ class History:
         return record
 
     def _is_new(self, record_id: str) -> bool:
-        """Whether an id of ours is younger than NEW_SECONDS; that of a key may be of any age."""
+        """Return whether an id is younger than NEW_SECONDS; that of a key may be of any age."""
         found = _ID.fullmatch(record_id)
         if found is None:
             return False
@@ -77,9 +70,9 @@ class History:
         return await self._records.tree(user, root_id, limit, continuation)
 
     async def delete(self, user: User, record_id: str) -> None:
-        """Hide the generation everywhere at once, then remove its picture and its record. Raises NotFound.
+        """Hide the generation everywhere at once, then remove its image and its record. Raises NotFound.
 
-        While another runs it the record stays, hidden, until the lease is over: its runner could still store a picture.
+        While a process runs it the record stays, hidden, until the lease is over: that process may still store an image.
         """
         record = await self.read(user, record_id)
         now = self._records.now()
@@ -104,19 +97,18 @@ class History:
     async def finish_deleting(self, record: Record) -> None:
         """Remove what a hidden record still has; safe to repeat."""
         if record.blob_stem:
-            await self._pictures.delete_all(record.user, record.blob_stem)
+            await self._images.delete_all(record.user, record.blob_stem)
         elif record.output_image_url:  # of the original product, which wrote no stem
-            await self._pictures.delete_original(record.user, record.output_image_url)
-        # The change feed shows what is there: a record that goes before it was read would take its bill along.
+            await self._images.delete_original(record.user, record.output_image_url)
+        # The change feed shows what is there: of a record that is removed before it was read nothing would be billed.
         waiting = await self._outbox.read(record.id)
         if waiting is not None and waiting.blob_stem == record.blob_stem:
             record = record.billed(waiting.attempts)
-        elif record.completed_at is None:  # its process ended, or never came to its end: it may have called a model
+        elif record.completed_at is None:  # its process may have called a model before it died
             record = record.billed(record.lost(self._clock.now()))
-        await self._ledger.write(record)
+        await self._accounting.enter(record)
         if record.blob_stem:
             await self._outbox.delete_images(record.blob_stem)
         await self._outbox.delete(record.id)
-        await self._pseudonyms.prepare_log()
-        log_generation(record, self._clock.now(), self._pseudonyms)
+        await self._accounting.log(record)
         await self._records.delete(record)

@@ -5,8 +5,8 @@ from urllib.parse import unquote, urlsplit
 
 from image_core.auth.user import User
 from image_core.errors import BlobMissing, InvalidImage, NotFound, StorageUnavailable
-from image_core.generations.outcome import Outcome
 from image_core.generations.record import Record, Status
+from image_core.generations.result import Result
 from image_core.images.fault import Fault
 from image_core.images.image import Image
 from image_core.inputs.owned_urls import OwnBlob, OwnedUrls, OwnResult, missing, places
@@ -40,11 +40,11 @@ class Reading:
         self._records = records
         self._own = own
 
-    async def picture(self, outcome: Outcome, claim: Claim) -> Image:
+    async def picture(self, result: Result, claim: Claim) -> Image:
         """The image of a generation that succeeded: from memory, else from its blob, and then `claim` holds it. Raises Busy."""
-        if outcome.picture is not None:
-            return outcome.picture
-        record = outcome.record
+        if result.image is not None:
+            return result.image
+        record = result.record
         try:
             data = await self._pictures.read(record.user, stored_name(record), MAX_OUTPUT_BYTES, claim.enter)
         except BlobMissing as error:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from image_core.clock import Clock, iso
-from image_core.generations.completion import Completion
-from image_core.generations.outcome import Gone
+from image_core.clock import iso
+from image_core.generations.outbox_delivery import OutboxDelivery
+from image_core.generations.queue_message import QueueMessage
 from image_core.generations.record import Status
-from image_core.generations.recovery import Recovery, message
-from image_core.settings import Settings
+from image_core.generations.recovery import Recovery
 from image_core.storage.blobs import Blob, Blobs
 from image_core.storage.images import REVALIDATE
 from image_core.storage.input_copies import PREFIX as INPUT
@@ -42,6 +41,17 @@ class Finding:
     fix: Callable[[], Awaitable[object]] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ImagePlaces:
+    """Where images are. `public`: browsers read them from their container."""
+
+    container: str
+    private_container: str
+    public: bool
+    young_seconds: float
+    """An image that is younger may have a record that is not written yet."""
+
+
 class Reconciliation:
     """Reads all records and blobs: for operators and for tests. Raises StorageUnavailable."""
 
@@ -50,35 +60,33 @@ class Reconciliation:
         records: Records,
         blobs: Blobs,
         outbox: Outbox,
-        completion: Completion,
+        delivery: OutboxDelivery,
         recovery: Recovery,
-        settings: Settings,
-        clock: Clock,
+        places: ImagePlaces,
     ) -> None:
         self._records = records
         self._blobs = blobs
         self._outbox = outbox
-        self._completion = completion
+        self._delivery = delivery
         self._recovery = recovery
-        self._settings = settings
-        self._clock = clock
+        self._places = places
 
     async def findings(self) -> list[Finding]:
         """Return all differences."""
         now = self._records.now()
-        young = now - timedelta(seconds=self._settings.lease_seconds)
-        # First the pictures, then the records: what is made in between has its record already.
-        pictures = await self._blobs.find(self._settings.storage_container, "")
-        renditions = await self._blobs.find(self._settings.storage_private_container, RENDITIONS)
-        copies = await self._blobs.find(self._settings.storage_private_container, "inputs/") if renditions else ()
+        young = now - timedelta(seconds=self._places.young_seconds)
+        # First the images, then the records: what is made in between has its record already.
+        images = await self._blobs.find(self._places.container, "")
+        renditions = await self._blobs.find(self._places.private_container, RENDITIONS)
+        copies = await self._blobs.find(self._places.private_container, "inputs/") if renditions else ()
         waiting = await self._outbox.ids()
         records = [record async for record in self._records.everything()]
         stems = {record.blob_stem for record in records if record.blob_stem}
-        names = {picture.name.rsplit("/", 1)[-1] for picture in pictures}
+        names = {image.name.rsplit("/", 1)[-1] for image in images}
         found = [
-            Finding(Kind.IMAGE_WITHOUT_RECORD, picture.name)
-            for picture in pictures
-            if (ours := _OURS.fullmatch(picture.name)) and ours[1] not in stems and picture.created < young
+            Finding(Kind.IMAGE_WITHOUT_RECORD, image.name)
+            for image in images
+            if (ours := _OURS.fullmatch(image.name)) and ours[1] not in stems and image.created < young
         ]
         found += [
             Finding(Kind.RECORD_WITHOUT_IMAGE, record.id)
@@ -91,9 +99,9 @@ class Reconciliation:
             if record.lease_expires_at is not None and record.lease_expires_at <= iso(now)
         ]
         found += [
-            Finding(Kind.LONG_CACHE, picture.name, self._revalidate(picture))
-            for picture in pictures
-            if self._settings.image_access == "public" and "immutable" in (picture.cache_control or "")
+            Finding(Kind.LONG_CACHE, image.name, self._revalidate(image))
+            for image in images
+            if self._places.public and "immutable" in (image.cache_control or "")
         ]
         sources = names | {f"{INPUT}{copy.name.rsplit('/', 1)[-1]}" for copy in copies}
         found += [
@@ -105,24 +113,14 @@ class Reconciliation:
 
     def _revalidate(self, blob: Blob) -> Callable[[], Awaitable[object]]:
         """What was stored before `no-cache`: browsers reuse it without the headers that a download needs."""
-        return lambda: self._blobs.set_headers(
-            self._settings.storage_container, blob.name, blob.content_type, REVALIDATE
-        )
+        return lambda: self._blobs.set_headers(self._places.container, blob.name, blob.content_type, REVALIDATE)
 
     def _delete_rendition(self, name: str) -> Callable[[], Awaitable[object]]:
         """What is left where a process died between storing a rendition and seeing that its image was deleted meanwhile."""
-        return lambda: self._blobs.delete(self._settings.storage_private_container, name)
+        return lambda: self._blobs.delete(self._places.private_container, name)
 
     def _resume(self, record: Summary) -> Callable[[], Awaitable[object]]:
-        return lambda: self._recovery.resume(message(record.id, record.user_id).encode())
+        return lambda: self._recovery.resume(QueueMessage(record.id, record.user_id).to_json().encode())
 
     def _apply(self, record_id: str) -> Callable[[], Awaitable[object]]:
-        async def apply() -> None:
-            entry = await self._outbox.read(record_id)
-            if entry is not None:
-                try:
-                    await self._completion.apply(entry)
-                except Gone:
-                    return  # it was deleted meanwhile, and so is the entry now
-
-        return apply
+        return lambda: self._delivery.apply_id(record_id)

@@ -239,6 +239,13 @@ class Record:
             return ()
         return tuple(attempt for attempt in self.attempts if (attempt.id or "").startswith(self.run_id))
 
+    def is_gone(self, earlier: "Record") -> bool:
+        """Return whether the generation that was read as `earlier` was deleted, where this is what is stored under its id.
+
+        Another stem is another generation: its key was free again.
+        """
+        return self.status is Status.DELETING or self.blob_stem != earlier.blob_stem
+
     def leased(self, now: datetime) -> bool:
         """Whether a process holds it at `now`."""
         return self.lease_owner is not None and self.lease_expires_at is not None and self.lease_expires_at > now

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 from opentelemetry import metrics
 
-from image_core.clock import Clock
-from image_core.models.generated import Attempt
+from image_core.clock import Clock, Deadline
+from image_core.models.generated import OK, Attempt
 
 TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 """The header of W3C Trace Context, version 00."""
@@ -47,6 +47,10 @@ class Trace:
         self.steps: dict[str, float] = {}
         """Seconds, by the step's name."""
 
+    def deadline(self, seconds: float) -> Deadline:
+        """Return the deadline `seconds` from now."""
+        return self._clock.deadline(seconds)
+
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Measure what is done inside, even where it fails."""
@@ -74,7 +78,7 @@ class Trace:
 
 def _measure(attempt: Attempt) -> None:
     labels = {"gen_ai.operation.name": "generate_content", "gen_ai.request.model": attempt.model}
-    error = {} if attempt.outcome == "ok" else {"error.type": attempt.outcome}
+    error = {} if attempt.outcome == OK else {"error.type": attempt.outcome}
     _calls.record(attempt.duration_ms / 1000, {**labels, **error})
     if attempt.usage is None:
         return

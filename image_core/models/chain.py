@@ -29,6 +29,7 @@ from image_core.clock import Clock, Deadline, iso
 from image_core.errors import (
     AccountRefused,
     DeadlineExceeded,
+    GeminiKeyMissing,
     ImageError,
     InvalidRequest,
     ModelAuthFailed,
@@ -123,6 +124,7 @@ class ModelChain:
     ) -> None:
         self._names = settings.gemini_models
         self._gateway = settings.gemini_base_url is not None
+        self._has_key = settings.gemini_api_key is not None
         self._clock = clock or Clock()
         self._gemini = Gemini(settings, self._clock)
         self._random = random or stdlib_random.Random()  # noqa: S311 - jitter, no secret
@@ -157,6 +159,11 @@ class ModelChain:
             return links
         named = Link(catalog.current(options.model, today), catalog.retirement(options.model, today))
         return (named, *(link for link in links if link.model != named.model))
+
+    def check_key(self) -> None:
+        """Raise GeminiKeyMissing where no model can be called."""
+        if not self._has_key:
+            raise GeminiKeyMissing
 
     def check_options(self, options: Options, inputs: int = 0) -> None:
         """Raises InvalidRequest where a model is asked for that is not in the chain, or where no model can take the request."""

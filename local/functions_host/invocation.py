@@ -91,13 +91,13 @@ class Invoker:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
         self._threads = ThreadPoolExecutor(thread_name_prefix="function")
-        self._running: set[asyncio.Task[Any]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
 
     async def invoke(self, function: Function, argument: Any) -> Any:
         """Run `function` to its end, also if the caller is cancelled. Raises InvocationFailed."""
         task = asyncio.create_task(self._invoke(function, argument))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
         return await asyncio.shield(task)
 
     async def _invoke(self, function: Function, argument: Any) -> Any:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from image_core.app import App
 from image_core.errors import ImageError
-from image_core.generations.recovery import message
+from image_core.generations.queue_message import QueueMessage
 from local.emulators import COSMOS_KEY, AzuritePorts
 from local.gemini.script import Script, Scripted, finished, overloaded
 from tests.support.change_feed import Feed, feed
@@ -122,7 +122,7 @@ class Host:
         """Nothing gets out any more, and everything that runs ends where it is."""
         for way in self._ways:
             way.away = True
-        running = self.harness.app.components.running
+        running = self.harness.app.components.background
         tasks = [*self.calls, *(task for task, _ in running._tasks.values())]
         for task in tasks:
             task.cancel()
@@ -236,7 +236,7 @@ class Operations:
             if not left and not waiting:
                 break
             # The queue's own messages, too: it does not wait until the recovery finds what it has.
-            for each in {*waiting, *(message(document["id"], self._shared.email) for document in left)}:
+            for each in {*waiting, *(QueueMessage(document["id"], self._shared.email).to_json() for document in left)}:
                 with suppress(ImageError):
                     await app.resume(each.encode())
             await asyncio.sleep(0.2)

@@ -131,7 +131,7 @@ class Harness:
 
     async def drained(self) -> None:
         """Until nothing of this instance runs any more."""
-        await self.app.components.running.drain()
+        await self.app.components.background.drain()
 
     @asynccontextmanager
     async def another(self, email: str | None = None, **settings: str) -> AsyncIterator["Harness"]:

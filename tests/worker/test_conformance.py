@@ -450,7 +450,7 @@ async def test_a_generation_that_ends_after_its_answer_has_a_line_that_the_host_
     assert answer.return_value.http.status_code == "202"
     record_id = json.loads(answer.return_value.http.body.bytes)["id"]
     kept_before = list(host_log.kept)
-    await product.components.running.drain()
+    await product.components.background.drain()
     assert host_log.kept == kept_before, "what is logged after the answer is dropped"
     user = User(nextauth.DEFAULT_USER["email"])
     record = await product.components.records.read(user, record_id)

@@ -7,7 +7,7 @@ from image_core.api.response_budget import ResponseBudget
 from image_core.api.wire.generations import Generation, GenerationPage, GenerationSummary, status_url
 from image_core.auth.user import User
 from image_core.errors import InvalidRequest
-from image_core.generations.background import Running
+from image_core.generations.background import BackgroundTasks
 from image_core.generations.cancellation import Cancellation
 from image_core.generations.history import History
 from image_core.generations.reading import Reading
@@ -37,14 +37,14 @@ class GenerationsHandler:
         history: History,
         cancellation: Cancellation,
         reading: Reading,
-        running: Running,
+        background: BackgroundTasks,
         memory_budget: MemoryBudget,
         budget: ResponseBudget,
     ) -> None:
         self._history = history
         self._cancellation = cancellation
         self._reading = reading
-        self._running = running
+        self._background = background
         self._memory_budget = memory_budget
         self._budget = budget
 
@@ -78,7 +78,7 @@ class GenerationsHandler:
         if record.status is Status.RUNNING and prefer.wait:
             seconds = min(prefer.wait, LONGEST_WAIT_SECONDS, int(self._budget.following(request)))
             if seconds:
-                record = (await self._running.wait(record, seconds)).record
+                record = (await self._background.wait(record, seconds)).record
                 headers["Preference-Applied"] = f"wait={seconds}"
         if record.status is Status.RUNNING:
             headers["Retry-After"] = str(POLL_SECONDS)

@@ -13,13 +13,14 @@ from image_core.api.wire.generations import DryRun
 from image_core.api.wire.requests import GenerateRequest
 from image_core.auth.user import User
 from image_core.errors import ImageError
-from image_core.generations import dry_run
-from image_core.generations.expected import Expected
+from image_core.generations import submit
+from image_core.generations.durations import Durations
 from image_core.generations.idempotency import checked_key
-from image_core.generations.outcome import Outcome
 from image_core.generations.reading import Reading
 from image_core.generations.record import Record, Status
-from image_core.generations.submit import Submission, Submitted
+from image_core.generations.result import Result
+from image_core.generations.starter import Submitted
+from image_core.generations.submit import Submission
 from image_core.generations.trace import trace_parent
 from image_core.inputs.fit import encoded_length
 from image_core.runtime.memory_budget import ANSWER_COPIES, GROWTH_SECONDS, Claim, MemoryBudget
@@ -45,14 +46,14 @@ class ImageHandler:
         self,
         submission: Submission,
         reading: Reading,
-        expected: Expected,
+        durations: Durations,
         memory_budget: MemoryBudget,
         settings: Settings,
         budget: ResponseBudget,
     ) -> None:
         self._submission = submission
         self._reading = reading
-        self._expected = expected
+        self._durations = durations
         self._memory_budget = memory_budget
         self._settings = settings
         self._budget = budget
@@ -64,26 +65,26 @@ class ImageHandler:
 
     async def _post(self, request: Request, user: User, claim: Claim) -> Response:
         begun = await self._begin(request, user, claim)
-        if isinstance(begun, dry_run.DryRun):
+        if isinstance(begun, submit.DryRun):
             return json_response(200, DryRun.of(begun).to_wire())
         prefer = begun.prefer
         # A repeated key finds a generation that runs already: a caller that does not want to wait does not wait for it either.
         wait = 0.0 if prefer.at_once else self._budget.left(request, prefer.wait)
-        submitted = await self._submission.ended(begun.submitted, wait)
+        submitted = await self._submission.wait(begun.submitted, wait)
         headers = {} if prefer.applied is None else {"Preference-Applied": prefer.applied}
         if submitted.replayed:
             headers["Idempotency-Replayed"] = "true"
         try:
             async with asyncio.timeout(self._budget.for_reading(request)):
-                response = await self._answer(submitted.outcome, headers, claim, base64=begun.base64)
+                response = await self._answer(submitted.result, headers, claim, base64=begun.base64)
         except TimeoutError:  # the image is there and cannot be read in time: its address answers later
-            response = self._accepted(submitted.outcome.record, {})
+            response = self._accepted(submitted.result.record, {})
         if submitted.queued:
-            record = submitted.outcome.record
+            record = submitted.result.record
             return Response(response.status, response.body, response.headers, (self._submission.message(record),))
         return response
 
-    async def _begin(self, request: Request, user: User, claim: Claim) -> _Begun | dry_run.DryRun:
+    async def _begin(self, request: Request, user: User, claim: Claim) -> _Begun | submit.DryRun:
         check_body(request, self._settings.max_request_bytes)
         check_json_type(request)
         await claim.enter(len(request.body) * PARSED_COPIES)
@@ -109,10 +110,10 @@ class ImageHandler:
         return _Begun(submitted, prefer, body.include_base64)
 
     def _accepted(self, record: Record, headers: dict[str, str]) -> Response:
-        return accepted(record, self._expected.seconds(record.options), headers)
+        return accepted(record, self._durations.expected(record.options), headers)
 
-    async def _answer(self, outcome: Outcome, headers: dict[str, str], claim: Claim, *, base64: bool) -> Response:
-        record = outcome.record
+    async def _answer(self, result: Result, headers: dict[str, str], claim: Claim, *, base64: bool) -> Response:
+        record = result.record
         if record.status in {Status.FAILED, Status.CANCELED}:
             return failed(record)
         if record.status is not Status.SUCCEEDED:
@@ -120,7 +121,7 @@ class ImageHandler:
         if not base64:
             return await succeeded(self._reading.shown(record), None, headers)
         try:
-            picture = await self._reading.picture(outcome, claim)
+            picture = await self._reading.picture(result, claim)
         except ImageError as error:
             error.record_id = record.id  # it exists: the caller can ask for it again
             raise

@@ -14,7 +14,7 @@ from image_core.api.response_budget import ResponseBudget
 from image_core.api.wire.generations import result_url
 from image_core.auth.user import User
 from image_core.errors import Busy, InvalidRequest, NotFound
-from image_core.generations.background import Running
+from image_core.generations.background import BackgroundTasks
 from image_core.generations.history import History
 from image_core.generations.reading import Opened, Reading, stored_name
 from image_core.generations.record import Record, Status
@@ -67,14 +67,14 @@ class ImagesHandler:
         reading: Reading,
         rendering: Rendering,
         history: History,
-        running: Running,
+        background: BackgroundTasks,
         memory_budget: MemoryBudget,
         budget: ResponseBudget,
     ) -> None:
         self._reading = reading
         self._rendering = rendering
         self._history = history
-        self._running = running
+        self._background = background
         self._memory_budget = memory_budget
         self._budget = budget
 
@@ -110,7 +110,7 @@ class ImagesHandler:
         record = await self._history.read(user, record_id)
         if record.status is Status.RUNNING:
             budget = self._budget.following(request)
-            record = (await self._running.wait(record, budget - min(READ_SECONDS, budget / 2))).record
+            record = (await self._background.wait(record, budget - min(READ_SECONDS, budget / 2))).record
         if record.status not in {Status.RUNNING, Status.SUCCEEDED}:
             return failed(record)
         try:

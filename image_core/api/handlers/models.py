@@ -6,7 +6,7 @@ from image_core.api.http import Request, Response, json_response
 from image_core.api.wire.models import Limits, ModelInfo, ModelList
 from image_core.api.wire.requests import MAX_PROMPT_CHARACTERS
 from image_core.auth.user import User
-from image_core.generations.expected import Expected
+from image_core.generations.durations import Durations
 from image_core.models.catalog import ASPECT_RATIOS, IMAGE_SIZES, MODELS
 from image_core.settings import Settings
 
@@ -20,9 +20,9 @@ class Chain(Protocol):
 
 
 class ModelsHandler:
-    def __init__(self, chain: Chain, expected: Expected, settings: Settings) -> None:
+    def __init__(self, chain: Chain, durations: Durations, settings: Settings) -> None:
         self._chain = chain
-        self._expected = expected
+        self._durations = durations
         self._settings = settings
 
     async def get(self, request: Request, user: User) -> Response:  # noqa: ARG002 - a handler's signature
@@ -43,7 +43,7 @@ class ModelsHandler:
             default=first,
             retires_on=None if known is None else known.retires_on,
             available=self._chain.available(name),
-            expected_seconds=self._expected.seconds_of(name),
+            expected_seconds=self._durations.expected_of(name),
         )
 
     def _limits(self) -> Limits:

@@ -10,9 +10,9 @@ from image_core.api.wire.attempts import Attempt, Usage
 from image_core.api.wire.base import Absent, Time, Wire, absent
 from image_core.api.wire.errors import ErrorBody
 from image_core.api.wire.images import CheckedInput, Crop, InputCopy, Mask, RecordedRatio
-from image_core.generations.dry_run import DryRun as CheckedRun
 from image_core.generations.reading import stored_name
 from image_core.generations.record import Record, Status
+from image_core.generations.submit import DryRun as CheckedRun
 from image_core.images.image import MIME_TYPES
 from image_core.inputs.owned_urls import is_generated
 from image_core.models import generated

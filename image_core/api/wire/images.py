@@ -6,7 +6,7 @@ from pydantic import Field
 
 from image_core.api.wire.base import Wire
 from image_core.generations import record
-from image_core.generations.dry_run import CheckedInput as DomainCheckedInput
+from image_core.generations.submit import CheckedInput as DomainCheckedInput
 from image_core.images import region
 from image_core.models.catalog import ASPECT_RATIOS
 

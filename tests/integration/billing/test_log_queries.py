@@ -106,7 +106,7 @@ async def crashed(product: Harness, ledger: Feed) -> str:
             (running,) = [record for record in await ledger.changed() if record["status"] == "running"]
             while not await product.blob_names("catafract", running["blobStem"]):  # noqa: ASYNC110 - no event there
                 await asyncio.sleep(0.05)
-        for task in [*dying.app.components.running._tasks.values()]:
+        for task in [*dying.app.components.background._tasks.values()]:
             task[0].cancel()
         request.cancel()
         with suppress(asyncio.CancelledError):

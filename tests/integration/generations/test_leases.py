@@ -10,10 +10,10 @@ import pytest
 from image_core.app import App
 from image_core.clock import Clock, iso
 from image_core.errors import StorageUnavailable
-from image_core.generations.outcome import Gone
+from image_core.generations.queue_message import QueueMessage
 from image_core.generations.record import Record
 from image_core.generations.record_codec import from_document
-from image_core.generations.recovery import message
+from image_core.generations.result import Gone
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted
 from tests.support.change_feed import Feed, feed
@@ -66,7 +66,7 @@ async def test_a_lease_is_renewed_while_its_generation_runs(product: Harness, re
     record_id = (await the_record(records)).id
     assert [each for each in await product.app.find_unfinished() if record_id in each] == []
     async with product.another() as other:
-        await other.app.resume(message(record_id, product.email).encode())
+        await other.app.resume(QueueMessage(record_id, product.email).to_json().encode())
     assert len(product.standin.calls) == 1
     release.set()
     assert (await running).status == 200
@@ -92,7 +92,7 @@ async def test_a_process_that_loses_its_lease_to_another_stops_and_its_caller_ge
     await records.edit(past)
     no_renewal.times = 0
     async with product.another() as other:
-        await other.app.resume(message(past["id"], product.email).encode())
+        await other.app.resume(QueueMessage(past["id"], product.email).to_json().encode())
     made = await asyncio.wait_for(waiting, 15)
     assert (made.status, made.json["warnings"]) == (200, [])
     assert len(product.standin.calls) == 2
@@ -136,7 +136,7 @@ async def test_a_host_whose_clock_is_ahead_claims_nothing_that_runs(product: Har
     now = (await the_record(records)).id
     async with clock_of(product, timedelta(minutes=10)) as ahead:
         assert [each for each in await ahead.app.find_unfinished() if now in each] == []
-        await ahead.app.resume(message(now, product.email).encode())
+        await ahead.app.resume(QueueMessage(now, product.email).to_json().encode())
     assert (await running).status == 200
     assert len(product.standin.calls) == 1
 
@@ -229,7 +229,7 @@ async def test_an_old_message_for_a_record_that_is_gone_is_done_with(product: Ha
     await product.call("DELETE", f"/api/generations/{queued.json['id']}")
     with pytest.raises(StorageUnavailable):
         await product.app.resume(queued.enqueue[0].encode())
-    old = message(queued.json["id"], product.email, datetime.now(UTC) - timedelta(seconds=61))
+    old = QueueMessage(queued.json["id"], product.email, datetime.now(UTC) - timedelta(seconds=61)).to_json()
     await product.app.resume(old.encode())
     assert json.loads(old)["id"] == json.loads(queued.enqueue[0])["id"]
     assert product.standin.calls == []

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from image_core.errors import StorageUnavailable
-from image_core.generations.recovery import message
+from image_core.generations.queue_message import QueueMessage
 from image_core.images.image import Image
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, finished
@@ -314,7 +314,7 @@ async def test_a_storage_that_is_away_is_told_and_the_recovery_ends_it(product: 
     away = product.blobs.rule(Rule(lambda _, path: "comp=list" in path and "generated-" in path, 20, answer=missing))
     assert (await canceled(product, queued.json["id"])).json["code"] == StorageUnavailable.code
     away.times = 0
-    await product.app.resume(message(queued.json["id"], product.email).encode())
+    await product.app.resume(QueueMessage(queued.json["id"], product.email).to_json().encode())
     assert (await product.call("GET", f"/api/generations/{queued.json['id']}")).json["status"] == "canceled"
     assert product.standin.calls == []
 

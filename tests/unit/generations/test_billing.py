@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from image_core.generations.billed_calls import Bill
+from image_core.generations.billed_calls import BilledCalls
 from image_core.generations.record import Record
 from image_core.models.generated import Attempt, Options, Usage
 
 if TYPE_CHECKING:
+    from image_core.generations.accounting import Accounting
     from image_core.generations.lease import Lease
-    from image_core.storage.ledger import Ledger
 
 RECORD = Record(
     id="gen-1",
@@ -39,9 +39,9 @@ class BrokenLease:
 async def test_a_bill_that_breaks_ends_no_generation_and_is_logged_without_its_message(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    bill = Bill(cast("Lease", BrokenLease()), cast("Ledger", None))
+    bill = BilledCalls(cast("Lease", BrokenLease()), cast("Accounting", None))
     bill.note(Attempt("gemini-3-pro-image", "ok", 10, Usage(1, 1, 0.1, {}, {})))
     with caplog.at_level(logging.ERROR):
         assert await bill.settled() == RECORD
-    assert "the bill was not written" in caplog.text
+    assert "the calls of a generation were not written" in caplog.text
     assert RECORD.user_id not in caplog.text

@@ -1,30 +1,12 @@
-"""What a generation is begun and run with."""
+"""The inputs of one run in memory, and the memory for what the model answers."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
 
-from image_core.clock import Deadline
-from image_core.generations.record import MaskedEdit, StoredTurn
 from image_core.generations.trace import Trace
 from image_core.images.image import Image
-from image_core.models.generated import Attempt, Generated, Options
-from image_core.models.hold import Hold
 from image_core.models.turns import EarlierTurn
 from image_core.runtime.memory_budget import Claim
-
-
-class Model(Protocol):
-    """The chain of models (`model.chain.ModelChain`)."""
-
-    async def generate(
-        self,
-        hold: Hold,
-        prompt: str,
-        options: Options,
-        deadline: Deadline,
-        noted: Callable[[Attempt], None],
-    ) -> Generated: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +17,12 @@ class Context:
     read: Callable[[], Awaitable[tuple[EarlierTurn, ...]]]
 
 
-class Held:
-    """The inputs of a generation and room for its picture (`model.hold.Hold`), and what was measured so far.
+class HeldInputs:
+    """The inputs of a run and the memory for its image (`models.hold.Hold`), and what was measured so far.
 
-    `claim` is on the bytes of this process, `size` those of the inputs and of the earlier turns. `read` gets them from their private copies: for a first
-    attempt where `pictures` are not in memory, and for any that comes after the pictures were sent.
+    `claim` is on the memory budget, `size` are the bytes of the inputs and of the earlier turns. `read` reads the inputs
+    from their private copies: for a first attempt where `pictures` are not in memory, and for any that comes after they
+    were sent.
     """
 
     def __init__(
@@ -76,6 +59,11 @@ class Held:
         """Read the earlier turns, oldest first; none where they are gone."""
         return () if self._context is None else await self._context.read()
 
+    async def load(self) -> None:
+        """Wait for memory for the inputs, and read them. Raises Busy, StorageUnavailable, Internal."""
+        await self._claim.enter(self.size)
+        await self.pictures()
+
     async def pictures(self) -> tuple[Image, ...]:
         self.left = self.arriving = False
         if self._pictures is None:
@@ -98,25 +86,6 @@ class Held:
         self._claim.take(count)
 
     def release(self) -> None:
-        """Nothing is needed any more of what is held; safe to repeat."""
+        """Release the inputs and their memory; safe to repeat."""
         self._pictures = None
         self._claim.release()
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a record is begun with."""
-
-    id: str | None
-    """None where there was no key: a new one is made."""
-    prompt: str
-    options: Options
-    addresses: tuple[str | None, ...]
-    """Of each input, as sent; None where it had none."""
-    request_hash: str
-    expected_usd: float
-    parent_id: str | None = None
-    root_id: str | None = None
-    context: tuple[StoredTurn, ...] = ()
-    trace_parent: str | None = None
-    edit: MaskedEdit | None = None

@@ -1,4 +1,4 @@
-"""How a generation stands when somebody asks for it."""
+"""How a generation stands, as the steps that run it or wait for it return and raise it."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,11 @@ from image_core.images.image import Image
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """A record, and the picture where it is still in memory."""
+class Result:
+    """A record, and the image where it is still in memory."""
 
     record: Record
-    picture: Image | None = None
-
-    @property
-    def finished(self) -> bool:
-        return self.record.status.ended
+    image: Image | None = None
 
 
 class Gone(NotFound):
@@ -27,8 +23,8 @@ class Gone(NotFound):
         self.record_id = record_id
 
 
-class Leased(Exception):
-    """Another process holds the generation; `record` is what is stored."""
+class LeasedElsewhere(Exception):
+    """Another process runs the generation; `record` is what is stored."""
 
     def __init__(self, record: Record) -> None:
         super().__init__(record.id)

@@ -1,0 +1,80 @@
+"""What is done with the image that a model made before it is stored: another format, or a masked edit put together."""
+
+from dataclasses import replace
+from functools import partial
+
+from image_core.generations.held_inputs import HeldInputs
+from image_core.generations.limits import RunLimits
+from image_core.generations.record import (
+    WARNING_MASK_MISALIGNED,
+    WARNING_MASK_NOT_APPLIED,
+    WARNING_METADATA_LOST,
+    MaskedEdit,
+    Record,
+)
+from image_core.generations.rendering import Rendering
+from image_core.images.image import DEFAULT_QUALITY, MIME_TYPES, Image, Target
+from image_core.images.metadata import has_provenance
+from image_core.models.generated import Generated
+from image_core.runtime.memory_budget import GROWTH_SECONDS
+from image_core.runtime.offload import offloaded
+
+MOST_ENLARGED = 1.25
+"""How much larger the part of an image may be than what the model made for it, before the caller is warned."""
+
+
+class Postprocessing:
+    """Makes the image that is stored. What fails keeps the model's image and warns: it was paid for."""
+
+    def __init__(self, rendering: Rendering, limits: RunLimits) -> None:
+        self._rendering = rendering
+        self._compose_seconds = limits.compose_seconds
+
+    async def apply(self, record: Record, generated: Generated, held: HeldInputs) -> Generated:
+        """Return `generated` with the image that the request asked for."""
+        if record.edit is not None:
+            return await self._composed(record, record.edit, generated, held)
+        made, wanted = generated.picture, record.options.output_format
+        if wanted is None or made.mime_type == MIME_TYPES[wanted]:
+            return generated
+        with held.trace.step("convert"):
+            target = Target(None, wanted, record.options.output_quality or DEFAULT_QUALITY)
+            converted = await self._rendering.convert(record.user, made, target)
+            if converted is None:
+                kept = f"format_kept: the image could not be converted to {wanted}, and is {made.mime_type}"
+                return replace(generated, warnings=(*generated.warnings, kept))
+            held.received(len(converted.data))
+            lost = await _had_provenance(made)
+        warnings = (*generated.warnings, WARNING_METADATA_LOST) if lost else generated.warnings
+        return replace(generated, picture=converted, warnings=warnings)
+
+    async def _composed(self, record: Record, edit: MaskedEdit, generated: Generated, held: HeldInputs) -> Generated:
+        """Return the first input with the model's image in the place of its mask."""
+        made, options = generated.picture, record.options
+        target = Target(None, options.output_format or "png", options.output_quality or DEFAULT_QUALITY)
+        with held.trace.step("compose"):
+            await held.receiving(edit.edited_bytes + edit.mask.size, GROWTH_SECONDS)
+            composed = await self._rendering.compose(record, edit, made, target, self._compose_seconds)
+            if composed is None:
+                return replace(generated, warnings=(*generated.warnings, WARNING_MASK_NOT_APPLIED))
+            held.received(len(composed.image.data))
+            lost = await _had_provenance(made)
+        warnings = list(generated.warnings)
+        if edit.crop.box.width > MOST_ENLARGED * made.width:
+            enlarged = (
+                f"enlarged from {made.width} x {made.height} pixels to {edit.crop.box.width} x {edit.crop.box.height}"
+            )
+            warnings.append(f"size_reduced: the edited part was {enlarged}; a larger imageSize has more detail")
+        if composed.image.mime_type != MIME_TYPES[target.format]:
+            warnings.append(
+                f"format_changed: as a PNG the image is too large to be kept; it is {composed.image.mime_type}"
+            )
+        if not composed.aligned:
+            warnings.append(WARNING_MASK_MISALIGNED)
+        if lost:
+            warnings.append(WARNING_METADATA_LOST)
+        return replace(generated, picture=composed.image, warnings=tuple(warnings))
+
+
+async def _had_provenance(made: Image) -> bool:
+    return await offloaded(len(made.data), partial(has_provenance, made.data, made.mime_type))

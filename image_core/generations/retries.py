@@ -1,0 +1,37 @@
+"""The one loop that repeats an operation while the storage is unavailable."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from image_core.clock import Clock, Deadline
+from image_core.errors import StorageUnavailable
+
+T = TypeVar("T")
+
+PAUSE_SECONDS = 1.0
+
+
+class StorageRetries:
+    """Repeats operations of the storage, for `keep_seconds` in all."""
+
+    def __init__(self, clock: Clock, keep_seconds: float) -> None:
+        self._keep_seconds = keep_seconds
+        self._clock = clock
+
+    def deadline(self, seconds: float) -> Deadline:
+        """Return the deadline `seconds` from now, or after all tries if that is sooner."""
+        return self._clock.deadline(min(seconds, self._keep_seconds))
+
+    async def run(self, operation: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
+        """Return the result of `operation`, repeated for at most `seconds` (all by default) while it raises StorageUnavailable.
+
+        Raises the last StorageUnavailable.
+        """
+        deadline = self.deadline(self._keep_seconds if seconds is None else seconds)
+        while True:
+            try:
+                return await operation()
+            except StorageUnavailable:
+                if deadline.remaining() <= PAUSE_SECONDS:
+                    raise
+                await self._clock.sleep(PAUSE_SECONDS)
