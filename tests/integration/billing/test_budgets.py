@@ -249,8 +249,8 @@ def test_a_budget_that_is_no_amount_is_refused(name: str, value: str) -> None:
         ('{"a@example.com": {"maxConcurrent": 0}}', "entry 1, maxConcurrent"),
         ('{"b@example.com": {}, "a@example.com": {"weeklyBudgetUsd": 5}}', "entry 2, weeklyBudgetUsd: no such limit"),
         ('{"a@example.com": {}, "A@example.com ": {}}', "entry 2"),
-        ('{"a@example.com": {}, "a@example.com": {}}', "a name stands in it twice"),
-        ('{"a@example.com": {"dailyBudgetUsd": 1, "dailyBudgetUsd": 2}}', "a name stands in it twice"),
+        ('{"a@example.com": {}, "a@example.com": {}}', "a name is in it twice"),
+        ('{"a@example.com": {"dailyBudgetUsd": 1, "dailyBudgetUsd": 2}}', "a name is in it twice"),
         ('{" ": {}}', "no e-mail address"),
     ],
 )
