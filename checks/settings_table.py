@@ -1,43 +1,77 @@
-"""The table of settings in the README, from the one place where they are declared.
+"""Write the tables of settings in docs/settings.md from `image_core.settings`, where they are declared.
 
-`python checks/settings_table.py` writes it; with `--check` it only says whether it is up to date.
+`python checks/settings_table.py` writes them. With `--check` it exits with 1 if they are out of date.
 """
 
 import sys
 from pathlib import Path
 
+from pydantic.fields import FieldInfo
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from image_core.settings import Settings
 
-README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- settings -->\n\n", "\n<!-- /settings -->"
+PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
+BEGIN, END = "<!-- settings: written by `make format` -->\n\n", "\n<!-- /settings -->"
+GROUPS = {
+    "GEMINI_API_KEY": ("Gemini", "Without a key every request for an image is answered with 500."),
+    "NEXTAUTH_SECRET": (
+        "Sessions and origins",
+        "They are those of the front end that signs users in. [Sessions](sessions.md) explains each form.",
+    ),
+    "AZURE_STORAGE_CONNECTION_STRING": (
+        "Blob Storage",
+        "Set the connection string or the address. The address needs a managed identity.",
+    ),
+    "AZURE_COSMOS_CONNECTION_STRING": ("Cosmos DB", "Set the connection string or the endpoint, as for Blob Storage."),
+    "FETCH_ALLOW_HOSTS": (
+        "Fetching images",
+        "Images are fetched from public addresses only, unless a host is named here. See [inputs](inputs.md).",
+    ),
+    "MAX_IMAGES": ("Size limits", "A request over one of them is answered with 400, 413 or 503."),
+    "RESPONSE_BUDGET_SECONDS": (
+        "Time and recovery",
+        "[Reliability](reliability.md) explains leases, [clients](clients.md) the response budget.",
+    ),
+    "MAX_CONCURRENT_PER_USER": ("Users and budgets", "[Money](money.md) explains how spending is counted."),
+    "LOG_PROMPTS": ("Logs", "Prompts are personal data: they are not logged by default."),
+}
+"""Title and introduction of each group, by its first variable in the order of the declaration."""
 
 
-def table() -> str:
-    """Markdown, a row for each variable, in the order of the declaration."""
-    rows = ["| variable | default |  |", "| -- | -- | -- |"]
+def tables() -> str:
+    """Return a heading, an introduction and a table for each group."""
+    lines: list[str] = []
     for field in Settings.model_fields.values():
-        default = field.default
-        if isinstance(default, tuple):
-            shown = ",".join(map(str, default))
-        else:
-            shown = "" if default is None else str(int(default) if isinstance(default, float) else default)
-        rows.append(f"| `{field.alias}` | {f'`{shown}`' if shown else ''} | {field.description} |")
-    return "\n".join(rows) + "\n"
+        if group := GROUPS.get(field.alias or ""):
+            title, introduction = group
+            lines += ["", f"## {title}", "", introduction, "", "| variable | default | meaning |", "| -- | -- | -- |"]
+        lines.append(row(field))
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def row(field: FieldInfo) -> str:
+    """Return the table row of one setting."""
+    default = field.default
+    if isinstance(default, tuple):
+        shown = ",".join(map(str, default))
+    else:
+        shown = "" if default is None else str(int(default) if isinstance(default, float) else default)
+    return f"| `{field.alias}` | {f'`{shown}`' if shown else ''} | {field.description} |"
 
 
 def main(check: bool) -> int:  # noqa: FBT001 - the one flag of the command
-    """The exit code."""
-    text = README.read_text(encoding="utf-8")
+    """Write or check the page; return the exit code."""
+    text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    wanted = f"{before}{BEGIN}{table()}{END}{after}"
+    wanted = f"{before}{BEGIN}{tables()}{END}{after}"
     if check and wanted != text:
-        print("README.md: the table of settings is not up to date: run `make format`", file=sys.stderr)
+        print("docs/settings.md: the tables are out of date: run `make format`", file=sys.stderr)
         return 1
     if not check:
-        README.write_text(wanted, encoding="utf-8")
+        PAGE.write_text(wanted, encoding="utf-8")
     return 0
 
 

@@ -473,11 +473,6 @@ class Settings(BaseModel):
         description="Maximum number of running generations of one user; beyond it 429.",
     )
 
-    # --- what is logged
-    log_prompts: bool = Field(
-        default=False, alias="LOG_PROMPTS", description="`true`: the log line of each generation contains its prompt."
-    )
-
     # --- money
     daily_budget_usd_per_user: Dollars | None = Field(
         None,
@@ -506,6 +501,11 @@ class Settings(BaseModel):
         description="Limits of single users in place of the three above: a JSON object of e-mail address to any of"
         " `dailyBudgetUsd`, `monthlyBudgetUsd` (null: no limit) and `maxConcurrent`,"
         ' as in `{"a@example.com": {"dailyBudgetUsd": 5}}`.',
+    )
+
+    # --- what is logged
+    log_prompts: bool = Field(
+        default=False, alias="LOG_PROMPTS", description="`true`: the log line of each generation contains its prompt."
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-// The configuration of the README, and what this repository's layout needs besides.
+// The configuration of docs/clients.md, and what this repository's layout needs besides.
 import path from "node:path";
 import nextConfig from "./image-api.config.mjs";
 

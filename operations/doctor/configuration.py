@@ -12,9 +12,7 @@ def read(environment: Mapping[str, str]) -> tuple[Settings | None, list[Finding]
         settings = Settings.read(environment)
     except SettingsError as error:
         faults = [part.strip() for part in str(error).split(";")]
-        return None, [
-            Finding("settings", fault, "correct it; the table of settings in README.md says how") for fault in faults
-        ]
+        return None, [Finding("settings", fault, "correct it; docs/settings.md says how") for fault in faults]
     return settings, list(_needed(settings))
 
 

@@ -1,6 +1,6 @@
 """The Next.js example, as a front-end team runs it: built, signed in through next-auth itself, generating through its rewrites.
 
-Its configuration is the README's, and the app still has the route files of the original front end.
+Its configuration is that of docs/clients.md, and the app still has the route files of the original front end.
 """
 
 import base64
@@ -24,9 +24,9 @@ from local.processes import reserve_port, running, wait_for_port
 from local.show import data_url
 from local.stack import Stack, started
 from tests.support.chromium import chromium
+from tests.support.documents import next_configuration
 from tests.support.original_front_end import OriginalFrontEnd
 from tests.support.paths import ROOT
-from tests.support.readme import next_configuration
 
 pytestmark = pytest.mark.timeout(600)
 EXAMPLE = ROOT / "examples" / "next"
@@ -38,7 +38,7 @@ OWN_ROUTE = 'export async function POST() { return Response.json({ error: "the o
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the example with the README's configuration, and with route files of the app's own under /api."""
+    """A copy of the example with the configuration of docs/clients.md, and with route files of the app's own under /api."""
     install_packages(EXAMPLE)
     copy = tmp_path_factory.mktemp("project") / "examples"
     shutil.copytree(EXAMPLE.parent / "client", copy / "client", ignore=shutil.ignore_patterns("node_modules"))

@@ -43,6 +43,7 @@ def test_every_setting_that_is_named_exists(page: Path) -> None:
         *("IMAGE_ORIGIN", "IMAGE_COOKIE", "SMOKE_COOKIE", "SESSION_COOKIE"),
         *("RANDOM_OPERATIONS", "RANDOM_SEED"),  # of the fault tests
         *("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID", "AZURE_PRINCIPAL_OBJECT_ID", "ALERT_EMAIL"),
+        "SO_REUSEADDR",
         *("FAILED_PRECONDITION", "PUP_LIMITED_DISABLED"),  # the Gemini API's words
         *("COSMOS__accountEndpoint", "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY"),
     }

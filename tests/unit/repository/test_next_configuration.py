@@ -1,17 +1,17 @@
-"""The README's Next.js configuration: that of the example, with every route, and limits above the API's own."""
+"""The Next.js configuration in docs/clients.md: that of the example, with every route, and limits above the API's own."""
 
 import re
 
 from image_core.api.response_budget import DEFAULT_SECONDS
 from image_core.api.router import ROUTES
 from image_core.settings import Settings
+from tests.support.documents import next_configuration
 from tests.support.paths import ROOT
-from tests.support.readme import next_configuration
 
 EXAMPLE = ROOT / "examples" / "next"
 
 
-def test_the_examples_configuration_is_the_readmes() -> None:
+def test_the_examples_configuration_is_the_documented_one() -> None:
     assert (EXAMPLE / "image-api.config.mjs").read_text() == next_configuration()
     assert 'import nextConfig from "./image-api.config.mjs";' in (EXAMPLE / "next.config.mjs").read_text()
 
