@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 export FRONT PORT FRONT_PORT PAGE_PORT AZURITE_BLOB_PORT AZURITE_QUEUE_PORT AZURITE_TABLE_PORT COSMOS_PORT GEMINI_PORT IMAGE PROMPT
 # Every Markdown file that is kept in git, or is about to be.
 MARKDOWN = $(shell git ls-files --cached --others --exclude-standard '*.md')
+UNIT_TESTS = $(BIN)/python -m pytest -n auto --dist worksteal tests/unit
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 help: ## Say what there is.
@@ -22,7 +23,9 @@ demo: local-setup ## Make one picture: make demo IMAGE=photo.jpg PROMPT="a penci
 	@$(BIN)/python -m local.demo
 
 test: setup ## Run the unit tests, those on the emulators, on Azure's worker (Python 3.13) and on the whole stack.
-	@$(BIN)/python -m pytest tests/unit tests/integration tests/worker tests/e2e
+	@$(UNIT_TESTS) --cov --cov-report=
+	@$(BIN)/python checks/coverage_gate.py
+	@$(BIN)/python -m pytest -n 3 --dist loadfile tests/integration tests/worker tests/e2e
 
 test-faults: setup ## Kill hosts and take services away, at every point where something could be lost.
 	@$(BIN)/python -m pytest tests/faults
@@ -53,7 +56,11 @@ reconcile: local-setup ## Compare images with records, here or where the environ
 	@settings=$$($(BIN)/python -m local.config) && eval "$$settings" && exec $(BIN)/python -m operations.reconcile $(FIX)
 
 test-unit: setup ## Run the unit tests, which start no emulator.
-	@$(BIN)/python -m pytest tests/unit
+	@$(UNIT_TESTS)
+
+coverage: setup ## Lines and branches that the unit tests do not run; fails below the thresholds of checks/coverage_gate.py.
+	@$(UNIT_TESTS) --cov --cov-report=term-missing:skip-covered
+	@$(BIN)/python checks/coverage_gate.py
 
 check: setup ## Lint, format, types, layers.
 	@$(BIN)/python -m ruff check .
@@ -99,7 +106,7 @@ lock: setup ## Compile the lock files from pyproject.toml. UPGRADE=--upgrade tak
 	@$(BIN)/python checks/lock.py $(UPGRADE)
 
 clean: ## Remove what the other commands made.
-	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .venv-generators .local local/node_modules local/swa/node_modules examples/*/node_modules examples/next/.next tests/page/node_modules tests/generators/node_modules tests/integration/auth/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
+	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .venv-generators .local local/node_modules local/swa/node_modules examples/*/node_modules examples/next/.next tests/page/node_modules tests/generators/node_modules tests/integration/auth/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output .coverage
 
 local-setup: $(VENV)/.python ## (part of run and demo)
 	@$(PYTHON) checks/install.py $(BIN)/python requirements/local.txt requirements/dev.txt
@@ -119,4 +126,4 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.PHONY: help run demo client bench soak test test-faults test-page test-generators test-next test-infra reconcile test-unit check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage
+.PHONY: help run demo client bench soak test test-faults test-page test-generators test-next test-infra reconcile test-unit coverage check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage

@@ -1,7 +1,14 @@
-"""The emulators, once for the whole run, on free ports."""
+"""The environment of all tests, and the emulators: one pair for each process that runs tests.
 
+Two variables change how tests run:
+
+- `EVENT_LOOP=uvloop` runs asynchronous tests on uvloop, as newer versions of Azure's worker do where it is installed.
+- `HYPOTHESIS_PROFILE=thorough` makes more examples of each property.
+"""
+
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from hypothesis import settings
@@ -21,11 +28,23 @@ settings.register_profile("quick", max_examples=60, deadline=None)
 settings.register_profile("thorough", max_examples=500, deadline=None)
 
 
-def pytest_configure() -> None:
-    """A developer's shell and local.settings.json may lead to real services, that cost real money: no test goes there."""
+class Uvloop:
+    """Makes the event loops of asynchronous tests."""
+
+    def pytest_asyncio_loop_factories(self) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+        """Return the only factory: its name is no part of a test's id."""
+        import uvloop  # noqa: PLC0415 - not installed on Windows
+
+        return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Remove what leads to real services, which cost money: a developer's settings and environment variables."""
     os.environ["LOCAL_SETTINGS"] = os.devnull
     for name in REAL_SERVICES:
         os.environ.pop(name, None)
+    if os.environ.get("EVENT_LOOP") == "uvloop":
+        config.pluginmanager.register(Uvloop())
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
