@@ -112,6 +112,19 @@ export class ImageClient {
   }
 
   /**
+   * Edit the image of an earlier generation further. `images` in the options are shown to the model beside it. Where it can
+   * be, the model is shown the turns that led to the image; `warnings` has `context_not_kept` where it was not.
+   */
+  async editFrom(
+    id: string,
+    prompt: string,
+    { images = [], ...options }: GenerateOptions & { images?: readonly (string | Blob)[] } = {},
+    call: GenerateCall = {},
+  ): Promise<Result> {
+    return await this.generate(images, prompt, { ...options, from: id }, call);
+  }
+
+  /**
    * What `generate` would do and cost: everything is checked, and nothing is generated or kept. Throws the ApiError that
    * `generate` would.
    */
@@ -149,18 +162,19 @@ export class ImageClient {
     }
   }
 
-  /** One page of the caller's generations, newest first. */
+  /** One page of the caller's generations, newest first; with `root` of those that descend from it, oldest first. */
   async history(
-    { limit, continuation, signal }: CallOptions & { limit?: number; continuation?: string | null } = {},
+    { limit, continuation, root, signal }: CallOptions & { limit?: number; continuation?: string | null; root?: string } = {},
   ): Promise<GenerationPage> {
     const query = new URLSearchParams();
+    if (root !== undefined) query.set("root", root);
     if (limit !== undefined) query.set("limit", String(limit));
     if (continuation) query.set("continuation", continuation);
     return await read(await this.#send("GET", `/api/generations?${query}`, signal));
   }
 
   /** All of them, a page at a time: `for await (const generation of client.generations()) …`. */
-  async *generations(call: CallOptions & { limit?: number } = {}): AsyncGenerator<GenerationSummary, void> {
+  async *generations(call: CallOptions & { limit?: number; root?: string } = {}): AsyncGenerator<GenerationSummary, void> {
     let continuation: string | null = null;
     do {
       const page: GenerationPage = await this.history({ ...call, continuation });

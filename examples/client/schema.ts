@@ -23,6 +23,8 @@ export interface paths {
          *
          *     With `mask` a part of the first image is edited. The model gets the part around the mask, in a shape that it makes, and its answer is put back inside the mask, with an edge that is softened inside of it. All other pixels are those of the first image, and the new image has its size. `warnings` has `mask_misaligned` where the model shows the surroundings elsewhere or changed, and `mask_not_applied` where its answer could not be put back and is stored as it is. A mask of another shape than the image, and one that leaves nothing to edit, is `invalid_image` with `field` `mask`; one of the whole image counts as none.
          *
+         *     With `from` the image of an earlier generation is edited further: it is the first input, and the model is shown the turns that led to it where it can be. Where it was not, `warnings` has `context_not_kept`.
+         *
          *     With `dryRun` everything is checked and nothing is generated: the answer (`DryRun`) has the model that would be asked, what it is expected to cost, the inputs as the model would get them, and what is left of the budget.
          *
          *     With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets its answer again. One that was canceled, or failed and is `retryable`, runs again under the same `id`.

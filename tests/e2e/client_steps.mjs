@@ -69,6 +69,13 @@ seen.masked = await client.generate([photo], "in blue", { mask, includeBase64: f
 seen.maskedDetail = await client.generation(seen.masked.id);
 seen.maskRefused = await failure(client.generate([photo], "in blue", { mask: photo, aspectRatio: "1:1" }));
 
+seen.edited = await client.editFrom(seen.made.id, "at sunset", { includeBase64: false });
+seen.editedLater = await hasty.editFrom(seen.edited.id, "and in the snow", { images: [photo], imageSize: "1K" });
+seen.chain = [];
+for await (const { id, parentId } of client.generations({ root: seen.made.id, limit: 1 })) seen.chain.push([id, parentId]);
+seen.noParent = await failure(client.editFrom("gen-1", "at sunset"));
+seen.editChecked = await client.check([], "at sunset", { from: seen.made.id });
+
 seen.page = await client.history({ limit: 2 });
 seen.listed = [];
 for await (const generation of client.generations({ limit: 2 })) seen.listed.push(generation.id);

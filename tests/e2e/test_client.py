@@ -120,6 +120,14 @@ def test_a_part_of_an_image_is_edited(seen: dict[str, Any]) -> None:
     assert (seen["maskRefused"]["code"], seen["maskRefused"]["body"]["field"]) == ("invalid_request", "aspectRatio")
 
 
+def test_an_edit_goes_on_from_an_earlier_generation_and_its_chain_is_listed(seen: dict[str, Any]) -> None:
+    root, ids = seen["made"]["id"], [seen["edited"]["id"], seen["editedLater"]["id"]]
+    assert (seen["edited"]["warnings"], seen["editedLater"]["warnings"]) == ([], [])
+    assert seen["chain"] == [[ids[0], root], [ids[1], ids[0]]]
+    assert (seen["noParent"]["code"], seen["noParent"]["body"]["field"]) == ("not_found", "from")
+    assert len(seen["editChecked"]["inputs"]) == 1
+
+
 def test_a_caller_that_gives_up_is_let_go(seen: dict[str, Any]) -> None:
     assert seen["left"] == {"name": "TimeoutError"}
 
@@ -127,7 +135,7 @@ def test_a_caller_that_gives_up_is_let_go(seen: dict[str, Any]) -> None:
 def test_the_history_is_read_page_by_page_and_a_deleted_one_is_gone(seen: dict[str, Any]) -> None:
     assert [item["id"] for item in seen["page"]["items"]] == seen["listed"][:2]
     assert seen["page"]["continuation"]
-    assert len(seen["listed"]) == len(set(seen["listed"])) == 7
+    assert len(seen["listed"]) == len(set(seen["listed"])) == 9
     assert seen["made"]["id"] in seen["listed"]
     assert "code" not in seen["deleted"]
     assert seen["gone"]["code"] == "not_found"

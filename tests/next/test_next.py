@@ -143,6 +143,12 @@ def gemini(stack: Stack) -> str:
     return f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}"
 
 
+def replayed(stack: Stack, prompt: str) -> list[int]:
+    """How many earlier turns the calls with this prompt had."""
+    seen = requests.get(f"{gemini(stack)}/__calls", timeout=10).json()["calls"]
+    return [call["turns"] for call in seen if call["prompt"] == prompt]
+
+
 def slow(stack: Stack, seconds: float) -> None:
     assert requests.post(f"{gemini(stack)}/__script", json=[{"delay": seconds}], timeout=10).status_code == 200
 
@@ -208,7 +214,7 @@ def test_another_sites_page_is_refused(app: str, session: requests.Session) -> N
     assert (answer.status_code, answer.json()["code"]) == (403, "cross_site")
 
 
-def test_a_person_makes_a_picture_in_the_app(app: str) -> None:
+def test_a_person_makes_a_picture_in_the_app_and_edits_it(app: str, stack: Stack) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page()
@@ -224,7 +230,14 @@ def test_a_person_makes_a_picture_in_the_app(app: str) -> None:
         expect(page.get_by_text("s left")).to_be_visible(timeout=30_000)
         expect(page.get_by_role("img", name="The result")).to_be_visible(timeout=60_000)
         page.wait_for_function("document.querySelector('figure img').naturalWidth > 0")
+        page.get_by_role("button", name="Edit this").click()
+        page.get_by_label("What should they become?").fill("now at sunset")
+        page.get_by_role("button", name="Generate").click()
+        expect(page.get_by_text("s left")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("img", name="The result", exact=True)).to_be_visible(timeout=60_000)
+        page.wait_for_function("document.querySelector('figure img').naturalWidth > 0")
         if "SCREENSHOT_FOLDER" in os.environ:
             page.screenshot(path=f"{os.environ['SCREENSHOT_FOLDER']}/next.png", full_page=True)
         browser.close()
         assert said == []
+    assert replayed(stack, "now at sunset") == [1]

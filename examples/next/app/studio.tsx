@@ -1,18 +1,25 @@
 "use client";
 
 import { useState, type FormEvent } from "react";
-import { ApiError } from "@client/client";
+import { ApiError, type Result } from "@client/client";
 import { useGeneration, type Generation } from "@/lib/useGeneration";
 
 export function Studio({ name }: { name: string }) {
   const { generation, start } = useGeneration();
   const [files, setFiles] = useState<File[]>([]);
+  const [earlier, setEarlier] = useState<Result>();
 
   function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
     const mask = form.get("mask");
-    start(files, String(form.get("prompt")), mask instanceof File && mask.size ? { mask } : {});
+    const options = mask instanceof File && mask.size ? { mask } : {};
+    start(files, String(form.get("prompt")), earlier ? { ...options, from: earlier.id } : options);
+  }
+
+  function edit(result: Result) {
+    setEarlier(result);
+    setFiles([]);
   }
 
   return (
@@ -21,8 +28,17 @@ export function Studio({ name }: { name: string }) {
         Signed in as {name}. <a href="/api/auth/signout">Sign out</a>
       </p>
       <form onSubmit={submit}>
-        <label htmlFor="files">Pictures</label>
-        <input id="files" type="file" accept="image/*" multiple required onChange={(event) => setFiles([...(event.target.files ?? [])])} />
+        {earlier && (
+          <p>
+            {/* eslint-disable-next-line @next/next/no-img-element */}
+            <img src={earlier.thumbnailUrl ?? earlier.imageUrl} alt="The result that is edited" width={160} />{" "}
+            <button type="button" onClick={() => setEarlier(undefined)}>
+              Start from pictures
+            </button>
+          </p>
+        )}
+        <label htmlFor="files">{earlier ? "More pictures" : "Pictures"}</label>
+        <input key={earlier?.id} id="files" type="file" accept="image/*" multiple required={!earlier} onChange={(event) => setFiles([...(event.target.files ?? [])])} />
         <label htmlFor="mask">Only a part of the first? A mask of its shape, white where it may change</label>
         <input id="mask" name="mask" type="file" accept="image/*" />
         <label htmlFor="prompt">What should they become?</label>
@@ -30,13 +46,13 @@ export function Studio({ name }: { name: string }) {
         <button disabled={generation.state === "running"}>{generation.state === "running" ? "Generating …" : "Generate"}</button>
       </form>
       <section aria-live="polite">
-        <Outcome generation={generation} />
+        <Outcome generation={generation} onEdit={edit} />
       </section>
     </>
   );
 }
 
-function Outcome({ generation }: { generation: Generation }) {
+function Outcome({ generation, onEdit }: { generation: Generation; onEdit: (result: Result) => void }) {
   switch (generation.state) {
     case "idle":
       return null;
@@ -57,7 +73,7 @@ function Outcome({ generation }: { generation: Generation }) {
           {/* eslint-disable-next-line @next/next/no-img-element */}
           <img src={result.imageUrl} alt="The result" width={result.width ?? undefined} height={result.height ?? undefined} />
           <figcaption>
-            {result.model}, {result.usage?.costUsd == null ? "price unknown" : `$${result.usage.costUsd.toFixed(3)}`}
+            <button onClick={() => onEdit(result)}>Edit this</button> {result.model}, {result.usage?.costUsd == null ? "price unknown" : `$${result.usage.costUsd.toFixed(3)}`}
           </figcaption>
         </figure>
       );

@@ -51,7 +51,7 @@ export function useGeneration() {
     }
   }, []);
 
-  /** A new key for each press: a double press, or a retry after a lost connection, is paid for once. */
+  /** Begin one; with `from` in the options an earlier result is edited further. A new key for each press: a double press, or a retry after a lost connection, is paid for once. */
   const start = useCallback(
     (images: (string | Blob)[], prompt: string, options: GenerateOptions = {}) => {
       void run(images, prompt, options, crypto.randomUUID());

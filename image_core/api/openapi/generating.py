@@ -110,6 +110,8 @@ GENERATE = Operation(
         "elsewhere or changed, and `mask_not_applied` where its answer could not be put back and is stored as it is. A mask of "
         "another shape than the image, and one that leaves nothing to edit, is `invalid_image` with `field` `mask`; one of the "
         "whole image counts as none.\n\n"
+        "With `from` the image of an earlier generation is edited further: it is the first input, and the model is shown the turns "
+        "that led to it where it can be. Where it was not, `warnings` has `context_not_kept`.\n\n"
         "With `dryRun` everything is checked and nothing is generated: the answer (`DryRun`) has the model that would be asked, "
         "what it is expected to cost, the inputs as the model would get them, and what is left of the budget.\n\n"
         "With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets "
@@ -147,6 +149,10 @@ GENERATE = Operation(
                     "mask": {
                         "summary": "A part of an image",
                         "value": {"images": [DATA_URL], "mask": MASK_URL, "prompt": "a red balloon in the sky"},
+                    },
+                    "further": {
+                        "summary": "An earlier image, edited further",
+                        "value": {"from": GENERATION, "prompt": "the same, at night"},
                     },
                     "check": {
                         "summary": "What would it cost?",

@@ -1,0 +1,119 @@
+"""A host that dies at any step of an edit chain: the image stays, and what the next model is shown is whole or nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from local.emulators import AzuritePorts
+from tests.support.faulty_proxy import Rule
+from tests.support.hosts import Rig, rig, stores_picture
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+async def faults(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Rig]:
+    async with rig(azurite_ports, cosmos_url) as made:
+        yield made
+
+
+def stores_turn(method: str, path: str) -> bool:
+    return method == "PUT" and "/catafract-private/turns/" in path
+
+
+async def never() -> None:
+    """Hold a request for as long as its host lives."""
+    await asyncio.Event().wait()
+
+
+async def edited(faults: Rig, earlier: str, key: str = "key-2") -> dict[str, Any]:
+    """The answer to an edit of a generation."""
+    status, body = await faults.post(faults.hosts[-1], key, {"from": earlier, "images": []})
+    assert status == 200, body
+    return body
+
+
+def turns(faults: Rig) -> list[int]:
+    return [call.turns for call in faults.product.standin.calls]
+
+
+def kept(body: dict[str, Any]) -> bool:
+    return not any(warning.startswith("context_not_kept") for warning in body["warnings"])
+
+
+async def ended(faults: Rig, count: int) -> None:
+    """Until so many records have ended."""
+
+    async def done() -> bool:
+        return [record.status for record in await faults.records()].count("succeeded") == count
+
+    await faults.until(done)
+
+
+async def test_killed_when_the_image_is_stored_and_the_turn_is_not_pays_once(faults: Rig) -> None:
+    host = await faults.start_host()
+    faults.product.blobs.rule(Rule(stores_turn, before=never))
+    faults.product.blobs.rule(faults.killing(host, stores_picture, when="after"))
+    assert await faults.post(host) == (0, {})
+    await faults.start_host()
+    await ended(faults, 1)
+    status, first = await faults.post(faults.hosts[-1])
+    assert (status, faults.model_calls) == (200, 1)
+    assert not kept(await edited(faults, first["id"]))
+    assert turns(faults) == [0, 0]
+    await faults.books_are_in_order()
+
+
+async def test_killed_when_the_turn_is_stored_and_the_image_is_not_keeps_the_turn_of_the_image(faults: Rig) -> None:
+    host = await faults.start_host()
+    faults.product.blobs.rule(Rule(stores_picture, before=never))
+    faults.product.blobs.rule(faults.killing(host, stores_turn, when="after"))
+    assert await faults.post(host) == (0, {})
+    await faults.start_host()
+    await ended(faults, 1)
+    status, first = await faults.post(faults.hosts[-1])
+    assert (status, faults.model_calls) == (200, 2)
+    (record,) = await faults.records()
+    stored = await faults.product.blob_names("catafract-private", "turns/")
+    assert sum(record.blob_stem in name for name in stored) == 2  # one is of the call that was lost
+    assert kept(await edited(faults, first["id"]))
+    assert turns(faults) == [0, 0, 1]
+    assert (await faults.call(faults.hosts[-1], "DELETE", f"generations/{first['id']}"))[0] == 204
+    assert not any(record.blob_stem in name for name in await faults.product.blob_names("catafract-private", "turns/"))
+    await faults.books_are_in_order()
+
+
+async def killed_during_an_edit(faults: Rig) -> str:
+    """The id of a generation whose edit another host has to take up."""
+    host = await faults.start_host()
+    status, first = await faults.post(host)
+    assert status == 200
+    faults.product.standin.latency = 8
+    editing = asyncio.create_task(faults.post(host, "key-2", {"from": first["id"], "images": []}))
+    await faults.called(2)
+    await host.kill()
+    assert await editing == (0, {})
+    faults.product.standin.latency = 0
+    return str(first["id"])
+
+
+async def test_killed_during_an_edit_another_replays_the_same_turns(faults: Rig) -> None:
+    first = await killed_during_an_edit(faults)
+    await faults.start_host()
+    await ended(faults, 2)
+    assert kept(await edited(faults, first))
+    assert turns(faults) == [0, 1, 1]
+    await faults.books_are_in_order()
+
+
+async def test_killed_during_an_edit_and_the_earlier_one_deleted_another_sends_the_image(faults: Rig) -> None:
+    first = await killed_during_an_edit(faults)
+    deleted = await faults.product.call("DELETE", f"/api/generations/{first}")
+    assert deleted.status == 204
+    await faults.start_host()
+    await ended(faults, 1)
+    assert not kept(await edited(faults, first))
+    assert turns(faults) == [0, 1, 0]
+    await faults.books_are_in_order()
