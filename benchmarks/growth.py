@@ -28,20 +28,23 @@ from benchmarks.cosmos import Documents
 from benchmarks.relay import Relay
 from benchmarks.table import Row
 from image_core.auth.user import User
+from image_core.billing.ledger import Ledger
 from image_core.billing.spending import Budgets
 from image_core.clock import Clock, iso
 from image_core.components import Components
+from image_core.generations.ledger_entries import delivered_entries, entries
 from image_core.generations.record import InputCopy, Record
 from image_core.generations.record_codec import from_document, to_document
+from image_core.generations.records import Records
 from image_core.generations.request import GenerationRequest
 from image_core.generations.request_inputs import StoredRequest
 from image_core.generations.starter import NewGeneration
 from image_core.images.image import Image
 from image_core.models.generated import Attempt, Generated, Options, Usage
 from image_core.settings import Settings
+from image_core.storage.backoff import Backoff
 from image_core.storage.cosmos import Cosmos
-from image_core.storage.ledger import Ledger
-from image_core.storage.records import Records
+from image_core.storage.cosmos_documents import CosmosGenerations
 from local.emulators import COSMOS_KEY
 
 STORED = 10_000
@@ -126,13 +129,13 @@ class Bench:
 
     async def enter(self, user: User) -> None:
         """Write to the ledger as the process that called the model does."""
-        await self._components.ledger.write(from_document(self.billed(user)))
+        await self._components.ledger.enter(user, entries(from_document(self.billed(user))))
 
     async def deliver(self, user: User) -> None:
         """Write to the ledger as the change feed's function does, twice: deliveries repeat."""
         changed = [self.billed(user)]
-        await self._components.ledger.apply(changed)
-        await self._components.ledger.apply(changed)
+        await self._components.ledger.enter_delivered(delivered_entries(changed))
+        await self._components.ledger.enter_delivered(delivered_entries(changed))
 
     async def usage(self, user: User) -> None:
         """Sum up a user's usage."""
@@ -155,6 +158,7 @@ class Patient(Cosmos):
     """Access to the database without the product's timeouts: the emulator is slow with so many items."""
 
     def __init__(self, client: CosmosClient) -> None:
+        self._clock = Clock()
         self._container = client.get_database_client("catafract").get_container_client("generations")
 
     def now(self) -> datetime:
@@ -186,7 +190,7 @@ async def _of_one_day(bench: Bench) -> AsyncIterator[Row]:
     """Compare the ledger's costs of the 1000th image of a day with those of the first."""
     first, thousandth = User("first@example.com"), User("thousandth@example.com")
     for _ in range(IMAGES_OF_A_DAY // 100):
-        await bench.ledger.apply([bench.billed(thousandth) for _ in range(100)])
+        await bench.ledger.enter_delivered(delivered_entries([bench.billed(thousandth) for _ in range(100)]))
     for name in ("enter", "deliver", "budget", "usage"):
         call = getattr(bench, name)
         asked: dict[User, list[int]] = {first: [], thousandth: []}
@@ -221,7 +225,12 @@ async def _measure(around: programs.Services) -> list[Row]:
             rows = [row async for row in _of_one_day(bench)]
             rows += [row async for row in _compared(bench)]
             async with CosmosClient(url, COSMOS_KEY, connection_timeout=60, read_timeout=60) as client:
-                rows += [row async for row in _recovery(bench, Records(Patient(client)), documents)]
+                rows += [
+                    row
+                    async for row in _recovery(
+                        bench, Records(CosmosGenerations(Patient(client), "generations"), Backoff(Clock())), documents
+                    )
+                ]
         finally:
             await components.close()
     return rows

@@ -75,10 +75,11 @@ class App:
 
     async def ledger(self, changed: Sequence[Mapping[str, Any]]) -> None:
         """Enter what records that changed say was billed; log those that have ended. Raises where the feed should deliver again."""
+        from image_core.generations.ledger_entries import delivered_entries  # noqa: PLC0415 - see the head of this file
         from image_core.generations.log_line import log_ended  # noqa: PLC0415 - see the head of this file
 
         with self._invocation():
-            await self.components.ledger.apply(changed)
+            await self.components.ledger.enter_delivered(delivered_entries(changed))
             await log_ended(changed, self.components.pseudonyms, prompts=self.settings.log_prompts)
 
     def prepare_worker(self) -> None:
@@ -217,10 +218,10 @@ class App:
         return {"database": self._database, "storage": self._storage, "model": self._model, "session": self._session}
 
     async def _database(self) -> Mapping[str, Any]:
-        return _existing(await self.components.cosmos.probe())
+        return _existing(await self.components.probe_database())
 
     async def _storage(self) -> Mapping[str, Any]:
-        return _existing(await self.components.blobs.probe())
+        return _existing(await self.components.probe_storage())
 
     async def _session(self) -> Mapping[str, Any]:
         # Building it is the probe: it raises where there is no secret that could verify anything.

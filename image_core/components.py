@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from image_core.billing.admission import Admission
+from image_core.billing.ledger import Ledger
 from image_core.billing.spending import Budgets, Spending, SpendingLimits, UserLimits
 from image_core.clock import Clock, iso
 from image_core.generations.accounting import Accounting
@@ -22,6 +23,7 @@ from image_core.generations.output_images import OutputImages
 from image_core.generations.postprocessing import Postprocessing
 from image_core.generations.reading import Reading
 from image_core.generations.reconciliation import ImagePlaces, Reconciliation
+from image_core.generations.records import Records
 from image_core.generations.recovery import Recovery
 from image_core.generations.rendering import Rendering
 from image_core.generations.request_inputs import RequestInputs
@@ -39,13 +41,13 @@ from image_core.models.probe import state_of_chain
 from image_core.runtime.memory_budget import MemoryBudget
 from image_core.settings import FUNCTION_TIMEOUT_SECONDS, Settings
 from image_core.storage.azure_blobs import AzureBlobs
-from image_core.storage.cosmos import Cosmos
+from image_core.storage.backoff import Backoff
+from image_core.storage.cosmos import LEASES, Cosmos
+from image_core.storage.cosmos_documents import CosmosGenerations, CosmosLedger
 from image_core.storage.images import StoredImages
 from image_core.storage.input_copies import InputCopies
-from image_core.storage.ledger import Ledger
 from image_core.storage.outbox import Outbox
 from image_core.storage.pseudonyms import Pseudonyms
-from image_core.storage.records import Records
 from image_core.storage.renditions import Renditions
 from image_core.storage.turns import Turns
 
@@ -56,10 +58,12 @@ class Components:
     """Raises Misconfigured where a setting is missing that any of it needs."""
 
     def __init__(self, settings: Settings, clock: Clock, memory_budget: MemoryBudget | None = None) -> None:
-        self.blobs = AzureBlobs(settings)
-        self.cosmos = Cosmos(settings, clock)
-        self.records = Records(self.cosmos)
-        self.ledger = Ledger(self.cosmos, settings.cosmos_usage_container, clock)
+        self._settings = settings
+        self.blobs = _blobs(settings)
+        self.cosmos = _cosmos(settings, clock)
+        backoff = Backoff(clock)
+        self.records = Records(CosmosGenerations(self.cosmos, settings.cosmos_container), backoff)
+        self.ledger = Ledger(CosmosLedger(self.cosmos, settings.cosmos_usage_container), backoff, clock)
         self.pseudonyms = Pseudonyms(self.blobs, settings)
         self.renditions = Renditions(self.blobs, settings)
         turns = Turns(self.blobs, settings)
@@ -111,6 +115,15 @@ class Components:
         request_inputs = RequestInputs(self.history, self.loader, copies, self.model)
         self.submission = Submission(self.starter, request_inputs, run_inputs, admission, self.model, self.background)
 
+    async def probe_database(self) -> Mapping[str, str]:
+        """Return `ok` or `missing` for each container, by `database/container`. Raises StorageUnavailable."""
+        settings = self._settings
+        return await self.cosmos.probe(settings.cosmos_container, settings.cosmos_usage_container, LEASES)
+
+    async def probe_storage(self) -> Mapping[str, str]:
+        """Return `ok` or `missing` for each container, by its name. Raises StorageUnavailable."""
+        return await self.blobs.probe(self._settings.storage_container, self._settings.storage_private_container)
+
     async def model_health(self) -> Mapping[str, Any]:
         """Each model of the chain: up while one of them answers, degraded where the first does not."""
         probed = await self.model.probe(PROBE_SECONDS)
@@ -128,8 +141,26 @@ class Components:
         await self.rendering.close()
         await self.loader.close()
         await self.model.close()
-        await self.records.close()
+        await self.cosmos.close()
         await self.blobs.close()
+
+
+def _blobs(settings: Settings) -> AzureBlobs:
+    secret = settings.storage_connection_string
+    return AzureBlobs(
+        connection_string=None if secret is None else secret.get_secret_value(),
+        account_url=settings.storage_account_url,
+    )
+
+
+def _cosmos(settings: Settings, clock: Clock) -> Cosmos:
+    secret = settings.cosmos_connection_string
+    return Cosmos(
+        settings.cosmos_database,
+        clock,
+        connection_string=None if secret is None else secret.get_secret_value(),
+        endpoint=settings.cosmos_endpoint,
+    )
 
 
 def _own_addresses(settings: Settings, account_url: str) -> OwnedUrls:

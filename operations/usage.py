@@ -14,8 +14,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TextIO
 
 from image_core.app import App
+from image_core.billing.entries import Entry, Sum
+from image_core.billing.ledger import Ledger
 from image_core.errors import ImageError, Misconfigured
-from image_core.storage.ledger import Entry, Ledger, Sum
 
 COLUMNS = ("day", "user", "model")
 NUMBERS = ("images", "calls", "usd", "unpriced calls")
@@ -27,7 +28,7 @@ Sums = Mapping[tuple[str, ...], Sum]
 async def collect(ledger: Ledger, since: date, until: date, by: Sequence[str]) -> Sums:
     """Return the sums from `since` to before `until`, sorted by the values of the columns `by`."""
     found: dict[tuple[str, ...], Sum] = {}
-    async for entry in ledger.of_everybody(since.isoformat(), until.isoformat()):
+    async for entry in ledger.entries_of_all_users(since.isoformat(), until.isoformat()):
         found.setdefault(_key(entry, by), Sum()).add(entry)
     return dict(sorted(found.items()))
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from image_core.auth.user import User
+from image_core.billing.entries import Entry, Sum
+from image_core.billing.ledger import Ledger
 from image_core.clock import Clock, iso
+from image_core.generations.ledger_entries import entries
 from image_core.generations.record import Record
+from image_core.generations.records import Records
 from image_core.models.generated import OK, Options
 from image_core.models.prices import expected_cost, expected_usd
 from image_core.models.turns import ContextSize
-from image_core.storage.ledger import Entry, Ledger, Sum, entries
-from image_core.storage.records import Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,6 @@ class Spending:
 
 def _with(known: Sum, late: Iterable[Entry], period: str) -> Sum:
     for entry in late:
-        if entry.time.startswith(period):
+        if entry.counts_in(period):
             known.add_by_model(entry)
     return known

@@ -3,14 +3,15 @@
 from contextlib import suppress
 from dataclasses import replace
 
+from image_core.billing.ledger import Ledger
 from image_core.clock import Clock
 from image_core.errors import StorageUnavailable
 from image_core.generations.durations import Durations
+from image_core.generations.ledger_entries import entries
 from image_core.generations.log_line import log_generation
 from image_core.generations.record import Record, Status
 from image_core.generations.trace import Trace
 from image_core.models.generated import OK, Attempt, merged
-from image_core.storage.ledger import Ledger
 from image_core.storage.pseudonyms import Pseudonyms
 
 RUN_STEPS = frozenset({"model", "convert", "compose", "picture", "finish"})
@@ -28,13 +29,13 @@ class Accounting:
 
     async def enter(self, record: Record) -> None:
         """Enter what a record says was billed in the ledger. Raises StorageUnavailable."""
-        await self._ledger.write(record)
+        await self._ledger.enter(record.user, entries(record))
 
     async def enter_lost(self, record: Record, lost: tuple[Attempt, ...]) -> None:
         """Enter the call of a process that died, if there was one. The change feed enters it where the database is down."""
         if lost:
             with suppress(StorageUnavailable):
-                await self._ledger.write(replace(record, attempts=lost))
+                await self._ledger.enter(record.user, entries(replace(record, attempts=lost)))
 
     async def close(self, record: Record) -> None:
         """Enter what was billed and write the log line, before a record is removed: the change feed would miss it."""

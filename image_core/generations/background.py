@@ -9,9 +9,9 @@ from typing import Any
 from image_core.clock import Clock
 from image_core.generations.held_inputs import HeldInputs
 from image_core.generations.record import Record, Status
+from image_core.generations.records import Records
 from image_core.generations.result import Gone, LeasedElsewhere, Result
 from image_core.generations.runner import Runner
-from image_core.storage.records import Records
 
 log = logging.getLogger("image_core.generations")
 

@@ -13,7 +13,7 @@ from image_core.generations.background import BackgroundTasks
 from image_core.generations.history import History
 from image_core.generations.lease import Leases
 from image_core.generations.record import Record, Status
-from image_core.storage.records import Records
+from image_core.generations.records import Records
 
 
 class Cancellation:

@@ -19,13 +19,13 @@ from image_core.generations.accounting import Accounting
 from image_core.generations.failure import Failure
 from image_core.generations.output_images import OutputImages
 from image_core.generations.record import WARNING_PENDING, Record, Status
+from image_core.generations.records import Changed, Records
 from image_core.generations.result import Gone
 from image_core.generations.retries import StorageRetries
 from image_core.images.image import Image
 from image_core.models.generated import Attempt, Generated, merged
 from image_core.storage.images import StoredImage
 from image_core.storage.outbox import Outbox
-from image_core.storage.records import Changed, Records
 
 log = logging.getLogger("image_core.generations")
 
@@ -125,7 +125,7 @@ class Completion:
         `name` is the image that the transition names, None where it names none. Raises Gone, StorageUnavailable.
         """
         stored: Record | None = record
-        tries = 0
+        tries = self._records.tries()
         while True:
             if stored is None or stored.is_gone(record):
                 if name is not None:
@@ -142,8 +142,7 @@ class Completion:
                 return await self._records.replace(transition(stored))
             except Changed as changed:
                 stored = changed.stored
-            tries += 1
-            await self._records.pause(tries)
+            await tries.pause()
 
     async def drop(self, completed: Record, stored: Record | None) -> None:
         """Account for a generation that was deleted while it ran, and remove the rest of its record, if that is `stored`."""

@@ -8,9 +8,9 @@ from image_core.clock import Clock, milliseconds
 from image_core.errors import NotFound
 from image_core.generations.accounting import Accounting
 from image_core.generations.record import Record, Status
+from image_core.generations.records import Page, Records
 from image_core.storage.images import StoredImages
 from image_core.storage.outbox import Outbox
-from image_core.storage.records import Page, Records
 
 DELETE_AGAIN_SECONDS = 30
 """After this the recovery continues a deletion that was not completed."""

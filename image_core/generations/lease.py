@@ -19,8 +19,8 @@ from image_core.clock import Clock
 from image_core.errors import StorageUnavailable
 from image_core.generations.limits import MAX_LOST_CLAIMS, RunLimits
 from image_core.generations.record import Record, Status
+from image_core.generations.records import Records
 from image_core.generations.result import Gone, LeasedElsewhere
-from image_core.storage.records import Records
 
 log = logging.getLogger("image_core.generations")
 

@@ -15,10 +15,10 @@ from datetime import datetime
 from typing import Any
 
 from image_core.clock import iso
+from image_core.generations.ledger_entries import entries
 from image_core.generations.record import Record, Status, total
 from image_core.generations.record_codec import from_document
 from image_core.models.generated import OK
-from image_core.storage.ledger import entries
 from image_core.storage.pseudonyms import Pseudonyms
 
 log = logging.getLogger("image_core.generations.line")
@@ -63,7 +63,7 @@ def log_generation(record: Record, now: datetime, pseudonyms: Pseudonyms, *, pro
                 "model": entry.model,
                 "usd": entry.usd,
                 "budgetUsd": entry.budget_usd,
-                "startedAt": entry.time,
+                "startedAt": iso(entry.time),
             }
             for entry in entries(record)
         ],

@@ -8,10 +8,10 @@ from image_core.generations.accounting import Accounting
 from image_core.generations.completion import Completion
 from image_core.generations.output_images import OutputImages
 from image_core.generations.record import Record, Status
+from image_core.generations.records import Records
 from image_core.generations.result import Gone, Result
 from image_core.models.generated import merged
 from image_core.storage.outbox import Outbox
-from image_core.storage.records import Records
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit
 from image_core.auth.user import User
 from image_core.errors import BlobMissing, InvalidImage, NotFound, StorageUnavailable
 from image_core.generations.record import Record, Status
+from image_core.generations.records import Records
 from image_core.generations.result import Result
 from image_core.images.fault import Fault
 from image_core.images.image import Image
@@ -13,7 +14,6 @@ from image_core.inputs.owned_urls import OwnBlob, OwnedUrls, OwnResult, missing,
 from image_core.runtime.memory_budget import Claim
 from image_core.storage.blobs import Blob, Blobs, Reserve
 from image_core.storage.images import StoredImages
-from image_core.storage.records import Records
 from image_core.storage.renditions import Renditions
 
 MAX_OUTPUT_BYTES = 100_000_000

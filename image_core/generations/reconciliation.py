@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from image_core.clock import iso
 from image_core.generations.outbox_delivery import OutboxDelivery
 from image_core.generations.queue_message import QueueMessage
 from image_core.generations.record import Status
+from image_core.generations.records import Records, Summary
 from image_core.generations.recovery import Recovery
 from image_core.storage.blobs import Blob, Blobs
 from image_core.storage.images import REVALIDATE
 from image_core.storage.input_copies import PREFIX as INPUT
 from image_core.storage.outbox import Outbox
-from image_core.storage.records import Records, Summary
 from image_core.storage.renditions import PREFIX as RENDITIONS
 
 _OURS = re.compile(r"(?:.*/)?(generated-\d{10,17}-[0-9a-f]{32})\.[a-z]+")
@@ -96,7 +95,7 @@ class Reconciliation:
         found += [
             Finding(Kind.LEASE_EXPIRED, record.id, self._resume(record))
             for record in records
-            if record.lease_expires_at is not None and record.lease_expires_at <= iso(now)
+            if record.lease_expires_at is not None and record.lease_expires_at <= now
         ]
         found += [
             Finding(Kind.LONG_CACHE, image.name, self._revalidate(image))

@@ -12,9 +12,9 @@ from image_core.generations.history import History
 from image_core.generations.outbox_delivery import Delivered, OutboxDelivery
 from image_core.generations.queue_message import QueueMessage
 from image_core.generations.record import Record, Status
+from image_core.generations.records import Records
 from image_core.generations.result import Gone, LeasedElsewhere
 from image_core.generations.runner import Runner
-from image_core.storage.records import Records
 
 log = logging.getLogger("image_core.generations")
 

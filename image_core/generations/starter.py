@@ -13,10 +13,10 @@ from image_core.generations.history import History
 from image_core.generations.lease import Leases
 from image_core.generations.queue_message import QueueMessage
 from image_core.generations.record import Record, Status
+from image_core.generations.records import AlreadyThere, Changed, Records
 from image_core.generations.request import GenerationRequest
 from image_core.generations.request_inputs import StoredRequest
 from image_core.generations.result import Result
-from image_core.storage.records import AlreadyThere, Changed, Records
 
 
 @dataclass(frozen=True, slots=True)

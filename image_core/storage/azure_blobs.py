@@ -11,7 +11,6 @@ from azure.core.exceptions import AzureError, HttpResponseError
 
 from image_core.errors import BlobMissing, BlobTooLarge, ContainerMissing, Misconfigured, StorageUnavailable
 from image_core.runtime.proxy import proxied
-from image_core.settings import Settings
 from image_core.storage.blobs import Blob, Reserve
 
 if TYPE_CHECKING:
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("image_core.storage")
 
 EXISTS = frozenset({"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"})
-"""The error codes of a conditional write that found a blob. Other conflicts (`ContainerBeingDeleted`) are outages."""
+"""The error codes of a conditional write where the blob exists. Other conflicts (`ContainerBeingDeleted`) are outages."""
 MISSING = frozenset({"BlobNotFound", "ResourceNotFound"})
-"""The error codes that say that a blob is not there."""
+"""The error codes of a blob that does not exist."""
 NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})
-"""The error codes of a container that is not there: an outage, whatever was asked."""
+"""The error codes of a container that does not exist: an outage, whatever was called."""
 
-# The SDK's own waits begin at 15 s, which is longer than our callers have.
+# The SDK's own pauses begin at 15 s, which is longer than a caller waits.
 BOUNDS: dict[str, Any] = {
     "initial_backoff": 1,
     "increment_base": 2,
@@ -39,35 +38,36 @@ BOUNDS: dict[str, Any] = {
 
 
 class AzureBlobs:
-    """One storage account. Implements `Blobs`."""
+    """One storage account. Implements `Blobs`.
 
-    def __init__(self, settings: Settings) -> None:
-        if settings.storage_connection_string is None and settings.storage_account_url is None:
+    Needs a connection string, or an `account_url`, to which it identifies itself with DefaultAzureCredential.
+    """
+
+    def __init__(self, *, connection_string: str | None = None, account_url: str | None = None) -> None:
+        if connection_string is None and account_url is None:
             raise Misconfigured("neither AZURE_STORAGE_CONNECTION_STRING nor AZURE_STORAGE_ACCOUNT_URL is set")
-        self._settings = settings
         self._credential: DefaultAzureCredential | None = None
-        self._client: BlobServiceClient = self._connect()
+        self._client: BlobServiceClient = self._connect(connection_string, account_url)
 
     @property
     def account_url(self) -> str:
-        """`https://ACCOUNT.blob.core.windows.net`, with no slash at its end and no signature."""
+        """The account's address, as `https://ACCOUNT.blob.core.windows.net`, without a slash at its end."""
         return self._client.url.split("?", 1)[0].rstrip("/")
 
-    def _connect(self) -> "BlobServiceClient":
+    def _connect(self, connection_string: str | None, account_url: str | None) -> "BlobServiceClient":
         from azure.core.pipeline.transport import AioHttpTransport  # noqa: PLC0415 - loaded with the client
         from azure.storage.blob.aio import BlobServiceClient  # noqa: PLC0415 - 0.2 s that a health check need not pay
 
         options = {**BOUNDS, "transport": AioHttpTransport(use_env_settings=proxied(), **BOUNDS)}
-        if self._settings.storage_connection_string is not None:
-            secret = self._settings.storage_connection_string.get_secret_value()
+        if connection_string is not None:
             try:
-                return BlobServiceClient.from_connection_string(secret, **options)
+                return BlobServiceClient.from_connection_string(connection_string, **options)
             except (ValueError, KeyError) as error:
                 raise Misconfigured("AZURE_STORAGE_CONNECTION_STRING cannot be read") from error
         from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - only where there is no connection string
 
         self._credential = DefaultAzureCredential()
-        return BlobServiceClient(str(self._settings.storage_account_url), self._credential, **options)
+        return BlobServiceClient(str(account_url), self._credential, **options)
 
     def _blob(self, container: str, name: str) -> "BlobClient":
         return self._client.get_blob_client(container, name)
@@ -166,9 +166,8 @@ class AzureBlobs:
         async with _translated():
             await self._blob(container, name).set_http_headers(settings)
 
-    async def probe(self) -> dict[str, str]:
-        """Whether each container exists, by its name. Raises StorageUnavailable."""
-        names = (self._settings.storage_container, self._settings.storage_private_container)
+    async def probe(self, *names: str) -> Mapping[str, str]:
+        """Return `ok` or `missing` for each container, by its name. Raises StorageUnavailable."""
         states = await asyncio.gather(*map(self._probe, names))
         return dict(zip(names, states, strict=True))
 
@@ -181,6 +180,7 @@ class AzureBlobs:
         return "ok"
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._client.close()
         if self._credential is not None:
             await self._credential.close()
@@ -200,7 +200,7 @@ def _described(known: Any) -> Blob:
 
 @asynccontextmanager
 async def _translated() -> AsyncIterator[None]:
-    """Translate the SDK's errors: BlobMissing where the service says that there is no such blob, else ContainerMissing or StorageUnavailable."""
+    """Translate the SDK's errors into BlobMissing, ContainerMissing, or StorageUnavailable for all others."""
     try:
         yield
     except (AzureError, OSError) as error:
@@ -217,6 +217,6 @@ async def _translated() -> AsyncIterator[None]:
 
 
 def _code(error: Exception) -> str:
-    """The service's error code, from the header `x-ms-error-code` or the body; empty where it gave none."""
+    """Return the service's error code, from the header `x-ms-error-code` or the body; empty where it gave none."""
     code = getattr(error, "error_code", None) or ""
     return str(getattr(code, "value", code))

@@ -1,12 +1,12 @@
-"""The way to Cosmos DB: one client for the process, bounded waits, and its failures in our words.
+"""The connection to Cosmos DB: one client for the process, with short timeouts.
 
-Of the service's answers only those about an item reach the caller. A 404 about anything else is an outage: sub-status 1003
-(the container or database does not exist) and 1002 (this session's data has not arrived yet, after the SDK's own retries).
+Only those of the service's errors that concern an item reach the caller. A 404 about anything else is an outage: sub-status
+1003 (the container or database does not exist) and 1002 (this session's data has not arrived yet, after the SDK's own
+retries).
 """
 
 import asyncio
 import logging
-import random as stdlib_random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -21,7 +21,6 @@ from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceNotFo
 from image_core.clock import Clock
 from image_core.errors import ContainerMissing, Misconfigured, StorageUnavailable
 from image_core.runtime.proxy import proxied
-from image_core.settings import Settings
 
 if TYPE_CHECKING:
     from azure.cosmos.aio import ContainerProxy, CosmosClient
@@ -30,44 +29,43 @@ if TYPE_CHECKING:
 log = logging.getLogger("image_core.storage")
 
 CALL_SECONDS = 6.0
-"""The longest one call may take, the SDK's own retries included: it would retry for minutes, and our caller waits."""
+"""The longest that one call takes, with the SDK's own retries: it would retry for minutes, and the caller waits."""
 
-PART_OF_THE_CONVERSATION = {
+_ABOUT_ITEMS = {
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.NOT_FOUND,
     HTTPStatus.CONFLICT,
     HTTPStatus.PRECONDITION_FAILED,
 }
-
+"""The statuses that can be an answer about an item."""
 
 OWNER_MISSING = 1003
 """The sub-status of a 404 that means that the item's container, or the container's database, does not exist."""
 SESSION_NOT_AVAILABLE = 1002
 """The sub-status of a 404 that means that the data of this client's session has not arrived at the replica yet."""
 
-TRIES = 8
-"""How often one write is tried over newer versions, or one read over versions that have not arrived yet."""
-FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 1.0
-
 SKEW_SECONDS = 5.0
-"""The smallest difference between this host's clock and the database's that counts: the `Date` header has whole seconds."""
+"""The smallest difference between the clocks of this host and the database that counts: `Date` has whole seconds."""
 
 LEASES = "leases"
 """The container in which the change feed's trigger keeps its position."""
 
 
 class Cosmos:
-    """The database's containers. Opened at first use; a failed opening is tried again by the next call."""
+    """One database. It is opened by the first call; where that fails, the next call tries again.
+
+    Needs a connection string, or an `endpoint`, to which it identifies itself with DefaultAzureCredential.
+    """
 
     def __init__(
-        self, settings: Settings, clock: Clock | None = None, random: stdlib_random.Random | None = None
+        self, database: str, clock: Clock, *, connection_string: str | None = None, endpoint: str | None = None
     ) -> None:
-        if settings.cosmos_connection_string is None and settings.cosmos_endpoint is None:
+        if connection_string is None and endpoint is None:
             raise Misconfigured("neither AZURE_COSMOS_CONNECTION_STRING nor AZURE_COSMOS_ENDPOINT is set")
-        self._settings = settings
-        self._clock = clock or Clock()
-        self._random = random or stdlib_random.Random()  # noqa: S311 - jitter, no secret
+        self._database = database
+        self._clock = clock
+        self._connection_string = connection_string
+        self._endpoint = endpoint
         self._skew = timedelta()
         self._client: CosmosClient | None = None
         self._credential: DefaultAzureCredential | None = None
@@ -75,25 +73,21 @@ class Cosmos:
         self._opening = asyncio.Lock()
 
     @asynccontextmanager
-    async def container(
-        self, seconds: float | None = CALL_SECONDS, name: str | None = None
-    ) -> AsyncIterator["ContainerProxy"]:
-        """The container, for one call: within `seconds`, and StorageUnavailable for whatever goes wrong on the way.
+    async def container(self, name: str, seconds: float | None = CALL_SECONDS) -> AsyncIterator["ContainerProxy"]:
+        """Enter a container for one call of at most `seconds`.
 
-        `name` is another than that of the records.
-
-        Answers that the caller asked for (PART_OF_THE_CONVERSATION) pass as the SDK raises them; a container that does not exist is
-        none of them, and raises ContainerMissing.
+        Errors about an item are raised as the SDK raises them. Raises ContainerMissing where the container or the database
+        does not exist, and StorageUnavailable for every other error.
         """
         try:
             async with asyncio.timeout(seconds):
-                yield await self._open(name or self._settings.cosmos_container)
+                yield await self._open(name)
         except CosmosHttpResponseError as error:
             if _is_container_missing(error):
-                self._containers.pop(name or self._settings.cosmos_container, None)
-                log.warning("the database %s or its container does not exist", self._settings.cosmos_database)
+                self._containers.pop(name, None)
+                log.warning("the database %s or its container does not exist", self._database)
                 raise ContainerMissing from error
-            if error.status_code in PART_OF_THE_CONVERSATION and error.sub_status != SESSION_NOT_AVAILABLE:
+            if error.status_code in _ABOUT_ITEMS and error.sub_status != SESSION_NOT_AVAILABLE:
                 raise
             log.warning("cosmos answered %s.%s", error.status_code, error.sub_status)
             raise StorageUnavailable from error
@@ -103,30 +97,15 @@ class Cosmos:
 
     @property
     def clock(self) -> Clock:
-        """The clock that bounds calls."""
+        """The clock that limits the time of calls."""
         return self._clock
 
-    async def pause(self, tries: int) -> None:
-        """Wait before the next of several tries of one operation: exponential, with full jitter, but at once after the first.
-
-        `tries` is how many there were. Raises StorageUnavailable after TRIES of them.
-        """
-        if tries >= TRIES:
-            log.warning("cosmos: given up after %d tries over newer versions", tries)
-            raise StorageUnavailable
-        if tries > 1:
-            longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**tries)
-            await self._clock.sleep(self._random.uniform(0, longest))
-
     def now(self) -> datetime:
-        """The database's time, as far as its answers have told it: what leases are written and compared with.
-
-        Two hosts whose own clocks differ by minutes agree on it.
-        """
+        """Return the database's time, which its answers have shown: hosts whose clocks differ by minutes agree on it."""
         return self._clock.now() + self._skew
 
     def _note_date(self, header: str | None) -> None:
-        """Compare the clocks by the `Date` header of an answer."""
+        """Compare the clocks by the `Date` header of an answer that has just come."""
         if header is None:
             return
         try:
@@ -154,27 +133,26 @@ class Cosmos:
                         raise
                     self._client = client
         if name not in self._containers:
-            database = self._client.get_database_client(self._settings.cosmos_database)
+            database = self._client.get_database_client(self._database)
             found = database.get_container_client(name)
             try:
-                # The SDK reads the properties before its first call anyway, and keeps them. It gives no sub-status where the
-                # container itself is missing, so that only this call can tell it from a missing item.
+                # The SDK reads the properties before its first call anyway, and keeps them. Where the container is missing
+                # it gives no sub-status, so that only this call can tell that from a missing item.
                 await found.read()
             except CosmosResourceNotFoundError as error:
-                log.warning("the container %s/%s does not exist", self._settings.cosmos_database, name)
+                log.warning("the container %s/%s does not exist", self._database, name)
                 raise ContainerMissing from error
             self._containers[name] = found
         return self._containers[name]
 
-    async def probe(self) -> Mapping[str, str]:
-        """Whether each container exists, by `database/container`: a point read each. Raises StorageUnavailable."""
-        names = (self._settings.cosmos_container, self._settings.cosmos_usage_container, LEASES)
+    async def probe(self, *names: str) -> Mapping[str, str]:
+        """Return `ok` or `missing` for each container, by `database/container`. Raises StorageUnavailable."""
         states = await asyncio.gather(*map(self._probe, names))
-        return {f"{self._settings.cosmos_database}/{name}": state for name, state in zip(names, states, strict=True)}
+        return {f"{self._database}/{name}": state for name, state in zip(names, states, strict=True)}
 
     async def _probe(self, name: str) -> str:
         try:
-            async with self.container(name=name) as container:
+            async with self.container(name) as container:
                 await container.read_item("probe", "probe")
         except CosmosResourceNotFoundError:
             return "ok"
@@ -201,19 +179,18 @@ class Cosmos:
 
         bounds: dict[str, Any] = {"connection_timeout": 3, "read_timeout": 5, "retry_total": 3, "retry_backoff_max": 3}
         bounds["transport"] = Transport(use_env_settings=proxied(), **bounds)
-        if self._settings.cosmos_connection_string is not None:
-            secret = self._settings.cosmos_connection_string.get_secret_value()
+        if self._connection_string is not None:
             try:
-                return CosmosClient.from_connection_string(secret, **bounds)
+                return CosmosClient.from_connection_string(self._connection_string, **bounds)
             except (ValueError, KeyError) as error:
                 raise Misconfigured("AZURE_COSMOS_CONNECTION_STRING cannot be read") from error
         from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - only where there is no connection string
 
         self._credential = self._credential or DefaultAzureCredential()
-        return CosmosClient(str(self._settings.cosmos_endpoint), self._credential, **bounds)
+        return CosmosClient(str(self._endpoint), self._credential, **bounds)
 
     async def close(self) -> None:
-        """Close the connections; the next call would open new ones."""
+        """Close the connections. A later call opens new ones."""
         client, self._client = self._client, None
         self._containers.clear()
         if client is not None:
@@ -224,7 +201,7 @@ class Cosmos:
 
 
 def _is_container_missing(error: CosmosHttpResponseError) -> bool:
-    """Whether a 404 is about the container or the database, and not about an item in it.
+    """Return whether an error is a 404 about the container or the database, and not about an item.
 
     The SDK reads a container's properties before an item; the answer to that has no sub-status.
     """

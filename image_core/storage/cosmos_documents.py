@@ -46,7 +46,7 @@ class CosmosDocuments:
     async def create(self, document: Document) -> str:
         """Store a new document and return its etag. Raises DocumentExists."""
         try:
-            async with self._cosmos.container(name=self._name) as container:
+            async with self._cosmos.container(self._name) as container:
                 stored = await container.create_item(dict(document))
         except CosmosResourceExistsError as error:
             raise DocumentExists(document["id"]) from error
@@ -55,7 +55,7 @@ class CosmosDocuments:
     async def read(self, user_id: str, document_id: str) -> Document | None:
         """Return a document, or None: a point read, one request unit for each kilobyte."""
         try:
-            async with self._cosmos.container(name=self._name) as container:
+            async with self._cosmos.container(self._name) as container:
                 return dict(await container.read_item(document_id, user_id))
         except CosmosResourceNotFoundError:
             return None
@@ -63,7 +63,7 @@ class CosmosDocuments:
     async def replace(self, document: Document, etag: str) -> str:
         """Store a new version over the version `etag` and return the new etag. Raises DocumentChanged."""
         try:
-            async with self._cosmos.container(name=self._name) as container:
+            async with self._cosmos.container(self._name) as container:
                 stored = await container.replace_item(
                     document["id"], dict(document), etag=etag, match_condition=MatchConditions.IfNotModified
                 )
@@ -74,14 +74,14 @@ class CosmosDocuments:
     async def delete(self, user_id: str, document_id: str) -> None:
         """Delete a document; one that does not exist is no error."""
         try:
-            async with self._cosmos.container(name=self._name) as container:
+            async with self._cosmos.container(self._name) as container:
                 await container.delete_item(document_id, user_id)
         except CosmosResourceNotFoundError:
             return
 
     async def write_batch(self, user_id: str, writes: Sequence[Create | Replace]) -> None:
         """Apply all of at most MAX_BATCH writes to one user's documents, or none. Raises WriteConflict."""
-        async with self._cosmos.container(name=self._name) as container:
+        async with self._cosmos.container(self._name) as container:
             try:
                 await container.execute_item_batch([_operation(write) for write in writes], user_id)
             except CosmosBatchOperationError as error:
@@ -105,7 +105,7 @@ class CosmosDocuments:
         deadline = None if seconds is None else self._cosmos.clock.deadline(seconds)
         pages: Any = None
         while True:
-            async with self._cosmos.container(None if deadline is None else deadline.remaining(), self._name) as items:
+            async with self._cosmos.container(self._name, None if deadline is None else deadline.remaining()) as items:
                 if pages is None:
                     pages = items.query_items(sql, parameters=named, max_item_count=page_size, **options).by_page()
                 try:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from image_core.api.wire.base import Absent, Wire, absent
 from image_core.billing import spending
-from image_core.storage.ledger import Sum
+from image_core.billing.entries import Sum
 
 
 class ModelSpending(Wire):

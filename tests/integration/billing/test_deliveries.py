@@ -8,10 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from image_core.auth.user import User
+from image_core.billing.entries import Sum
+from image_core.billing.ledger import Ledger
 from image_core.clock import Clock
-from image_core.settings import Settings
+from image_core.generations.ledger_entries import delivered_entries
+from image_core.storage.backoff import Backoff
 from image_core.storage.cosmos import Cosmos
-from image_core.storage.ledger import Ledger, Sum
+from image_core.storage.cosmos_documents import CosmosLedger
 from local.provision import provision_cosmos
 
 numbers = itertools.count()
@@ -75,9 +78,8 @@ async def delivered(
 ) -> None:
     user = User(f"deliveries{next(numbers)}@example.com")
     await provision_cosmos(connection_string)
-    read = Settings.read({"AZURE_COSMOS_CONNECTION_STRING": connection_string})
-    cosmos = [Cosmos(read), Cosmos(read)]
-    one, two = (Ledger(each, read.cosmos_usage_container, Clock()) for each in cosmos)
+    cosmos = [Cosmos("catafract", Clock(), connection_string=connection_string) for _ in range(2)]
+    one, two = (Ledger(CosmosLedger(each, "usage"), Backoff(Clock()), Clock()) for each in cosmos)
 
     def documents(batch: list[tuple[int, int]]) -> list[dict[str, Any]]:
         return [
@@ -93,10 +95,12 @@ async def delivered(
 
     try:
         if together:  # two instances of the function, and each batch to both
-            await asyncio.gather(*(each.apply(documents(batch)) for batch in batches for each in (one, two)))
+            await asyncio.gather(
+                *(each.enter_delivered(delivered_entries(documents(batch))) for batch in batches for each in (one, two))
+            )
         else:
             for batch in batches:
-                await one.apply(documents(batch))
+                await one.enter_delivered(delivered_entries(documents(batch)))
                 await agree(one, user)
         await agree(one, user)
         billed = [each for made in calls for each in made if "usage" in each]
@@ -113,7 +117,7 @@ async def agree(ledger: Ledger, user: User) -> None:
     for period in (*DAYS, "2026-01", "2026-02"):
         made = Sum()
         for entry in entered:
-            if entry.time.startswith(period):
+            if entry.counts_in(period):
                 made.add_by_model(entry)
         found = await ledger.sum_of(user, period)
         assert rounded(found) == rounded(made)

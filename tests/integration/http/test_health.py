@@ -62,10 +62,10 @@ async def test_a_container_that_is_deleted_while_the_process_runs_is_noticed_and
             found = await dependencies(later, 503)
             assert found["database"]["containers"]["short-lived/leases"] == "missing"
             # A process that has used the container before hears of it by the sub-status alone.
-            assert (await product.app.components.cosmos.probe())["short-lived/leases"] == "missing"
+            assert (await product.app.components.probe_database())["short-lived/leases"] == "missing"
             await provision_cosmos(direct, Names(database="short-lived"))
-            assert set((await later.app.components.cosmos.probe()).values()) == {"ok"}
-            assert set((await product.app.components.cosmos.probe()).values()) == {"ok"}
+            assert set((await later.app.components.probe_database()).values()) == {"ok"}
+            assert set((await product.app.components.probe_database()).values()) == {"ok"}
 
 
 async def test_a_call_while_a_container_is_missing_is_an_outage_and_not_a_missing_item(

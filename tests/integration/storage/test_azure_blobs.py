@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 import pytest
 from azure.storage.blob.aio import BlobServiceClient
 
-from image_core.settings import Settings
 from image_core.storage.azure_blobs import AzureBlobs
 from local.emulators import AzuritePorts
 from tests.support.blob_contract import BlobContract, BlobNetwork
@@ -49,7 +48,7 @@ class TestAzureBlobs(BlobContract):
     @pytest.fixture
     async def blobs(self, azurite_ports: AzuritePorts, proxy: FaultyProxy) -> AsyncIterator[AzureBlobs]:
         connection_string = azurite_ports.connection_string(f"{proxy.url}/devstoreaccount1")
-        opened = AzureBlobs(Settings.read({"AZURE_STORAGE_CONNECTION_STRING": connection_string}))
+        opened = AzureBlobs(connection_string=connection_string)
         yield opened
         await opened.close()
 

@@ -8,7 +8,7 @@ import pytest
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import CosmosClient, DatabaseProxy
 
-from image_core.settings import Settings
+from image_core.clock import Clock
 from image_core.storage.cosmos import Cosmos
 from image_core.storage.cosmos_documents import CosmosDocuments, CosmosGenerations, CosmosLedger
 from tests.support.document_contract import DocumentContract, GenerationContract, LedgerContract, Network, user
@@ -67,11 +67,7 @@ async def container(database: DatabaseProxy) -> str:
 @pytest.fixture
 async def cosmos(proxy: FaultyProxy, cosmos_connection_string: str) -> AsyncIterator[Cosmos]:
     key = cosmos_connection_string.split(";")[1]
-    environment = {
-        "AZURE_COSMOS_CONNECTION_STRING": f"AccountEndpoint={proxy.url}/;{key}",
-        "AZURE_COSMOS_DATABASE": DATABASE,
-    }
-    opened = Cosmos(Settings.read(environment))
+    opened = Cosmos(DATABASE, Clock(), connection_string=f"AccountEndpoint={proxy.url}/;{key}")
     yield opened
     await opened.close()
 

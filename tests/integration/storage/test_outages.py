@@ -15,10 +15,11 @@ from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.errors import BlobMissing, StorageUnavailable
 from image_core.generations.record import Record
-from image_core.settings import Settings
+from image_core.generations.records import Records
 from image_core.storage.azure_blobs import AzureBlobs
-from image_core.storage.cosmos import TRIES, Cosmos
-from image_core.storage.records import Records
+from image_core.storage.backoff import TRIES, Backoff
+from image_core.storage.cosmos import Cosmos
+from image_core.storage.cosmos_documents import CosmosGenerations
 from local.emulators import AzuritePorts
 from tests.support.faulty_proxy import FaultyProxy, Rule, blob_error, cosmos_not_found, faulty
 from tests.support.records import make
@@ -73,15 +74,8 @@ async def records(
 
     def open_records(name: str) -> Records:
         key = cosmos_connection_string.split(";")[1]
-        settings = Settings.read(
-            {
-                "AZURE_COSMOS_CONNECTION_STRING": f"AccountEndpoint={cosmos.url}/;{key}",
-                "AZURE_COSMOS_DATABASE": "outages",
-                "AZURE_COSMOS_CONTAINER": name,
-            }
-        )
-        opened.append(Records(Cosmos(settings, sleeps.clock, Random(1))))
-        return opened[-1]
+        opened.append(Cosmos("outages", sleeps.clock, connection_string=f"AccountEndpoint={cosmos.url}/;{key}"))
+        return Records(CosmosGenerations(opened[-1], name), Backoff(sleeps.clock, Random(1)))
 
     yield open_records
     for each in opened:
@@ -217,7 +211,7 @@ async def blob_proxy(azurite_ports: AzuritePorts) -> AsyncIterator[FaultyProxy]:
 @pytest.fixture
 async def blobs(azurite_ports: AzuritePorts, blob_proxy: FaultyProxy) -> AsyncIterator[AzureBlobs]:
     connection_string = azurite_ports.connection_string(f"{blob_proxy.url}/devstoreaccount1")
-    store = AzureBlobs(Settings.read({"AZURE_STORAGE_CONNECTION_STRING": connection_string}))
+    store = AzureBlobs(connection_string=connection_string)
     yield store
     await store.close()
 

@@ -127,7 +127,13 @@ async def test_processes_that_begin_at_once_agree_on_one_key(product: Harness) -
         await client.get_blob_client(PRIVATE, KEY_NAME).upload_blob(b"x" * 32, overwrite=True)
         await client.get_blob_client(PRIVATE, KEY_NAME).delete_blob()
     settings = Settings.read(product.environment)
-    processes = [(blobs := AzureBlobs(settings), Pseudonyms(blobs, settings)) for _ in range(5)]
+    processes = [
+        (
+            blobs := AzureBlobs(connection_string=product.environment["AZURE_STORAGE_CONNECTION_STRING"]),
+            Pseudonyms(blobs, settings),
+        )
+        for _ in range(5)
+    ]
     ada = User("ada@example.com")
     found = await asyncio.gather(*(pseudonyms.of_owner(ada, "x.png") for _, pseudonyms in processes))
     assert len(set(found)) == 1
@@ -137,7 +143,7 @@ async def test_processes_that_begin_at_once_agree_on_one_key(product: Harness) -
 
 async def test_a_damaged_key_is_an_outage_and_is_never_replaced(product: Harness) -> None:
     settings = Settings.read(product.environment)
-    blobs = AzureBlobs(settings)
+    blobs = AzureBlobs(connection_string=product.environment["AZURE_STORAGE_CONNECTION_STRING"])
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
         key = client.get_blob_client(PRIVATE, KEY_NAME)
         for damaged in (b"", b"short", b"x" * 33):

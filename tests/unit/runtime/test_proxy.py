@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
-from image_core.auth.user import User
+from image_core.clock import Clock
 from image_core.errors import StorageUnavailable
 from image_core.models.chain import ModelChain
 from image_core.models.probe import State
@@ -14,7 +14,6 @@ from image_core.runtime.proxy import proxied
 from image_core.settings import Settings
 from image_core.storage.azure_blobs import AzureBlobs
 from image_core.storage.cosmos import Cosmos
-from image_core.storage.records import Records
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 KEY = "c2VjcmV0"
@@ -61,11 +60,13 @@ async def passed_on(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[set[str]]:
 
 async def test_every_service_is_called_through_the_proxy(passed_on: set[str]) -> None:
     settings = Settings.read(SETTINGS)
-    blobs, records, chain = AzureBlobs(settings), Records(Cosmos(settings)), ModelChain(settings)
-    assert set((await blobs.probe()).values()) == {"missing"}
+    blobs = AzureBlobs(connection_string=SETTINGS["AZURE_STORAGE_CONNECTION_STRING"])
+    cosmos = Cosmos("catafract", Clock(), connection_string=SETTINGS["AZURE_COSMOS_CONNECTION_STRING"])
+    chain = ModelChain(settings)
+    assert set((await blobs.probe("catafract")).values()) == {"missing"}
     with pytest.raises(StorageUnavailable):
-        await records.read(User("ada@example.com"), "gen-1")
+        await cosmos.probe("generations")
     assert {each.state for each in await chain.probe(10)} == {State.UNKNOWN}
-    for each in (blobs, records, chain):
+    for each in (blobs, cosmos, chain):
         await each.close()
     assert passed_on == {"blobs.invalid", "cosmos.invalid", "gemini.invalid"}

@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 import pytest
 
 from image_core.auth.user import User
+from image_core.clock import Clock
 from image_core.errors import InvalidRequest, NoImage, StorageUnavailable
 from image_core.generations.failure import Failure
 from image_core.generations.record import Status
 from image_core.generations.record_codec import to_document
+from image_core.generations.records import AlreadyThere, Changed, Records
 from image_core.models.generated import Attempt, Usage
-from image_core.settings import Settings
+from image_core.storage.backoff import Backoff
 from image_core.storage.cosmos import Cosmos
-from image_core.storage.records import AlreadyThere, Changed, Records
+from image_core.storage.cosmos_documents import CosmosGenerations
 from local.provision import provision_cosmos
 from tests.support.faulty_proxy import FaultyProxy, Rule, faulty
 from tests.support.records import make
@@ -39,9 +41,9 @@ async def proxy(cosmos_url: str, cosmos_connection_string: str) -> AsyncIterator
 @pytest.fixture
 async def records(proxy: FaultyProxy, cosmos_connection_string: str) -> AsyncIterator[Records]:
     key = cosmos_connection_string.split(";")[1]
-    store = Records(Cosmos(Settings.read({"AZURE_COSMOS_CONNECTION_STRING": f"AccountEndpoint={proxy.url}/;{key}"})))
-    yield store
-    await store.close()
+    cosmos = Cosmos("catafract", Clock(), connection_string=f"AccountEndpoint={proxy.url}/;{key}")
+    yield Records(CosmosGenerations(cosmos, "generations"), Backoff(Clock()))
+    await cosmos.close()
 
 
 def writes(method: str, path: str) -> bool:

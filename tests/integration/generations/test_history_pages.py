@@ -10,18 +10,20 @@ import pytest
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 
 from image_core.auth.user import User
-from image_core.settings import Settings
+from image_core.clock import Clock
+from image_core.generations.records import PAGE_BYTES, Records
+from image_core.storage.backoff import Backoff
 from image_core.storage.cosmos import Cosmos
-from image_core.storage.records import PAGE_BYTES, Records
+from image_core.storage.cosmos_documents import CosmosGenerations
 from local.provision import provision_cosmos
 
 
 @pytest.fixture
 async def records(cosmos_connection_string: str) -> AsyncIterator[Records]:
     await provision_cosmos(cosmos_connection_string)
-    store = Records(Cosmos(Settings.read({"AZURE_COSMOS_CONNECTION_STRING": cosmos_connection_string})))
-    yield store
-    await store.close()
+    cosmos = Cosmos("catafract", Clock(), connection_string=cosmos_connection_string)
+    yield Records(CosmosGenerations(cosmos, "generations"), Backoff(Clock()))
+    await cosmos.close()
 
 
 @pytest.fixture
@@ -148,7 +150,7 @@ async def test_whole_images_in_old_records_are_neither_answered_nor_all_read(
 )
 async def test_a_forged_continuation_is_refused_whatever_it_holds(records: Records, fields: Any) -> None:
     from image_core.errors import InvalidRequest  # noqa: PLC0415 - one test's need
-    from image_core.storage.records import _mark  # noqa: PLC0415 - a forger who knows how the mark is made
+    from image_core.generations.continuation import _mark  # noqa: PLC0415 - a forger who knows how the mark is made
 
     user = User("forger@example.com")
     raw = json.dumps(fields).encode()
