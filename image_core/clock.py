@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 
 def _utc_now() -> datetime:
@@ -20,6 +21,15 @@ class Clock:
     monotonic: Callable[[], float] = time.monotonic
     """Seconds that never run backwards: for waiting and for durations."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def wait(self, future: "asyncio.Future[Any]", seconds: float) -> bool:
+        """Wait until `future` is done, for at most `seconds`; return whether it is. It is not cancelled."""
+        sleep = asyncio.ensure_future(self.sleep(max(0.0, seconds)))
+        try:
+            await asyncio.wait({future, sleep}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleep.cancel()
+        return future.done()
 
     def deadline(self, seconds: float) -> "Deadline":
         """Return the deadline `seconds` from now."""

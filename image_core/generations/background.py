@@ -58,8 +58,7 @@ class BackgroundTasks:
         deadline = self._clock.deadline(seconds)
         mine = self._tasks.get(record.id)
         if mine is not None:
-            done, _ = await asyncio.wait({mine[0]}, timeout=max(0.0, seconds))
-            if not done:
+            if not await self._clock.wait(mine[0], seconds):
                 return Result(record)
             with suppress(LeasedElsewhere):  # another process has it now, and brings it to its end
                 result = await mine[0]

@@ -6,7 +6,6 @@ all of it, and the change feed's function enters it.
 
 import asyncio
 import logging
-from contextlib import suppress
 from dataclasses import replace
 
 from image_core.errors import DeadlineExceeded, StorageUnavailable
@@ -81,7 +80,7 @@ class BilledCalls:
 
     async def settled(self) -> Record:
         """Return the newest version of the record once the calls are written; a write that takes too long is given up."""
-        if self._writing is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._writing, SETTLE_SECONDS)
+        if self._writing is not None and not await self._lease.clock.wait(self._writing, SETTLE_SECONDS):
+            self._writing.cancel()
+            await asyncio.wait({self._writing})
         return self._lease.record

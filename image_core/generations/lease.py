@@ -58,7 +58,7 @@ class Lease:
         self._records = records
         self._token = token
         self._seconds = seconds
-        self._clock = clock
+        self.clock = clock
         self._writing = asyncio.Lock()
         self._lost: asyncio.Future[Record | None] | None = None
         self._canceling = asyncio.Event()
@@ -140,7 +140,7 @@ class Lease:
 
     async def start(self) -> Record:
         """Note in the record that a model is about to be called. Raises CancelRequested, LeasedElsewhere, Gone, StorageUnavailable."""
-        run_id, now = self._token(16), self._clock.now()
+        run_id, now = self._token(16), self.clock.now()
 
         def started(stored: Record) -> Record | None:
             mine = stored.status is Status.RUNNING and self.is_mine(stored) and not stored.canceling
@@ -174,7 +174,7 @@ class Lease:
     async def _renew(self) -> None:
         assert self._lost is not None  # noqa: S101 - the context was entered
         while True:
-            await self._clock.sleep(self._seconds / RENEWALS)
+            await self.clock.sleep(self._seconds / RENEWALS)
             until = self._records.now() + timedelta(seconds=self._seconds)
 
             def renewed(stored: Record, until: datetime = until) -> Record | None:

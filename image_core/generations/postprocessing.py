@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
+from image_core.auth.user import User
 from image_core.generations.held_inputs import HeldInputs
 from image_core.generations.limits import RunLimits
 from image_core.generations.record import (
@@ -12,8 +14,8 @@ from image_core.generations.record import (
     MaskedEdit,
     Record,
 )
-from image_core.generations.rendering import Rendering
 from image_core.images.image import DEFAULT_QUALITY, MIME_TYPES, Image, Target
+from image_core.images.masked_edit import ComposedEdit
 from image_core.images.metadata import has_provenance
 from image_core.models.generated import Generated
 from image_core.runtime.memory_budget import GROWTH_SECONDS
@@ -23,11 +25,25 @@ MOST_ENLARGED = 1.25
 """How much larger the part of an image may be than what the model made for it, before the caller is warned."""
 
 
+class Converter(Protocol):
+    """What makes images of images (`rendering.Rendering`)."""
+
+    async def convert(self, user: User, picture: Image, target: Target) -> Image | None:
+        """Return the image as `target` says, None where that fails."""
+        ...
+
+    async def compose(
+        self, record: Record, edit: MaskedEdit, answer: Image, target: Target, seconds: float
+    ) -> ComposedEdit | None:
+        """Return the first input of `record` with the model's answer in the place of its mask, None where that fails."""
+        ...
+
+
 class Postprocessing:
     """Makes the image that is stored. What fails keeps the model's image and warns: it was paid for."""
 
-    def __init__(self, rendering: Rendering, limits: RunLimits) -> None:
-        self._rendering = rendering
+    def __init__(self, converter: Converter, limits: RunLimits) -> None:
+        self._converter = converter
         self._compose_seconds = limits.compose_seconds
 
     async def apply(self, record: Record, generated: Generated, held: HeldInputs) -> Generated:
@@ -39,7 +55,7 @@ class Postprocessing:
             return generated
         with held.trace.step("convert"):
             target = Target(None, wanted, record.options.output_quality or DEFAULT_QUALITY)
-            converted = await self._rendering.convert(record.user, made, target)
+            converted = await self._converter.convert(record.user, made, target)
             if converted is None:
                 kept = f"format_kept: the image could not be converted to {wanted}, and is {made.mime_type}"
                 return replace(generated, warnings=(*generated.warnings, kept))
@@ -54,7 +70,7 @@ class Postprocessing:
         target = Target(None, options.output_format or "png", options.output_quality or DEFAULT_QUALITY)
         with held.trace.step("compose"):
             await held.receiving(edit.edited_bytes + edit.mask.size, GROWTH_SECONDS)
-            composed = await self._rendering.compose(record, edit, made, target, self._compose_seconds)
+            composed = await self._converter.compose(record, edit, made, target, self._compose_seconds)
             if composed is None:
                 return replace(generated, warnings=(*generated.warnings, WARNING_MASK_NOT_APPLIED))
             held.received(len(composed.image.data))

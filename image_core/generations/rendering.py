@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
+from typing import Protocol, TypeVar
 
 from image_core.auth.user import User
 from image_core.clock import Clock, Deadline
@@ -13,7 +15,7 @@ from image_core.images.fault import Fault
 from image_core.images.image import Image, Target
 from image_core.images.masked_edit import ComposedEdit, compose_in_sandbox
 from image_core.images.sandbox import convert_in_sandbox
-from image_core.images.sandbox_scheduler import Sandboxes
+from image_core.images.sandbox_scheduler import Convert
 from image_core.runtime.memory_budget import MemoryBudget
 from image_core.runtime.offload import ended
 from image_core.runtime.telemetry import where
@@ -22,6 +24,8 @@ from image_core.storage.input_copies import InputCopies
 from image_core.storage.renditions import Renditions
 
 log = logging.getLogger("image_core.generations")
+
+T = TypeVar("T")
 
 MAKE_SECONDS = 60.0
 """The longest that making one rendition takes, from the wait for memory to its blob."""
@@ -39,6 +43,14 @@ SOURCE_COPIES = 2
 """Of an image's bytes while it is converted: ours, and those on their way to the sandbox."""
 
 
+class SandboxRunner(Protocol):
+    """What runs jobs in sandboxes (`images.sandbox_scheduler.Sandboxes`)."""
+
+    async def run(self, data: bytes, user: str, wait_seconds: Callable[[], float], convert: Convert[T]) -> T:
+        """Run `convert` for a file of a user. Raises Fault, Busy."""
+        ...
+
+
 class Rendering:
     """One for the process: many requests for a rendition at once make it once."""
 
@@ -47,7 +59,7 @@ class Rendering:
         blobs: Blobs,
         renditions: Renditions,
         copies: InputCopies,
-        sandboxes: Sandboxes,
+        sandboxes: SandboxRunner,
         memory_budget: MemoryBudget,
         clock: Clock,
     ) -> None:

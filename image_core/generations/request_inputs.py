@@ -13,7 +13,7 @@ from image_core.generations.request import GenerationRequest
 from image_core.images.image import Image
 from image_core.images.masked_edit import PreparedEdit
 from image_core.images.region import Crop, Shapes
-from image_core.inputs.loader import LoadedInput, Loader
+from image_core.inputs.loader import LoadedInput
 from image_core.inputs.owned_urls import is_generation
 from image_core.models.generated import Options
 from image_core.runtime.memory_budget import Claim
@@ -26,6 +26,22 @@ SENT_SIDE = 2048
 tokens."""
 LARGE_SENT_SIDE = 4096
 """The same where an image of 4K is asked for."""
+
+
+class InputLoader(Protocol):
+    """What loads inputs (`inputs.loader.Loader`)."""
+
+    async def load_all(
+        self, images: Sequence[str], user: User, claim: Claim, earlier: str | None = None, *, edit_first: bool = False
+    ) -> tuple[LoadedInput, ...]:
+        """Load the image of the generation `earlier`, then every image; with `edit_first` keep the file of the first one."""
+        ...
+
+    async def prepare_edit(
+        self, mask: str, inputs: Sequence[LoadedInput], shapes: Shapes, max_side: int, user: User, claim: Claim
+    ) -> PreparedEdit | None:
+        """Load a mask and prepare the edit of the first input; None where all of it is to be edited."""
+        ...
 
 
 class ImageShapes(Protocol):
@@ -69,7 +85,7 @@ class StoredRequest:
 class RequestInputs:
     """Loads and keeps the inputs of requests."""
 
-    def __init__(self, history: History, loader: Loader, copies: InputCopies, models: ImageShapes) -> None:
+    def __init__(self, history: History, loader: InputLoader, copies: InputCopies, models: ImageShapes) -> None:
         self._history = history
         self._loader = loader
         self._copies = copies
