@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from image_core.clock import Clock
 from image_core.generations.billed_calls import BilledCalls
 from image_core.generations.record import Record
 from image_core.models.generated import Attempt, Options, Usage
@@ -31,6 +32,7 @@ class BrokenLease:
     """A lease whose record cannot be written, for a reason that nothing foresees."""
 
     record = RECORD
+    clock = Clock()
 
     async def change(self, change: Any) -> None:
         raise ValueError(RECORD.user_id)
