@@ -143,7 +143,8 @@ class Submission:
         try:
             with trace.step("inputs"):
                 loaded = await self._inputs.load(new.user, new.request, new.parent, claim)
-            await claim.grow(context.memory(loaded.turns))
+            if loaded.turns:
+                await claim.grow(context.memory(loaded.turns))
             with trace.step("copies"):
                 stored = await self._inputs.keep(new.user, loaded)
             with trace.step("record"):
