@@ -13,46 +13,46 @@ MARKDOWN = $(shell git ls-files --cached --others --exclude-standard '*.md')
 UNIT_TESTS = $(BIN)/python -m pytest -n auto --dist worksteal tests/unit
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-help: ## Say what there is.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+help: ## List the commands.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
-run: local-setup ## Start the whole stack on this machine; Ctrl-C ends it. FRONT=swa: behind Microsoft's Static Web Apps emulator.
+run: local-setup ## Start the whole stack on this machine, until Ctrl-C. FRONT=swa: behind Microsoft's Static Web Apps emulator.
 	@exec $(BIN)/python -m local.stack
 
-demo: local-setup ## Make one picture: make demo IMAGE=photo.jpg PROMPT="a pencil sketch"
+demo: local-setup ## Make one image: make demo IMAGE=photo.jpg PROMPT="a pencil sketch"
 	@$(BIN)/python -m local.demo
 
-test: setup ## Run the unit tests, those on the emulators, on Azure's worker (Python 3.13) and on the whole stack.
+test: setup ## Run the unit tests, and the tests on emulators, on Azure's worker (Python 3.13) and on the whole stack.
 	@$(UNIT_TESTS) --cov --cov-report=
 	@$(BIN)/python checks/coverage_gate.py
 	@$(BIN)/python -m pytest -n 3 --dist loadfile tests/integration tests/worker tests/e2e
 
-test-faults: setup ## Kill hosts and take services away, at every point where something could be lost.
+test-faults: setup ## Test crashes and outages: kill hosts and take services away.
 	@$(BIN)/python -m pytest tests/faults
 
-smoke: local-python ## Does a deployment do its job? make smoke URL=https://… (SMOKE_COOKIE=NAME=VALUE for a real generation)
+smoke: local-python ## Test a deployment: make smoke URL=https://… (SMOKE_COOKIE=NAME=VALUE also makes an image)
 	@$(BIN)/python infra/smoke.py "$(URL)"
 
-doctor: local-python ## Why does it not work? The local stack, or URL=https://…, or what the environment leads to.
+doctor: local-python ## Find what is wrong with the local stack, or with URL=https://… or the services in the environment.
 	@settings=$$($(BIN)/python -m local.config) && eval "$$settings" && exec $(BIN)/python -m operations.doctor $(if $(URL),--url "$(URL)")
 
-usage: local-python ## Who spent what: SINCE=2026-11-01 UNTIL=2026-12-01 BY=day,user,model CSV=--csv
+usage: local-python ## Sum up spending: SINCE=2026-11-01 UNTIL=2026-12-01 BY=day,user,model CSV=--csv
 	@settings=$$($(BIN)/python -m local.config) && eval "$$settings" && exec $(BIN)/python -m operations.usage \
 		$(if $(SINCE),--since $(SINCE)) $(if $(UNTIL),--until $(UNTIL)) $(if $(BY),--by $(BY)) $(CSV)
 
-test-page: setup ## Do in Chromium what a person does with the playground, behind Microsoft's emulator too; SCREENSHOT=1 makes the README's picture anew.
+test-page: setup ## Test the playground in Chromium. SCREENSHOT=1 writes the image in the README.
 	@$(BIN)/python -m pytest tests/page
 
-test-next: setup ## Build the Next.js example, sign in through next-auth, generate through its rewrites.
+test-next: setup ## Test the Next.js example: build it, sign in, generate.
 	@$(BIN)/python -m pytest tests/next
 
-test-generators: setup ## Lint the OpenAPI document, generate clients from it, call the API with them (300 MB, once).
+test-generators: setup ## Test clients generated from the OpenAPI document (downloads 300 MB once).
 	@$(BIN)/python -m pytest tests/generators
 
-test-infra: setup ## What every deployment would create, a change of each property that must be noticed, deploy.sh.
+test-infra: setup ## Test the templates and deploy.sh, without Azure.
 	@$(BIN)/python -m pytest tests/infra
 
-reconcile: local-setup ## Compare images with records, here or where the environment leads: FIX=--fix repairs.
+reconcile: local-setup ## Compare images with records. FIX=--fix repairs the differences.
 	@settings=$$($(BIN)/python -m local.config) && eval "$$settings" && exec $(BIN)/python -m operations.reconcile $(FIX)
 
 test-unit: setup ## Run the unit tests, which start no emulator.
@@ -62,7 +62,9 @@ coverage: setup ## Lines and branches that the unit tests do not run; fails belo
 	@$(UNIT_TESTS) --cov --cov-report=term-missing:skip-covered
 	@$(BIN)/python checks/coverage_gate.py
 
-check: setup ## Lint, format, types, layers.
+check: check-code check-infra ## Check everything that has to hold before a commit.
+
+check-code: setup ## Check code and documents: lint, format, types, layers, dependencies, generated parts.
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
@@ -71,59 +73,63 @@ check: setup ## Lint, format, types, layers.
 	@$(BIN)/python -m deptry . --non-dev-dependency-groups local
 	@$(BIN)/python -m mdformat --check $(MARKDOWN)
 	@$(BIN)/python checks/settings_table.py --check
+	@$(BIN)/python checks/import_diagram.py --check
 	@$(BIN)/python checks/retirements.py
-	@$(MAKE) --no-print-directory check-infra
 
-check-infra: setup ## The templates and scripts of infra/: compiled, linted, and looked at by checkov.
+check-infra: setup ## Check the templates and scripts of infra/: compile, lint, security rules.
 	@test -d .venv-checkov || $(PYTHON) -m venv .venv-checkov
 	@$(PYTHON) checks/install.py .venv-checkov/bin/python requirements/checkov.txt
 	@$(BIN)/python checks/infra.py .venv-checkov/bin/python
 	@$(BIN)/shellcheck infra/*.sh
 
-check-az: setup ## The options of every az call of deploy.sh, the documentation and the doctor, against the real Azure CLI (300 MB, once).
+check-az: setup ## Check the options of every az command against the real Azure CLI (downloads 300 MB once).
 	@test -d .venv-azure-cli || $(PYTHON) -m venv .venv-azure-cli
 	@$(PYTHON) checks/install.py .venv-azure-cli/bin/python requirements/azure-cli.txt
 	@$(BIN)/python -m tests.infra.az_calls | .venv-azure-cli/bin/python checks/az_options.py
 
-format: setup ## Put the code into its form.
+format: setup ## Format code and documents; write generated tables and diagrams.
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
 	@$(BIN)/python checks/settings_table.py
+	@$(BIN)/python checks/import_diagram.py
 	@$(BIN)/python -m mdformat $(MARKDOWN)
 	@! command -v bicep > /dev/null || { bicep format --pattern 'infra/**/*.bicep' && bicep format --pattern 'infra/*.bicepparam'; }
 
-client: setup ## Make the types of the TypeScript client anew from the API's document.
+client: setup ## Generate the TypeScript client's types from the OpenAPI document.
 	@$(BIN)/python checks/client_types.py
 
 bench: setup ## Measure the product beside a floor that promises nothing: ONLY=requests,stall,cold,session,growth,worker,renditions,masks ROUNDS=3
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-soak: setup ## Ten minutes of good, bad, slow, refused and abandoned requests: nothing grows, nothing is lost. Then two attackers and a victim. SECONDS=600
+soak: setup ## Run the endurance test and the attack test, ten minutes each. SECONDS=600
 	@$(BIN)/python -m benchmarks.soak $(if $(SECONDS),--seconds $(SECONDS))
 	@$(BIN)/python -m benchmarks.attack $(if $(SECONDS),--seconds $(SECONDS))
 
-lock: setup ## Compile the lock files from pyproject.toml. UPGRADE=--upgrade takes new versions, else pins stay.
+imports: setup ## Draw the imports between packages in docs/design.md.
+	@$(BIN)/python checks/import_diagram.py
+
+lock: setup ## Compile the lock files from pyproject.toml. Pins stay; UPGRADE=--upgrade takes the newest versions.
 	@$(BIN)/python checks/lock.py $(UPGRADE)
 
 clean: ## Remove what the other commands made.
 	@rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-azure-cli .venv-generators .local local/node_modules local/swa/node_modules examples/*/node_modules examples/next/.next tests/page/node_modules tests/generators/node_modules tests/integration/auth/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output .coverage
 
-local-setup: $(VENV)/.python ## (part of run and demo)
+local-setup: $(VENV)/.python
 	@$(PYTHON) checks/install.py $(BIN)/python requirements/local.txt requirements/dev.txt
 	@$(BIN)/python -m local.node
 
-local-python: $(VENV)/.python ## (part of smoke and doctor)
+local-python: $(VENV)/.python
 	@$(PYTHON) checks/install.py $(BIN)/python requirements/local.txt requirements/dev.txt
 
-setup: $(VENV)/.python ## (part of test and check)
+setup: $(VENV)/.python
 	@$(PYTHON) checks/install.py $(BIN)/python requirements/dev.txt
 	@$(BIN)/python -m local.node
 
 $(VENV)/.python:
-	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed, and none is on PATH (or set PYTHON)" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11, 3.12 or 3.13 on PATH: install one, or set PYTHON to its path" >&2; exit 1; }
 	@$(PYTHON) -c '$(RIGHT)' || \
-		{ echo "make: Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is another: set PYTHON" >&2; exit 1; }
+		{ echo "make: $(PYTHON) is not Python 3.11, 3.12 or 3.13: set PYTHON to one" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.PHONY: help run demo client bench soak test test-faults test-page test-generators test-next test-infra reconcile test-unit coverage check check-infra check-az format lock clean local-setup local-python setup smoke doctor usage
+.PHONY: help run demo client bench soak test test-faults test-page test-generators test-next test-infra reconcile test-unit coverage check check-code check-infra imports check-az format lock clean local-setup local-python setup smoke doctor usage

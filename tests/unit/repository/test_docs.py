@@ -10,7 +10,7 @@ from image_core.errors import STATUS_BY_CODE
 from image_core.settings import Settings
 from tests.support.paths import ROOT
 
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
 
 FAULT_TESTS = "".join(path.read_text() for path in sorted((ROOT / "tests" / "faults").glob("test_*.py")))
 
@@ -55,6 +55,15 @@ def test_every_setting_that_is_named_exists(page: Path) -> None:
 def test_every_link_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_file_that_where_to_change_what_names_exists() -> None:
+    section = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").partition("## Where to change what")[2]
+    table = section.partition("\n## ")[0]
+    named = re.findall(r"`([\w./-]+/[\w./-]*|\w+\.py)`", table)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert len([line for line in table.splitlines() if line.startswith("| ")]) == 2 + 12
+    assert len(named) >= 30
 
 
 def test_every_limit_in_the_table_of_inputs_is_where_it_says() -> None:

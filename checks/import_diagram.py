@@ -1,0 +1,86 @@
+"""Draw the imports between packages as a Mermaid diagram in docs/design.md.
+
+`python checks/import_diagram.py` writes it. With `--check` it exits with 1 if the diagram is out of date.
+"""
+
+import sys
+import tomllib
+from pathlib import Path
+
+import grimp
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "design.md"
+BEGIN, END = "<!-- imports: written by `make format` -->\n\n```mermaid\n", "```\n\n<!-- /imports -->"
+PRODUCT = "image_core"
+OUTSIDE = ("operations", "local", "benchmarks")
+FOUNDATION = ("auth", "runtime", "settings", "errors", "clock")
+"""Used almost everywhere: drawn as one node, and arrows to it are left out."""
+
+
+def packages(graph: grimp.ImportGraph) -> list[str]:
+    """Return the packages and modules that are drawn, sorted."""
+    inside = sorted(graph.find_children(PRODUCT))
+    return [name for name in inside if _short(name) not in FOUNDATION] + list(OUTSIDE)
+
+
+def edges(graph: grimp.ImportGraph, drawn: list[str]) -> list[tuple[str, str]]:
+    """Return who imports whom directly; outside of the product the whole of `image_core` counts as one."""
+    found = set()
+    for importer in drawn:
+        for imported in [*drawn, PRODUCT]:
+            inside = importer.startswith(PRODUCT)
+            if importer == imported or inside == (imported == PRODUCT):
+                continue
+            if not inside and imported.startswith(f"{PRODUCT}."):
+                continue
+            if graph.direct_import_exists(importer=importer, imported=imported, as_packages=True):
+                found.add((importer, imported))
+    return sorted(found)
+
+
+def layers() -> dict[str, int]:
+    """Return the layer of each package of the product, from the top, as import-linter's contract has them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (contract,) = (each for each in contracts if each.get("containers") == [PRODUCT])
+    return {name.strip(): layer for layer, names in enumerate(contract["layers"]) for name in names.split("|")}
+
+
+def diagram() -> str:
+    """Return the diagram's lines."""
+    sys.path.insert(0, str(ROOT))
+    graph = grimp.build_graph(PRODUCT, *OUTSIDE, cache_dir=None)
+    drawn = packages(graph)
+    lines = ["flowchart TD", f"  subgraph {PRODUCT}"]
+    lines += [f"    {_short(name)}" for name in drawn if name.startswith(PRODUCT)]
+    lines += [f'    foundation["{", ".join(FOUNDATION)}"]', "  end"]
+    order = layers()
+    for importer, imported in edges(graph, drawn):
+        names = _short(importer), _short(imported)
+        upwards = all(name in order for name in names) and order[names[0]] >= order[names[1]]
+        lines.append(f"  {names[0]} {'-.->' if upwards else '-->'} {names[1]}")
+    return "\n".join(lines) + "\n"
+
+
+def _short(name: str) -> str:
+    return name.removeprefix(f"{PRODUCT}.")
+
+
+def main(check: bool) -> int:  # noqa: FBT001 - the one flag of the command
+    """Write or check the diagram; return the exit code."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    wanted = f"{before}{BEGIN}{diagram()}{END}{after}"
+    if check and wanted != text:
+        print("docs/design.md: the import diagram is out of date: run `make format`", file=sys.stderr)
+        return 1
+    if not check:
+        PAGE.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv))
