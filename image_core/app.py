@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from image_core.api.handlers.health import HealthHandler, Probe
+from image_core.api.dispatch import Api
+from image_core.api.handlers.health import GetHealth, Probe
 from image_core.api.http import Request, Response
-from image_core.api.router import Api
 from image_core.clock import Clock
 from image_core.errors import Misconfigured, StorageUnavailable
 from image_core.runtime.preload import preload
@@ -20,13 +20,18 @@ from image_core.runtime.shutdown import on_shutdown_signal
 from image_core.runtime.telemetry import invocation, log_outside_invocations, quiet_libraries
 
 if TYPE_CHECKING:
-    from image_core.api.handlers.docs import DocsHandler
-    from image_core.api.handlers.generations import GenerationsHandler
-    from image_core.api.handlers.image import ImageHandler
-    from image_core.api.handlers.images import ImagesHandler
-    from image_core.api.handlers.models import ModelsHandler
-    from image_core.api.handlers.upload import UploadHandler
-    from image_core.api.handlers.usage import UsageHandler
+    from image_core.api.handlers.docs import Documentation, GetDocument, GetPage
+    from image_core.api.handlers.generate import GenerateImage
+    from image_core.api.handlers.generations import (
+        CancelGeneration,
+        DeleteGeneration,
+        GetGeneration,
+        ListGenerations,
+    )
+    from image_core.api.handlers.images import DeleteUpload, GetImage
+    from image_core.api.handlers.models import ListModels
+    from image_core.api.handlers.upload import UploadImage
+    from image_core.api.handlers.usage import GetUsage
     from image_core.api.origin import OriginPolicy
     from image_core.api.response_budget import ResponseBudget
     from image_core.auth.sessions import Sessions
@@ -134,17 +139,24 @@ class App:
         shorten_thread_turns()
         return MemoryBudget(self.settings.max_inflight_bytes)
 
+    @property
+    def max_request_bytes(self) -> int:
+        """The length of the longest body that a route takes."""
+        return self.settings.max_request_bytes
+
     @cached_property
-    def guard(self) -> "OriginPolicy":
+    def origin_policy(self) -> "OriginPolicy":
+        """The rules for requests from other sites."""
         from image_core.api.origin import OriginPolicy  # noqa: PLC0415 - see the head of this file
 
-        return OriginPolicy(self.settings)
+        return OriginPolicy(self.settings.allowed_origins, self.settings.nextauth_url)
 
     @cached_property
-    def budget(self) -> "ResponseBudget":
+    def response_budget(self) -> "ResponseBudget":
+        """The time until a response has to leave."""
         from image_core.api.response_budget import ResponseBudget  # noqa: PLC0415 - see the head of this file
 
-        return ResponseBudget(self.settings, self.clock)
+        return ResponseBudget(self.settings.response_budget_seconds, self.clock)
 
     @cached_property
     def sessions(self) -> "Sessions":
@@ -159,62 +171,12 @@ class App:
         return Components(self.settings, self.clock, self.memory_budget)
 
     @cached_property
-    def image(self) -> "ImageHandler":
-        from image_core.api.handlers.image import ImageHandler  # noqa: PLC0415 - see the head of this file
+    def handlers(self) -> "AppHandlers":
+        """The handlers of the routes."""
+        return AppHandlers(self)
 
-        parts = self.components
-        return ImageHandler(
-            parts.submission, parts.reading, parts.durations, parts.memory_budget, self.settings, self.budget
-        )
-
-    @cached_property
-    def upload(self) -> "UploadHandler":
-        from image_core.api.handlers.upload import UploadHandler  # noqa: PLC0415 - see the head of this file
-
-        parts = self.components
-        return UploadHandler(parts.loader, parts.pictures, self.memory_budget, self.settings, self.budget, self.clock)
-
-    @cached_property
-    def generations(self) -> "GenerationsHandler":
-        from image_core.api.handlers.generations import GenerationsHandler  # noqa: PLC0415 - see the head of this file
-
-        parts = self.components
-        return GenerationsHandler(
-            parts.history, parts.cancellation, parts.reading, parts.background, self.memory_budget, self.budget
-        )
-
-    @cached_property
-    def images(self) -> "ImagesHandler":
-        from image_core.api.handlers.images import ImagesHandler  # noqa: PLC0415 - see the head of this file
-
-        parts = self.components
-        return ImagesHandler(
-            parts.reading, parts.rendering, parts.history, parts.background, self.memory_budget, self.budget
-        )
-
-    @cached_property
-    def usage(self) -> "UsageHandler":
-        from image_core.api.handlers.usage import UsageHandler  # noqa: PLC0415 - see the head of this file
-
-        return UsageHandler(self.components.spending)
-
-    @cached_property
-    def models(self) -> "ModelsHandler":
-        from image_core.api.handlers.models import ModelsHandler  # noqa: PLC0415 - see the head of this file
-
-        return ModelsHandler(self.components.model, self.components.durations, self.settings)
-
-    @cached_property
-    def health(self) -> HealthHandler:
-        return HealthHandler(self._probes, self.clock)
-
-    @cached_property
-    def docs(self) -> "DocsHandler":
-        from image_core.api.handlers.docs import DocsHandler  # noqa: PLC0415 - see the head of this file
-
-        return DocsHandler(self.settings, self.clock)
-
-    def _probes(self) -> Mapping[str, Probe]:
+    def probes(self) -> Mapping[str, Probe]:
+        """The probes of the deep health check."""
         return {"database": self._database, "storage": self._storage, "model": self._model, "session": self._session}
 
     async def _database(self) -> Mapping[str, Any]:
@@ -236,3 +198,129 @@ def _existing(containers: Mapping[str, str]) -> Mapping[str, Any]:
     if all(state == "ok" for state in containers.values()):
         return {"containers": containers}
     return {"status": "down", "code": StorageUnavailable.code, "containers": containers}
+
+
+class AppHandlers:
+    """The handlers of the routes (`api.router.Handlers`), each built when it is first used."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    @cached_property
+    def generate_image(self) -> "GenerateImage":
+        """Answers `POST /api/image`."""
+        from image_core.api.handlers.generate import GenerateImage  # noqa: PLC0415 - see the head of this file
+
+        app, parts = self._app, self._app.components
+        return GenerateImage(
+            parts.submission,
+            parts.reading,
+            parts.durations,
+            app.memory_budget,
+            app.response_budget,
+            app.settings.max_images,
+        )
+
+    @cached_property
+    def upload_image(self) -> "UploadImage":
+        """Answers `POST /api/upload`."""
+        from image_core.api.handlers.upload import UploadImage  # noqa: PLC0415 - see the head of this file
+
+        app, parts = self._app, self._app.components
+        return UploadImage(parts.loader, parts.pictures, app.memory_budget, app.response_budget, app.clock)
+
+    @cached_property
+    def list_generations(self) -> "ListGenerations":
+        """Answers `GET /api/generations`."""
+        from image_core.api.handlers.generations import ListGenerations  # noqa: PLC0415 - see the head of this file
+
+        app, parts = self._app, self._app.components
+        return ListGenerations(parts.history, parts.reading, app.memory_budget, app.response_budget)
+
+    @cached_property
+    def get_generation(self) -> "GetGeneration":
+        """Answers `GET /api/generations/{id}`."""
+        from image_core.api.handlers.generations import GetGeneration  # noqa: PLC0415 - see the head of this file
+
+        app, parts = self._app, self._app.components
+        return GetGeneration(parts.history, parts.reading, parts.background, app.memory_budget, app.response_budget)
+
+    @cached_property
+    def cancel_generation(self) -> "CancelGeneration":
+        """Answers `POST /api/generations/{id}/cancel`."""
+        from image_core.api.handlers.generations import CancelGeneration  # noqa: PLC0415 - see the head of this file
+
+        app, parts = self._app, self._app.components
+        return CancelGeneration(parts.cancellation, parts.reading, app.memory_budget, app.response_budget)
+
+    @cached_property
+    def delete_generation(self) -> "DeleteGeneration":
+        """Answers `DELETE /api/generations/{id}`."""
+        from image_core.api.handlers.generations import DeleteGeneration  # noqa: PLC0415 - see the head of this file
+
+        return DeleteGeneration(self._app.components.history)
+
+    @cached_property
+    def get_image(self) -> "GetImage":
+        """Answers `GET /api/images/{name}`."""
+        from image_core.api.handlers.images import GetImage  # noqa: PLC0415 - see the head of this file
+
+        app, parts = self._app, self._app.components
+        return GetImage(
+            parts.reading, parts.rendering, parts.history, parts.background, app.memory_budget, app.response_budget
+        )
+
+    @cached_property
+    def delete_upload(self) -> "DeleteUpload":
+        """Answers `DELETE /api/images/{name}`."""
+        from image_core.api.handlers.images import DeleteUpload  # noqa: PLC0415 - see the head of this file
+
+        return DeleteUpload(self._app.components.reading)
+
+    @cached_property
+    def list_models(self) -> "ListModels":
+        """Answers `GET /api/models`."""
+        from image_core.api.handlers.models import ListModels  # noqa: PLC0415 - see the head of this file
+        from image_core.api.wire.models import Limits  # noqa: PLC0415 - the same
+
+        parts = self._app.components
+        return ListModels(parts.model, parts.durations, Limits.of(self._app.settings))
+
+    @cached_property
+    def get_usage(self) -> "GetUsage":
+        """Answers `GET /api/usage`."""
+        from image_core.api.handlers.usage import GetUsage  # noqa: PLC0415 - see the head of this file
+
+        return GetUsage(self._app.components.spending)
+
+    @cached_property
+    def get_health(self) -> GetHealth:
+        """Answers `GET /api/health`."""
+        return GetHealth(self._app.probes, self._app.clock)
+
+    @cached_property
+    def get_document(self) -> "GetDocument":
+        """Answers `GET /api/openapi.json`."""
+        from image_core.api.handlers.docs import GetDocument  # noqa: PLC0415 - see the head of this file
+
+        return GetDocument(self._documentation)
+
+    @cached_property
+    def get_page(self) -> "GetPage":
+        """Answers `GET /api/docs`."""
+        from image_core.api.handlers.docs import GetPage  # noqa: PLC0415 - see the head of this file
+
+        return GetPage(self._documentation)
+
+    @cached_property
+    def _documentation(self) -> "Documentation":
+        from image_core.api.handlers.docs import Documentation  # noqa: PLC0415 - see the head of this file
+
+        settings, clock = self._app.settings, self._app.clock
+
+        def build() -> Mapping[str, Any]:
+            from image_core.api.openapi.document import build  # noqa: PLC0415 - half a second, in a thread
+
+            return build(settings, clock)
+
+        return Documentation(build)

@@ -1,7 +1,7 @@
-"""The file of a `multipart/form-data` body (RFC 7578): few parts, found in time linear in the length of the body.
+"""Find the file in a `multipart/form-data` body (RFC 7578), in time linear in its length and with a limit of parts.
 
-werkzeug's parser is not used: it decodes a part without a file name as text, refuses names in Latin-1, and gives every part an
-object before the number of parts is known.
+werkzeug's parser is not used: it decodes a part without a file name as text, refuses names in Latin-1, and builds an
+object for every part before their number is known.
 """
 
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ MAX_BOUNDARY_CHARACTERS = 200
 """RFC 2046 allows 70."""
 MAX_PART_HEADER_BYTES = 8192
 MAX_LOOKALIKES = 1000
-"""Of the boundary, in the data of all parts: text that begins as one and does not end as one."""
+"""How often the data of all parts may contain text that begins like the boundary."""
 SHOWN_CHARACTERS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a form. `file_name` is None where it has none."""
+    """One part of a form. `file_name` is None where the part has none."""
 
     name: str
     file_name: str | None
@@ -30,7 +30,7 @@ class Part:
 
 
 def uploaded_file(content_type: str, body: bytes) -> Part:
-    """The part `file`. Raises NoFile, InvalidRequest, UnsupportedMediaType."""
+    """Return the part `file`. Raises NoFile, InvalidRequest, UnsupportedMediaType."""
     media_type, options = parse_options_header(content_type)
     if media_type.strip().lower() != "multipart/form-data":
         raise UnsupportedMediaType("Send the file as multipart/form-data")
@@ -53,7 +53,7 @@ def uploaded_file(content_type: str, body: bytes) -> Part:
 
 
 def _parts(body: bytes, boundary: bytes) -> Iterator[Part]:
-    """Every part of the form, in order. Raises InvalidRequest, NoFile."""
+    """Yield the parts of the form in order. Raises InvalidRequest, NoFile."""
     delimiter = b"--" + boundary
     finder = _Delimiters(body, delimiter)
     after = finder.next(0)[1]
@@ -70,7 +70,7 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[Part]:
 
 
 class _Delimiters:
-    """Finds delimiters: a line that is `--` and the boundary, with `--` behind it at the form's end."""
+    """Finds delimiters: lines of `--` and the boundary; at the end of the form, `--` follows."""
 
     def __init__(self, body: bytes, delimiter: bytes) -> None:
         self._body = body
@@ -78,7 +78,7 @@ class _Delimiters:
         self._lookalikes = 0
 
     def next(self, begin: int) -> tuple[int, int | None]:
-        """Where the data before the next delimiter ends, and where the next part begins; None behind the last one."""
+        """Return where the data before the next delimiter ends, and where the next part begins: None after the last."""
         at = begin
         while (found := self._body.find(self._delimiter, at)) >= 0:
             at = found + len(self._delimiter)
@@ -97,7 +97,7 @@ class _Delimiters:
         )
 
     def _line_end(self, found: int, begin: int) -> int:
-        """The end of the data before a delimiter: the line break belongs to the delimiter."""
+        """Return the end of the data before a delimiter: the line break belongs to the delimiter."""
         if found <= begin:
             return begin
         end = found - 1
@@ -105,7 +105,7 @@ class _Delimiters:
 
 
 def _header(body: bytes, begin: int) -> tuple[bytes, int]:
-    """The header lines of the part that begins there, and where its data begins."""
+    """Return the header lines of the part that begins at `begin`, and where its data begins."""
     for blank in (b"\r\n", b"\n"):
         if body.startswith(blank, begin):
             return b"", begin + len(blank)
@@ -121,7 +121,7 @@ def _header(body: bytes, begin: int) -> tuple[bytes, int]:
 
 
 def _names(header: bytes) -> tuple[str | None, str | None]:
-    """The name and the file name that a part's header gives it."""
+    """Return the name and the file name in a part's header."""
     try:
         text = header.decode()
     except UnicodeDecodeError:

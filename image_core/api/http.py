@@ -1,4 +1,4 @@
-"""A request and a response, as plain values: what a framework's own objects are turned into and out of."""
+"""A request and a response as plain values, independent of the framework that receives and sends them."""
 
 import json
 import time
@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request. `headers` has lower-case names; `path` is below the route prefix, decoded, with no slash before it."""
+    """One HTTP request.
+
+    `headers` has lower-case names. `path` is below the route prefix, still percent-encoded, without a slash before it.
+    """
 
     method: str
     path: str
@@ -16,7 +19,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     started: float = field(default_factory=time.monotonic)
-    """When the function was entered, on the monotonic clock, in seconds: the response budget counts from here."""
+    """When the request arrived, in seconds of the monotonic clock: the response budget counts from here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Response:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     enqueue: tuple[str, ...] = ()
-    """Messages for the generation queue, which the front sends with the response."""
+    """Messages for the generation queue, which the function sends with the response."""
 
 
 def json_response(status: int, body: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Response:

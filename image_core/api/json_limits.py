@@ -1,22 +1,22 @@
-"""Limits on what a JSON text may cost its parser, checked before it is parsed, in one pass.
+"""Limit what a JSON text can cost its parser: one pass over the text before it is parsed.
 
-A parser builds a value of up to some hundred bytes from as little as two: 30 MB of `[],[],…` become gigabytes. So the
-number of values, the length of numbers and texts that Python stores in more bytes than they came in are limited here, and
-the text is refused at the first excess. Strings, of which images consist, are skipped at the speed of `memchr`.
+A parser builds a value of some hundred bytes from two: 30 MB of `[],[],…` become gigabytes. So the number of values, the
+length of numbers, and strings that Python stores in more bytes than they were sent in are limited, and the text is
+refused at the first excess. Strings, of which images consist, are skipped at the speed of `memchr`.
 """
 
 import re
 from dataclasses import dataclass
 
 MAX_VALUES = 10_000
-"""Values and keys of one text. A request has a dozen; the rest is for fields that we ignore."""
+"""Values and keys of one text. A request has a dozen; the rest is for unknown fields, which are ignored."""
 
 MAX_NUMBER_CHARACTERS = 400
-"""Of a number or a literal; the parser's own effort grows with the square of it."""
+"""The longest number or literal; the parser's effort grows with the square of the length."""
 
 MAX_WIDE_BYTES = 400_000
-"""Of a string with characters beyond ASCII: one of them makes Python store two or four bytes for each of the string. A prompt
-of 32 000 characters has at most 384 000, all of them escaped."""
+"""The longest string with characters beyond ASCII: one of them makes Python store two or four bytes for each character
+of the string. A prompt of 32 000 characters has at most 384 000 bytes, where all of them are escaped."""
 
 MAX_QUOTES = 100_000
 """Quotation marks: two for each string, and those escaped in it. A prompt has at most 32 000 characters."""
@@ -29,7 +29,7 @@ _WORD = re.compile(rb"[-+.0-9A-Za-z]")
 
 
 class TooComplex(ValueError):
-    """The text passes a limit; the message says which."""
+    """The text exceeds a limit; the message says which."""
 
 
 class NotJson(ValueError):
@@ -38,14 +38,14 @@ class NotJson(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was counted in a text within the limits. `steps` is the number of passes through the checking loops."""
+    """The counts of a text within the limits. `steps`: the iterations of the checking loops."""
 
     values: int
     steps: int
 
 
 def measure(text: bytes) -> Measured:
-    """Count the values of a JSON text. Raises TooComplex, NotJson. That it is well formed is left to the parser."""
+    """Count the values of a JSON text. Raises TooComplex, NotJson. The parser checks whether it is well formed."""
     at = values = quotes = steps = 0
     size, ascii_only = len(text), text.isascii()
     while True:
@@ -78,13 +78,13 @@ def measure(text: bytes) -> Measured:
 
 
 def _end_of_string(text: bytes, begin: int, most: int) -> tuple[int, int]:
-    """The place behind the quotation mark that ends the string, and how many were looked at."""
+    """Return the position after the quotation mark that ends the string, and how many marks were passed."""
     at, passed = begin, 0
     while (quote := text.find(b'"', at)) >= 0:
         passed += 1
         if passed > most:
             raise TooComplex(f"it has more than {MAX_QUOTES} quotation marks")
-        # Escaped where an odd number of backslashes stands before it; `at` is behind the mark before, so none is read twice.
+        # Escaped where an odd number of backslashes precedes it. `at` is after the previous mark: none is read twice.
         if not _odd_backslashes(text, at, quote):
             return quote + 1, passed
         at = quote + 1

@@ -1,15 +1,15 @@
 """Requests from other sites: which writes are refused (CSRF), and which origins may read the answers (CORS)."""
 
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from yarl import URL
 
 from image_core.api.http import Request, Response
 from image_core.errors import CrossSite
-from image_core.settings import Settings
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-SAME_SITES = {"same-origin", "none"}
+SAME_SITE = {"same-origin", "none"}
 ALLOWED_HEADERS = (
     "Content-Type, Idempotency-Key, Prefer, If-None-Match, If-Range, Range, Cache-Control, "
     "traceparent, tracestate, baggage, sentry-trace, request-id, request-context"
@@ -21,17 +21,20 @@ PREFLIGHT_SECONDS = 600
 
 
 class OriginPolicy:
-    """The cookie comes with every request that a browser makes, whoever's page asked for it: this looks who did."""
+    """Decides by origin, because a browser adds the session cookie to requests of any site's pages.
 
-    def __init__(self, settings: Settings) -> None:
-        self._readers = frozenset(map(origin_of, settings.allowed_origins))
-        self._writers = self._readers | ({origin_of(settings.nextauth_url)} if settings.nextauth_url else set())
+    Pages of `allowed_origins` may read answers. They and those of the front end may write.
+    """
+
+    def __init__(self, allowed_origins: Iterable[str], front_end: str | None) -> None:
+        self._readers = frozenset(map(origin_of, allowed_origins))
+        self._writers = self._readers | ({origin_of(front_end)} if front_end else set())
 
     def check_cross_site(self, request: Request) -> None:
-        """Raises CrossSite for a write that another site's page makes.
+        """Raise CrossSite for a write by another site's page.
 
-        As Go's net/http CrossOriginProtection decides it; the host of `x-ms-original-url` counts beside `Host`, which is
-        not the browser's behind Static Web Apps.
+        The rules are those of CrossOriginProtection in Go's net/http. The host of `x-ms-original-url` counts beside
+        `Host`, which behind Static Web Apps is not the one that the browser sees.
         """
         if request.method in SAFE_METHODS:
             return
@@ -40,7 +43,7 @@ class OriginPolicy:
             return
         site = request.headers.get("sec-fetch-site")
         if site is not None:
-            if site.lower() in SAME_SITES:
+            if site.lower() in SAME_SITE:
                 return
             raise CrossSite
         if origin is None:
@@ -52,7 +55,7 @@ class OriginPolicy:
             raise CrossSite
 
     def cors_headers(self, request: Request) -> dict[str, str]:
-        """For every answer, errors too: never `*`, because the cookie comes along."""
+        """Return the CORS headers of an answer, errors included: never `*`, which excludes requests with cookies."""
         if not self._readers:
             return {}
         origin = request.headers.get("origin", "")
@@ -66,7 +69,7 @@ class OriginPolicy:
         }
 
     def preflight(self, request: Request, methods: tuple[str, ...]) -> Response:
-        """The answer to OPTIONS. An origin that may not read gets no word about what it could send."""
+        """Return the answer to OPTIONS: only an origin that may read learns what it may send."""
         headers = {"Allow": ", ".join((*methods, "OPTIONS"))}
         if "Access-Control-Allow-Origin" in self.cors_headers(request):
             headers |= {
@@ -78,5 +81,5 @@ class OriginPolicy:
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port of an absolute address, as browsers write them in `Origin`: the host in lower case and ASCII."""
+    """Return scheme, host and port of an absolute URL, as browsers send them in `Origin`: lower case, the host in ASCII."""
     return str(URL(url.strip()).origin()).lower()

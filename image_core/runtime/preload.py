@@ -6,7 +6,7 @@ import logging
 log = logging.getLogger("image_core.app")
 
 MODULES = (
-    *("image_core.auth.sessions", "image_core.api.handlers.image", "image_core.components"),
+    *("image_core.auth.sessions", "image_core.api.handlers.generate", "image_core.components"),
     *("azure.storage.blob.aio", "azure.cosmos.aio", "google.genai"),
 )
 

@@ -3,50 +3,47 @@
 import asyncio
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from image_core.api.conditional import is_known
 from image_core.api.http import Request, Response
-from image_core.clock import Clock
-from image_core.settings import Settings
 
 CACHE = "public, max-age=300"
-"""Seconds: it changes with a new version or new settings only."""
+"""The `Cache-Control` of both forms: they change with a new version or new settings only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """Both forms, made once for the process."""
+    """Both forms of the description, as they are answered."""
 
     document: Response
     page: Response
 
 
-class DocsHandler:
-    """Building takes half a second, most of it imports: in a thread, when somebody asks for the first time."""
+class Documentation:
+    """Builds the description when it is first asked for, once for the process.
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._settings = settings
-        self._clock = clock
+    `build` returns the OpenAPI document. It takes half a second, most of it imports, and so runs in a thread.
+    """
+
+    def __init__(self, build: Callable[[], Mapping[str, Any]]) -> None:
+        self._build = build
         self._building = asyncio.Lock()
         self._described: Described | None = None
 
-    async def document(self, request: Request) -> Response:
-        return _unless_known(request, (await self._describe()).document)
-
-    async def page(self, request: Request) -> Response:
-        return _unless_known(request, (await self._describe()).page)
-
-    async def _describe(self) -> Described:
+    async def described(self) -> Described:
+        """Return both forms."""
         async with self._building:
             if self._described is None:
-                self._described = await asyncio.to_thread(self._build)
+                self._described = await asyncio.to_thread(self._describe)
             return self._described
 
-    def _build(self) -> Described:
-        from image_core.api.openapi.document import build  # noqa: PLC0415 - it costs half a second, and few ask for it
-        from image_core.api.openapi.page import POLICY, page  # noqa: PLC0415 - the same
+    def _describe(self) -> Described:
+        from image_core.api.openapi.page import POLICY, page  # noqa: PLC0415 - not loaded before it is asked for
 
-        document = build(self._settings, self._clock)
+        document = dict(self._build())
         raw = json.dumps(document, ensure_ascii=False, indent=2).encode()
         return Described(
             _answer(raw, {"Content-Type": "application/json; charset=utf-8"}),
@@ -61,6 +58,28 @@ class DocsHandler:
         )
 
 
+class GetDocument:
+    """Answers with the OpenAPI document."""
+
+    def __init__(self, documentation: Documentation) -> None:
+        self._documentation = documentation
+
+    async def handle(self, request: Request) -> Response:
+        """Return the document, or 304 where the caller has it."""
+        return _unless_known(request, (await self._documentation.described()).document)
+
+
+class GetPage:
+    """Answers with the page that is made of the document."""
+
+    def __init__(self, documentation: Documentation) -> None:
+        self._documentation = documentation
+
+    async def handle(self, request: Request) -> Response:
+        """Return the page, or 304 where the caller has it."""
+        return _unless_known(request, (await self._documentation.described()).page)
+
+
 def _answer(body: bytes, headers: dict[str, str]) -> Response:
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     more = {"ETag": etag, "Cache-Control": CACHE, "X-Content-Type-Options": "nosniff"}
@@ -68,8 +87,4 @@ def _answer(body: bytes, headers: dict[str, str]) -> Response:
 
 
 def _unless_known(request: Request, answer: Response) -> Response:
-    """304 where the caller has it (RFC 9110)."""
-    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    if answer.headers["ETag"] in known:
-        return Response(304, b"", answer.headers)
-    return answer
+    return Response(304, b"", answer.headers) if is_known(request, answer.headers["ETag"]) else answer

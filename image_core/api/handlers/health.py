@@ -1,9 +1,9 @@
-"""`GET /api/health`: whether this works, and with `?deep=1` what of it does not."""
+"""`GET /api/health`: whether the API works, and with `?deep=1` which of its dependencies do."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from image_core import __version__
 from image_core.api.http import Request, Response, json_response
@@ -11,54 +11,68 @@ from image_core.clock import Clock
 from image_core.errors import ImageError
 from image_core.runtime.telemetry import where
 
+if TYPE_CHECKING:
+    from image_core.api.wire.health import Dependency
+
 log = logging.getLogger("image_core.health")
 
 CACHED_SECONDS = 10.0
-"""The deep look is open to everybody: however often it is asked for, the services are asked no more than this."""
+"""How long the states are kept. The deep check needs no session: however often it is requested, the services are probed
+no more often than this."""
 
 PROBE_SECONDS = 5.0
+"""The longest that one probe may take."""
 
 Probe = Callable[[], Awaitable[Mapping[str, Any]]]
-"""Looks at one dependency. Returns what else there is to tell; raises ImageError or TimeoutError where it is down."""
+"""Checks one dependency. Returns the fields to add to its state; raises ImageError or TimeoutError where it is down."""
 
 
-class HealthHandler:
-    """`probes` by the name they are shown under."""
+class GetHealth:
+    """Answers health checks. `probes` returns one probe for each dependency, by the name that the answer gives it."""
 
     def __init__(self, probes: Callable[[], Mapping[str, Probe]], clock: Clock) -> None:
         self._probes = probes
         self._clock = clock
-        self._looking = asyncio.Lock()
-        self._seen: tuple[float, dict[str, Any]] | None = None
+        self._checking = asyncio.Lock()
+        self._checked: tuple[float, dict[str, Dependency]] | None = None
 
-    async def get(self, request: Request) -> Response:
+    async def handle(self, request: Request) -> Response:
+        """Return the version, and with `deep=1` the state of each dependency: 503 where one is down."""
         if request.query.get("deep") not in {"1", "true"}:
+            # Of the form of `Health`, without pydantic: this is the first request of a new process.
             return json_response(200, {"status": "ok", "version": __version__})
-        async with self._looking:
-            now = self._clock.monotonic()
-            if self._seen is None or now - self._seen[0] >= CACHED_SECONDS:
-                self._seen = (now, await self._look())
-            seen = self._seen[1]
-        states = {state["status"] for state in seen.values()}
-        status = next((worst for worst in ("down", "degraded") if worst in states), "ok")
-        body = {"status": status, "version": __version__, "dependencies": seen}
-        return json_response(503 if status == "down" else 200, body)
+        from image_core.api.wire.health import Health  # noqa: PLC0415 - see above
 
-    async def _look(self) -> dict[str, Any]:
+        async with self._checking:
+            now = self._clock.monotonic()
+            if self._checked is None or now - self._checked[0] >= CACHED_SECONDS:
+                self._checked = (now, await self._check())
+            dependencies = self._checked[1]
+        states = {dependency.status for dependency in dependencies.values()}
+        status: Literal["ok", "degraded", "down"] = (
+            "down" if "down" in states else "degraded" if "degraded" in states else "ok"
+        )
+        body = Health(status=status, version=__version__, dependencies=dependencies)
+        return json_response(503 if status == "down" else 200, body.to_wire())
+
+    async def _check(self) -> "dict[str, Dependency]":
         probes = self._probes()
         states = await asyncio.gather(*map(self._state, probes.values()))
         return dict(zip(probes, states, strict=True))
 
-    async def _state(self, probe: Probe) -> dict[str, Any]:
+    async def _state(self, probe: Probe) -> "Dependency":
+        from image_core.api.wire.health import Dependency  # noqa: PLC0415 - see `handle`
+
         began = self._clock.monotonic()
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                more = dict(await probe())
+                fields = dict(await probe())
         except ImageError as error:
-            more = {"status": "down", "code": error.code}
+            fields = {"status": "down", "code": error.code}
         except TimeoutError:
-            more = {"status": "down", "code": "timeout"}
-        except Exception as error:  # noqa: BLE001 - whatever a probe meets, the others are still answered
+            fields = {"status": "down", "code": "timeout"}
+        except Exception as error:  # noqa: BLE001 - a probe that breaks must not break the answer about the others
             log.error("a probe failed: %s", where(error))  # noqa: TRY400 - its message may hold a secret
-            more = {"status": "down", "code": "internal"}
-        return {"status": "ok", "latencyMs": round((self._clock.monotonic() - began) * 1000), **more}
+            fields = {"status": "down", "code": "internal"}
+        latency = round((self._clock.monotonic() - began) * 1000)
+        return Dependency.model_validate({"status": "ok", "latencyMs": latency, **fields})

@@ -1,4 +1,4 @@
-"""`/api/images/{name}`: a stored image, an input copy, or the image of a generation that may still run; to its owner."""
+"""`/api/images/{name}`: answer with an image to its owner, and delete an upload."""
 
 import asyncio
 import re
@@ -9,6 +9,7 @@ from functools import partial
 from urllib.parse import urlencode
 
 from image_core.api.answers import POLL_SECONDS, failed
+from image_core.api.conditional import is_known, requested_range
 from image_core.api.http import Request, Response
 from image_core.api.response_budget import ResponseBudget
 from image_core.api.wire.generations import result_url
@@ -25,25 +26,25 @@ from image_core.runtime.memory_budget import ANSWER_COPIES, MemoryBudget
 from image_core.storage.blobs import Blob
 
 GENERATION_PREFIX = "gen-"
-"""Ids of generations begin so, and no name of a stored image does."""
+"""How the ids of generations begin; no name of a stored image begins so."""
 
 MAX_REDIRECTS = 15
 """Browsers follow 20."""
 
 READ_SECONDS = 5.0
-"""Of the response budget, for reading the image after its generation was waited for."""
+"""The part of the response budget that is kept for reading the image, after its generation has ended."""
 
 REDIRECTS = "redirects"
-"""The query parameter that counts them."""
+"""The query parameter that counts redirects."""
 
 FOREVER = "private, max-age=31536000, immutable"
-"""A name of a stored image is used for one image only."""
+"""The `Cache-Control` of stored images: a name is used for one image only."""
 
 A_DAY = "private, max-age=86400"
-"""Of renditions: after it a browser asks again with the `ETag`, which is derived from the image's."""
+"""The `Cache-Control` of renditions: afterwards a browser asks again with the `ETag`, which depends on the image's."""
 
 WIDTHS = (64, 128, 256, 320, 480, 640, 800, 1024, 1280, 1600, 2048)
-"""Of renditions, in pixels: another width is rounded up, so that an image has few of them."""
+"""The widths of renditions, in pixels: another width is rounded up, so that an image has few renditions."""
 
 RENDITION_QUALITY = 80
 
@@ -51,9 +52,8 @@ CONTENT_TYPES = {**{extension: kind for kind, extension in EXTENSIONS.items()}, 
 
 _WIDTH = re.compile(r"[0-9]{1,4}")
 _COUNT = re.compile(r"[0-9]{1,3}")
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
-# What was stored as an image is shown as one, and as nothing else: no page can be made of it.
+# Browsers show the bytes as an image and as nothing else, whatever a user has stored.
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -61,7 +61,9 @@ SAFE_HEADERS = {
 }
 
 
-class ImagesHandler:
+class GetImage:
+    """Answers with the bytes of a stored image, of an input copy, of a rendition, or of a generation's image."""
+
     def __init__(
         self,
         reading: Reading,
@@ -78,11 +80,11 @@ class ImagesHandler:
         self._memory_budget = memory_budget
         self._budget = budget
 
-    async def get(self, request: Request, user: User, name: str) -> Response:
-        """The bytes, or the range that was asked for (RFC 9110), or 304 where the caller has them.
+    async def handle(self, request: Request, user: User, name: str) -> Response:
+        """Return the bytes, or the requested range of them, or 304 where the caller has them (RFC 9110).
 
-        The name of a generation answers with its image, and waits for it where it still runs. With `w` or `format` the
-        answer is a rendition of the image.
+        The id of a generation answers with its image, and waits for it while it runs. With `w` or `format` the answer
+        is a rendition of the image.
         """
         redirects, target = _redirects(request), _target(request)
         if name.startswith(GENERATION_PREFIX):
@@ -91,21 +93,14 @@ class ImagesHandler:
         cache = FOREVER if target is None else A_DAY
         return await self._answer(request, user, image, {**SAFE_HEADERS, "Cache-Control": cache})
 
-    async def delete(self, request: Request, user: User, name: str) -> Response:  # noqa: ARG002 - as every handler
-        """Remove an upload of the caller's. Raises NotFound, also for an image that belongs to a generation."""
-        if not is_upload(name):
-            raise NotFound("Only an upload is deleted by its name; the image of a generation goes with the generation")
-        await self._reading.delete(user, name)
-        return Response(204, b"", {"Cache-Control": "no-store"})
-
     async def _result(
         self, request: Request, user: User, record_id: str, redirects: int, target: Target | None
     ) -> Response:
-        """The image of a generation, once it has one; its error, where it failed.
+        """Return the image of a generation once it has one, or its error where it failed.
 
-        While it runs the request waits within the response budget and then redirects to itself, so that a client that
-        only shows `imageUrl` gets its image through any proxy. So it does where the bytes cannot be read in time.
-        Nothing of it is cached: a name can come back.
+        While it runs, the request waits within the response budget and then redirects to itself, so that a client that
+        only shows `imageUrl` gets its image through any proxy. It redirects too where the bytes cannot be read in time.
+        Nothing is cached: the id of an idempotency key can be used again.
         """
         record = await self._history.read(user, record_id)
         if record.status is Status.RUNNING:
@@ -144,35 +139,46 @@ class ImagesHandler:
 
     async def _answer(self, request: Request, user: User, image: "_Served", safe: Mapping[str, str]) -> Response:
         etag = image.etag
-        # The host gives a 304 without a type `text/plain`, which a cache would keep as the image's.
+        # The host adds `text/plain` to a 304 without a type, and a cache would keep it as the type of the image.
         headers = {**safe, "ETag": etag, "Content-Type": image.content_type}
-        if _matches(request.headers.get("if-none-match"), etag):
+        if is_known(request, etag):
             return Response(304, b"", headers)
         if request.method == "HEAD":
             return Response(200, b"", headers)
         opened = await image.open()
-        blob = opened.blob
-        wanted = None
-        if request.headers.get("if-range", etag) == etag:
-            wanted = _range(request.headers.get("range"), blob.size)
+        size = opened.blob.size
+        wanted = requested_range(request, etag, size)
         if wanted is None:
-            return Response(200, await self._read(request, user, opened, 0, blob.size), headers)
-        first, last = wanted
-        if first > last:
-            return Response(416, b"", {**headers, "Content-Range": f"bytes */{blob.size}"})
-        data = await self._read(request, user, opened, first, last - first + 1)
-        return Response(206, data, {**headers, "Content-Range": f"bytes {first}-{last}/{blob.size}"})
+            return Response(200, await self._read(request, user, opened, range(size)), headers)
+        if not wanted:
+            return Response(416, b"", {**headers, "Content-Range": f"bytes */{size}"})
+        data = await self._read(request, user, opened, wanted)
+        return Response(206, data, {**headers, "Content-Range": f"bytes {wanted.start}-{wanted.stop - 1}/{size}"})
 
-    async def _read(self, request: Request, user: User, opened: Opened, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset`, in the user's turn. Raises Busy, NotFound."""
+    async def _read(self, request: Request, user: User, opened: Opened, wanted: range) -> bytes:
+        """Return the bytes at the positions `wanted`. Raises Busy, NotFound."""
         deadline = self._budget.for_resources(request)
-        async with self._memory_budget.entered(user.id, ANSWER_COPIES * length, deadline):
-            return await self._reading.read(opened, offset, length)
+        async with self._memory_budget.entered(user.id, ANSWER_COPIES * len(wanted), deadline):
+            return await self._reading.read(opened, wanted.start, len(wanted))
+
+
+class DeleteUpload:
+    """Removes uploaded files."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    async def handle(self, request: Request, user: User, name: str) -> Response:  # noqa: ARG002 - ItemHandler
+        """Return 204 after the upload was removed. Raises NotFound, also for an image that belongs to a generation."""
+        if not is_upload(name):
+            raise NotFound("Only an upload is deleted by its name; the image of a generation goes with the generation")
+        await self._reading.delete(user, name)
+        return Response(204, b"", {"Cache-Control": "no-store"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    """An image or a rendition as it is answered. `open` finds its blob, which may first have to be made."""
+    """An image or a rendition to answer with. `open` finds its blob, and makes a rendition where there is none."""
 
     etag: str
     content_type: str
@@ -180,7 +186,7 @@ class _Served:
 
 
 def _target(request: Request) -> Target | None:
-    """The rendition that is asked for; None for the image itself. Raises InvalidRequest."""
+    """Return the requested rendition; None for the image itself. Raises InvalidRequest."""
     width, chosen = request.query.get("w"), request.query.get("format")
     if width is None and chosen is None:
         return None
@@ -194,35 +200,15 @@ def _target(request: Request) -> Target | None:
 
 
 def _content_type(blob: Blob) -> str:
-    """The blob's own, or that of its name: the original product did not always store one."""
+    """Return the blob's type, or the one of its name: the original product did not always store a type."""
     if blob.content_type.startswith("image/"):
         return blob.content_type
     return CONTENT_TYPES.get(blob.name.rsplit(".", 1)[-1].lower(), blob.content_type)
 
 
 def _redirects(request: Request) -> int:
-    """How often this request was redirected already. Raises InvalidRequest."""
+    """Return how often this request was redirected already. Raises InvalidRequest."""
     text = request.query.get(REDIRECTS) or "0"
     if not _COUNT.fullmatch(text) or int(text) > MAX_REDIRECTS:
         raise InvalidRequest(f"A number from 0 to {MAX_REDIRECTS}", field=REDIRECTS)
     return int(text)
-
-
-def _matches(header: str | None, etag: str) -> bool:
-    tags = [tag.strip().removeprefix("W/") for tag in (header or "").split(",")]
-    return "*" in tags or etag in tags
-
-
-def _range(header: str | None, size: int) -> tuple[int, int] | None:
-    """First and last byte; (1, 0) where the range holds none; None where there is no range that we understand."""
-    found = _RANGE.fullmatch((header or "").strip())
-    if found is None or found.groups() == ("", ""):
-        return None  # several ranges too: answering with the whole is allowed
-    first, last = found.groups()
-    if not first:
-        length = min(int(last), size)
-        return (size - length, size - 1) if length else (1, 0)
-    end = min(int(last), size - 1) if last else size - 1
-    if last and int(last) < int(first):
-        return None  # not a range at all
-    return (int(first), end) if int(first) < size else (1, 0)

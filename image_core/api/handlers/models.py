@@ -1,38 +1,43 @@
-"""`GET /api/models`: what a front end needs to draw its controls, and to say what a press of the button costs."""
+"""`GET /api/models`: what a front end needs to draw its controls, and to show what an image costs."""
 
 from typing import Protocol
 
 from image_core.api.http import Request, Response, json_response
 from image_core.api.wire.models import Limits, ModelInfo, ModelList
-from image_core.api.wire.requests import MAX_PROMPT_CHARACTERS
 from image_core.auth.user import User
 from image_core.generations.durations import Durations
 from image_core.models.catalog import ASPECT_RATIOS, IMAGE_SIZES, MODELS
-from image_core.settings import Settings
 
 
 class Chain(Protocol):
-    """`model.chain.ModelChain`."""
+    """The chain of models (`models.chain.ModelChain`)."""
 
-    def models(self) -> tuple[str, ...]: ...
+    def models(self) -> tuple[str, ...]:
+        """Return the names, in the order in which they are asked."""
+        ...
 
-    def available(self, model: str) -> bool: ...
+    def available(self, model: str) -> bool:
+        """Return whether a model can be asked now."""
+        ...
 
 
-class ModelsHandler:
-    def __init__(self, chain: Chain, durations: Durations, settings: Settings) -> None:
+class ListModels:
+    """Lists the models of the chain, and the limits of a request."""
+
+    def __init__(self, chain: Chain, durations: Durations, limits: Limits) -> None:
         self._chain = chain
         self._durations = durations
-        self._settings = settings
+        self._limits = limits
 
-    async def get(self, request: Request, user: User) -> Response:  # noqa: ARG002 - a handler's signature
+    async def handle(self, request: Request, user: User) -> Response:  # noqa: ARG002 - UserHandler
+        """Return the list; which models are available differs between processes and changes from minute to minute."""
         names = self._chain.models()
         models = [self._model(name, first=name == names[0]) for name in names]
-        return json_response(200, ModelList(models=models, limits=self._limits()).to_wire())
+        return json_response(200, ModelList(models=models, limits=self._limits).to_wire())
 
     def _model(self, name: str, *, first: bool) -> ModelInfo:
         known = MODELS.get(name)
-        most = self._settings.max_images
+        most = self._limits.max_images
         return ModelInfo(
             id=name,
             # Nothing is known of a model that is not in the catalog: its service decides.
@@ -44,13 +49,4 @@ class ModelsHandler:
             retires_on=None if known is None else known.retires_on,
             available=self._chain.available(name),
             expected_seconds=self._durations.expected_of(name),
-        )
-
-    def _limits(self) -> Limits:
-        return Limits(
-            max_images=self._settings.max_images,
-            max_image_bytes=self._settings.max_image_bytes,
-            max_request_bytes=self._settings.max_request_bytes,
-            max_image_pixels=self._settings.max_image_pixels,
-            max_prompt_characters=MAX_PROMPT_CHARACTERS,
         )

@@ -1,4 +1,4 @@
-"""`POST /api/upload`: one file into storage, to be used as an input later."""
+"""`POST /api/upload`: store a file that is used as an input later."""
 
 import re
 import secrets
@@ -6,7 +6,6 @@ import unicodedata
 from collections.abc import Callable
 from functools import partial
 
-from image_core.api.body import check_body
 from image_core.api.forms import uploaded_file
 from image_core.api.http import Request, Response, json_response
 from image_core.api.response_budget import ResponseBudget
@@ -17,21 +16,21 @@ from image_core.images.image import Image
 from image_core.inputs.loader import Loader
 from image_core.runtime.memory_budget import MemoryBudget
 from image_core.runtime.offload import offloaded
-from image_core.settings import Settings
 from image_core.storage.images import StoredImages
 
 MAX_STEM_CHARACTERS = 60
 FORM_COPIES = 2
-"""Of the file, beside the form that it came in: its bytes, and the image without metadata."""
+"""Copies of the file beside the form: its bytes, and the image without metadata."""
 
 
-class UploadHandler:
+class UploadImage:
+    """Checks a file as an input is checked, and stores it."""
+
     def __init__(
         self,
         loader: Loader,
         pictures: StoredImages,
         memory_budget: MemoryBudget,
-        settings: Settings,
         budget: ResponseBudget,
         clock: Clock,
         token: Callable[[int], str] = secrets.token_hex,
@@ -39,14 +38,12 @@ class UploadHandler:
         self._loader = loader
         self._pictures = pictures
         self._memory_budget = memory_budget
-        self._settings = settings
         self._budget = budget
         self._clock = clock
         self._token = token
 
-    async def post(self, request: Request, user: User) -> Response:
-        """Check the file as an input is checked, store it, and answer with its address."""
-        check_body(request, self._settings.max_request_bytes)
+    async def handle(self, request: Request, user: User) -> Response:
+        """Return the address of the stored file."""
         deadline = self._budget.for_resources(request)
         async with self._memory_budget.entered(user.id, FORM_COPIES * len(request.body), deadline) as claim:
             parse = partial(uploaded_file, request.headers.get("content-type", ""), request.body)
@@ -57,7 +54,7 @@ class UploadHandler:
 
 
 def safe_name(name: str, picture: Image) -> str:
-    """The file's name as part of a blob's: ASCII letters, digits, `-` and `_`, with the extension of what it is."""
+    """Return a file's name as part of a blob's: ASCII letters, digits, `-` and `_`, and the extension of its type."""
     plain = (
         unicodedata.normalize("NFKD", name.rsplit("/", 1)[-1].rsplit("\\", 1)[-1]).encode("ascii", "ignore").decode()
     )

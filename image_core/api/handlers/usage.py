@@ -6,12 +6,12 @@ from image_core.auth.user import User
 from image_core.billing.spending import Spending
 
 
-class UsageHandler:
+class GetUsage:
     """Answers with the sums of the ledger."""
 
     def __init__(self, spending: Spending) -> None:
         self._spending = spending
 
-    async def get(self, request: Request, user: User) -> Response:  # noqa: ARG002 - a handler's signature
+    async def handle(self, request: Request, user: User) -> Response:  # noqa: ARG002 - UserHandler
         """Return the user's sums of today and this month."""
         return json_response(200, UsageReport.of(await self._spending.report(user)).to_wire())

@@ -15,7 +15,7 @@ from image_core.api.origin import SAFE_METHODS, origin_of
 from image_core.api.router import ROUTES, Route
 from image_core.api.wire.errors import ErrorBody
 from image_core.api.wire.usage import UsageReport
-from image_core.auth.cookies import NAMES
+from image_core.auth.cookies import NAMES, V4, V5
 from image_core.clock import Clock
 from image_core.errors import STATUS_BY_CODE, MethodNotAllowed, UploadFailed
 from image_core.models.catalog import chain
@@ -154,9 +154,9 @@ def _sessions(settings: Settings) -> Part:
 
 
 def _maker(name: str) -> str:
-    if "next-auth." in name:
+    if name.endswith(V4):
         return "NextAuth v4"
-    return "Auth.js v5" if "authjs." in name else "NextAuth or Auth.js"
+    return "Auth.js v5" if name.endswith(V5) else "NextAuth or Auth.js"
 
 
 def _servers(settings: Settings) -> Part:

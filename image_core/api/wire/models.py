@@ -5,7 +5,9 @@ from datetime import date
 from pydantic import Field
 
 from image_core.api.wire.base import Wire
+from image_core.api.wire.requests import MAX_PROMPT_CHARACTERS
 from image_core.models.catalog import AspectRatio, ImageSize
+from image_core.settings import Settings
 
 
 class ModelInfo(Wire):
@@ -32,6 +34,17 @@ class Limits(Wire):
     max_request_bytes: int
     max_image_pixels: int
     max_prompt_characters: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        """Return the limits that the settings give."""
+        return cls(
+            max_images=settings.max_images,
+            max_image_bytes=settings.max_image_bytes,
+            max_request_bytes=settings.max_request_bytes,
+            max_image_pixels=settings.max_image_pixels,
+            max_prompt_characters=MAX_PROMPT_CHARACTERS,
+        )
 
 
 class ModelList(Wire):

@@ -8,7 +8,7 @@ from tests.support.paths import ROOT
 
 SCRIPT = """
 import asyncio, base64, io, json, os, resource, sys
-from image_core.api.handlers.image import PARSED_COPIES
+from image_core.api.handlers.generate import PARSED_COPIES
 from image_core.runtime.memory_budget import MemoryBudget
 from tests.support.input_loaders import make_loader
 from image_core.runtime.allocator import return_large_blocks

@@ -209,9 +209,11 @@ import function_app
 from image_core.api.http import Request
 
 def loaded():
-    return [name for name in sys.modules if name.startswith(("openapi_pydantic", "image_core.api.doc"))]
+    return [name for name in sys.modules if name.startswith(("openapi_pydantic", "image_core.api.openapi"))]
 
 async def main():
+    await function_app.product.handle(Request("GET", "health"))
+    assert not {{"pydantic", "image_core.api.wire", "image_core.settings"}} & set(sys.modules)
     for path in ("health", "generations"):
         await function_app.product.handle(Request("GET", path))
         assert not loaded(), (path, loaded())

@@ -30,12 +30,12 @@ BEHIND = {"x-ms-original-url": "https://app.example.com/api/image"}
 def test_the_budget_is_the_setting_else_that_of_the_proxy_and_a_preference_only_shortens_it(
     setting: dict[str, str], headers: dict[str, str], preferred: int | None, seconds: float
 ) -> None:
-    budget = ResponseBudget(Settings.read(setting), Clock())
+    budget = ResponseBudget(Settings.read(setting).response_budget_seconds, Clock())
     assert budget.seconds(Request("POST", "image", headers=headers), preferred) == seconds
 
 
 def test_the_time_since_the_request_began_is_taken_off_and_never_more() -> None:
-    budget = ResponseBudget(Settings.read({}), Clock(monotonic=lambda: 130.0))
+    budget = ResponseBudget(Settings.read({}).response_budget_seconds, Clock(monotonic=lambda: 130.0))
     request = Request("POST", "image", started=100.0)
     assert budget.left(request) == 65
     assert budget.left(request, 30) == 0
@@ -43,22 +43,40 @@ def test_the_time_since_the_request_began_is_taken_off_and_never_more() -> None:
 
 
 def test_every_budget_is_below_the_deadline_of_a_generation() -> None:
-    budget = ResponseBudget(Settings.read({}), Clock())
+    budget = ResponseBudget(Settings.read({}).response_budget_seconds, Clock())
     assert budget.seconds(Request("POST", "image")) < Settings.read({}).generation_deadline_seconds
 
 
 def test_what_exists_already_is_waited_for_also_where_a_post_is_not() -> None:
     request = Request("GET", "images/gen-1", started=100.0)
     later = Clock(monotonic=lambda: 101.0)
-    assert ResponseBudget(Settings.read({"RESPONSE_BUDGET_SECONDS": "0"}), later).following(request) == 19
-    assert ResponseBudget(Settings.read({"RESPONSE_BUDGET_SECONDS": "25"}), later).following(request) == 24
-    assert ResponseBudget(Settings.read({}), later).following(replace(request, headers=BEHIND)) == 39
+    assert (
+        ResponseBudget(Settings.read({"RESPONSE_BUDGET_SECONDS": "0"}).response_budget_seconds, later).following(
+            request
+        )
+        == 19
+    )
+    assert (
+        ResponseBudget(Settings.read({"RESPONSE_BUDGET_SECONDS": "25"}).response_budget_seconds, later).following(
+            request
+        )
+        == 24
+    )
+    assert (
+        ResponseBudget(Settings.read({}).response_budget_seconds, later).following(replace(request, headers=BEHIND))
+        == 39
+    )
 
 
 def test_memory_and_slots_are_waited_for_within_the_budget_and_a_while_where_there_is_none() -> None:
     request = Request("POST", "image", started=100.0)
     later = Clock(monotonic=lambda: 101.0)
     for setting, seconds in (("0", 19), ("1", 4), ("25", 24)):
-        budget = ResponseBudget(Settings.read({"RESPONSE_BUDGET_SECONDS": setting}), later)
+        budget = ResponseBudget(Settings.read({"RESPONSE_BUDGET_SECONDS": setting}).response_budget_seconds, later)
         assert budget.for_resources(request).remaining() == seconds
-    assert ResponseBudget(Settings.read({}), later).for_resources(replace(request, headers=BEHIND)).remaining() == 39
+    assert (
+        ResponseBudget(Settings.read({}).response_budget_seconds, later)
+        .for_resources(replace(request, headers=BEHIND))
+        .remaining()
+        == 39
+    )

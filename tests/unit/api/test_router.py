@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 import pytest
 
 from image_core.api.http import Request, Response
-from image_core.api.router import ROUTES
+from image_core.api.router import ROUTES, find
 from image_core.app import App
-from local import nextauth
+from image_core.errors import NotFound
 
 SECRET = "a secret of these tests"
 GETS = sorted({route.path for route in ROUTES if route.method == "GET"})
@@ -36,18 +35,18 @@ async def test_literal_parts_are_compared_without_case(app: App, path: str) -> N
     assert (await call(app, "GET", path)).status == 200
 
 
-async def test_a_parameter_keeps_its_case(app: App) -> None:
-    received: list[str] = []
+def test_a_parameter_keeps_its_case_and_is_decoded() -> None:
+    found = find("IMAGES/Photo%20A.PNG")
+    assert found.name == "Photo A.PNG"
+    assert {route.path for route in found.routes} == {"images/{name}"}
 
-    class Images:
-        async def get(self, request: Request, user: object, name: str) -> Response:
-            received.append(name)
-            return Response(200)
 
-    app.__dict__["images"] = Images()
-    cookie = nextauth.cookie_header(nextauth.session_cookies(SECRET, nextauth.DEFAULT_USER, datetime.now(UTC)))
-    assert (await call(app, "GET", "IMAGES/Photo-A.PNG", cookie=cookie)).status == 200
-    assert received == ["Photo-A.PNG"]
+@pytest.mark.parametrize(
+    "path", ["images/", "images/.", "images/..", "images/a%2Fb", "images/a%5Cb", "images/a%00b", f"images/{'a' * 1025}"]
+)
+def test_a_segment_that_no_name_can_be_is_404(path: str) -> None:
+    with pytest.raises(NotFound):
+        find(path)
 
 
 async def test_a_letter_that_only_resembles_one_is_another(app: App) -> None:

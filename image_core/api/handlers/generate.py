@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from image_core.api.answers import accepted, failed, succeeded
-from image_core.api.body import check_body, check_json_type
 from image_core.api.http import Request, Response, json_response
 from image_core.api.prefer import Preference, preference
 from image_core.api.response_budget import ResponseBudget
 from image_core.api.wire.generations import DryRun
 from image_core.api.wire.requests import GenerateRequest
 from image_core.auth.user import User
-from image_core.errors import ImageError
+from image_core.errors import ImageError, UnsupportedMediaType
 from image_core.generations import submit
 from image_core.generations.durations import Durations
 from image_core.generations.idempotency import checked_key
@@ -25,50 +24,54 @@ from image_core.generations.trace import trace_parent
 from image_core.inputs.fit import encoded_length
 from image_core.runtime.memory_budget import ANSWER_COPIES, GROWTH_SECONDS, Claim, MemoryBudget
 from image_core.runtime.offload import offloaded
-from image_core.settings import Settings
+
+JSON_TYPES = {"", "application/json", "text/plain"}
+"""`fetch` sends a string as `text/plain`. The origin policy, not the content type, keeps other sites out."""
 
 PARSED_COPIES = 3
-"""Bytes that are used for each byte of a body until its generation has begun: the strings, their bytes, and the images decoded
+"""Bytes in use for each byte of a body until its generation has begun: the strings, their bytes, and the images decoded
 from them (three quarters)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """What is left of a request once its generation has begun: its images are not."""
+    """What is kept of a request once its generation has begun, which is not its images."""
 
     submitted: Submitted
     prefer: Preference
     base64: bool
 
 
-class ImageHandler:
+class GenerateImage:
+    """Begins a generation, or finds the one of the idempotency key, and waits for it within the response budget."""
+
     def __init__(
         self,
         submission: Submission,
         reading: Reading,
         durations: Durations,
         memory_budget: MemoryBudget,
-        settings: Settings,
         budget: ResponseBudget,
+        max_images: int,
     ) -> None:
         self._submission = submission
         self._reading = reading
         self._durations = durations
         self._memory_budget = memory_budget
-        self._settings = settings
         self._budget = budget
+        self._max_images = max_images
 
-    async def post(self, request: Request, user: User) -> Response:
-        """Make one image. Answers within the response budget: finished, or with a place to look."""
+    async def handle(self, request: Request, user: User) -> Response:
+        """Return 200 with the image, or 202 with the addresses where it will be."""
         with self._memory_budget.claim(user.id, self._budget.for_resources(request)) as claim:
-            return await self._post(request, user, claim)
+            return await self._handle(request, user, claim)
 
-    async def _post(self, request: Request, user: User, claim: Claim) -> Response:
+    async def _handle(self, request: Request, user: User, claim: Claim) -> Response:
         begun = await self._begin(request, user, claim)
         if isinstance(begun, submit.DryRun):
             return json_response(200, DryRun.of(begun).to_wire())
         prefer = begun.prefer
-        # A repeated key finds a generation that runs already: a caller that does not want to wait does not wait for it either.
+        # A repeated key may find a running generation: a caller that does not want to wait does not wait for it either.
         wait = 0.0 if prefer.at_once else self._budget.left(request, prefer.wait)
         submitted = await self._submission.wait(begun.submitted, wait)
         headers = {} if prefer.applied is None else {"Preference-Applied": prefer.applied}
@@ -85,11 +88,10 @@ class ImageHandler:
         return response
 
     async def _begin(self, request: Request, user: User, claim: Claim) -> _Begun | submit.DryRun:
-        check_body(request, self._settings.max_request_bytes)
         check_json_type(request)
         await claim.enter(len(request.body) * PARSED_COPIES)
         try:
-            parse = partial(GenerateRequest.parse, request.body, self._settings.max_images)
+            parse = partial(GenerateRequest.parse, request.body, self._max_images)
             body = await offloaded(len(request.body), parse)
             wanted = body.to_domain()
             key = checked_key(request.headers.get("idempotency-key"))
@@ -128,3 +130,10 @@ class ImageHandler:
         # What is answered is paid for: it is counted, and never refused.
         await claim.receive(ANSWER_COPIES * encoded_length(len(picture.data)), GROWTH_SECONDS)
         return await succeeded(self._reading.shown(record), picture, headers)
+
+
+def check_json_type(request: Request) -> None:
+    """Raise UnsupportedMediaType where `Content-Type` says that the body is something else than JSON."""
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type not in JSON_TYPES and not media_type.endswith("+json"):
+        raise UnsupportedMediaType("Send the request as application/json")
