@@ -1,7 +1,7 @@
-"""Time and memory of a masked edit in the sandbox, for photographs of 12, 24 and 48 megapixels.
+"""Processor time and memory of a masked edit in the sandbox, for photographs of 12, 24 and 48 megapixels.
 
 - "cut out" prepares the crop that the model gets, "compose" puts the model's answer into the photograph.
-- Floor: a process that decodes the same photograph and writes it as a PNG. Goal: composing takes a few times as long.
+- Floor: a process that decodes the same photograph and writes it as a PNG. Goal: composing takes at most twice as long.
 - "address space" must stay below the sandbox's limit.
 
 Times are medians of the rounds, memory is the highest of all rounds.
@@ -13,7 +13,6 @@ import random
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -42,7 +41,8 @@ SENT_SIDE = 2048
 FLOOR = (
     "import io, sys, PIL.Image; PIL.Image.MAX_IMAGE_PIXELS = None;"
     "image = PIL.Image.open(io.BytesIO(sys.stdin.buffer.read()));"
-    f"image.load(); image.save(sys.stdout.buffer, 'PNG', compress_level={PNG_LEVEL})"
+    f"image.load(); image.save(sys.stdout.buffer, 'PNG', compress_level={PNG_LEVEL});"
+    "import time; print(time.process_time(), file=sys.stderr)"
 )
 
 T = TypeVar("T")
@@ -78,15 +78,17 @@ def mask(data: bytes) -> bytes:
 
 
 def measured(call: Callable[..., Awaitable[T]]) -> tuple[T, float, float, float]:
-    """Return the result of `call`, its milliseconds, and its sandbox's highest memory and address space in MiB."""
+    """Return what `call` gives, the milliseconds of its sandbox, and its highest MiB: resident and of address space."""
     with tempfile.TemporaryDirectory() as folder:
-        status = Path(folder) / "status"
-        program = f"{PROGRAM}; import shutil; shutil.copyfile('/proc/self/status', {str(status)!r})"
-        began = time.perf_counter()
+        status, took = Path(folder) / "status", Path(folder) / "took"
+        program = (
+            f"{PROGRAM}; import shutil, time; shutil.copyfile('/proc/self/status', {str(status)!r});"
+            f"open({str(took)!r}, 'w').write(str(time.process_time()))"
+        )
         made = asyncio.run(_awaited(call(program=program)))
-        took = (time.perf_counter() - began) * 1000
         lines = dict(line.split(":", 1) for line in status.read_text(encoding="ascii").splitlines())
-    return made, took, int(lines["VmHWM"].split()[0]) / 1024, int(lines["VmPeak"].split()[0]) / 1024
+        milliseconds = float(took.read_text(encoding="ascii")) * 1000
+    return made, milliseconds, int(lines["VmHWM"].split()[0]) / 1024, int(lines["VmPeak"].split()[0]) / 1024
 
 
 async def _awaited(call: Awaitable[T]) -> T:
@@ -95,9 +97,8 @@ async def _awaited(call: Awaitable[T]) -> T:
 
 def floor(data: bytes) -> float:
     """Return the milliseconds of decoding and encoding."""
-    began = time.perf_counter()
-    subprocess.run((sys.executable, "-c", FLOOR), input=data, stdout=subprocess.PIPE, check=True, timeout=120)  # noqa: S603 - a fixed command
-    return (time.perf_counter() - began) * 1000
+    done = subprocess.run((sys.executable, "-c", FLOOR), input=data, capture_output=True, check=True, timeout=120)  # noqa: S603 - a fixed command
+    return float(done.stderr) * 1000
 
 
 def _rows(megapixels: int, orientation: int, rounds: int) -> list[Row]:
