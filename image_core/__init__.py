@@ -1,6 +1,3 @@
-"""Images from images: the product, without a web framework.
+"""Images from images: the product, without a web framework. `app.App` answers requests and runs generations."""
 
-`wiring.build` is the way in; `api.routes` is what it serves.
-"""
-
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -2152,7 +2152,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "status": "ok",
-                     *       "version": "0.1.0"
+                     *       "version": "0.2.0"
                      *     }
                      */
                     "application/json": components["schemas"]["Health"];
@@ -2187,7 +2187,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "status": "down",
-                     *       "version": "0.1.0",
+                     *       "version": "0.2.0",
                      *       "dependencies": {
                      *         "database": {
                      *           "status": "down",

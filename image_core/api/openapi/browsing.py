@@ -349,7 +349,7 @@ MODELS = Operation(
     },
 )
 
-_HEALTHY: Part = {"status": "ok", "version": "0.1.0"}
+_HEALTHY: Part = {"status": "ok", "version": "0.2.0"}
 
 HEALTH = Operation(
     name="getHealth",

@@ -1,11 +1,13 @@
 """The documentation speaks of what is there: every code, setting and test that it names exists."""
 
 import re
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from image_core import __version__
 from image_core.errors import STATUS_BY_CODE
 from image_core.settings import Settings
 from tests.support.paths import ROOT
@@ -19,6 +21,15 @@ def test_every_code_is_in_the_contract_with_its_status() -> None:
     contract = (ROOT / "docs" / "api.md").read_text()
     missing = [code for code in STATUS_BY_CODE if f"`{code}`" not in contract]
     assert missing == []
+
+
+def test_the_version_is_that_of_the_project_and_of_the_changelog() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    released = re.findall(
+        r"(?m)^## (\d[\d.]*) - (\d{4}-\d\d-\d\d)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    )
+    assert __version__ == project["version"] == released[0][0]
+    assert [date for _, date in released] == sorted((date for _, date in released), reverse=True)
 
 
 def test_every_test_that_reliability_names_exists() -> None:
