@@ -31,15 +31,16 @@ def painted(
     earlier: Sequence[bytes] = (),
     shift: tuple[int, int] = (0, 0),
 ) -> tuple[bytes, bytes]:
-    """Paint two PNGs, a draft and the image: the inputs, in the manner that the prompt names, `size` times what `sizes` says.
+    """Paint two PNGs, a draft and the image: the inputs, in the manner that the prompt names.
 
-    The newest of the `earlier` images of a conversation is edited, as if it were the first input; each of them is shown,
-    small and framed, in the lower left corner. `shift` moves what is painted by so many pixels to the right and down, as
-    models do that are asked to edit a part of an image. Raises OSError where an input cannot be read.
+    The image has the shape `ratio` and `size` times the pixels that `sizes` has for it. The newest of the `earlier`
+    images of a conversation is edited, as if it were the first input; each of them is shown, small and framed, in the
+    lower left corner. `shift` moves what is painted by so many pixels to the right and down, as models do that are asked
+    to edit a part of an image. Raises OSError where an input cannot be read.
     """
     turns = [_opened(data) for data in earlier]
-    pictures = [*turns[-1:], *map(_opened, inputs)]
-    base = _together(pictures, sizes[ratio or _nearest(sizes, pictures[0] if pictures else None)])
+    images = [*turns[-1:], *map(_opened, inputs)]
+    base = _together(images, sizes[ratio or _nearest(sizes, images[0] if images else None)])
     draft = base.resize((base.width // 4, base.height // 4)).convert("L")
     words = prompt.lower()
     for manner in [manner for names, manner in MANNERS if any(name in words for name in names)] or [_poster]:
@@ -52,7 +53,7 @@ def painted(
 
 
 def _moved(image: Image.Image, shift: tuple[int, int]) -> Image.Image:
-    """The image with its content moved; what it moves away from shows it as it was."""
+    """Return the image with its content moved; what it moves away from shows it as it was."""
     if not any(shift):
         return image
     moved = image.copy()
@@ -81,24 +82,24 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _nearest(sizes: Sizes, first: Image.Image | None) -> str:
-    """The ratio of the first input, as the models do it where nothing is asked."""
+    """Return the ratio next to that of the first input, as the models choose it where none is asked for."""
     shape = (first.width / first.height) if first is not None else 1.0
     return min(sizes, key=lambda name: abs(math.log(sizes[name][0] / sizes[name][1] / shape)))
 
 
-def _together(pictures: Sequence[Image.Image], canvas: tuple[int, int]) -> Image.Image:
-    """The first picture fills the canvas; the others lean in from the right, so that each is seen to be used."""
-    if not pictures:
+def _together(images: Sequence[Image.Image], canvas: tuple[int, int]) -> Image.Image:
+    """Fill the canvas with the first image, and blend the others in from the right, so that each is visible."""
+    if not images:
         return Image.radial_gradient("L").resize(canvas).convert("RGB")
-    base = ImageOps.fit(pictures[0], canvas, Image.Resampling.LANCZOS)
+    base = ImageOps.fit(images[0], canvas, Image.Resampling.LANCZOS)
     width, height = canvas
-    strip = width // (len(pictures) + 1)
-    for place, picture in enumerate(pictures[1:], start=1):
-        piece = ImageOps.fit(picture, (int(strip * 1.4), height), Image.Resampling.LANCZOS)
+    strip = width // (len(images) + 1)
+    for place, image in enumerate(images[1:], start=1):
+        piece = ImageOps.fit(image, (int(strip * 1.4), height), Image.Resampling.LANCZOS)
         edge = Image.linear_gradient("L").rotate(90).resize((int(strip * 0.4), height))
         mask = Image.new("L", piece.size, 255)
         mask.paste(edge, (0, 0))
-        base.paste(piece, (width - strip * (len(pictures) - place) - int(strip * 0.4), 0), mask)
+        base.paste(piece, (width - strip * (len(images) - place) - int(strip * 0.4), 0), mask)
     return base
 
 
@@ -126,7 +127,7 @@ def _clouds(size: tuple[int, int], coarse: int) -> Image.Image:
 
 
 def _brushed(size: tuple[int, int]) -> Image.Image:
-    """A mask: white where a brush went, with ragged ends near the edges of the paper."""
+    """Return a mask: white where a brush went, with ragged ends near the edges of the paper."""
     width, height = size
     margin = min(size) // 16
     inside = Image.new("L", size, 0)

@@ -44,6 +44,7 @@ class Turn:
 
     @property
     def images(self) -> tuple[Part, ...]:
+        """The parts that are images."""
         return tuple(part for part in self.parts if part.data is not None)
 
     @property

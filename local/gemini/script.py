@@ -58,9 +58,11 @@ class Script:
         self._left: deque[Scripted] = deque()
 
     def add(self, *replies: Scripted) -> None:
+        """Add replies behind those that are left."""
         self._left.extend(replies)
 
     def clear(self) -> None:
+        """Forget the replies that are left."""
         self._left.clear()
 
     def next(self, model: str, *, replays: bool = False) -> Scripted:
@@ -75,15 +77,17 @@ class Script:
 
 
 def problem(status: int, name: str, message: str, *details: dict[str, Any]) -> dict[str, Any]:
-    """An error body as Google's services write it (google.rpc.Status)."""
+    """Return an error body as Google's services write it (google.rpc.Status)."""
     return {"error": {"code": status, "message": message, "status": name, "details": list(details)}}
 
 
 def overloaded() -> Scripted:
+    """Return the refusal of a model that is overloaded."""
     return Scripted(503, problem(503, "UNAVAILABLE", "The model is overloaded. Please try again later."))
 
 
 def rate_limited(seconds: float | None = None) -> Scripted:
+    """Return the refusal of a quota, with the seconds after which to try again."""
     info = (
         []
         if seconds is None
@@ -93,12 +97,12 @@ def rate_limited(seconds: float | None = None) -> Scripted:
 
 
 def expired_signature() -> Scripted:
-    """The refusal of a replayed turn that is as it was: the service has given its signature up."""
+    """Return the refusal of a replayed turn that is as it was, because its signature has expired."""
     return Scripted(400, problem(400, "INVALID_ARGUMENT", CORRUPTED), replays=True)
 
 
 def finished(reason: str | None, *parts: dict[str, Any], usage: dict[str, Any] | None = None) -> Scripted:
-    """A 200 with these parts and this finish reason."""
+    """Return a 200 with these parts and this finish reason."""
     candidate: dict[str, Any] = {"content": {"role": "model", "parts": list(parts)}, "index": 0}
     if reason is not None:
         candidate["finishReason"] = reason

@@ -1,4 +1,4 @@
-"""The fake Gemini's HTTP server: `/v1beta/models/{model}:generateContent` as google-genai calls it, and what tests ask of it."""
+"""The fake Gemini's HTTP server: `/v1beta/models/{model}:generateContent` for google-genai, and routes for tests."""
 
 import asyncio
 import base64
@@ -33,13 +33,13 @@ Problem = tuple[int, dict[str, Any]]
 """A status and the body that explains it."""
 
 
-class Standin:
+class FakeGemini:
     """The server. `url` is where it listens once it has started; `calls` are those that it has answered."""
 
     def __init__(self, latency: float = 0.0, *, shrink: int = 1) -> None:
         self.latency = latency
         self.shrink = shrink
-        """Divides the sides of an image whose request names no size: painting a small one takes a fiftieth of the time."""
+        """Divides the sides of an image whose request names no size: a small one is painted in a fiftieth of the time."""
         self.script = Script()
         self.calls: list[Call] = []
         self.answering = asyncio.Event()
@@ -53,6 +53,7 @@ class Standin:
         self._runner: web.AppRunner | None = None
 
     async def start(self, port: int = 0) -> str:
+        """Listen on a port of loopback, by default a free one. Returns the URL."""
         app = web.Application(client_max_size=120_000_000)
         app.router.add_post("/v1beta/models/{call}", self._generate)
         app.router.add_get("/v1beta/models", self._list)
@@ -67,12 +68,13 @@ class Standin:
         return self.url
 
     async def stop(self) -> None:
+        """Close every connection."""
         if self._runner is not None:
             await self._runner.cleanup()
 
     @property
     def billed_usd(self) -> float:
-        """What all calls together cost, by its own count."""
+        """US dollars that all calls together cost."""
         return round(sum(call.billed_usd for call in self.calls), 6)
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
@@ -173,7 +175,7 @@ def _refusal(request: web.Request, model: str, method: str) -> Problem | None:
 
 
 def _invalid(model: str, asked: GenerateContent) -> Problem | None:
-    """What in a body the service does not take."""
+    """Return the answer to a body that the service does not take; None where it does."""
     if not asked.valid:
         return _bad("Invalid JSON payload received.")
     line = _line(model)
@@ -192,7 +194,7 @@ def _bad(message: str, *details: dict[str, Any]) -> Problem:
 
 
 def _painting(model: str, asked: GenerateContent, shrink: int, shift: tuple[int, int]) -> dict[str, Any]:
-    """A reply of `model`, painted here; the body of a 400 where an input cannot be read. For a thread."""
+    """Paint a reply of `model`; the body of a 400 where an input cannot be read. For a thread."""
     line = _line(model)
     ratio, size = asked.image_config.get("aspectRatio"), asked.image_config.get("imageSize")
     bound = asked.max_output_tokens
@@ -205,10 +207,10 @@ def _painting(model: str, asked: GenerateContent, shrink: int, shift: tuple[int,
         made: dict[str, tuple[int, int]] = {
             name: (pixels[name][0] // divisor, pixels[name][1] // divisor) for name in line.aspect_ratios
         }
-        draft, picture = painted(inputs, asked.prompt, made, ratio, size, asked.earlier, shift)
+        draft, image = painted(inputs, asked.prompt, made, ratio, size, asked.earlier, shift)
     except (OSError, ValueError):
         return _bad("Unable to process input image.")[1]
-    parts = [Part(SAYS), Part(None, "image/png", picture)]
+    parts = [Part(SAYS), Part(None, "image/png", image)]
     if line.thinks:  # these think first, and show what they thought: words and drafts
         thoughts = (
             Part("Let me think about the composition.", thought=True),
@@ -229,7 +231,7 @@ def _painting(model: str, asked: GenerateContent, shrink: int, shift: tuple[int,
 
 
 def _wire(part: Part) -> dict[str, Any]:
-    """A part of an answer as JSON."""
+    """Return a part of an answer as JSON."""
     wire: dict[str, Any] = {"text": part.text}
     if part.data is not None:
         wire = {"inlineData": {"mimeType": part.mime_type, "data": base64.b64encode(part.data).decode()}}
@@ -241,13 +243,13 @@ def _wire(part: Part) -> dict[str, Any]:
 
 
 def _cut_short(asked: GenerateContent, line: ImageModel) -> dict[str, Any]:
-    """The answer that has no image: none was asked for, or the bound on output was reached before. Words are billed."""
+    """Return an answer without an image: none was asked for, or the bound on output was reached. Words are billed."""
     usage = _usage(asked, line, 0, said=min(16, asked.max_output_tokens or 16), thoughts=0)
     return {"candidates": [{"finishReason": "MAX_TOKENS", "index": 0}], "usageMetadata": usage, "responseId": "fake"}
 
 
 def _usage(asked: GenerateContent, line: ImageModel, made: int, *, said: int, thoughts: int) -> dict[str, Any]:
-    """Tokens as documented for an image (ai.google.dev/gemini-api/docs/pricing), and about as many as there are words."""
+    """Count tokens: as documented for an image (ai.google.dev/gemini-api/docs/pricing), else about as many as words."""
     seen = len(asked.images) * (560 if line.thinks else 258)
     words = max(1, len(asked.text) // 4)
     counted = {
@@ -278,7 +280,7 @@ def _billed(model: str, body: Any) -> float:
 
 
 async def send(request: web.Request, reply: Scripted, body: Any) -> web.StreamResponse:
-    """The answer `body`, with what `reply` says of its status, its headers, and how far it gets."""
+    """Send the answer `body`, with the status and headers of `reply`, and as far as it says."""
     data = body.encode() if isinstance(body, str) else await asyncio.to_thread(_written, body)
     kind = "text/html" if isinstance(body, str) else "application/json"
     if reply.cut == "before":

@@ -1,4 +1,4 @@
-"""Thought signatures: signs the parts of an answer, and refuses a conversation in which they are not as they were.
+"""Thought signatures: signs the parts of an answer, and refuses a conversation in which they were changed.
 
 The rules of the service (ai.google.dev/gemini-api/docs/image-generation, "Thought signatures"): an answer of a Gemini 3
 image model has a `thoughtSignature` on each image and on the first text before it, none on its thoughts. A later request
@@ -26,7 +26,7 @@ _KEY = b"the key of the fake Gemini's signatures"
 
 
 def signature(model: str, part: Part) -> bytes:
-    """The signature of a part of an answer of `model`: of its content, so that it fits no other part."""
+    """Return the signature of a part of an answer of `model`, made of its content: it fits no other part."""
     content = (part.text or "").encode() if part.data is None else part.data
     digest = hmac.digest(
         _KEY, b"\0".join((model.encode(), b"text" if part.data is None else b"image", content)), "sha256"
@@ -35,13 +35,13 @@ def signature(model: str, part: Part) -> bytes:
 
 
 def signed(parts: Sequence[Part]) -> tuple[bool, ...]:
-    """Whether each part of an answer has a signature."""
+    """Return for each part of an answer whether it has a signature."""
     shown = [index for index, part in enumerate(parts) if not part.thought]
     return tuple(index in shown and (parts[index].data is not None or index == shown[0]) for index in range(len(parts)))
 
 
 def fault(model: str, turns: Sequence[Turn]) -> str | None:
-    """Why a conversation is refused, in the service's words; None where it is not."""
+    """Return why a conversation is refused, in the service's words; None where it is not."""
     if turns and turns[-1].role != "user":
         return NO_QUESTION
     if any(turn.role != ("user", "model")[index % 2] for index, turn in enumerate(turns)):

@@ -1,11 +1,11 @@
 // What a front end does with the TypeScript client, step by step; prints what it saw as JSON.
-// node client_steps.mjs COMPILED_CLIENT ORIGIN COOKIE PHOTOGRAPH STAND_IN MASK
+// node client_steps.mjs COMPILED_CLIENT ORIGIN COOKIE PHOTOGRAPH FAKE_GEMINI MASK
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { pathToFileURL } from "node:url";
 
-const [compiled, origin, cookie, photograph, standIn, maskFile] = process.argv.slice(2);
+const [compiled, origin, cookie, photograph, fakeGemini, maskFile] = process.argv.slice(2);
 const { ApiError, ImageClient } = await import(pathToFileURL(compiled).href);
 
 const client = new ImageClient({ origin, headers: { Cookie: cookie }, waitSeconds: 30 });
@@ -14,7 +14,7 @@ const photo = new Blob([await readFile(photograph)], { type: "image/jpeg" });
 const seen = {};
 
 async function script(...replies) {
-  await fetch(`${standIn}/__script`, { method: "POST", body: JSON.stringify(replies) });
+  await fetch(`${fakeGemini}/__script`, { method: "POST", body: JSON.stringify(replies) });
 }
 
 async function failure(promise) {

@@ -49,8 +49,8 @@ def test_the_python_snippet_makes_a_picture(stack: Stack, tmp_path: Path) -> Non
 
 
 def script(stack: Stack, *replies: dict[str, Any]) -> None:
-    standin = f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}/__script"
-    assert requests.post(standin, json=list(replies), timeout=10).status_code == 200
+    fake_gemini = f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}/__script"
+    assert requests.post(fake_gemini, json=list(replies), timeout=10).status_code == 200
 
 
 def test_the_python_snippet_tries_again_where_that_can_help_and_says_why_where_it_cannot(
@@ -97,8 +97,8 @@ class Faulty(BaseHTTPRequestHandler):
 
 def test_the_python_snippet_survives_a_proxys_page_and_pays_once(stack: Stack, tmp_path: Path) -> None:
     """The first answer is lost behind the proxy's page, so that only the key keeps the second call from paying again."""
-    standin = f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}/__calls"
-    before = len(requests.get(standin, timeout=10).json()["calls"])
+    fake_gemini = f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}/__calls"
+    before = len(requests.get(fake_gemini, timeout=10).json()["calls"])
     Faulty.behind = stack.front
     server = ThreadingHTTPServer(("127.0.0.1", 0), Faulty)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -110,7 +110,7 @@ def test_the_python_snippet_survives_a_proxys_page_and_pays_once(stack: Stack, t
         server.server_close()
     (made,) = history(stack, "proxy@example.com")
     assert printed.split()[0] == made["imageUrl"]
-    assert len(requests.get(standin, timeout=10).json()["calls"]) == before + 1
+    assert len(requests.get(fake_gemini, timeout=10).json()["calls"]) == before + 1
 
 
 def test_the_curl_snippet_makes_a_picture_uploads_lists_and_deletes(stack: Stack, tmp_path: Path) -> None:

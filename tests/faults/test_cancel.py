@@ -50,7 +50,7 @@ async def canceled_and_billed(faults: Rig, outcomes: list[str]) -> None:
         (entry,) = await ledger.entries()
         assert (entry["usd"], entry["budgetUsd"]) == (None, record.expected_usd)
     await faults.books_are_in_order()
-    faults.product.standin.latency = 0
+    faults.product.fake_gemini.latency = 0
     status, body = await faults.post(faults.hosts[-1])
     assert (status, body["id"]) == (200, record.id)
     assert faults.model_calls == 2
@@ -58,7 +58,7 @@ async def canceled_and_billed(faults: Rig, outcomes: list[str]) -> None:
 
 
 async def test_canceled_from_another_host_it_stops_with_the_next_renewal(faults: Rig) -> None:
-    faults.product.standin.latency = LONG
+    faults.product.fake_gemini.latency = LONG
     host, other = await faults.start_host(), await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
@@ -68,7 +68,7 @@ async def test_canceled_from_another_host_it_stops_with_the_next_renewal(faults:
     async with asyncio.timeout(LEASE):
         status, body = await posting
     assert (status, body["code"]) == (409, "canceled")
-    await asyncio.wait_for(faults.product.standin.aborted.wait(), LEASE)
+    await asyncio.wait_for(faults.product.fake_gemini.aborted.wait(), LEASE)
     await canceled_and_billed(faults, ["canceled"])
 
 
@@ -76,7 +76,7 @@ async def test_canceled_from_another_host_it_stops_with_the_next_renewal(faults:
     "writes", [1, 2, 3], ids=["the request is written", "the bill is written", "the end is written"]
 )
 async def test_killed_when_a_step_of_a_cancellation_is_done_another_ends_it(faults: Rig, writes: int) -> None:
-    faults.product.standin.latency = LONG
+    faults.product.fake_gemini.latency = LONG
     host = await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
     await faults.called()

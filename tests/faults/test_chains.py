@@ -36,7 +36,7 @@ async def edited(faults: Rig, earlier: str, key: str = "key-2") -> dict[str, Any
 
 
 def turns(faults: Rig) -> list[int]:
-    return [call.turns for call in faults.product.standin.calls]
+    return [call.turns for call in faults.product.fake_gemini.calls]
 
 
 def kept(body: dict[str, Any]) -> bool:
@@ -90,12 +90,12 @@ async def killed_during_an_edit(faults: Rig) -> str:
     host = await faults.start_host()
     status, first = await faults.post(host)
     assert status == 200
-    faults.product.standin.latency = 8
+    faults.product.fake_gemini.latency = 8
     editing = asyncio.create_task(faults.post(host, "key-2", {"from": first["id"], "images": []}))
     await faults.called(2)
     await host.kill()
     assert await editing == (0, {})
-    faults.product.standin.latency = 0
+    faults.product.fake_gemini.latency = 0
     return str(first["id"])
 
 

@@ -56,14 +56,14 @@ async def test_killed_after_the_record_and_before_the_call_pays_once(faults: Rig
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
 async def test_ended_during_the_model_call_pays_twice_at_most(faults: Rig, how: signal.Signals) -> None:
-    faults.product.standin.latency = 5
+    faults.product.fake_gemini.latency = 5
     host = await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
     host.signal(how)
     await posting
     assert await asyncio.to_thread(host.process.wait) == (0 if how == signal.SIGTERM else -signal.SIGKILL)
-    faults.product.standin.latency = 0
+    faults.product.fake_gemini.latency = 0
     await faults.start_host()
     await faults.finished()
     await one_picture_and_the_client_gets_it(faults, calls=2)
@@ -71,7 +71,7 @@ async def test_ended_during_the_model_call_pays_twice_at_most(faults: Rig, how: 
 
 async def test_killed_after_a_202_another_goes_on_when_the_lease_is_over(faults: Rig) -> None:
     """What Azure does at scale-in: an idle instance may be killed without notice, and a 202 leaves it idle."""
-    faults.product.standin.latency = 8
+    faults.product.fake_gemini.latency = 8
     host = await faults.start_host()
     status, body = await faults.post(host, Prefer="wait=1")
     assert status == 202
@@ -80,14 +80,14 @@ async def test_killed_after_a_202_another_goes_on_when_the_lease_is_over(faults:
     record = await faults.product.record(body["id"])
     assert record is not None
     assert record["leaseOwner"] is not None
-    faults.product.standin.latency = 0
+    faults.product.fake_gemini.latency = 0
     await faults.start_host()
     await faults.finished()
     await one_picture_and_the_client_gets_it(faults, calls=2)
 
 
 async def test_stopped_after_a_202_another_goes_on_at_once(faults: Rig) -> None:
-    faults.product.standin.latency = 8
+    faults.product.fake_gemini.latency = 8
     host = await faults.start_host()
     status, body = await faults.post(host, Prefer="wait=1")
     assert status == 202
@@ -97,14 +97,14 @@ async def test_stopped_after_a_202_another_goes_on_at_once(faults: Rig) -> None:
     record = await faults.product.record(body["id"])
     assert record is not None
     assert record["leaseOwner"] is None  # given back: the recovery need not wait for it
-    faults.product.standin.latency = 0
+    faults.product.fake_gemini.latency = 0
     await faults.start_host()
     await faults.finished()
     await one_picture_and_the_client_gets_it(faults, calls=2)
 
 
 async def test_a_generation_that_takes_longer_than_its_lease_is_run_once(faults: Rig) -> None:
-    faults.product.standin.latency = LEASE + 3
+    faults.product.fake_gemini.latency = LEASE + 3
     host = await faults.start_host()
     await faults.start_host()  # whose recovery looks every two seconds
     status, _ = await faults.post(host)
@@ -121,7 +121,7 @@ async def test_killed_after_the_picture_is_stored_pays_once(faults: Rig) -> None
     body = await one_picture_and_the_client_gets_it(faults, calls=1)
     assert body["warnings"][0].startswith("recovered")
     assert body["text"] is None
-    assert body["usage"] is None or body["usage"]["costUsd"] == faults.product.standin.billed_usd
+    assert body["usage"] is None or body["usage"]["costUsd"] == faults.product.fake_gemini.billed_usd
 
 
 async def test_killed_between_conversion_and_store_ends_in_the_wanted_format(faults: Rig) -> None:
@@ -166,7 +166,7 @@ async def test_a_finish_whose_acknowledgement_is_lost_is_a_finish(faults: Rig) -
 
 
 async def test_without_the_database_at_the_end_the_client_has_its_picture(faults: Rig) -> None:
-    faults.product.standin.latency = 1
+    faults.product.fake_gemini.latency = 1
     host = await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
@@ -188,7 +188,7 @@ async def test_without_the_storage_at_the_end_the_picture_waits_in_memory(
 ) -> None:
     # The outage takes longer than a lease: renewing it goes on.
     async with rig(azurite_ports, cosmos_url) as faults:
-        faults.product.standin.latency = 1
+        faults.product.fake_gemini.latency = 1
         host = await faults.start_host()
         posting = asyncio.create_task(faults.post(host))
         await faults.called()
@@ -212,7 +212,7 @@ async def test_without_storage_at_the_start_nothing_is_paid(faults: Rig, what: s
 
 
 async def test_killed_during_the_recovery_itself_ends_in_a_clear_failure_that_a_retry_mends(faults: Rig) -> None:
-    faults.product.standin.latency = 6
+    faults.product.fake_gemini.latency = 6
     for calls in (1, 2):
         host = await faults.start_host()
         posting = asyncio.create_task(faults.post(host)) if calls == 1 else None
@@ -220,7 +220,7 @@ async def test_killed_during_the_recovery_itself_ends_in_a_clear_failure_that_a_
         await host.kill()
         if posting is not None:
             await posting
-    faults.product.standin.latency = 0
+    faults.product.fake_gemini.latency = 0
     host = await faults.start_host()
     await faults.finished()
     records = await faults.records()
@@ -242,7 +242,9 @@ async def test_a_process_that_wakes_with_a_picture_in_hand_after_its_lease_delet
     faults.product.blobs.rule(Rule(stores_picture, before=sleep))
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
-    faults.product.standin.script.add(finished("STOP", part(picture())))  # a JPEG: another name than the first one's
+    faults.product.fake_gemini.script.add(
+        finished("STOP", part(picture()))
+    )  # a JPEG: another name than the first one's
     other = await faults.start_host()
     await faults.finished()
     awake.set()
@@ -256,7 +258,7 @@ async def test_a_process_that_wakes_with_a_picture_in_hand_after_its_lease_delet
 
 
 async def test_deleted_while_it_runs_nothing_is_left(faults: Rig) -> None:
-    faults.product.standin.latency = 3
+    faults.product.fake_gemini.latency = 3
     host = await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
@@ -290,7 +292,7 @@ async def test_killed_during_a_deletion_the_rest_is_deleted_by_another(faults: R
 
 
 async def test_killed_while_a_running_generation_is_deleted_nothing_is_left(faults: Rig) -> None:
-    faults.product.standin.latency = 4
+    faults.product.fake_gemini.latency = 4
     host = await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
@@ -304,7 +306,7 @@ async def test_killed_while_a_running_generation_is_deleted_nothing_is_left(faul
 
 
 async def test_fifty_clients_with_one_key_pay_once_and_have_the_same(faults: Rig) -> None:
-    faults.product.standin.latency = 2
+    faults.product.fake_gemini.latency = 2
     hosts = [await faults.start_host(), await faults.start_host()]
     answers = await asyncio.gather(*(faults.post(hosts[number % 2], "one key") for number in range(50)))
     assert {status for status, _ in answers} == {400}

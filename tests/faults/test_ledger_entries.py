@@ -46,7 +46,7 @@ async def test_killed_after_the_answer_leaves_the_bill_behind(faults: Rig) -> No
     async with feed(faults.product) as ledger:
 
         async def in_the_ledger() -> bool:
-            return await ledger.usd() == faults.product.standin.billed_usd
+            return await ledger.usd() == faults.product.fake_gemini.billed_usd
 
         await faults.until(in_the_ledger, 30)  # the host's own change feed has written it
         assert len(await ledger.entries()) == 2

@@ -104,7 +104,9 @@ class Host:
             "AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string(f"{blobs.url}/devstoreaccount1"),
             "AZURE_COSMOS_CONNECTION_STRING": f"AccountEndpoint={cosmos.url}/;AccountKey={COSMOS_KEY}",
         }
-        product = Harness(App(environment), shared.standin, cosmos, blobs, environment, shared.email, shared.blob_base)
+        product = Harness(
+            App(environment), shared.fake_gemini, cosmos, blobs, environment, shared.email, shared.blob_base
+        )
         return cls(product, stack, (cosmos, blobs))
 
     async def call(self, work: Awaitable[Any]) -> Any:
@@ -268,7 +270,7 @@ async def test_after_a_thousand_random_operations_the_bill_is_right(
     }
     async with harness(azurite_ports, cosmos_url, **settings) as shared:
         random = Random(seed)
-        shared.standin.script = RandomScript(random, small_image())
+        shared.fake_gemini.script = RandomScript(random, small_image())
         async with operations(shared, azurite_ports, random) as made:
             await some_at_once(OPERATIONS, made.one)
             await made.come_to_rest()
@@ -288,7 +290,7 @@ async def some_at_once(count: int, work: Callable[[], Awaitable[None]]) -> None:
 async def the_books_agree(shared: Harness, made: Operations) -> None:
     async with feed(shared) as changes:
         entries, documents = await changes.entries(), await changes.changed()
-    billed = Counter(call.billed_usd for call in shared.standin.calls if call.billed_usd)
+    billed = Counter(call.billed_usd for call in shared.fake_gemini.calls if call.billed_usd)
     assert max(billed.values()) == 1, "each has a number of tokens of its own"
     known = Counter(entry["usd"] for entry in entries if entry["usd"] is not None)
     lost = [entry for entry in entries if entry["usd"] is None]

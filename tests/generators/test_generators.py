@@ -118,7 +118,7 @@ async def served(product: Harness) -> AsyncIterator[str]:
 async def api(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Mapping[str, str]]:
     """What a client is told: where the API is, its session, and a photograph."""
     async with harness(azurite_ports, cosmos_url) as product, served(product) as url:
-        product.standin.latency = 1.5
+        product.fake_gemini.latency = 1.5
         yield {"API": url, "COOKIE": product.cookie, "PHOTO": base64.b64encode(picture()).decode()}
 
 

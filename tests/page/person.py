@@ -40,7 +40,7 @@ def finished(page: Page) -> str:
 
 
 def script(stack: Stack, *replies: dict[str, object]) -> None:
-    """What the stand-in answers next."""
+    """What the fake Gemini answers next."""
     url = f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}/__script"
     requests.post(url, json=list(replies), timeout=10).raise_for_status()
 

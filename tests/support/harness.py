@@ -1,4 +1,4 @@
-"""The product in this process, over the real SDKs: emulators behind proxies that can fail, and the Gemini stand-in.
+"""The product in this process, over the real SDKs: emulators behind proxies that can fail, and the fake Gemini.
 
 Every answer is held to the product's own OpenAPI document.
 """
@@ -22,7 +22,7 @@ from image_core.api.http import Request
 from image_core.app import App
 from local import nextauth
 from local.emulators import COSMOS_KEY, AzuritePorts, cosmos_connection_string
-from local.gemini.server import Standin
+from local.gemini.server import FakeGemini
 from local.provision import provision_cosmos, provision_storage
 from tests.support.contract import violations
 from tests.support.faulty_proxy import FaultyProxy, faulty
@@ -67,7 +67,7 @@ class Harness:
     """One user at one instance of the product. Others share its storage through `another`."""
 
     app: App
-    standin: Standin
+    fake_gemini: FakeGemini
     cosmos: FaultyProxy
     blobs: FaultyProxy
     environment: dict[str, str]
@@ -126,7 +126,7 @@ class Harness:
     async def called(self) -> None:
         """Until the model has been called."""
         async with asyncio.timeout(30):
-            while not self.standin.calls:  # noqa: ASYNC110 - the stand-in has no event, as the service has none
+            while not self.fake_gemini.calls:  # noqa: ASYNC110 - the fake Gemini has no event, as the service has none
                 await asyncio.sleep(0.05)
 
     async def drained(self) -> None:
@@ -139,7 +139,9 @@ class Harness:
         environment = {**self.environment, **settings}
         app = App(environment)
         try:
-            yield Harness(app, self.standin, self.cosmos, self.blobs, environment, email or self.email, self.blob_base)
+            yield Harness(
+                app, self.fake_gemini, self.cosmos, self.blobs, environment, email or self.email, self.blob_base
+            )
         finally:
             await app.close()
 
@@ -149,12 +151,12 @@ async def harness(azurite: AzuritePorts, cosmos_url: str, **settings: str) -> As
     """The product on `settings` beside those that lead it to the emulators."""
     await provision_cosmos(cosmos_connection_string(cosmos_url))
     await provision_storage(azurite.connection_string(), public=True)
-    standin = Standin(shrink=SHRINK)
+    fake_gemini = FakeGemini(shrink=SHRINK)
     async with faulty(cosmos_url) as cosmos, faulty(f"http://127.0.0.1:{azurite.blob}") as blobs:
         blob_base = f"{blobs.url}/devstoreaccount1"
         environment = {
-            "GEMINI_API_KEY": "a-stand-in-key",
-            "GOOGLE_GEMINI_BASE_URL": await standin.start(),
+            "GEMINI_API_KEY": "a-fake-key",
+            "GOOGLE_GEMINI_BASE_URL": await fake_gemini.start(),
             "NEXTAUTH_SECRET": SECRET,
             "NEXTAUTH_URL": "http://localhost:4280",
             "AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string(blob_base),
@@ -164,7 +166,7 @@ async def harness(azurite: AzuritePorts, cosmos_url: str, **settings: str) -> As
         }
         app = App(environment)
         try:
-            yield Harness(app, standin, cosmos, blobs, environment, f"user{next(_users)}@example.com", blob_base)
+            yield Harness(app, fake_gemini, cosmos, blobs, environment, f"user{next(_users)}@example.com", blob_base)
         finally:
             await asyncio.wait_for(app.close(), 60)
-            await standin.stop()
+            await fake_gemini.stop()

@@ -128,7 +128,7 @@ class Rig:
 
     @property
     def model_calls(self) -> int:
-        return len(self.product.standin.calls)
+        return len(self.product.fake_gemini.calls)
 
     async def until(self, true: Any, seconds: float = PATIENCE) -> None:
         """Until `true()` is; fails where that takes longer than `seconds`."""

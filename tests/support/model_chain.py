@@ -11,7 +11,7 @@ from image_core.models.chain import ModelChain
 from image_core.models.generated import Attempt, Generated, Options
 from image_core.models.turns import EarlierTurn
 from image_core.settings import Settings
-from local.gemini.server import Standin
+from local.gemini.server import FakeGemini
 from tests.support.harness import picture
 
 PRO, NEXT, LITE = DEFAULT_CHAIN
@@ -55,7 +55,7 @@ class Bench:
     """A chain, the service it calls, and what it slept."""
 
     chain: ModelChain
-    standin: Standin
+    fake_gemini: FakeGemini
     clock: Clock
     slept: list[float] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
@@ -74,15 +74,15 @@ class Bench:
 
     @property
     def models(self) -> list[str]:
-        return [call.model for call in self.standin.calls]
+        return [call.model for call in self.fake_gemini.calls]
 
 
-async def make(standin: Standin, **settings: str) -> Bench:
+async def make(fake_gemini: FakeGemini, **settings: str) -> Bench:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    environment = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": standin.url, **settings}
+    environment = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url, **settings}
     clock = Clock(sleep=sleep)
-    return Bench(ModelChain(Settings.read(environment), clock, random.Random(7)), standin, clock, slept)
+    return Bench(ModelChain(Settings.read(environment), clock, random.Random(7)), fake_gemini, clock, slept)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from local.gemini.server import Standin
+from local.gemini.server import FakeGemini
 from tests.support.harness import SHRINK
 
 STARTS_NOTHING = "a unit test starts no emulator: use a fake, or move the test to tests/integration"
@@ -23,9 +23,9 @@ def cosmos_url() -> None:
 
 
 @pytest.fixture
-async def standin() -> AsyncIterator[Standin]:
+async def fake_gemini() -> AsyncIterator[FakeGemini]:
     """A fake Gemini on loopback."""
-    running = Standin(shrink=SHRINK)
+    running = FakeGemini(shrink=SHRINK)
     await running.start()
     yield running
     await running.stop()

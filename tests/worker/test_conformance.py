@@ -32,7 +32,7 @@ from local.emulators import cosmos_connection_string as cosmos_connection_string
 from local.functions_host import app
 from local.functions_host.http import HttpFunctions, http_runner
 from local.functions_host.invocation import Invoker
-from local.gemini.server import Standin
+from local.gemini.server import FakeGemini
 from local.provision import provision_cosmos, provision_storage
 from tests.support.contract import document
 from tests.support.harness import SECRET, data_url, picture
@@ -420,18 +420,18 @@ async def test_a_generation_that_ends_after_its_answer_has_a_line_that_the_host_
 ) -> None:
     await provision_cosmos(cosmos_connection_string)
     await provision_storage(azurite_connection_string, public=True)
-    standin = Standin()
+    fake_gemini = FakeGemini()
     for name, value in {
         "AZURE_STORAGE_CONNECTION_STRING": azurite_connection_string,
         "AZURE_COSMOS_CONNECTION_STRING": cosmos_connection_string,
         "GEMINI_API_KEY": "key",
-        "GOOGLE_GEMINI_BASE_URL": await standin.start(),
+        "GOOGLE_GEMINI_BASE_URL": await fake_gemini.start(),
     }.items():
         monkeypatch.setenv(name, value)
     module = sys.modules["function_app"]
     product = App(os.environ)
     monkeypatch.setattr(module, "product", product)
-    standin.latency = 2
+    fake_gemini.latency = 2
     body = json.dumps({"images": [data_url(picture(), "image/jpeg")], "prompt": "x"}).encode()
     http = MESSAGES.RpcHttp(
         method="POST",
@@ -469,4 +469,4 @@ async def test_a_generation_that_ends_after_its_answer_has_a_line_that_the_host_
     logging.getLogger("image_core.generations").warning("outside")
     assert "WARNING image_core.generations: outside" in capsys.readouterr().out.splitlines()
     await product.close()
-    await standin.stop()
+    await fake_gemini.stop()

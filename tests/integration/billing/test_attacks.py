@@ -29,7 +29,7 @@ async def ledger(product: Harness) -> AsyncIterator[Feed]:
 
 async def everything_agrees(product: Harness, ledger: Feed) -> None:
     """What the service billed, what the ledger has, and what the user and the operator are told."""
-    billed = product.standin.billed_usd
+    billed = product.fake_gemini.billed_usd
     assert await ledger.usd() == billed
     said = (await product.call("GET", "/api/usage")).json
     assert said["today"]["costUsd"] == said["month"]["costUsd"] == billed
@@ -52,7 +52,7 @@ async def test_a_key_that_is_used_again_after_a_deletion_does_not_overwrite_its_
             await ledger.deliver()
         assert (await product.call("DELETE", f"/api/generations/{made.json['id']}")).status == 204
     assert len(ids) == 1, "the id comes back"
-    assert len(await ledger.entries()) == len(product.standin.calls) == 4
+    assert len(await ledger.entries()) == len(product.fake_gemini.calls) == 4
     await everything_agrees(product, ledger)
 
 
@@ -65,7 +65,7 @@ async def test_deleting_and_repeating_runs_into_the_budget(product: Harness) -> 
             if made.status == 200:
                 await limited.call("DELETE", f"/api/generations/{made.json['id']}")
         assert answers == [200, 200, 200, 429, 429, 429]
-    assert product.standin.billed_usd <= 0.5
+    assert product.fake_gemini.billed_usd <= 0.5
 
 
 @pytest.mark.parametrize("reply", [no_picture, refusal])
@@ -74,30 +74,30 @@ async def test_failures_that_are_billed_stay_on_the_bill_when_they_are_repeated_
 ) -> None:
     key = {"Idempotency-Key": "failing"}
     for round_number in range(3):
-        product.standin.script.add(*(reply() for _ in range(6)))
+        product.fake_gemini.script.add(*(reply() for _ in range(6)))
         failed = await product.generate(headers=key)
         assert failed.status == 500
         if round_number:
             await product.call("DELETE", f"/api/generations/{failed.json['id']}")
-        product.standin.script.clear()
+        product.fake_gemini.script.clear()
     await everything_agrees(product, ledger)
 
 
 async def test_a_generation_that_is_deleted_while_it_runs_and_its_key_used_again_is_billed_twice(
     product: Harness, ledger: Feed
 ) -> None:
-    product.standin.latency = 1
+    product.fake_gemini.latency = 1
     key = {"Idempotency-Key": "both", "Prefer": "wait=0"}
     for _ in range(2):
         queued = await product.generate(headers=key)
         runner = asyncio.create_task(product.app.resume(queued.enqueue[0].encode()))
-        before = len(product.standin.calls)
+        before = len(product.fake_gemini.calls)
         async with asyncio.timeout(30):
-            while len(product.standin.calls) == before:  # noqa: ASYNC110 - the fake Gemini has no event
+            while len(product.fake_gemini.calls) == before:  # noqa: ASYNC110 - the fake Gemini has no event
                 await asyncio.sleep(0.02)
         await product.call("DELETE", f"/api/generations/{queued.json['id']}")
         await runner
-    assert len(product.standin.calls) == 2
+    assert len(product.fake_gemini.calls) == 2
     await everything_agrees(product, ledger)
 
 
@@ -105,7 +105,7 @@ async def test_the_end_that_waits_in_the_outbox_is_billed_when_the_record_is_del
     product: Harness, ledger: Feed
 ) -> None:
     """The database is away when the model answers; its user deletes the generation as soon as it is back."""
-    product.standin.script.add(Scripted(delay=1))
+    product.fake_gemini.script.add(Scripted(delay=1))
     running = asyncio.create_task(product.generate(headers={"Idempotency-Key": "outbox"}))
     await product.called()
     product.cosmos.away = True
@@ -142,7 +142,7 @@ async def test_a_queued_generation_is_checked_again_when_it_starts(product: Harn
         answers = [(await limited.call("GET", f"/api/generations/{each.json['id']}")).json for each in queued]
     assert [each["status"] for each in answers] == ["succeeded", "failed", "failed"]
     assert {each["error"]["code"] for each in answers[1:]} == {"budget_exceeded"}
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 async def test_a_deleted_queued_generation_costs_nothing_and_counts_no_longer(product: Harness) -> None:
@@ -150,7 +150,7 @@ async def test_a_deleted_queued_generation_costs_nothing_and_counts_no_longer(pr
         queued = await limited.generate(headers={"Prefer": "respond-async"})
         await limited.call("DELETE", f"/api/generations/{queued.json['id']}")
         assert (await limited.generate()).status == 200
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 async def test_limits_of_named_users_stand_in_place_of_those_of_all(product: Harness) -> None:
@@ -159,7 +159,7 @@ async def test_limits_of_named_users_stand_in_place_of_those_of_all(product: Har
     async with product.another(**settings) as named, named.another(email=f"other-{named.email}") as other:
         assert (await other.generate()).json["dailyUsd"] == 0
         assert [(await named.generate()).status for _ in range(3)] == [200, 200, 429]
-        product.standin.latency = 1
+        product.fake_gemini.latency = 1
     unlimited = f'{{"{product.email}": {{"dailyBudgetUsd": null, "maxConcurrent": 1}}}}'
     async with product.another(DAILY_BUDGET_USD_PER_USER="0", USER_LIMITS=unlimited) as named:
         answers = await asyncio.gather(*(named.generate() for _ in range(3)))
@@ -205,7 +205,7 @@ async def test_the_sum_of_an_earlier_version_goes_on(product: Harness, ledger: F
 
 
 async def test_an_answer_that_came_too_late_to_be_paid_attention_to_is_estimated(product: Harness) -> None:
-    product.standin.script.add(Scripted(delay=30))
+    product.fake_gemini.script.add(Scripted(delay=30))
     async with product.another(GENERATION_DEADLINE_SECONDS="10.5", DAILY_BUDGET_USD_PER_USER="5") as limited:
         late = await limited.generate()
         assert (late.status, late.json["code"]) == (504, "deadline_exceeded")

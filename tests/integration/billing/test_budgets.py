@@ -58,7 +58,7 @@ async def test_a_budget_of_nothing_lets_nothing_through_and_says_why(product: Ha
         assert (refused.json["dailyUsd"], refused.json["spentUsd"], refused.json["runningUsd"]) == (0, 0, 0)
         assert refused.json["resetsAt"].endswith("T00:00:00.000Z")
         assert 0 < int(refused.headers["Retry-After"]) <= 86400
-    assert product.standin.calls == []
+    assert product.fake_gemini.calls == []
 
 
 async def test_what_was_spent_and_what_is_left_is_told(product: Harness) -> None:
@@ -66,11 +66,13 @@ async def test_what_was_spent_and_what_is_left_is_told(product: Harness) -> None
         assert (await limited.generate()).status == 200
         budget = (await limited.call("GET", "/api/usage")).json["budget"]
         assert budget["dailyUsd"] == 0.32
-        assert budget["remainingUsd"] == round(0.32 - product.standin.billed_usd, 6)
+        assert budget["remainingUsd"] == round(0.32 - product.fake_gemini.billed_usd, 6)
         assert (await limited.generate()).status == 200
         refused = await limited.generate()
         assert refused.json["code"] == "budget_exceeded"
-        assert refused.json["spentUsd"] == product.standin.billed_usd, "without the ledger's function having run at all"
+        assert refused.json["spentUsd"] == product.fake_gemini.billed_usd, (
+            "without the ledger's function having run at all"
+        )
 
 
 async def test_the_numbers_stay_the_same_when_the_ledger_has_caught_up(product: Harness) -> None:
@@ -80,13 +82,13 @@ async def test_the_numbers_stay_the_same_when_the_ledger_has_caught_up(product: 
             if delivered:
                 await ledger.deliver()
             said = (await limited.call("GET", "/api/usage")).json
-            assert said["today"]["costUsd"] == product.standin.billed_usd
-            assert said["budget"]["remainingUsd"] == round(5 - product.standin.billed_usd, 6)
+            assert said["today"]["costUsd"] == product.fake_gemini.billed_usd
+            assert said["budget"]["remainingUsd"] == round(5 - product.fake_gemini.billed_usd, 6)
 
 
 async def test_image_whose_answer_counts_no_tokens_counts_as_expected(product: Harness) -> None:
     data = base64.b64encode(picture()).decode()
-    product.standin.script.add(finished("STOP", {"inlineData": {"mimeType": "image/jpeg", "data": data}}))
+    product.fake_gemini.script.add(finished("STOP", {"inlineData": {"mimeType": "image/jpeg", "data": data}}))
     async with product.another(DAILY_BUDGET_USD_PER_USER="5") as limited:
         assert (await limited.generate()).status == 200
         report = (await limited.call("GET", "/api/usage")).json
@@ -102,7 +104,7 @@ async def test_deleting_gives_no_money_back(product: Harness) -> None:
 
 
 async def test_a_generation_that_runs_counts_and_so_does_one_that_was_deleted_while_it_runs(product: Harness) -> None:
-    product.standin.latency = 3
+    product.fake_gemini.latency = 3
     async with product.another(DAILY_BUDGET_USD_PER_USER="0.18") as limited:
         running = await limited.generate(headers={"Prefer": "wait=1"})
         assert running.status == 202
@@ -130,28 +132,28 @@ async def test_another_users_money_is_not_touched(product: Harness) -> None:
 
 async def test_fifty_at_once_stop_at_the_budget(product: Harness) -> None:
     """A budget for ten: one process lets in ten, and they cost no more than was expected."""
-    product.standin.latency = 1
+    product.fake_gemini.latency = 1
     budget = round(10 * EXPECTED, 6)
     settings = {"DAILY_BUDGET_USD_PER_USER": str(budget), "MAX_CONCURRENT_PER_USER": "100"}
     async with product.another(**settings) as limited:
         answers = await asyncio.gather(*(limited.generate() for _ in range(50)))
         assert statuses(answers) == {200: 10, 429: 40}
-    assert product.standin.billed_usd <= budget
+    assert product.fake_gemini.billed_usd <= budget
 
 
 async def test_two_processes_pass_a_budget_by_no_more_than_the_documented_overshoot(product: Harness) -> None:
-    product.standin.latency = 1
+    product.fake_gemini.latency = 1
     concurrent, budget = 4, round(10 * EXPECTED, 6)
     settings = {"DAILY_BUDGET_USD_PER_USER": str(budget), "MAX_CONCURRENT_PER_USER": str(concurrent)}
     async with product.another(**settings) as one, product.another(**settings) as two:
         for _ in range(5):
             await asyncio.gather(*(each.generate() for each in (one, two) * 10))
-    assert product.standin.billed_usd <= budget + concurrent * EXPECTED
-    assert product.standin.billed_usd > budget - 2 * EXPECTED
+    assert product.fake_gemini.billed_usd <= budget + concurrent * EXPECTED
+    assert product.fake_gemini.billed_usd > budget - 2 * EXPECTED
 
 
 async def test_so_many_at_once_and_no_more(product: Harness) -> None:
-    product.standin.latency = 1
+    product.fake_gemini.latency = 1
     async with product.another(MAX_CONCURRENT_PER_USER="3") as limited:
         answers = await asyncio.gather(*(limited.generate() for _ in range(12)))
     assert statuses(answers) == {200: 3, 429: 9}
@@ -159,13 +161,13 @@ async def test_so_many_at_once_and_no_more(product: Harness) -> None:
 
 
 async def test_requests_with_one_key_are_one_generation_for_every_limit(product: Harness) -> None:
-    product.standin.latency = 1
+    product.fake_gemini.latency = 1
     settings = {"MAX_CONCURRENT_PER_USER": "1", "DAILY_BUDGET_USD_PER_USER": "0.18", "DAILY_BUDGET_USD": "0.18"}
     async with product.another(**settings) as limited, product.another(**settings) as second:
         key = {"Idempotency-Key": "many"}
         answers = await asyncio.gather(*(each.generate(headers=key) for each in (limited, second) * 6))
     assert statuses(answers) == {200: 12}
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 async def test_everybodys_budget_is_everybodys(product: Harness) -> None:
@@ -180,12 +182,12 @@ async def test_everybodys_budget_is_everybodys(product: Harness) -> None:
             await ledger.deliver()
         refused = await two.generate()
         assert refused.json["code"] == "budget_exceeded"
-        assert refused.json["spentUsd"] == product.standin.billed_usd
+        assert refused.json["spentUsd"] == product.fake_gemini.billed_usd
         assert "service's budget" in refused.json["details"]
 
 
 async def test_everybodys_budget_counts_what_others_are_running(product: Harness) -> None:
-    product.standin.latency = 2
+    product.fake_gemini.latency = 2
     async with product.another(DAILY_BUDGET_USD="0.18") as one, one.another(email=f"next-{one.email}") as two:
         running = asyncio.create_task(one.generate())
         await product.called()
@@ -225,7 +227,7 @@ async def at(product: Harness, settings: dict[str, str], now: Callable[[], datet
     app = App(settings, Clock(now=now))
     try:
         yield Shifted(
-            app, product.standin, product.cosmos, product.blobs, settings, product.email, product.blob_base, now
+            app, product.fake_gemini, product.cosmos, product.blobs, settings, product.email, product.blob_base, now
         )
     finally:
         await app.close()

@@ -30,17 +30,17 @@ async def ledger(product: Harness) -> AsyncIterator[Feed]:
 
 async def test_ten_generations_cost_what_the_service_billed(product: Harness, ledger: Feed) -> None:
     """With refusals, retries and deletions between; before and after every delivery is repeated."""
-    product.standin.script.add(
+    product.fake_gemini.script.add(
         overloaded(), no_picture()
     )  # the first: overloaded, no picture, then one by the next model
     first = await product.generate()
     assert first.status == 200
     for _ in range(2):
-        product.standin.script.add(refusal())
+        product.fake_gemini.script.add(refusal())
         assert (await product.generate()).status == 500
     made = [await product.generate(imageSize=size) for size in ("1K", "2K", "4K", "1K", "1K", "2K", "1K")]
     assert [each.status for each in made] == [200] * 7
-    billed = product.standin.billed_usd
+    billed = product.fake_gemini.billed_usd
     assert billed > 7 * 0.13
     await ledger.deliver()
     assert await ledger.usd() == billed
@@ -63,11 +63,11 @@ async def test_a_generation_that_is_deleted_before_the_feed_is_read_is_in_the_le
     made = await product.generate()
     await product.call("DELETE", f"/api/generations/{made.json['id']}")
     assert await ledger.changed() == []
-    assert await ledger.usd() == product.standin.billed_usd > 0
+    assert await ledger.usd() == product.fake_gemini.billed_usd > 0
 
 
 async def test_a_generation_that_is_deleted_while_it_runs_is_in_the_ledger(product: Harness, ledger: Feed) -> None:
-    product.standin.latency = 1
+    product.fake_gemini.latency = 1
     started = await product.generate(headers={"Prefer": "wait=0"})
     waiting = await product.call("GET", "/api/generations")
     (running,) = waiting.json["items"]
@@ -77,7 +77,7 @@ async def test_a_generation_that_is_deleted_while_it_runs_is_in_the_ledger(produ
     await product.call("DELETE", f"/api/generations/{running['id']}")
     await runner
     await ledger.deliver()
-    assert await ledger.usd() == product.standin.billed_usd > 0
+    assert await ledger.usd() == product.fake_gemini.billed_usd > 0
 
 
 async def test_the_bill_is_in_the_record_before_the_picture_is_stored(product: Harness, ledger: Feed) -> None:
@@ -95,7 +95,7 @@ async def test_the_bill_is_in_the_record_before_the_picture_is_stored(product: H
         (running,) = await ledger.changed()
         assert running["status"] == "running"
         await ledger.deliver()
-        assert await ledger.usd() == product.standin.billed_usd > 0
+        assert await ledger.usd() == product.fake_gemini.billed_usd > 0
     finally:
         go_on.set()
         assert (await request).status == 200
@@ -161,9 +161,9 @@ async def test_two_ledgers_that_race_write_the_same(product: Harness, ledger: Fe
         await product.generate()
     async with product.another() as other, feed(other) as second:
         await asyncio.gather(*(each.deliver() for each in (ledger, second) * 3))
-    assert await ledger.usd() == product.standin.billed_usd
+    assert await ledger.usd() == product.fake_gemini.billed_usd
     spent = await product.app.components.spending.of_user(await _user(product), Budgets(1.0, 1.0))
-    assert spent.day_usd == spent.month_usd == product.standin.billed_usd
+    assert spent.day_usd == spent.month_usd == product.fake_gemini.billed_usd
 
 
 async def _user(product: Harness) -> Any:
@@ -179,7 +179,7 @@ async def test_the_answer_does_not_wait_for_a_bill_that_cannot_be_written(produc
     assert made.status == 200
     assert met.hit.is_set()
     await ledger.deliver()
-    assert await ledger.usd() == product.standin.billed_usd > 0
+    assert await ledger.usd() == product.fake_gemini.billed_usd > 0
 
 
 async def test_a_ledger_that_cannot_be_written_fails_so_that_the_batch_is_given_again(product: Harness) -> None:

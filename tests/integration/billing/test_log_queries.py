@@ -118,33 +118,33 @@ async def crashed(product: Harness, ledger: Feed) -> str:
 
 async def abandoned(product: Harness) -> None:
     """A request whose caller goes away while the model works."""
-    product.standin.latency = 1
+    product.fake_gemini.latency = 1
     async with model_called(product):
         request = asyncio.create_task(product.generate())
     request.cancel()
     with suppress(asyncio.CancelledError):
         await request
     await product.drained()
-    product.standin.latency = 0
+    product.fake_gemini.latency = 0
 
 
 @asynccontextmanager
 async def model_called(product: Harness) -> AsyncIterator[None]:
     """Ends when the model has been called once more than at its beginning."""
-    calls = len(product.standin.calls)
+    calls = len(product.fake_gemini.calls)
     yield
     async with asyncio.timeout(30):
-        while len(product.standin.calls) == calls:  # noqa: ASYNC110 - the fake Gemini has no event
+        while len(product.fake_gemini.calls) == calls:  # noqa: ASYNC110 - the fake Gemini has no event
             await asyncio.sleep(0.02)
 
 
 async def after_its_answer(product: Harness) -> str:
     """A generation that ends after its 202."""
-    product.standin.latency = 1.5
+    product.fake_gemini.latency = 1.5
     accepted = await product.generate(headers={"Prefer": "wait=1"})
     assert accepted.status == 202
     await product.drained()
-    product.standin.latency = 0
+    product.fake_gemini.latency = 0
     return str(accepted.json["id"])
 
 
@@ -157,23 +157,23 @@ async def over_the_deadline(product: Harness) -> None:
 async def failed_and_again(product: Harness, ledger: Feed) -> str:
     """A generation that fails, billed, is in the log, and runs again under its key on another day's line."""
     headers = {"Idempotency-Key": "again"}
-    product.standin.script.add(*[finished("STOP", {"text": "no"}, usage=BILLED_REFUSAL)] * 20)
+    product.fake_gemini.script.add(*[finished("STOP", {"text": "no"}, usage=BILLED_REFUSAL)] * 20)
     failed = await product.generate(headers=headers)
     assert failed.json["retryable"], failed.json
     await ledger.deliver()
-    product.standin.script.clear()
+    product.fake_gemini.script.clear()
     assert (await product.generate(headers=headers)).json["id"] == failed.json["id"]
     return str(failed.json["id"])
 
 
 async def deleted_while_it_runs(product: Harness) -> None:
-    product.standin.latency = 1
+    product.fake_gemini.latency = 1
     queued = await product.generate(headers={"Prefer": "respond-async"})
     async with model_called(product):
         runner = asyncio.create_task(product.app.resume(queued.enqueue[0].encode()))
     await product.call("DELETE", f"/api/generations/{queued.json['id']}")
     await runner
-    product.standin.latency = 0
+    product.fake_gemini.latency = 0
 
 
 async def test_the_sums_of_a_day_are_the_ledgers(
@@ -184,7 +184,7 @@ async def test_the_sums_of_a_day_are_the_ledgers(
     await after_its_answer(product)
     await abandoned(product)
     await over_the_deadline(product)
-    product.standin.script.add(refusal())
+    product.fake_gemini.script.add(refusal())
     assert (await product.generate()).json["code"] == "refused"
     await failed_and_again(product, ledger)
     await crashed(product, ledger)
@@ -202,7 +202,7 @@ async def test_the_sums_of_a_day_are_the_ledgers(
     assert (costs["usd"], costs["calls"]) == (round(usd, 4), len(entries))
     estimated = round(sum(entry["budgetUsd"] for entry in entries if entry["usd"] is None), 4)
     assert costs["estimatedUsd"] == estimated
-    assert round(usd, 4) == round(product.standin.billed_usd, 4) > 0
+    assert round(usd, 4) == round(product.fake_gemini.billed_usd, 4) > 0
     spent = asked(alert("money").replace(f"| where usd > {DAILY_USD}", ""), lines)
     assert [round(row["usd"], 4) for row in spent] == [round(usd + estimated, 4)]
     outcomes = asked(queries()["Generations by outcome"], lines)

@@ -50,44 +50,44 @@ def expected(product: Harness, options: Options | None = None) -> float:
 
 
 async def test_an_image_with_the_longest_text_costs_what_was_expected(product: Harness) -> None:
-    product.standin.script.add(image("gemini-3-pro-image"))
+    product.fake_gemini.script.add(image("gemini-3-pro-image"))
     assert (await product.generate()).status == 200
-    assert product.standin.billed_usd <= expected(product)
+    assert product.fake_gemini.billed_usd <= expected(product)
 
 
 async def test_a_dear_fallback_was_expected(product: Harness) -> None:
     """The cheap model that was asked for is overloaded, and the dearest of the chain answers with all the words it may say."""
-    product.standin.script.add(overloaded(), overloaded(), image("gemini-3-pro-image"))
+    product.fake_gemini.script.add(overloaded(), overloaded(), image("gemini-3-pro-image"))
     made = await product.generate(model="gemini-2.5-flash-image")
     assert made.status == 200
     assert made.json["model"] == "gemini-3-pro-image"
-    assert product.standin.billed_usd <= expected(product, Options(model="gemini-2.5-flash-image"))
+    assert product.fake_gemini.billed_usd <= expected(product, Options(model="gemini-2.5-flash-image"))
 
 
 async def test_words_only_pass_it_by_those_of_the_call_before_the_image(product: Harness) -> None:
     """The worst that one generation can cost: all the words that the dearest model may say, and then its image with as many."""
     model = "gemini-3-pro-image"
-    product.standin.script.add(words(model), image(model))
+    product.fake_gemini.script.add(words(model), image(model))
     assert (await product.generate()).status == 200
-    only_words = min(call.billed_usd for call in product.standin.calls)
-    assert product.standin.billed_usd <= expected(product) + only_words
+    only_words = min(call.billed_usd for call in product.fake_gemini.calls)
+    assert product.fake_gemini.billed_usd <= expected(product) + only_words
     assert only_words < 0.31 * expected(product)
 
 
 async def test_words_from_every_model_of_the_chain_cost_about_an_image(product: Harness) -> None:
-    product.standin.script.add(*(words("gemini-3-pro-image") for _ in range(20)))
+    product.fake_gemini.script.add(*(words("gemini-3-pro-image") for _ in range(20)))
     assert (await product.generate()).status == 500
-    assert 1 < len(product.standin.calls) <= 6
-    assert product.standin.billed_usd <= 1.31 * expected(product)
+    assert 1 < len(product.fake_gemini.calls) <= 6
+    assert product.fake_gemini.billed_usd <= 1.31 * expected(product)
 
 
 async def test_two_processes_let_in_one_more_each_at_the_same_moment(product: Harness) -> None:
-    product.standin.latency = 0.5
+    product.fake_gemini.latency = 0.5
     concurrent, usd = 3, expected(product)
     budget = round(4 * usd, 6)
     settings = {"DAILY_BUDGET_USD_PER_USER": str(budget), "MAX_CONCURRENT_PER_USER": str(concurrent)}
     async with product.another(**settings) as one, product.another(**settings) as two:
-        product.standin.script.add(*(image("gemini-3-pro-image") for _ in range(40)))
+        product.fake_gemini.script.add(*(image("gemini-3-pro-image") for _ in range(40)))
         for _ in range(4):
             await asyncio.gather(*(each.generate() for each in (one, two) * 5))
-    assert product.standin.billed_usd <= budget + concurrent * usd
+    assert product.fake_gemini.billed_usd <= budget + concurrent * usd

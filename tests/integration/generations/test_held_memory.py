@@ -33,7 +33,7 @@ def held() -> list[Image | GenerateRequest | GenerationRequest]:
 
 async def test_while_the_model_works_neither_request_nor_inputs_are_in_memory(product: Harness) -> None:
     others = held()
-    product.standin.script.add(Scripted(delay=2))
+    product.fake_gemini.script.add(Scripted(delay=2))
     request = asyncio.create_task(product.generate())
     await product.called()
     assert [each for each in held() if not any(each is other for other in others)] == []
@@ -45,11 +45,11 @@ async def test_while_the_model_works_neither_request_nor_inputs_are_in_memory(pr
 
 
 async def test_another_attempt_sends_the_same_inputs_again(product: Harness) -> None:
-    product.standin.script.add(overloaded(), overloaded())
+    product.fake_gemini.script.add(overloaded(), overloaded())
     made = await product.generate()
     assert made.status == 200
-    assert [call.inputs for call in product.standin.calls] == [1, 1, 1]
-    assert len({call.bytes for call in product.standin.calls}) == 1
+    assert [call.inputs for call in product.fake_gemini.calls] == [1, 1, 1]
+    assert len({call.bytes for call in product.fake_gemini.calls}) == 1
     assert sum(reads_a_copy(*seen) for seen in product.blobs.seen) == 2
 
 
@@ -59,12 +59,12 @@ async def test_a_first_attempt_reads_nothing_again(product: Harness) -> None:
 
 
 async def test_inputs_that_cannot_be_read_again_leave_the_error_of_the_attempt_before(product: Harness) -> None:
-    product.standin.script.add(overloaded())
+    product.fake_gemini.script.add(overloaded())
     product.blobs.rule(Rule(reads_a_copy, times=100, forward=False, deliver=False))
     failed = await product.generate()
     assert (failed.status, failed.json["code"], failed.json["retryable"]) == (503, "model_unavailable", True)
     record = await product.record(failed.json["id"])
     assert record is not None
     assert [attempt["outcome"] for attempt in record["attempts"]] == ["model_unavailable"]
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
     assert product.app.components.memory_budget.held == 0

@@ -67,24 +67,24 @@ async def test_a_lease_is_renewed_while_its_generation_runs(product: Harness, re
     assert [each for each in await product.app.find_unfinished() if record_id in each] == []
     async with product.another() as other:
         await other.app.resume(QueueMessage(record_id, product.email).to_json().encode())
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
     release.set()
     assert (await running).status == 200
     assert "leaseExpiresAt" not in (await records.changed())[0]
 
 
 async def test_a_renewal_that_fails_is_no_reason_to_stop(product: Harness) -> None:
-    product.standin.script.add(Scripted(delay=3))
+    product.fake_gemini.script.add(Scripted(delay=3))
     lost = product.cosmos.rule(Rule(replaces, times=4, forward=False, deliver=False))
     assert (await product.generate()).status == 200
     assert lost.hits > 0
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 async def test_a_process_that_loses_its_lease_to_another_stops_and_its_caller_gets_what_that_one_makes(
     product: Harness, records: Feed
 ) -> None:
-    product.standin.script.add(Scripted(delay=20))
+    product.fake_gemini.script.add(Scripted(delay=20))
     waiting = asyncio.create_task(product.generate())
     await product.called()
     product.cosmos.rules.append(no_renewal := Rule(replaces, times=1000, forward=False, deliver=False))
@@ -95,7 +95,7 @@ async def test_a_process_that_loses_its_lease_to_another_stops_and_its_caller_ge
         await other.app.resume(QueueMessage(past["id"], product.email).to_json().encode())
     made = await asyncio.wait_for(waiting, 15)
     assert (made.status, made.json["warnings"]) == (200, [])
-    assert len(product.standin.calls) == 2
+    assert len(product.fake_gemini.calls) == 2
     stored = await the_record(records)
     assert [attempt.outcome for attempt in stored.attempts] == ["lost", "ok"]
     assert stored.attempts[0].estimated_usd == stored.expected_usd
@@ -104,7 +104,7 @@ async def test_a_process_that_loses_its_lease_to_another_stops_and_its_caller_ge
 
 
 async def test_a_generation_that_was_removed_is_not_gone_on_with(product: Harness, records: Feed) -> None:
-    product.standin.script.add(Scripted(delay=20))
+    product.fake_gemini.script.add(Scripted(delay=20))
     waiting = asyncio.create_task(product.generate())
     await product.called()
     stored = await the_record(records)
@@ -114,7 +114,7 @@ async def test_a_generation_that_was_removed_is_not_gone_on_with(product: Harnes
 
 
 async def test_a_lease_outlasts_a_deletion_for_as_long_as_its_process_works(product: Harness, records: Feed) -> None:
-    product.standin.script.add(Scripted(delay=5))
+    product.fake_gemini.script.add(Scripted(delay=5))
     waiting = asyncio.create_task(product.generate(headers={"Idempotency-Key": "deleted"}))
     await product.called()
     stored = await the_record(records)
@@ -130,7 +130,7 @@ async def test_a_lease_outlasts_a_deletion_for_as_long_as_its_process_works(prod
 
 
 async def test_a_host_whose_clock_is_ahead_claims_nothing_that_runs(product: Harness, records: Feed) -> None:
-    product.standin.script.add(Scripted(delay=4))
+    product.fake_gemini.script.add(Scripted(delay=4))
     running = asyncio.create_task(product.generate())
     await product.called()
     now = (await the_record(records)).id
@@ -138,12 +138,12 @@ async def test_a_host_whose_clock_is_ahead_claims_nothing_that_runs(product: Har
         assert [each for each in await ahead.app.find_unfinished() if now in each] == []
         await ahead.app.resume(QueueMessage(now, product.email).to_json().encode())
     assert (await running).status == 200
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 @pytest.mark.parametrize("minutes", [-10, 10])
 async def test_the_leases_of_a_host_with_a_wrong_clock_are_right(minutes: int, product: Harness, records: Feed) -> None:
-    product.standin.script.add(Scripted(delay=2))
+    product.fake_gemini.script.add(Scripted(delay=2))
     async with clock_of(product, timedelta(minutes=minutes)) as wrong:
         running = asyncio.create_task(wrong.generate())
         await product.called()
@@ -168,7 +168,7 @@ class clock_of:  # noqa: N801 - used as a function
         self._app = App(product.environment, Clock(now=now))
         return Shifted(
             self._app,
-            product.standin,
+            product.fake_gemini,
             product.cosmos,
             product.blobs,
             product.environment,
@@ -200,7 +200,7 @@ async def test_a_claim_that_called_no_model_uses_up_no_attempt(product: Harness)
     await product.app.resume(queued.enqueue[0].encode())
     made = (await product.call("GET", f"/api/generations/{queued.json['id']}")).json
     assert made["status"] == "succeeded"
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 async def test_a_listing_that_fails_right_after_a_claim_gives_the_lease_back(product: Harness) -> None:
@@ -221,7 +221,7 @@ async def test_a_message_for_a_record_that_is_not_readable_yet_is_given_back(pro
         await product.app.resume(queued.enqueue[0].encode())
     assert late.hits == 1
     await product.app.resume(queued.enqueue[0].encode())
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 async def test_an_old_message_for_a_record_that_is_gone_is_done_with(product: Harness) -> None:
@@ -232,7 +232,7 @@ async def test_an_old_message_for_a_record_that_is_gone_is_done_with(product: Ha
     old = QueueMessage(queued.json["id"], product.email, datetime.now(UTC) - timedelta(seconds=61)).to_json()
     await product.app.resume(old.encode())
     assert json.loads(old)["id"] == json.loads(queued.enqueue[0])["id"]
-    assert product.standin.calls == []
+    assert product.fake_gemini.calls == []
 
 
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "key"}])

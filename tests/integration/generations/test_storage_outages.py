@@ -60,18 +60,18 @@ async def test_an_image_whose_container_is_gone_waits_in_the_outbox_and_is_paid_
     assert (again.status, again.json["id"]) == (202, record_id)
     messages = [each for each in await product.app.find_unfinished() if record_id in each]
     assert messages == [], "no model is needed, and so no message"
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
     outage.times = 0
     await product.app.find_unfinished()
     made = await product.generate(headers=KEY)
     assert (made.status, made.headers["Idempotency-Replayed"], made.json["warnings"]) == (200, "true", [])
     assert made.json["text"]
-    assert made.json["usage"]["costUsd"] == product.standin.billed_usd
+    assert made.json["usage"]["costUsd"] == product.fake_gemini.billed_usd
     data, kind = await product.blob("catafract", f"{stored['blobStem']}.png")
     assert (data, kind) == (made.image, "image/png")
     assert await outbox(product, record_id, stored["blobStem"]) == []
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 async def test_a_container_that_comes_back_at_once_is_not_noticed(product: Harness) -> None:
@@ -92,10 +92,10 @@ async def test_without_its_end_an_image_in_the_outbox_is_found(product: Harness)
     made = await product.generate(headers=KEY)
     assert made.status == 200
     assert made.json["warnings"][0].startswith("recovered")
-    assert made.json["usage"]["costUsd"] == product.standin.billed_usd
+    assert made.json["usage"]["costUsd"] == product.fake_gemini.billed_usd
     stem = made.json["imageUrl"].rsplit("/", 1)[-1].split(".")[0]
     assert await outbox(product, made.json["id"], stem) == []
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 async def test_a_generation_in_the_outbox_that_is_deleted_leaves_nothing(product: Harness) -> None:
@@ -111,7 +111,7 @@ async def test_a_generation_in_the_outbox_that_is_deleted_leaves_nothing(product
     await product.app.find_unfinished()
     assert await product.record(waiting.json["id"]) is None
     assert await outbox(product, waiting.json["id"], stored["blobStem"]) == []
-    assert (await product.call("GET", "/api/usage")).json["today"]["costUsd"] == product.standin.billed_usd
+    assert (await product.call("GET", "/api/usage")).json["today"]["costUsd"] == product.fake_gemini.billed_usd
 
 
 @pytest.mark.parametrize("gone", GONE, ids=["missing", "being deleted"])
@@ -119,7 +119,7 @@ async def test_without_the_private_container_nothing_is_begun(gone: Answer, prod
     product.blobs.rule(Rule(of_private, FOREVER, answer=gone))
     refused = await product.generate()
     assert (refused.status, refused.json["code"]) == (503, "storage_unavailable")
-    assert product.standin.calls == []
+    assert product.fake_gemini.calls == []
 
 
 @pytest.mark.parametrize("gone", GONE, ids=["missing", "being deleted"])
@@ -156,4 +156,4 @@ async def test_a_database_that_misses_its_container_is_never_an_absence(sub_stat
     ]
     assert {(each.status, each.json["code"]) for each in calls} == {(503, "storage_unavailable")}
     assert len(product.cosmos.seen) - before < 100, "no endless loop"
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1

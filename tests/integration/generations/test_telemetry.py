@@ -51,7 +51,7 @@ async def test_the_feed_of_an_ended_generation_writes_its_line(
     product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    product.standin.script.add(overloaded())
+    product.fake_gemini.script.add(overloaded())
     made = await product.generate(prompt=PROMPT, imageSize="2K", headers={"traceparent": CALLER})
     assert lines(caplog) == []
     await changes.deliver()
@@ -65,7 +65,7 @@ async def test_the_feed_of_an_ended_generation_writes_its_line(
     record = await product.record(made.json["id"])
     assert record is not None
     assert (line["createdAt"], line["endedAt"]) == (record["createdAt"], record["completedAt"])
-    assert line["costUsd"] == product.standin.billed_usd
+    assert line["costUsd"] == product.fake_gemini.billed_usd
     assert [(bill["id"], bill["usd"]) for bill in line["bills"]] == [
         (entry["id"], entry["usd"]) for entry in await changes.entries()
     ]
@@ -76,7 +76,7 @@ async def test_the_line_of_a_failure_has_its_reason(
     product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    product.standin.script.add(finished("IMAGE_SAFETY", {"text": "no"}))
+    product.fake_gemini.script.add(finished("IMAGE_SAFETY", {"text": "no"}))
     await product.generate()
     await changes.deliver()
     (line,) = lines(caplog)
@@ -112,14 +112,14 @@ async def test_a_deletion_writes_the_line_before_the_record_goes(
     await product.call("DELETE", f"/api/generations/{made.json['id']}")
     assert await changes.changed() == []
     (line,) = lines(caplog)
-    assert (line["id"], line["outcome"], line["costUsd"]) == (made.json["id"], "ok", product.standin.billed_usd)
+    assert (line["id"], line["outcome"], line["costUsd"]) == (made.json["id"], "ok", product.fake_gemini.billed_usd)
 
 
 async def test_a_generation_that_is_deleted_while_it_runs_has_a_line_with_its_bill(
     product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    product.standin.latency = 1
+    product.fake_gemini.latency = 1
     started = await product.generate(headers={"Prefer": "wait=0"})
     runner = asyncio.create_task(product.app.resume(started.enqueue[0].encode()))
     await product.called()
@@ -128,7 +128,7 @@ async def test_a_generation_that_is_deleted_while_it_runs_has_a_line_with_its_bi
     await changes.deliver()
     (line,) = lines(caplog)
     assert (line["id"], line["outcome"]) == (started.json["id"], "deleted")
-    assert line["costUsd"] == product.standin.billed_usd > 0
+    assert line["costUsd"] == product.fake_gemini.billed_usd > 0
 
 
 async def test_a_generation_whose_record_goes_while_it_runs_has_a_line_with_its_bill(
@@ -136,11 +136,11 @@ async def test_a_generation_whose_record_goes_while_it_runs_has_a_line_with_its_
 ) -> None:
     """Its process slept past its lease, say, and another one finished the deletion."""
     caplog.set_level(logging.INFO)
-    product.standin.script.add(finished("STOP", {"text": "no"}, usage=BILLED_REFUSAL), Scripted(delay=20))
+    product.fake_gemini.script.add(finished("STOP", {"text": "no"}, usage=BILLED_REFUSAL), Scripted(delay=20))
     async with product.another(LEASE_SECONDS="3") as running:
         request = asyncio.create_task(running.generate(headers={"Prefer": "wait=60"}))
         async with asyncio.timeout(30):
-            while len(product.standin.calls) < 2 or not await changes.entries():  # noqa: ASYNC110 - no events there
+            while len(product.fake_gemini.calls) < 2 or not await changes.entries():  # noqa: ASYNC110 - no events there
                 await asyncio.sleep(0.05)
         (record,) = await changes.changed()
         await changes.remove_record(record)
@@ -172,7 +172,7 @@ async def test_nothing_of_the_caller_is_in_the_logs(
     assert lines(caplog)
     image = data_url(picture(), "image/jpeg").partition(",")[2]
     token = product.cookie.partition("=")[2]
-    for secret in (PROMPT, product.email, image[:60], token[:60], "a-stand-in-key"):
+    for secret in (PROMPT, product.email, image[:60], token[:60], "a-fake-key"):
         assert secret not in caplog.text
 
 
@@ -198,7 +198,7 @@ async def test_the_same_is_measured_for_whoever_brings_an_exporter(
     ok = ("image_api.generations", (("model", model), ("outcome", "ok")))
     assert after[ok] - before.get(ok, 0) == 1
     cost = ("image_api.cost", (("model", model),))
-    assert round(after[cost] - before.get(cost, 0), 6) == product.standin.billed_usd
+    assert round(after[cost] - before.get(cost, 0), 6) == product.fake_gemini.billed_usd
     names = {name for name, _ in after}
     assert {"image_api.generation.duration", "image_api.step.duration"} <= names
     assert {"gen_ai.client.operation.duration", "gen_ai.client.token.usage"} <= names

@@ -17,9 +17,9 @@ async def test_it_ends_as_it_should_within_five_seconds(product: Harness, name: 
     assert time.monotonic() - began < 5
     assert answer.status == STATUS[end], answer.body[:300]
     if end == "image":
-        assert product.standin.calls[0].inputs == 2
+        assert product.fake_gemini.calls[0].inputs == 2
         copies = (await product.record(answer.json["id"]) or {})["inputs"]
         assert {copy["mimeType"] for copy in copies} <= {"image/png", "image/jpeg", "image/webp"}
     else:
         assert (answer.json["code"], answer.json["imageIndex"]) == (end, 1)
-        assert product.standin.calls == []
+        assert product.fake_gemini.calls == []

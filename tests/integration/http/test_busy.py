@@ -49,7 +49,7 @@ async def test_without_working_memory_every_route_waits_and_is_then_busy(product
     assert product.app.memory_budget.held == 0
     replayed = await product.generate(headers={"Idempotency-Key": "k"})
     assert (replayed.status, replayed.json["id"]) == (200, made["id"])
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 async def test_a_user_whose_share_of_bodies_is_used_up_is_refused_at_once_and_others_are_not(product: Harness) -> None:

@@ -51,10 +51,10 @@ async def until(true: Callable[[], object]) -> None:
 
 async def running(product: Harness, headers: dict[str, str] | None = None) -> tuple[asyncio.Task[Answer], str]:
     """A request that waits for a model that does not answer soon, and the id of its generation."""
-    product.standin.script.add(Scripted(delay=LONG))
-    before = len(product.standin.calls)
+    product.fake_gemini.script.add(Scripted(delay=LONG))
+    before = len(product.fake_gemini.calls)
     waiting = asyncio.create_task(product.generate(headers=headers))
-    await until(lambda: len(product.standin.calls) > before)
+    await until(lambda: len(product.fake_gemini.calls) > before)
     return waiting, await the_id(product)
 
 
@@ -72,7 +72,7 @@ async def test_a_running_one_is_stopped_at_once_and_its_request_learns_so(produc
         True,
     )
     async with asyncio.timeout(5):
-        await product.standin.aborted.wait()  # the connection to the model is closed
+        await product.fake_gemini.aborted.wait()  # the connection to the model is closed
     record = await product.record(record_id)
     assert record is not None
     assert "leaseExpiresAt" not in record
@@ -123,12 +123,12 @@ async def test_a_queued_one_never_starts(product: Harness) -> None:
     assert (answer.status, answer.json["status"], answer.json["attempts"]) == (200, "canceled", [])
     await product.app.resume(queued.enqueue[0].encode())
     assert (await product.call("GET", f"/api/generations/{queued.json['id']}")).json["status"] == "canceled"
-    assert product.standin.calls == []
+    assert product.fake_gemini.calls == []
     assert (await product.call("GET", "/api/usage")).json["today"]["calls"] == 0
 
 
 async def test_a_queued_one_whose_message_runs_is_stopped(product: Harness) -> None:
-    product.standin.script.add(Scripted(delay=LONG))
+    product.fake_gemini.script.add(Scripted(delay=LONG))
     queued = await product.generate(headers=QUEUED)
     resuming = asyncio.create_task(product.app.resume(queued.enqueue[0].encode()))
     await product.called()
@@ -147,13 +147,13 @@ async def test_it_is_stopped_while_its_inputs_are_read(product: Harness) -> None
     assert (answer.status, answer.json["status"], answer.json["attempts"]) == (200, "canceled", [])
     await asyncio.wait_for(resuming, 5)
     never.set()
-    assert product.standin.calls == []
+    assert product.fake_gemini.calls == []
 
 
 @pytest.mark.parametrize("step", [stores_picture, replaces], ids=["while it is stored", "while its end is written"])
 async def test_an_image_that_is_there_wins(product: Harness, step: Callable[[str, str], bool]) -> None:
     release = asyncio.Event()
-    product.standin.script.add(Scripted(delay=0.5))
+    product.fake_gemini.script.add(Scripted(delay=0.5))
     waiting = asyncio.create_task(product.generate())
     await product.called()
     record_id = await the_id(product)
@@ -173,14 +173,14 @@ async def test_an_image_that_is_there_wins(product: Harness, step: Callable[[str
     assert (answer.status, answer.json["status"], answer.json["error"]) == (200, "succeeded", None)
     made = await waiting
     assert (made.status, made.json["imageUrl"]) == (200, answer.json["imageUrl"])
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 async def test_an_answer_that_has_begun_to_arrive_is_kept(product: Harness) -> None:
-    product.standin.script.add(Scripted(trickle=2.0))
+    product.fake_gemini.script.add(Scripted(trickle=2.0))
     waiting = asyncio.create_task(product.generate())
     await product.called()
-    await asyncio.wait_for(product.standin.answering.wait(), 10)
+    await asyncio.wait_for(product.fake_gemini.answering.wait(), 10)
     await until(lambda: product.app.components.memory_budget.held)  # memory for the answer
     answer = await canceled(product, await the_id(product))
     assert (answer.status, answer.json["status"]) == (200, "succeeded")
@@ -212,7 +212,7 @@ async def test_from_another_instance_it_stops_with_the_next_renewal(product: Har
         for each in (waiting, repeated):
             ended = await asyncio.wait_for(each, 10)
             assert (ended.status, ended.json["code"]) == (409, "canceled")
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 async def test_one_whose_process_died_ends_at_once_with_its_call_on_the_bill(product: Harness) -> None:
@@ -234,7 +234,7 @@ async def test_one_whose_process_died_ends_at_once_with_its_call_on_the_bill(pro
     assert [attempt["outcome"] for attempt in answer.json["attempts"]] == ["lost"]
     today = (await product.call("GET", "/api/usage")).json["today"]
     assert (today["unpricedCalls"], today["estimatedUsd"] > 0) == (1, True)
-    assert product.standin.calls == []
+    assert product.fake_gemini.calls == []
 
 
 async def test_a_canceled_key_runs_again(product: Harness) -> None:
@@ -254,29 +254,29 @@ async def test_a_key_that_was_canceled_and_runs_again_can_be_canceled_again(prod
         assert (await canceled(product, record_id)).json["status"] == "canceled"
         assert (await waiting).status == 409
     today = (await product.call("GET", "/api/usage")).json["today"]
-    assert today["unpricedCalls"] == len(product.standin.calls) == 2
+    assert today["unpricedCalls"] == len(product.fake_gemini.calls) == 2
 
 
 async def test_no_further_call_is_made_where_an_answer_without_an_image_was_arriving(product: Harness) -> None:
     words = finished("STOP", {"text": "words"}, usage=USAGE)
     words.trickle = 2.0
-    product.standin.script.add(words)
+    product.fake_gemini.script.add(words)
     waiting = asyncio.create_task(product.generate())
-    await asyncio.wait_for(product.standin.answering.wait(), 10)
+    await asyncio.wait_for(product.fake_gemini.answering.wait(), 10)
     await until(lambda: product.app.components.memory_budget.held)  # memory for the answer
     answer = await canceled(product, await the_id(product))
     assert (answer.json["status"], [each["outcome"] for each in answer.json["attempts"]]) == ("canceled", ["no_image"])
-    assert (await waiting).json["usage"]["costUsd"] == answer.json["usage"]["costUsd"] == product.standin.billed_usd
-    assert len(product.standin.calls) == 1
+    assert (await waiting).json["usage"]["costUsd"] == answer.json["usage"]["costUsd"] == product.fake_gemini.billed_usd
+    assert len(product.fake_gemini.calls) == 1
 
 
 async def test_what_was_billed_before_is_told_and_kept(product: Harness) -> None:
-    product.standin.script.add(
+    product.fake_gemini.script.add(
         finished("STOP", {"text": "words"}, usage=USAGE)
     )  # words and no image: the same model is asked once more
-    product.standin.script.add(Scripted(delay=LONG))
+    product.fake_gemini.script.add(Scripted(delay=LONG))
     waiting = asyncio.create_task(product.generate())
-    await until(lambda: len(product.standin.calls) == 2)
+    await until(lambda: len(product.fake_gemini.calls) == 2)
     answer = await canceled(product, await the_id(product))
     assert [attempt["outcome"] for attempt in answer.json["attempts"]] == ["no_image", "canceled"]
     assert answer.json["usage"]["costUsd"] > 0
@@ -291,10 +291,10 @@ async def test_canceling_again_and_again_is_no_way_around_a_budget(
     settings = {"DAILY_BUDGET_USD_PER_USER": "1", "MAX_CONCURRENT_PER_USER": "1"}
     async with harness(azurite_ports, cosmos_url, **settings) as product:
         for number in range(20):
-            product.standin.script.add(Scripted(delay=LONG))
-            before = len(product.standin.calls)
+            product.fake_gemini.script.add(Scripted(delay=LONG))
+            before = len(product.fake_gemini.calls)
             waiting = asyncio.create_task(product.generate(headers={"Idempotency-Key": f"key-{number % 3}"}))
-            await until(lambda: len(product.standin.calls) > before or waiting.done())  # noqa: B023 - called at once
+            await until(lambda: len(product.fake_gemini.calls) > before or waiting.done())  # noqa: B023 - called at once
             if not waiting.done():
                 await canceled(product, await the_id(product))
             answer = await waiting
@@ -303,8 +303,8 @@ async def test_canceling_again_and_again_is_no_way_around_a_budget(
             assert answer.json["code"] == "canceled"
         assert answer.json["code"] == "budget_exceeded"
         usage = (await product.call("GET", "/api/usage")).json
-        assert usage["today"]["unpricedCalls"] == len(product.standin.calls)
-        assert product.standin.billed_usd <= usage["today"]["estimatedUsd"] <= 1
+        assert usage["today"]["unpricedCalls"] == len(product.fake_gemini.calls)
+        assert product.fake_gemini.billed_usd <= usage["today"]["estimatedUsd"] <= 1
         assert usage["budget"]["runningUsd"] == 0
 
 
@@ -316,7 +316,7 @@ async def test_a_storage_that_is_away_is_told_and_the_recovery_ends_it(product: 
     away.times = 0
     await product.app.resume(QueueMessage(queued.json["id"], product.email).to_json().encode())
     assert (await product.call("GET", f"/api/generations/{queued.json['id']}")).json["status"] == "canceled"
-    assert product.standin.calls == []
+    assert product.fake_gemini.calls == []
 
 
 async def test_it_leaves_its_place_to_the_next(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
@@ -337,7 +337,7 @@ async def test_one_that_is_deleted_right_after_is_gone_with_its_bill_in_the_ledg
     await product.drained()
     assert await product.record(record_id) is None
     today = (await product.call("GET", "/api/usage")).json["today"]
-    assert today["unpricedCalls"] == len(product.standin.calls) == 1
+    assert today["unpricedCalls"] == len(product.fake_gemini.calls) == 1
 
 
 async def test_its_log_line_says_so(product: Harness, caplog: pytest.LogCaptureFixture) -> None:

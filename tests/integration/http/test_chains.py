@@ -34,7 +34,7 @@ async def listed(product: Harness, root: str, query: str = "") -> list[str]:
 
 
 async def test_an_edit_has_the_earlier_image_as_its_first_input(product: Harness) -> None:
-    product.standin.keep_inputs = True
+    product.fake_gemini.keep_inputs = True
     first = await product.generate()
     second = await edit(product, first.json["id"], data_url(picture(), "image/jpeg"))
     assert second.status == 200, second.body
@@ -93,7 +93,7 @@ async def test_deleting_one_leaves_what_descends_from_it(product: Harness) -> No
 
 async def test_an_unknown_id_and_another_users_are_answered_alike(product: Harness) -> None:
     mine = (await product.generate()).json["id"]
-    made = len(product.standin.calls)
+    made = len(product.fake_gemini.calls)
     async with product.another("somebody-else@example.com") as other:
         theirs = await edit(other, mine)
         assert await listed(other, mine) == []
@@ -103,7 +103,7 @@ async def test_an_unknown_id_and_another_users_are_answered_alike(product: Harne
         (404, "not_found", "from")
     }
     assert len({answer.body for answer in answers}) == 1
-    assert len(product.standin.calls) == made
+    assert len(product.fake_gemini.calls) == made
 
 
 @pytest.mark.parametrize("value", [5, ["gen-1"], {}, True, "g" * 256], ids=type)
@@ -119,14 +119,14 @@ async def test_an_empty_id_counts_as_absent(product: Harness, value: str | None)
 
 
 async def test_a_failed_generation_has_no_image_to_edit(product: Harness) -> None:
-    product.standin.script.add(finished("SAFETY"))
+    product.fake_gemini.script.add(finished("SAFETY"))
     failed = await product.generate()
     answer = await edit(product, failed.json["id"])
     assert (answer.status, answer.json["code"], answer.json["field"]) == (409, "conflict", "from")
 
 
 async def test_a_running_generation_has_no_image_yet(product: Harness) -> None:
-    product.standin.script.add(Scripted(delay=20))
+    product.fake_gemini.script.add(Scripted(delay=20))
     running = await product.generate(headers={"Prefer": "wait=0"})
     assert running.status == 202
     answer = await edit(product, running.json["id"])
@@ -223,7 +223,7 @@ def codes(answer: Answer) -> list[str]:
 
 def turns(product: Harness) -> list[int]:
     """How many earlier turns each call of a model replayed."""
-    return [call.turns for call in product.standin.calls]
+    return [call.turns for call in product.fake_gemini.calls]
 
 
 async def test_a_model_is_shown_the_turns_that_led_to_the_image(product: Harness) -> None:
@@ -231,7 +231,7 @@ async def test_a_model_is_shown_the_turns_that_led_to_the_image(product: Harness
     second = await edit(product, first.json["id"], data_url(picture(), "image/jpeg"))
     third = await edit(product, second.json["id"])
     assert [answer.json["warnings"] for answer in (first, second, third)] == [[], [], []]
-    assert [(call.turns, call.inputs) for call in product.standin.calls] == [(0, 1), (1, 1), (2, 0)]
+    assert [(call.turns, call.inputs) for call in product.fake_gemini.calls] == [(0, 1), (1, 1), (2, 0)]
     stored = [await product.record(answer.json["id"]) or {} for answer in (first, second, third)]
     assert [len(each.get("context", [])) for each in stored] == [0, 1, 2]
     assert all(each["turn"]["name"].startswith(each["blobStem"]) for each in stored)
@@ -245,7 +245,7 @@ async def test_at_most_three_generations_are_shown_and_the_oldest_with_all_of_it
         made = await edit(product, made.json["id"])
         assert made.json["warnings"] == []
     assert turns(product) == [0, 1, 2, 3, 3, 3]
-    assert product.standin.calls[-1].status == 200  # the oldest turn begins with the image that it edited
+    assert product.fake_gemini.calls[-1].status == 200  # the oldest turn begins with the image that it edited
 
 
 async def test_a_branch_is_shown_its_own_turns(product: Harness) -> None:
@@ -263,12 +263,12 @@ async def test_another_model_is_shown_the_image_alone_and_its_chain_begins_there
     third = await edit(product, second.json["id"], model=NEXT)
     assert codes(third) == []
     assert turns(product) == [0, 0, 1]
-    assert [call.inputs for call in product.standin.calls] == [1, 1, 0]
+    assert [call.inputs for call in product.fake_gemini.calls] == [1, 1, 0]
 
 
 async def test_a_refused_signature_costs_nothing_and_is_told(product: Harness) -> None:
     first = await product.generate()
-    product.standin.script.add(expired_signature())
+    product.fake_gemini.script.add(expired_signature())
     second = await edit(product, first.json["id"])
     assert (second.status, codes(second)) == (200, ["context_not_kept"])
     assert [attempt["outcome"] for attempt in second.json["attempts"]] == ["context_refused", "ok"]
@@ -332,7 +332,7 @@ async def test_a_queued_edit_replays_the_turns_that_were_chosen(product: Harness
 
 async def test_an_edit_that_runs_again_replays_its_turns(product: Harness) -> None:
     first = await product.generate()
-    product.standin.script.add(finished(None), finished(None), *[overloaded()] * 4)
+    product.fake_gemini.script.add(finished(None), finished(None), *[overloaded()] * 4)
     body, headers = {"from": first.json["id"], "prompt": PROMPT}, {"Idempotency-Key": "again"}
     failed = await product.call("POST", "/api/image", body, headers)
     assert failed.status >= 500

@@ -36,7 +36,7 @@ async def kept(product: Harness) -> tuple[int, list[str], int]:
             query, parameters=[{"name": "@user", "value": product.email}], partition_key=product.email
         )
         records = len([item async for item in found])
-    return records, await product.blob_names("catafract-private"), len(product.standin.calls)
+    return records, await product.blob_names("catafract-private"), len(product.fake_gemini.calls)
 
 
 async def test_dry_run_says_what_would_happen_and_leaves_nothing_behind(product: Harness) -> None:
@@ -74,7 +74,7 @@ async def test_budget_is_what_may_still_be_spent(product: Harness) -> None:
         assert (await dry(limited)).json["budget"] == {"leftUsd": 0.5}
         assert (await limited.generate()).status == 200
         left = (await dry(limited)).json["budget"]["leftUsd"]
-        assert left == pytest.approx(0.5 - product.standin.billed_usd, abs=1e-6)
+        assert left == pytest.approx(0.5 - product.fake_gemini.billed_usd, abs=1e-6)
 
 
 ERRORS: list[tuple[str, dict[str, Any], dict[str, str], int, str]] = [
@@ -102,7 +102,7 @@ async def test_every_error_is_the_one_that_the_generation_gets(
         checked = await other.call("POST", "/api/image", {**body, "dryRun": True}, headers)
     assert (checked.status, checked.json["code"]) == (status, code)
     assert {**checked.json, "id": None} == {**real.json, "id": None}
-    assert product.standin.calls == []
+    assert product.fake_gemini.calls == []
 
 
 async def test_key_of_another_request_is_a_mismatch(product: Harness) -> None:
@@ -126,11 +126,11 @@ async def test_skipped_and_retired_models_are_told(product: Harness) -> None:
 async def test_quota_that_is_known_to_be_used_up_is_429_with_its_reset(product: Harness) -> None:
     script = json.loads((GEMINI_RESPONSES / "gemini-429-per-day.json").read_bytes())
     async with product.another(GEMINI_MODELS=PRO) as other:
-        product.standin.script.add(Scripted(**script))
+        product.fake_gemini.script.add(Scripted(**script))
         assert (await other.generate()).json["code"] == "rate_limited"
-        calls = len(product.standin.calls)
+        calls = len(product.fake_gemini.calls)
         for answer in (await other.generate(), await dry(other)):
             assert (answer.status, answer.json["code"]) == (429, "rate_limited")
             assert int(answer.headers["Retry-After"]) > 25
             assert answer.json["resetsAt"].endswith(":00:00.000Z")
-        assert len(product.standin.calls) == calls == 1
+        assert len(product.fake_gemini.calls) == calls == 1

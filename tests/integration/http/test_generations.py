@@ -51,7 +51,7 @@ async def test_one_generation_has_its_documented_fields_and_no_others(product: H
 
 
 async def test_a_failed_one_is_200_with_its_error(product: Harness) -> None:
-    product.standin.script.add(finished("SAFETY"))
+    product.fake_gemini.script.add(finished("SAFETY"))
     failed = await product.generate()
     found = await product.call("GET", f"/api/generations/{failed.json['id']}")
     assert found.status == 200
@@ -60,7 +60,7 @@ async def test_a_failed_one_is_200_with_its_error(product: Harness) -> None:
 
 
 async def test_while_it_runs_it_says_so_and_waiting_answers_as_soon_as_it_is_finished(product: Harness) -> None:
-    product.standin.latency = 1.5
+    product.fake_gemini.latency = 1.5
     started = await product.generate(headers={"Prefer": "wait=0"})
     assert started.status == 202
     (message,) = started.enqueue
@@ -76,7 +76,7 @@ async def test_while_it_runs_it_says_so_and_waiting_answers_as_soon_as_it_is_fin
 
 
 async def test_what_takes_longer_than_the_budget_is_202_and_goes_on(product: Harness) -> None:
-    product.standin.latency = 2
+    product.fake_gemini.latency = 2
     answer = await product.generate(headers={"Prefer": "wait=1"})
     assert answer.status == 202
     assert answer.json["status"] == "running"
@@ -168,7 +168,7 @@ async def test_a_retired_model_shows_in_the_deep_look(azurite_ports: AzuritePort
 async def test_nothing_private_is_in_the_logs(product: Harness, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "image_core")
     await product.generate(data_url(picture("cat.png")), prompt="my very secret plan")
-    product.standin.script.add(finished("SAFETY", {"text": "a secret refusal"}))
+    product.fake_gemini.script.add(finished("SAFETY", {"text": "a secret refusal"}))
     await product.generate(prompt="my very secret plan")
     await product.generate("https://user:hush@example.com/?sig=secret", prompt="my very secret plan")
     own = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("image_core"))

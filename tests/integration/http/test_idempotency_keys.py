@@ -11,19 +11,19 @@ from tests.support.harness import Harness, harness
 
 
 async def test_a_caller_that_goes_away_finds_its_picture_with_its_key(product: Harness) -> None:
-    product.standin.latency = 1
+    product.fake_gemini.latency = 1
     key = {"Idempotency-Key": "gone-away"}
     call = asyncio.create_task(product.generate(headers=key))
     await product.called()
     call.cancel()
     again = await product.generate(headers=key)
     assert again.status == 200
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 @pytest.mark.parametrize("first", ["respond-async", "wait=1"])
 async def test_respond_async_with_the_key_of_a_running_generation_answers_at_once(product: Harness, first: str) -> None:
-    product.standin.latency = 12
+    product.fake_gemini.latency = 12
     key = {"Idempotency-Key": "running"}
     began = await product.generate(headers={**key, "Prefer": first})
     async with asyncio.timeout(10):  # less than the model takes, and than the response budget
@@ -34,7 +34,7 @@ async def test_respond_async_with_the_key_of_a_running_generation_answers_at_onc
 
 async def test_a_user_may_run_so_many_at_once_and_no_more(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
     async with harness(azurite_ports, cosmos_url, MAX_CONCURRENT_PER_USER="2") as product:
-        product.standin.latency = 2
+        product.fake_gemini.latency = 2
         for _ in range(2):
             assert (await product.generate(headers={"Prefer": "wait=1"})).status == 202
         refused = await product.generate(headers={"Idempotency-Key": "third"})
@@ -53,11 +53,11 @@ async def test_beyond_the_process_limit_the_answer_is_busy(azurite_ports: Azurit
         assert (answer.status, answer.json["code"], answer.json["retryable"]) == (503, "busy", True)
         assert int(answer.headers["Retry-After"]) > 0
         assert product.app.components.memory_budget.held == 0
-        assert product.standin.calls == []
+        assert product.fake_gemini.calls == []
 
 
 async def test_an_overloaded_model_says_when_to_come_back_and_a_retry_runs_again(product: Harness) -> None:
-    product.standin.script.add(*(overloaded() for _ in range(6)))
+    product.fake_gemini.script.add(*(overloaded() for _ in range(6)))
     key = {"Idempotency-Key": "again"}
     first = await product.generate(headers=key)
     assert (first.status, first.json["code"], first.json["retryable"]) == (503, "model_unavailable", True)
@@ -76,7 +76,7 @@ async def test_a_replay_is_the_same_answer_without_a_call(product: Harness) -> N
     assert second.json == first.json
     assert second.headers["Idempotency-Replayed"] == "true"
     assert "Idempotency-Replayed" not in first.headers
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
     other = await product.generate(prompt="something else", headers=key)
     assert (other.status, other.json["code"]) == (422, "idempotency_mismatch")
     async with product.another("bob@example.com") as bob:
@@ -84,13 +84,13 @@ async def test_a_replay_is_the_same_answer_without_a_call(product: Harness) -> N
 
 
 async def test_a_refusal_is_replayed_as_it_was(product: Harness) -> None:
-    product.standin.script.add(finished("SAFETY", {"text": "No."}))
+    product.fake_gemini.script.add(finished("SAFETY", {"text": "No."}))
     key = {"Idempotency-Key": "refused"}
     first = await product.generate(headers=key)
     second = await product.generate(headers=key)
     assert second.status == first.status == 500
     assert second.json == first.json
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 async def test_an_error_before_the_record_does_not_use_the_key_up(product: Harness) -> None:
@@ -104,7 +104,7 @@ async def test_a_deleted_generation_frees_its_key(product: Harness) -> None:
     first = await product.generate(headers=key)
     await product.call("DELETE", f"/api/generations/{first.json['id']}")
     assert (await product.generate(headers=key)).status == 200
-    assert len(product.standin.calls) == 2
+    assert len(product.fake_gemini.calls) == 2
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b"])
@@ -114,7 +114,7 @@ async def test_a_key_that_is_none_is_told(product: Harness, key: str) -> None:
 
 
 async def test_a_key_whose_generation_is_being_deleted_is_busy_and_then_free(product: Harness) -> None:
-    product.standin.latency = 2
+    product.fake_gemini.latency = 2
     key = {"Idempotency-Key": "deleted-early", "Prefer": "wait=1"}
     first = await product.generate(headers=key)
     assert first.status == 202
@@ -122,7 +122,7 @@ async def test_a_key_whose_generation_is_being_deleted_is_busy_and_then_free(pro
     meanwhile = await product.generate(prompt="another one", headers=key)
     assert (meanwhile.status, meanwhile.json["code"]) == (503, "busy")
     await product.drained()
-    product.standin.latency = 0
+    product.fake_gemini.latency = 0
     again = await product.generate(prompt="another one", headers={**key, "Prefer": "wait=30"})
     assert again.status == 200
     found = (await product.call("GET", f"/api/generations/{again.json['id']}")).json
@@ -131,14 +131,14 @@ async def test_a_key_whose_generation_is_being_deleted_is_busy_and_then_free(pro
 
 
 async def test_a_late_picture_never_reaches_another_generation_under_the_same_key(product: Harness) -> None:
-    product.standin.latency = 2
+    product.fake_gemini.latency = 2
     key = {"Idempotency-Key": "late"}
     first = await product.generate(headers={**key, "Prefer": "wait=1"})
     old = await product.app.components.records.read(User(product.email), first.json["id"])
     assert old is not None
     await product.app.components.records.delete(old)  # as the recovery does when the runner's lease is over
     async with product.another() as elsewhere:
-        product.standin.latency = 3
+        product.fake_gemini.latency = 3
         second = asyncio.create_task(elsewhere.generate(prompt="another one", headers=key))
         await product.drained()
         made = await second

@@ -31,7 +31,7 @@ async def test_a_photograph_and_a_prompt_become_a_new_picture_that_is_kept(produ
     assert body["model"] == "gemini-3-pro-image"
     assert body["mimeType"] == "image/png"
     assert "fake" in body["text"]
-    assert body["usage"]["costUsd"] == pytest.approx(product.standin.billed_usd)
+    assert body["usage"]["costUsd"] == pytest.approx(product.fake_gemini.billed_usd)
     assert [attempt["outcome"] for attempt in body["attempts"]] == ["ok"]
     assert body["warnings"] == []
     name = body["imageUrl"].rsplit("/", 1)[-1]
@@ -82,7 +82,7 @@ async def test_inputs_of_every_kind_reach_the_model_in_their_order(
             data_url(picture(), "image/jpeg"), first["imageUrl"], f"{outside}/rocket?token=hush#part", bare
         )
         assert answer.status == 200, answer.body
-        assert product.standin.calls[-1].inputs == 4
+        assert product.fake_gemini.calls[-1].inputs == 4
         record = await product.record(answer.json["id"])
         assert record is not None
         assert [copy["mimeType"] for copy in record["inputs"]] == ["image/jpeg", "image/png", "image/webp", "image/png"]
@@ -93,7 +93,7 @@ async def test_inputs_of_every_kind_reach_the_model_in_their_order(
 async def test_a_private_address_is_refused_and_the_model_is_not_called(product: Harness, outside: str) -> None:
     answer = await product.generate(data_url(picture()), f"{outside}/rocket")
     assert (answer.status, answer.json["code"], answer.json["imageIndex"]) == (400, "url_not_allowed", 1)
-    assert product.standin.calls == []
+    assert product.fake_gemini.calls == []
 
 
 async def test_without_base64_the_answer_has_the_address_alone(product: Harness) -> None:
@@ -106,7 +106,7 @@ async def test_options_reach_the_model(product: Harness) -> None:
     answer = await product.generate(aspectRatio="16:9", imageSize="2K", model="gemini-3-pro-image")
     assert answer.json["model"] == "gemini-3-pro-image"
     assert (answer.json["width"], answer.json["height"]) == (2752, 1536)
-    assert product.standin.calls[0].image_config == {"aspectRatio": "16:9", "imageSize": "2K"}
+    assert product.fake_gemini.calls[0].image_config == {"aspectRatio": "16:9", "imageSize": "2K"}
 
 
 REFUSED: list[tuple[str, dict[str, object], int, dict[str, object]]] = [
@@ -131,7 +131,7 @@ async def test_what_cannot_be_done_is_told_before_anything_is_paid_for(
     assert answer.status == status
     assert {name: answer.json.get(name) for name in expected} == expected
     assert {"error", "code", "retryable"} <= set(answer.json)
-    assert product.standin.calls == []
+    assert product.fake_gemini.calls == []
 
 
 async def test_without_a_session_nothing_else_is_looked_at(product: Harness) -> None:
@@ -189,7 +189,7 @@ async def test_without_a_key_the_fixed_message_says_where_it_belongs(
 
 
 async def test_a_refusal_is_the_fixed_message_with_the_models_words(product: Harness) -> None:
-    product.standin.script.add(finished("IMAGE_SAFETY", {"text": "I cannot draw that."}))
+    product.fake_gemini.script.add(finished("IMAGE_SAFETY", {"text": "I cannot draw that."}))
     answer = await product.generate()
     assert answer.status == 500
     assert answer.json["error"] == "No image was generated"
@@ -197,7 +197,7 @@ async def test_a_refusal_is_the_fixed_message_with_the_models_words(product: Har
     assert answer.json["text"] == "I cannot draw that."
     assert answer.json["finishReason"] == "IMAGE_SAFETY"
     assert answer.json["retryable"] is False
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
     record = await product.record(answer.json["id"])
     assert record is not None
     assert record["status"] == "failed"

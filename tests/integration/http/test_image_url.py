@@ -29,7 +29,7 @@ async def test_the_image_address_of_a_202_waits_redirects_to_itself_and_answers_
     azurite_ports: AzuritePorts, cosmos_url: str, access: str
 ) -> None:
     async with harness(azurite_ports, cosmos_url, IMAGE_ACCESS=access, RESPONSE_BUDGET_SECONDS="1") as product:
-        product.standin.latency = 2
+        product.fake_gemini.latency = 2
         running = await product.generate()
         assert running.status == 202
         url = running.json["imageUrl"]
@@ -44,7 +44,7 @@ async def test_the_image_address_of_a_202_waits_redirects_to_itself_and_answers_
         made = (await product.call("GET", f"/api/generations/{running.json['id']}")).json
         permanent = await product.call("GET", f"/api/images/{made['imageUrl'].rsplit('/', 1)[-1]}")
         assert answer.body == permanent.body
-        assert len(product.standin.calls) == 1
+        assert len(product.fake_gemini.calls) == 1
         same = await product.call("GET", url, headers={"If-None-Match": answer.headers["ETag"]})
         assert same.status == 304
         part = await product.call("GET", url, headers={"Range": "bytes=0-7"})
@@ -52,7 +52,7 @@ async def test_the_image_address_of_a_202_waits_redirects_to_itself_and_answers_
 
 
 async def test_another_instance_waits_for_the_image_and_another_user_does_not_see_it(product: Harness) -> None:
-    product.standin.latency = 1.0
+    product.fake_gemini.latency = 1.0
     running = await product.generate(headers={"Prefer": "wait=0"})
     assert running.enqueue
     resuming = asyncio.create_task(product.app.resume(running.enqueue[0].encode()))
@@ -63,7 +63,7 @@ async def test_another_instance_waits_for_the_image_and_another_user_does_not_se
         assert answer.status == 200
         assert (await eve.call("GET", running.json["imageUrl"])).status == 404
     await resuming
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 async def test_where_a_queued_generation_is_not_begun_the_image_is_busy_after_fifteen_redirects(
@@ -83,7 +83,7 @@ async def test_a_response_budget_of_nothing_still_waits_for_the_image(
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     async with harness(azurite_ports, cosmos_url, RESPONSE_BUDGET_SECONDS="0") as product:
-        product.standin.latency = 0.5
+        product.fake_gemini.latency = 0.5
         running = await product.generate()
         assert running.status == 202
         answer, redirects = await shown(product, running.json["imageUrl"])
@@ -105,7 +105,7 @@ async def test_where_the_generation_fails_its_error_is_the_answer(
     product: Harness, script: Scripted, status: int, code: str
 ) -> None:
     script.delay, script.times = 0.6, 9
-    product.standin.script.add(script)
+    product.fake_gemini.script.add(script)
     running = await product.generate(headers={"Prefer": "wait=0"})
     resuming = asyncio.create_task(product.app.resume(running.enqueue[0].encode()))
     answer, _ = await shown(product, running.json["imageUrl"])
@@ -115,7 +115,7 @@ async def test_where_the_generation_fails_its_error_is_the_answer(
 
 
 async def test_a_generation_that_is_deleted_while_its_image_is_waited_for_is_not_found(product: Harness) -> None:
-    product.standin.latency = 1.0
+    product.fake_gemini.latency = 1.0
     running = await product.generate(headers={"Prefer": "wait=0"})
     waiting = asyncio.create_task(shown(product, running.json["imageUrl"]))
     await product.call("DELETE", f"/api/generations/{running.json['id']}")
@@ -165,7 +165,7 @@ async def test_where_the_image_of_a_replay_cannot_be_read_in_time_its_address_is
     released.set()
     answer, _ = await shown(product, hanging.headers["Location"])
     assert answer.body == made.image
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 def reads_image(method: str, path: str) -> bool:

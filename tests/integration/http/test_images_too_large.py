@@ -33,4 +33,4 @@ async def test_request_that_cannot_fit_is_413_before_a_record_or_a_call(product:
             assert (answer.status, answer.json["code"]) == (413, "images_too_large")
             assert "id" not in answer.json
         assert (await other.call("GET", "/api/generations")).json["items"] == []
-    assert product.standin.calls == []
+    assert product.fake_gemini.calls == []

@@ -56,15 +56,15 @@ async def edited(product: Harness, *images: str, mask: str = MASK, **fields: Any
 
 
 async def test_mask_limits_what_changes_and_the_image_keeps_its_size(product: Harness) -> None:
-    product.standin.keep_inputs = True
+    product.fake_gemini.keep_inputs = True
     answer = await edited(product)
     assert answer.status == 200
     body = answer.json
     assert (body["width"], body["height"], body["mimeType"]) == (600, 400, "image/png")
     assert body["imageUrl"].endswith(".png")
     assert_edited(answer.image)
-    (call,) = product.standin.calls
-    ((mime_type, sent),) = product.standin.inputs[0]
+    (call,) = product.fake_gemini.calls
+    ((mime_type, sent),) = product.fake_gemini.inputs[0]
     assert mime_type == "image/png"
     detail = (await product.call("GET", f"/api/generations/{body['id']}")).json
     crop = detail["mask"]["crop"]
@@ -83,7 +83,7 @@ async def test_dry_run_says_which_part_the_model_would_get(product: Harness) -> 
     assert crop["y"] <= 133
     assert crop["x"] + crop["width"] > 400
     assert crop["y"] + crop["height"] > 266
-    assert not product.standin.calls
+    assert not product.fake_gemini.calls
     done = await edited(product)
     detail = (await product.call("GET", f"/api/generations/{done.json['id']}")).json
     assert detail["mask"]["crop"] == crop
@@ -110,7 +110,7 @@ async def test_unusable_mask_is_refused_before_anything_is_paid(
         assert (answer.status, answer.json["code"], answer.json["field"]) == (status, code, "mask")
         assert words in answer.json["details"]
         assert "imageIndex" not in answer.json
-    assert not product.standin.calls
+    assert not product.fake_gemini.calls
 
 
 async def test_mask_with_an_aspect_ratio_is_refused(product: Harness) -> None:
@@ -168,7 +168,7 @@ async def test_turned_photograph_keeps_its_own_pixels(product: Harness) -> None:
 async def test_other_inputs_go_to_the_model_as_well(product: Harness) -> None:
     answer = await edited(product, CUP, data_url(picture("cat.png")))
     assert_edited(answer.image)
-    assert product.standin.calls[0].inputs == 2
+    assert product.fake_gemini.calls[0].inputs == 2
 
 
 async def test_edit_of_an_earlier_generation_keeps_its_pixels(product: Harness) -> None:
@@ -201,7 +201,7 @@ async def test_mask_is_part_of_what_a_key_stands_for(product: Harness) -> None:
     other = data_url(saved(ImageChops.invert(disc()), "PNG"))
     assert (await edited(product, mask=other, headers=headers)).status == 422
     assert (await product.generate(CUP, headers=headers)).status == 422
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
 
 
 async def test_queued_edit_is_composed_by_the_process_that_runs_it(product: Harness) -> None:
@@ -219,7 +219,7 @@ async def test_queued_edit_is_composed_by_the_process_that_runs_it(product: Harn
 @pytest.mark.parametrize("shift", [(0, 0), (21, -13)])
 async def test_answer_that_is_moved_a_little_is_put_where_it_belongs(product: Harness, shift: tuple[int, int]) -> None:
     """The prompt gives the fake Gemini a manner that keeps what is there and changes its colour."""
-    product.standin.script.add(Scripted(shift=shift))
+    product.fake_gemini.script.add(Scripted(shift=shift))
     answer = await edited(product, prompt="in blue", imageSize="1K")
     assert answer.json["warnings"] == []
     assert_edited(answer.image)
@@ -229,7 +229,7 @@ async def test_answer_that_is_moved_a_little_is_put_where_it_belongs(product: Ha
 
 
 async def test_answer_that_shows_something_else_is_reported(product: Harness) -> None:
-    product.standin.script.add(Scripted(shift=(300, 200)))
+    product.fake_gemini.script.add(Scripted(shift=(300, 200)))
     answer = await edited(product, prompt="in blue", imageSize="1K")
     assert [warning.partition(":")[0] for warning in answer.json["warnings"]] == ["mask_misaligned"]
     assert_edited(answer.image)
@@ -253,7 +253,7 @@ async def test_composing_waits_for_a_storage_that_is_down(product: Harness) -> N
     down = product.blobs.rule(Rule(reads_a_copy, 1000, forward=False))
     running = asyncio.create_task(edited(product))
     await asyncio.wait_for(down.hit.wait(), 30)
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1
     product.blobs.rules.remove(down)
     answer = await running
     assert answer.status == 200
@@ -265,4 +265,4 @@ async def test_copy_that_is_gone_leaves_the_models_image_with_a_warning(product:
     answer = await edited(product)
     assert answer.status == 200
     assert [warning.partition(":")[0] for warning in answer.json["warnings"]] == ["mask_not_applied"]
-    assert len(product.standin.calls) == 1
+    assert len(product.fake_gemini.calls) == 1

@@ -63,7 +63,7 @@ async def test_unknown_and_retired_names_and_smaller_limits(product: Harness) ->
 
 
 async def test_model_without_quota_for_the_day_is_not_available(product: Harness) -> None:
-    product.standin.script.add(Scripted(**json.loads((GEMINI_RESPONSES / "gemini-429-per-day.json").read_bytes())))
+    product.fake_gemini.script.add(Scripted(**json.loads((GEMINI_RESPONSES / "gemini-429-per-day.json").read_bytes())))
     assert (await product.generate()).json["model"] == NANO
     models = (await product.call("GET", "/api/models")).json["models"]
     assert [(each["id"], each["available"]) for each in models] == [(PRO, False), (NANO, True), (LITE, True)]

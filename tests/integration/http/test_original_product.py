@@ -29,7 +29,7 @@ async def test_an_old_upload_is_an_input_whatever_its_name(product: Harness, nam
     assert made.status == 200, made.body
     by_name = await product.generate(f"/api/images/1704067200000-{quote(name, safe='')}")
     assert by_name.status == 200, by_name.body
-    assert product.standin.calls[-1].inputs == 1
+    assert product.fake_gemini.calls[-1].inputs == 1
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ async def test_an_address_that_names_nothing_says_so_and_a_path_is_refused(
     for url in (f"{product.blob_base}/catafract/{path}", f"/api/images/{path}"):
         answer = await product.generate(url)
         assert (answer.status, answer.json["code"], answer.json["details"]) == (400, code, details)
-    assert product.standin.calls == []
+    assert product.fake_gemini.calls == []
 
 
 async def test_records_under_an_address_with_capitals_are_their_sessions(product: Harness) -> None:
@@ -159,7 +159,7 @@ async def test_images_from_before_a_switch_of_the_access_are_their_owners(
 
 async def test_the_image_of_a_generation_is_an_input_by_the_generations_id(product: Harness) -> None:
     """A front end that keeps the `imageUrl` of a 202 sends it as the next request's image."""
-    product.standin.latency = 0.5
+    product.fake_gemini.latency = 0.5
     running = await product.generate(headers={"Prefer": "wait=0"})
     early = await product.generate(running.json["imageUrl"])
     assert (early.status, early.json["details"]) == (400, "its generation has no image yet")

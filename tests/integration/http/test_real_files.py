@@ -58,15 +58,15 @@ def test_every_real_file_has_its_row() -> None:
 
 @pytest.mark.parametrize(("name", "end"), FILES.items(), ids=FILES)
 async def test_the_model_is_sent_what_a_good_viewer_shows(product: Harness, name: str, end: Taken | Refused) -> None:
-    product.standin.keep_inputs = True
+    product.fake_gemini.keep_inputs = True
     answer = await product.generate(data_url(picture()), data_url((REAL / name).read_bytes(), "image/png"))
     if isinstance(end, Refused):
         assert (answer.status, answer.json["imageIndex"]) == (end.status, 1)
         assert end.words in answer.json["details"]
-        assert product.standin.calls == []
+        assert product.fake_gemini.calls == []
         return
     assert answer.status == 200, answer.body[:300]
-    [[_, (mime_type, sent)]] = product.standin.inputs
+    [[_, (mime_type, sent)]] = product.fake_gemini.inputs
     image = Image.open(io.BytesIO(sent))
     assert mime_type == Image.MIME[image.format or ""]
     assert image.size == end.size

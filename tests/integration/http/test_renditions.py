@@ -21,7 +21,7 @@ from tests.support.original_product import put_blob, put_record
 @pytest.fixture
 def product(product: Harness) -> Harness:
     """The application beside a fake Gemini whose images have their documented sizes, above those of the renditions."""
-    product.standin.shrink = 1
+    product.fake_gemini.shrink = 1
     return product
 
 
@@ -156,7 +156,7 @@ async def test_deletion_while_a_rendition_is_made_leaves_nothing(product: Harnes
 
 async def test_private_images_and_uploads_have_renditions_too(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
     async with harness(azurite_ports, cosmos_url, IMAGE_ACCESS="private") as product:
-        product.standin.shrink = 1
+        product.fake_gemini.shrink = 1
         made = await product.generate()
         assert image(await product.call("GET", made.json["thumbnailUrl"])).width == 320
         copy = (await product.call("GET", f"/api/generations/{made.json['id']}")).json["inputs"][0]["name"]
@@ -210,7 +210,7 @@ async def test_rendition_of_an_earlier_version_of_its_image_is_made_again(produc
 
 
 async def test_failed_or_running_generation_has_no_thumbnail(product: Harness) -> None:
-    product.standin.script.add(finished("IMAGE_SAFETY"))
+    product.fake_gemini.script.add(finished("IMAGE_SAFETY"))
     failed = await product.generate()
     details = await product.call("GET", f"/api/generations/{failed.json['id']}")
     assert (details.json["status"], details.json["thumbnailUrl"]) == ("failed", None)
@@ -243,7 +243,7 @@ async def test_image_is_converted_before_it_is_stored(product: Harness, wanted: 
 
 
 async def test_image_in_the_wanted_format_is_stored_as_the_model_made_it(product: Harness) -> None:
-    product.standin.script.add(finished("STOP", part(picture("cat.png"))))
+    product.fake_gemini.script.add(finished("STOP", part(picture("cat.png"))))
     made = await product.generate(outputFormat="png", outputQuality=10)
     assert (made.image, made.json["warnings"]) == (picture("cat.png"), [])
 
@@ -251,7 +251,7 @@ async def test_image_in_the_wanted_format_is_stored_as_the_model_made_it(product
 async def test_dropped_content_credentials_are_told(product: Harness) -> None:
     cat = picture("cat.png")
     signed = cat[:33] + png_chunk(b"caBX", b"\0\0\0\x10jumb\0\0\0\x08jumd") + cat[33:]
-    product.standin.script.add(*(finished("STOP", part(signed)) for _ in range(2)))
+    product.fake_gemini.script.add(*(finished("STOP", part(signed)) for _ in range(2)))
     converted = await product.generate(outputFormat="jpeg")
     assert [warning.partition(":")[0] for warning in converted.json["warnings"]] == ["metadata_lost"]
     kept = await product.generate(outputFormat="png")
@@ -262,7 +262,7 @@ async def test_image_that_cannot_be_converted_is_stored_as_it_is_with_a_warning(
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     async with harness(azurite_ports, cosmos_url, MAX_DECODED_PIXELS="1000", MAX_IMAGE_PIXELS="1000000") as product:
-        product.standin.script.add(finished("STOP", part(picture("cat.png"))))
+        product.fake_gemini.script.add(finished("STOP", part(picture("cat.png"))))
         made = await product.generate(outputFormat="webp")
         assert made.status == 200
         assert (made.json["mimeType"], made.image) == ("image/png", picture("cat.png"))

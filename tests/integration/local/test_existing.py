@@ -14,7 +14,7 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from local import config, existing_services
 from local.emulators import AzuritePorts, azurite, cosmos_connection_string
-from local.gemini.server import Standin
+from local.gemini.server import FakeGemini
 from local.processes import reserve_port
 from local.provision import Names, provision_storage
 from local.stack import CannotStart, started
@@ -42,16 +42,16 @@ def port_of(url: str) -> int:
 
 
 @pytest.fixture
-async def standin() -> AsyncIterator[str]:
-    server = Standin()
+async def fake_gemini() -> AsyncIterator[str]:
+    server = FakeGemini()
     yield await server.start()
     await server.stop()
 
 
 async def test_emulators_that_answer_already_are_used(
-    azurite_ports: AzuritePorts, cosmos_url: str, standin: str
+    azurite_ports: AzuritePorts, cosmos_url: str, fake_gemini: str
 ) -> None:
-    ports = {**azurite_at(azurite_ports), "COSMOS_PORT": port_of(cosmos_url), "GEMINI_PORT": port_of(standin)}
+    ports = {**azurite_at(azurite_ports), "COSMOS_PORT": port_of(cosmos_url), "GEMINI_PORT": port_of(fake_gemini)}
     configuration = read(ports)
     used = await asyncio.to_thread(lambda: [each.name for each in existing_services.find_running(configuration)])
     assert used == [existing_services.STORAGE, existing_services.COSMOS, existing_services.GEMINI]

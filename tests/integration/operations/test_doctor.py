@@ -58,7 +58,7 @@ async def test_a_healthy_stack_has_no_fault(product: Harness, capsys: pytest.Cap
         assert f"ok    container {container}: " in out
     for part in ("model gemini-3-pro-image: answers", "session cookie: valid", "clock"):
         assert part in out
-    for secret in (SECRET, product.cookie, "a-stand-in-key"):
+    for secret in (SECRET, product.cookie, "a-fake-key"):
         assert secret not in out
 
 
@@ -151,7 +151,7 @@ async def test_a_name_that_retires_within_the_month(product: Harness) -> None:
 
 async def test_a_model_whose_quota_of_the_day_is_used_up(product: Harness) -> None:
     script = json.loads((GEMINI_RESPONSES / "gemini-429-per-day.json").read_bytes())
-    product.standin.script.add(Scripted(**script))
+    product.fake_gemini.script.add(Scripted(**script))
     fault = await only_fault(product)
     assert fault.what == "model gemini-3-pro-image"
     assert re.fullmatch(r"quota used up until \d{4}-\d\d-\d\dT0[78]:00:00.000Z", fault.state)
@@ -159,7 +159,7 @@ async def test_a_model_whose_quota_of_the_day_is_used_up(product: Harness) -> No
 
 async def test_an_account_that_is_not_served(product: Harness) -> None:
     script = json.loads((GEMINI_RESPONSES / "gemini-400-location.json").read_bytes())
-    product.standin.script.add(Scripted(**script))
+    product.fake_gemini.script.add(Scripted(**script))
     faults = [each for each in await findings(product) if each.fix is not None]
     assert [each.what for each in faults] == [f"model {name}" for name in DEFAULT_CHAIN]
     assert all("Google account" in str(each.fix) for each in faults)
@@ -174,8 +174,8 @@ async def test_an_unknown_model_answers_and_has_no_price(product: Harness) -> No
 
 async def test_checking_the_models_costs_less_than_a_hundredth_of_a_cent_each(product: Harness) -> None:
     await findings(product)
-    assert [call.max_output_tokens for call in product.standin.calls] == [1, 1, 1]
-    assert product.standin.billed_usd < 3 * 0.0001
+    assert [call.max_output_tokens for call in product.fake_gemini.calls] == [1, 1, 1]
+    assert product.fake_gemini.billed_usd < 3 * 0.0001
 
 
 async def test_a_missing_key(product: Harness) -> None:

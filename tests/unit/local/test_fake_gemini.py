@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageStat
 from image_core.models.catalog import DEFAULT_CHAIN
 from local.gemini.paint import FRAME
 from local.gemini.script import expired_signature
-from local.gemini.server import SAYS, Standin
+from local.gemini.server import SAYS, FakeGemini
 from tests.support.harness import picture
 
 PRO, NANO, LITE = DEFAULT_CHAIN
@@ -21,8 +21,8 @@ Change = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 
 @pytest.fixture
-async def http(standin: Standin) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(standin.url, headers={"x-goog-api-key": "key"}) as session:
+async def http(fake_gemini: FakeGemini) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(fake_gemini.url, headers={"x-goog-api-key": "key"}) as session:
         yield session
 
 
@@ -83,14 +83,14 @@ SIZES = [
 
 @pytest.mark.parametrize(("model", "config", "size", "tokens"), SIZES, ids=[f"{row[0]} {row[1]}" for row in SIZES])
 async def test_pictures_have_the_documented_sizes_and_tokens(
-    standin: Standin,
+    fake_gemini: FakeGemini,
     http: aiohttp.ClientSession,
     model: str,
     config: dict[str, str],
     size: tuple[int, int],
     tokens: int,
 ) -> None:
-    standin.shrink = 1
+    fake_gemini.shrink = 1
     _, answer = await ask(http, asking(inline(picture()), prompt="black and white", **config), model)
     assert opened(answer["candidates"][0]["content"]["parts"][-1]).size == size
     assert answer["usageMetadata"]["candidatesTokensDetails"][0] == {"modality": "IMAGE", "tokenCount": tokens}
@@ -145,7 +145,7 @@ REFUSED = [
     ("headers", "body", "model", "expected"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
 )
 async def test_what_the_service_does_not_take_is_refused_as_it_does(
-    standin: Standin,
+    fake_gemini: FakeGemini,
     http: aiohttp.ClientSession,
     headers: dict[str, str],
     body: Any,
@@ -155,19 +155,19 @@ async def test_what_the_service_does_not_take_is_refused_as_it_does(
     async with http.post(f"/v1beta/models/{model}:generateContent", json=body, headers=headers) as response:
         error = (await response.json())["error"]
     assert (response.status, error["status"], error["code"]) == (*expected, expected[0])
-    assert standin.calls[-1].status == expected[0]
-    assert standin.billed_usd == 0
+    assert fake_gemini.calls[-1].status == expected[0]
+    assert fake_gemini.billed_usd == 0
     if headers.get("x-goog-api-key") == "invalid":
         assert error["details"][0]["reason"] == "API_KEY_INVALID"
 
 
-async def test_models_can_be_asked_for_without_a_cost(standin: Standin, http: aiohttp.ClientSession) -> None:
+async def test_models_can_be_asked_for_without_a_cost(fake_gemini: FakeGemini, http: aiohttp.ClientSession) -> None:
     async with http.get("/v1beta/models") as response:
         assert f"models/{PRO}" in [model["name"] for model in (await response.json())["models"]]
     for model, status in ((PRO, 200), ("gemini-1", 404)):
         async with http.get(f"/v1beta/models/{model}") as response:
             assert response.status == status
-    assert standin.calls == []
+    assert fake_gemini.calls == []
 
 
 async def test_it_can_be_told_over_http_what_to_answer(http: aiohttp.ClientSession) -> None:
@@ -214,7 +214,7 @@ def turns_shown(image: Image.Image) -> int:
 
 
 async def test_a_conversation_goes_on_with_its_newest_image_and_shows_each_earlier_one(
-    standin: Standin, http: aiohttp.ClientSession
+    fake_gemini: FakeGemini, http: aiohttp.ClientSession
 ) -> None:
     _, first = await ask(http, asking(inline(picture())))
     body = conversation(first, prompt="high contrast")
@@ -226,7 +226,7 @@ async def test_a_conversation_goes_on_with_its_newest_image_and_shows_each_earli
     assert status == 200
     images = [opened(answer["candidates"][0]["content"]["parts"][-1]) for answer in (first, second, third)]
     assert [turns_shown(image) for image in images] == [0, 1, 2]
-    assert [(call.turns, call.inputs, call.prompt) for call in standin.calls] == [
+    assert [(call.turns, call.inputs, call.prompt) for call in fake_gemini.calls] == [
         (0, 1, "a watercolor"), (1, 0, "high contrast"), (2, 0, "high contrast"),
     ]  # fmt: skip
     upper = (0, 0, images[0].width, images[0].height // 2)
@@ -296,9 +296,9 @@ async def test_turns_that_do_not_alternate_are_refused(http: aiohttp.ClientSessi
         assert "multiturn" in refusal["error"]["message"]
 
 
-async def test_a_signature_can_expire(standin: Standin, http: aiohttp.ClientSession) -> None:
+async def test_a_signature_can_expire(fake_gemini: FakeGemini, http: aiohttp.ClientSession) -> None:
     _, answer = await ask(http, asking(inline(picture())))
-    standin.script.add(expired_signature())
+    fake_gemini.script.add(expired_signature())
     assert (await ask(http, asking(inline(picture()))))[0] == 200
     assert (await ask(http, conversation(answer)))[0] == 400
     assert (await ask(http, conversation(answer)))[0] == 200

@@ -1,15 +1,15 @@
-"""The chain of models over real HTTP, against the stand-in, with a clock whose sleeps are only written down."""
+"""The chain of models over real HTTP, against the fake Gemini, with a clock whose sleeps are only written down."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from local.gemini.server import Standin
+from local.gemini.server import FakeGemini
 from tests.support.model_chain import Bench, make
 
 
 @pytest.fixture
-async def bench(standin: Standin) -> AsyncIterator[Bench]:
-    made = await make(standin)
+async def bench(fake_gemini: FakeGemini) -> AsyncIterator[Bench]:
+    made = await make(fake_gemini)
     yield made
     await made.chain.close()

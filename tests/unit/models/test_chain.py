@@ -20,7 +20,7 @@ from image_core.models.chain import ModelChain
 from image_core.models.generated import Attempt, Options
 from image_core.settings import Settings
 from local.gemini.script import Scripted, finished, overloaded, problem, rate_limited
-from local.gemini.server import Standin
+from local.gemini.server import FakeGemini
 from tests.support.harness import picture
 from tests.support.model_chain import LITE, NEXT, PRO, Bench, InHand, make
 
@@ -34,15 +34,15 @@ async def test_the_first_model_is_asked_once_and_its_picture_comes_back(bench: B
     assert bench.slept == []
 
 
-async def test_the_images_come_first_and_the_prompt_last(standin: Standin, bench: Bench) -> None:
+async def test_the_images_come_first_and_the_prompt_last(fake_gemini: FakeGemini, bench: Bench) -> None:
     await bench.generate("paint it")
-    call = standin.calls[0]
+    call = fake_gemini.calls[0]
     assert (call.inputs, call.prompt) == (1, "paint it")
 
 
-async def test_the_service_is_told_how_long_it_has(standin: Standin, bench: Bench) -> None:
+async def test_the_service_is_told_how_long_it_has(fake_gemini: FakeGemini, bench: Bench) -> None:
     await bench.generate(seconds=42)
-    assert 30 <= float(standin.calls[0].timeout or 0) <= 42
+    assert 30 <= float(fake_gemini.calls[0].timeout or 0) <= 42
 
 
 AGAIN = [
@@ -74,7 +74,7 @@ AGAIN = [
     ids=[f"{reply.status} {outcome} {number}" for number, (reply, outcome) in enumerate(AGAIN)],
 )
 async def test_what_may_pass_is_tried_once_more_at_the_same_model(bench: Bench, reply: Scripted, outcome: str) -> None:
-    bench.standin.script.add(Scripted(reply.status, reply.body, cut=reply.cut))
+    bench.fake_gemini.script.add(Scripted(reply.status, reply.body, cut=reply.cut))
     made = await bench.generate()
     assert bench.models == [PRO, PRO]
     assert [attempt.outcome for attempt in made.attempts] == [outcome, "ok"]
@@ -83,15 +83,15 @@ async def test_what_may_pass_is_tried_once_more_at_the_same_model(bench: Bench, 
 
 
 async def test_a_broken_connection_is_not_resent_behind_our_back(bench: Bench) -> None:
-    bench.standin.script.add(*(Scripted(cut="before") for _ in range(6)))
+    bench.fake_gemini.script.add(*(Scripted(cut="before") for _ in range(6)))
     with pytest.raises(ModelUnavailable):
         await bench.generate()
-    assert len(bench.standin.calls) == 6
+    assert len(bench.fake_gemini.calls) == 6
     assert bench.outcomes == [(model, "connection_lost") for model in (PRO, PRO, NEXT, NEXT, LITE, LITE)]
 
 
 async def test_when_the_attempts_are_used_up_the_next_model_is_asked_at_once(bench: Bench) -> None:
-    bench.standin.script.add(overloaded(), overloaded())
+    bench.fake_gemini.script.add(overloaded(), overloaded())
     made = await bench.generate()
     assert bench.models == [PRO, PRO, NEXT]
     assert made.model == NEXT
@@ -99,14 +99,14 @@ async def test_when_the_attempts_are_used_up_the_next_model_is_asked_at_once(ben
 
 
 async def test_a_retry_info_that_fits_is_waited_for(bench: Bench) -> None:
-    bench.standin.script.add(rate_limited(17))
+    bench.fake_gemini.script.add(rate_limited(17))
     await bench.generate(seconds=60)
     assert bench.slept == [17]
     assert bench.models == [PRO, PRO]
 
 
 async def test_a_retry_info_that_does_not_fit_leads_to_the_next_model(bench: Bench) -> None:
-    bench.standin.script.add(rate_limited(55))
+    bench.fake_gemini.script.add(rate_limited(55))
     made = await bench.generate(seconds=60)
     assert bench.slept == []
     assert bench.models == [PRO, NEXT]
@@ -114,15 +114,15 @@ async def test_a_retry_info_that_does_not_fit_leads_to_the_next_model(bench: Ben
 
 
 async def test_a_quota_that_is_used_up_everywhere_says_when_to_come_back(bench: Bench) -> None:
-    bench.standin.script.add(*(rate_limited(100 + number) for number in range(3)))
+    bench.fake_gemini.script.add(*(rate_limited(100 + number) for number in range(3)))
     with pytest.raises(RateLimited) as caught:
         await bench.generate()
     assert caught.value.retry_after == 100  # the first of them that has some again would do
 
 
-async def test_a_time_to_come_back_is_never_too_early(standin: Standin) -> None:
-    bench = await make(standin, GEMINI_MODELS=PRO)
-    standin.script.add(rate_limited(1.2), rate_limited(40.4))
+async def test_a_time_to_come_back_is_never_too_early(fake_gemini: FakeGemini) -> None:
+    bench = await make(fake_gemini, GEMINI_MODELS=PRO)
+    fake_gemini.script.add(rate_limited(1.2), rate_limited(40.4))
     with pytest.raises(RateLimited) as caught:
         await bench.generate(seconds=45)
     assert bench.slept == [1.2]
@@ -131,7 +131,7 @@ async def test_a_time_to_come_back_is_never_too_early(standin: Standin) -> None:
 
 
 async def test_without_a_retry_info_there_is_still_a_time_to_come_back(bench: Bench) -> None:
-    bench.standin.script.add(*(rate_limited() for _ in range(6)))
+    bench.fake_gemini.script.add(*(rate_limited() for _ in range(6)))
     with pytest.raises(RateLimited) as caught:
         await bench.generate()
     assert caught.value.retry_after is not None
@@ -154,15 +154,15 @@ async def test_without_a_retry_info_there_is_still_a_time_to_come_back(bench: Be
 async def test_what_would_not_change_is_asked_once_and_nobody_else_is(
     bench: Bench, reply: Scripted, kind: type[ModelError], outcome: str
 ) -> None:
-    bench.standin.script.add(reply)
+    bench.fake_gemini.script.add(reply)
     with pytest.raises(kind):
         await bench.generate()
     assert bench.outcomes == [(PRO, outcome)]
-    assert len(bench.standin.calls) == 1
+    assert len(bench.fake_gemini.calls) == 1
 
 
 async def test_a_request_that_the_service_does_not_take_is_told_without_its_words(bench: Bench) -> None:
-    bench.standin.script.add(
+    bench.fake_gemini.script.add(
         Scripted(400, problem(400, "INVALID_ARGUMENT", "The prompt 'my secret' at https://x?key=k"))
     )
     with pytest.raises(ModelFailed) as caught:
@@ -171,11 +171,11 @@ async def test_a_request_that_the_service_does_not_take_is_told_without_its_word
 
 
 @pytest.mark.parametrize("key", ["invalid", "revoked"])
-async def test_a_key_that_is_refused_is_said_and_not_retried(standin: Standin, key: str) -> None:
-    bench = await make(standin, GEMINI_API_KEY=key)
+async def test_a_key_that_is_refused_is_said_and_not_retried(fake_gemini: FakeGemini, key: str) -> None:
+    bench = await make(fake_gemini, GEMINI_API_KEY=key)
     with pytest.raises(ModelAuthFailed) as caught:
         await bench.generate()
-    assert len(standin.calls) == 1
+    assert len(fake_gemini.calls) == 1
     assert caught.value.body()["retryable"] is False
     assert key not in str(caught.value.body())
     await bench.chain.close()
@@ -184,30 +184,30 @@ async def test_a_key_that_is_refused_is_said_and_not_retried(standin: Standin, k
 async def test_with_less_than_ten_seconds_left_nothing_is_begun(bench: Bench) -> None:
     with pytest.raises(DeadlineExceeded):
         await bench.generate(seconds=9)
-    assert bench.standin.calls == []
+    assert bench.fake_gemini.calls == []
     assert bench.attempts == []
 
 
-async def test_no_second_attempt_is_begun_that_could_not_end(standin: Standin) -> None:
+async def test_no_second_attempt_is_begun_that_could_not_end(fake_gemini: FakeGemini) -> None:
     now = 0.0
 
     async def sleep(seconds: float) -> None:
         raise AssertionError(f"slept {seconds} s, although no attempt could follow")
 
-    clock = Clock(monotonic=lambda: now + 52.0 * len(standin.calls), sleep=sleep)
-    settings = Settings.read({"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": standin.url})
+    clock = Clock(monotonic=lambda: now + 52.0 * len(fake_gemini.calls), sleep=sleep)
+    settings = Settings.read({"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url})
     chain = ModelChain(settings, clock)
-    standin.script.add(overloaded())
+    fake_gemini.script.add(overloaded())
     attempts: list[Attempt] = []
     with pytest.raises(DeadlineExceeded):
         await chain.generate(InHand(()), "x", Options(), clock.deadline(60), attempts.append)
     assert [(attempt.model, attempt.outcome) for attempt in attempts] == [(PRO, "model_unavailable")]
-    assert len(standin.calls) == 1
+    assert len(fake_gemini.calls) == 1
     await chain.close()
 
 
 async def test_the_last_reason_counts_when_nobody_made_a_picture(bench: Bench) -> None:
-    bench.standin.script.add(*(overloaded() for _ in range(5)), finished("NO_IMAGE", {"text": "Sorry."}))
+    bench.fake_gemini.script.add(*(overloaded() for _ in range(5)), finished("NO_IMAGE", {"text": "Sorry."}))
     with pytest.raises(NoImage) as caught:
         await bench.generate()
     assert caught.value.finish_reason == "NO_IMAGE"
@@ -219,12 +219,12 @@ async def test_the_log_names_models_and_outcomes_and_nothing_of_the_request(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    bench.standin.script.add(overloaded())
+    bench.fake_gemini.script.add(overloaded())
     await bench.generate("a secret prompt")
     assert any(PRO in record.getMessage() and "model_unavailable" in record.getMessage() for record in caplog.records)
     # What asyncio and Pillow say at DEBUG is theirs.
     said = [record.getMessage() for record in caplog.records if record.name.startswith(("image_core", "google"))]
-    assert all("secret" not in line and bench.standin.url not in line for line in said)
+    assert all("secret" not in line and bench.fake_gemini.url not in line for line in said)
     assert not [record for record in caplog.records if record.name.startswith("google") and record.levelname != "DEBUG"]
 
 
@@ -232,6 +232,6 @@ async def test_hundreds_of_calls_wait_at_once_over_one_client(bench: Bench) -> N
     body = finished(
         "STOP", {"inlineData": {"mimeType": "image/jpeg", "data": base64.b64encode(picture()).decode()}}
     ).body
-    bench.standin.script.add(Scripted(200, body, delay=1, times=200))
+    bench.fake_gemini.script.add(Scripted(200, body, delay=1, times=200))
     made = await asyncio.gather(*(bench.generate() for _ in range(200)))
     assert {(one.model, len(one.attempts)) for one in made} == {(PRO, 1)}

@@ -16,12 +16,12 @@ from image_core.models.generated import Options
 from image_core.models.probe import ChainState, Probed, State, state_of_chain
 from image_core.settings import Settings
 from local.gemini.script import overloaded
-from local.gemini.server import Standin
+from local.gemini.server import FakeGemini
 from tests.support.model_chain import LITE, NEXT, PRO, Bench, make
 
 
 async def test_the_asked_model_goes_first_and_the_chain_stands_behind_it(bench: Bench) -> None:
-    bench.standin.script.add(overloaded(), overloaded())
+    bench.fake_gemini.script.add(overloaded(), overloaded())
     made = await bench.generate(model=LITE)
     assert bench.models == [LITE, LITE, PRO]
     assert made.model == PRO
@@ -33,12 +33,12 @@ async def test_a_model_that_is_not_in_the_chain_is_refused(bench: Bench) -> None
     assert caught.value.field == "model"
 
 
-async def test_a_model_that_is_gone_is_remembered_for_an_hour(standin: Standin) -> None:
+async def test_a_model_that_is_gone_is_remembered_for_an_hour(fake_gemini: FakeGemini) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": standin.url, "GEMINI_MODELS": f"gone-1,{LITE}"}
+    settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url, "GEMINI_MODELS": f"gone-1,{LITE}"}
     clock = Clock(now=lambda: now)
     chain = ModelChain(Settings.read(settings), clock)
-    bench = Bench(chain, standin, clock)
+    bench = Bench(chain, fake_gemini, clock)
     made = await bench.generate()
     assert [(attempt.model, attempt.outcome) for attempt in made.attempts] == [("gone-1", "not_found"), (LITE, "ok")]
     await bench.generate()
@@ -50,8 +50,8 @@ async def test_a_model_that_is_gone_is_remembered_for_an_hour(standin: Standin) 
     await chain.close()
 
 
-async def test_when_every_model_is_gone_that_is_said(standin: Standin) -> None:
-    bench = await make(standin, GEMINI_MODELS="gone-1,gone-2")
+async def test_when_every_model_is_gone_that_is_said(fake_gemini: FakeGemini) -> None:
+    bench = await make(fake_gemini, GEMINI_MODELS="gone-1,gone-2")
     for _ in range(2):  # the second time they are remembered, and asked all the same: there is nobody else
         with pytest.raises(ModelFailed):
             await bench.generate()
@@ -73,9 +73,9 @@ async def test_when_every_model_is_gone_that_is_said(standin: Standin) -> None:
     ],
 )
 async def test_model_that_cannot_make_it_is_skipped_with_a_warning(
-    standin: Standin, models: str, options: dict[str, Any], asked: list[str], skipped: str | None
+    fake_gemini: FakeGemini, models: str, options: dict[str, Any], asked: list[str], skipped: str | None
 ) -> None:
-    bench = await make(standin, GEMINI_MODELS=models)
+    bench = await make(fake_gemini, GEMINI_MODELS=models)
     made = await bench.generate(**options)
     assert bench.models == asked
     assert made.warnings == (() if skipped is None else (f"model_skipped: {skipped}",))
@@ -83,7 +83,7 @@ async def test_model_that_cannot_make_it_is_skipped_with_a_warning(
 
 
 async def test_models_that_cannot_make_the_size_are_not_asked_when_the_others_fail(bench: Bench) -> None:
-    bench.standin.script.add(*(overloaded() for _ in range(4)))
+    bench.fake_gemini.script.add(*(overloaded() for _ in range(4)))
     with pytest.raises(ModelUnavailable) as caught:
         await bench.generate(image_size="4K")
     assert bench.models == [PRO, PRO, NEXT, NEXT]
@@ -101,9 +101,9 @@ async def test_models_that_cannot_make_the_size_are_not_asked_when_the_others_fa
     ],
 )
 async def test_request_that_no_model_can_take_is_refused_with_its_field(
-    standin: Standin, models: str, options: dict[str, Any], inputs: int, field: str | None
+    fake_gemini: FakeGemini, models: str, options: dict[str, Any], inputs: int, field: str | None
 ) -> None:
-    bench = await make(standin, GEMINI_MODELS=models)
+    bench = await make(fake_gemini, GEMINI_MODELS=models)
     if field is None:
         bench.chain.check_options(Options(**options), inputs)
     else:
@@ -117,9 +117,9 @@ async def test_request_that_no_model_can_take_is_refused_with_its_field(
 OLD_DEFAULT = "gemini-3-pro-image-preview,gemini-3-pro-image,gemini-2.5-flash-image"
 
 
-async def test_retired_names_in_the_setting_mean_their_successors(standin: Standin) -> None:
-    bench = await make(standin, GEMINI_MODELS=OLD_DEFAULT)
-    bench.standin.script.add(overloaded(), overloaded())
+async def test_retired_names_in_the_setting_mean_their_successors(fake_gemini: FakeGemini) -> None:
+    bench = await make(fake_gemini, GEMINI_MODELS=OLD_DEFAULT)
+    bench.fake_gemini.script.add(overloaded(), overloaded())
     made = await bench.generate()
     assert bench.models == [PRO, PRO, LITE]
     assert [warning.split(":")[0] for warning in made.warnings] == ["model_retired", "model_retired"]
@@ -141,8 +141,8 @@ async def test_retired_name_whose_successor_cannot_make_it_is_told_twice(bench: 
     assert bench.chain.warnings(Options(model="gemini-2.5-flash-image", image_size="2K"), 1) == made.warnings
 
 
-async def test_name_is_retired_by_the_clock_and_not_by_the_release(standin: Standin) -> None:
-    settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": standin.url, "GEMINI_MODELS": OLD_DEFAULT}
+async def test_name_is_retired_by_the_clock_and_not_by_the_release(fake_gemini: FakeGemini) -> None:
+    settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url, "GEMINI_MODELS": OLD_DEFAULT}
     days: list[datetime] = [datetime(2026, 6, 24, 23, 59, tzinfo=UTC)]
     chain = ModelChain(Settings.read(settings), Clock(now=lambda: days[-1]))
     assert chain.models() == ("gemini-3-pro-image-preview", PRO, "gemini-2.5-flash-image")
@@ -155,13 +155,15 @@ async def test_name_is_retired_by_the_clock_and_not_by_the_release(standin: Stan
 
 @pytest.mark.parametrize(("day", "lines"), [(28, 0), (29, 1), (30, 1)])
 async def test_coming_retirement_is_one_line_in_the_log(
-    standin: Standin, caplog: pytest.LogCaptureFixture, day: int, lines: int
+    fake_gemini: FakeGemini, caplog: pytest.LogCaptureFixture, day: int, lines: int
 ) -> None:
     names = f"{PRO},gemini-3.1-flash-image"
-    settings = Settings.read({"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": standin.url, "GEMINI_MODELS": names})
+    settings = Settings.read(
+        {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url, "GEMINI_MODELS": names}
+    )
     clock = Clock(now=lambda: datetime(2026, 9, day, tzinfo=UTC))
     chain = ModelChain(settings, clock)
-    bench = Bench(chain, standin, clock)
+    bench = Bench(chain, fake_gemini, clock)
     for _ in range(2):
         await bench.generate()
     found = [record.getMessage() for record in caplog.records if "retires on" in record.getMessage()]
@@ -169,8 +171,8 @@ async def test_coming_retirement_is_one_line_in_the_log(
     await chain.close()
 
 
-async def test_a_model_that_was_asked_for_and_is_gone_is_told(standin: Standin) -> None:
-    bench = await make(standin, GEMINI_MODELS=f"{PRO},gone-1")
+async def test_a_model_that_was_asked_for_and_is_gone_is_told(fake_gemini: FakeGemini) -> None:
+    bench = await make(fake_gemini, GEMINI_MODELS=f"{PRO},gone-1")
     first = await bench.generate(model="gone-1")
     assert [(attempt.model, attempt.outcome) for attempt in first.attempts] == [("gone-1", "not_found"), (PRO, "ok")]
     second = await bench.generate(model="gone-1")
@@ -179,18 +181,18 @@ async def test_a_model_that_was_asked_for_and_is_gone_is_told(standin: Standin) 
     await bench.chain.close()
 
 
-async def test_probing_costs_nothing_and_names_what_is_gone(standin: Standin) -> None:
-    bench = await make(standin, GEMINI_MODELS=f"{PRO},gone-1")
+async def test_probing_costs_nothing_and_names_what_is_gone(fake_gemini: FakeGemini) -> None:
+    bench = await make(fake_gemini, GEMINI_MODELS=f"{PRO},gone-1")
     assert await bench.chain.probe(5) == [Probed(PRO, State.OK), Probed("gone-1", State.GONE, "status 404")]
-    assert standin.billed_usd == 0
+    assert fake_gemini.billed_usd == 0
     await bench.chain.close()
 
 
 class Gateway:
     """A server that passes generations on to the fake Gemini, and has no other route."""
 
-    def __init__(self, standin: Standin, status: int) -> None:
-        self.standin, self.status = standin, status
+    def __init__(self, fake_gemini: FakeGemini, status: int) -> None:
+        self.fake_gemini, self.status = fake_gemini, status
         self.url = ""
 
     async def _answer(self, request: web.Request) -> web.Response:
@@ -198,7 +200,7 @@ class Gateway:
             return web.json_response({"detail": "Not Found"}, status=self.status)
         async with (
             aiohttp.ClientSession() as session,
-            session.post(self.standin.url + request.path, data=await request.read(), headers=KEY) as response,
+            session.post(self.fake_gemini.url + request.path, data=await request.read(), headers=KEY) as response,
         ):
             return web.Response(body=await response.read(), status=response.status, content_type="application/json")
 
@@ -219,17 +221,19 @@ KEY = {"x-goog-api-key": "key", "Content-Type": "application/json"}
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])
-async def test_gateway_without_a_route_for_descriptions_is_unknown_and_generates(standin: Standin, status: int) -> None:
-    async with Gateway(standin, status).running() as url:
-        bench = await make(standin, GOOGLE_GEMINI_BASE_URL=url)
+async def test_gateway_without_a_route_for_descriptions_is_unknown_and_generates(
+    fake_gemini: FakeGemini, status: int
+) -> None:
+    async with Gateway(fake_gemini, status).running() as url:
+        bench = await make(fake_gemini, GOOGLE_GEMINI_BASE_URL=url)
         assert {each.state for each in await bench.chain.probe(5)} == {State.UNKNOWN}
         assert (await bench.generate()).model == PRO
         await bench.chain.close()
 
 
-async def test_gateway_that_is_down_is_down(standin: Standin) -> None:
-    async with Gateway(standin, 503).running() as url:
-        bench = await make(standin, GOOGLE_GEMINI_BASE_URL=url)
+async def test_gateway_that_is_down_is_down(fake_gemini: FakeGemini) -> None:
+    async with Gateway(fake_gemini, 503).running() as url:
+        bench = await make(fake_gemini, GOOGLE_GEMINI_BASE_URL=url)
         assert {(each.state, each.reason) for each in await bench.chain.probe(5)} == {(State.DOWN, "status 503")}
         await bench.chain.close()
 

@@ -43,7 +43,7 @@ FOUND: list[tuple[str, list[dict[str, Any]], bytes, str | None]] = [
 
 @pytest.mark.parametrize(("parts", "data", "text"), [row[1:] for row in FOUND], ids=[row[0] for row in FOUND])
 async def test_the_picture_is_found(bench: Bench, parts: list[dict[str, Any]], data: bytes, text: str | None) -> None:
-    bench.standin.script.add(finished("STOP", *parts))
+    bench.fake_gemini.script.add(finished("STOP", *parts))
     made = await bench.generate()
     assert made.picture.data == data
     assert made.picture.mime_type == ("image/jpeg" if data == JPEG else "image/png")
@@ -73,7 +73,7 @@ REPAIRED = [
 
 @pytest.mark.parametrize("data", [row[1] for row in REPAIRED], ids=[row[0] for row in REPAIRED])
 async def test_incomplete_image_that_can_be_decoded_is_kept(bench: Bench, data: bytes) -> None:
-    bench.standin.script.add(finished("STOP", part(data)))
+    bench.fake_gemini.script.add(finished("STOP", part(data)))
     made = await bench.generate()
     assert len(bench.models) == 1
     with Image.open(io.BytesIO(made.picture.data)) as opened:
@@ -86,7 +86,7 @@ async def test_incomplete_image_that_can_be_decoded_is_kept(bench: Bench, data: 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF"])
 async def test_image_of_a_kind_that_is_not_kept_becomes_a_png(bench: Bench, kind: str) -> None:
-    bench.standin.script.add(finished("STOP", part(image("red", kind, (64, 48)))))
+    bench.fake_gemini.script.add(finished("STOP", part(image("red", kind, (64, 48)))))
     made = await bench.generate()
     assert (len(bench.models), made.picture.mime_type, made.picture.width) == (1, "image/png", 64)
     with Image.open(io.BytesIO(made.picture.data)) as opened:
@@ -94,7 +94,7 @@ async def test_image_of_a_kind_that_is_not_kept_becomes_a_png(bench: Bench, kind
 
 
 async def test_whole_image_goes_before_one_that_must_be_repaired(bench: Bench) -> None:
-    bench.standin.script.add(finished("STOP", part(RED), part(without_end("JPEG"))))
+    bench.fake_gemini.script.add(finished("STOP", part(RED), part(without_end("JPEG"))))
     assert (await bench.generate()).picture.data == RED
 
 
@@ -113,7 +113,7 @@ NONE: list[tuple[str, Scripted]] = [
 
 @pytest.mark.parametrize("reply", [row[1] for row in NONE], ids=[row[0] for row in NONE])
 async def test_what_has_no_picture_is_tried_again_and_then_told(bench: Bench, reply: Scripted) -> None:
-    bench.standin.script.add(*(Scripted(200, reply.body) for _ in range(6)))
+    bench.fake_gemini.script.add(*(Scripted(200, reply.body) for _ in range(6)))
     with pytest.raises(NoImage) as caught:
         await bench.generate()
     assert not isinstance(caught.value, Refused)
@@ -130,7 +130,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize("reason", REFUSALS)
 async def test_a_refusal_says_what_to_do_and_is_never_retried(bench: Bench, reason: str) -> None:
-    bench.standin.script.add(finished(reason, {"text": "No."}))
+    bench.fake_gemini.script.add(finished(reason, {"text": "No."}))
     with pytest.raises(Refused) as caught:
         await bench.generate()
     body = caught.value.body()
@@ -138,12 +138,12 @@ async def test_a_refusal_says_what_to_do_and_is_never_retried(bench: Bench, reas
         "No image was generated", "refused", reason, "No.",
     )  # fmt: skip
     assert "Change the" in body["details"]
-    assert len(bench.standin.calls) == 1
+    assert len(bench.fake_gemini.calls) == 1
 
 
 @pytest.mark.parametrize("reason", ["SAFETY", "OTHER", "PROHIBITED_CONTENT", "A_NEW_ONE"])
 async def test_a_blocked_prompt_is_a_refusal_whatever_the_reason(bench: Bench, reason: str) -> None:
-    bench.standin.script.add(Scripted(200, {"promptFeedback": {"blockReason": reason}}))
+    bench.fake_gemini.script.add(Scripted(200, {"promptFeedback": {"blockReason": reason}}))
     with pytest.raises(Refused) as caught:
         await bench.generate()
     assert caught.value.finish_reason == reason
@@ -151,7 +151,7 @@ async def test_a_blocked_prompt_is_a_refusal_whatever_the_reason(bench: Bench, r
 
 @pytest.mark.parametrize("reason", ["NO_IMAGE", "IMAGE_OTHER", "OTHER", "MAX_TOKENS", "A_NEW_ONE", None])
 async def test_another_reason_is_data_and_tried_again(bench: Bench, reason: str | None) -> None:
-    bench.standin.script.add(*(finished(reason) for _ in range(6)))
+    bench.fake_gemini.script.add(*(finished(reason) for _ in range(6)))
     with pytest.raises(NoImage) as caught:
         await bench.generate()
     assert caught.value.finish_reason == reason
@@ -161,19 +161,19 @@ async def test_a_new_reason_is_no_warning_in_the_log(bench: Bench) -> None:
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         warnings.filterwarnings("ignore", "Inheritance class AiohttpClientSession", DeprecationWarning)
-        bench.standin.script.add(finished("A_REASON_OF_TOMORROW", part(RED)))
+        bench.fake_gemini.script.add(finished("A_REASON_OF_TOMORROW", part(RED)))
         await bench.generate()
     assert [str(warning.message) for warning in warned] == []
 
 
 async def test_half_a_character_does_not_cost_the_picture(bench: Bench) -> None:
-    bench.standin.script.add(finished("STOP", {"text": "caf\ud83d"}, part(RED)))
+    bench.fake_gemini.script.add(finished("STOP", {"text": "caf\ud83d"}, part(RED)))
     made = await bench.generate()
     assert (made.text, made.picture.data) == ("caf?", RED)
 
 
 async def test_a_reason_of_any_length_is_cut(bench: Bench) -> None:
-    bench.standin.script.add(Scripted(200, {"promptFeedback": {"blockReason": "A" * 100_000}}))
+    bench.fake_gemini.script.add(Scripted(200, {"promptFeedback": {"blockReason": "A" * 100_000}}))
     with pytest.raises(Refused) as caught:
         await bench.generate()
     assert caught.value.finish_reason == "A" * 64
@@ -194,7 +194,7 @@ def test_every_known_reason_has_a_sentence_for_a_person() -> None:
 
 async def test_broken_base64_is_no_reply(bench: Bench) -> None:
     broken = {"inlineData": {"mimeType": "image/png", "data": "@@@not base64@@@"}}
-    bench.standin.script.add(*(finished("STOP", broken) for _ in range(6)))
+    bench.fake_gemini.script.add(*(finished("STOP", broken) for _ in range(6)))
     with pytest.raises((ModelUnavailable, NoImage)):
         await bench.generate()
     assert {attempt.outcome for attempt in bench.attempts} <= {"invalid_reply", "no_image"}
@@ -204,7 +204,7 @@ async def test_a_picture_of_twenty_megabytes_comes_through(bench: Bench) -> None
     noise = Image.frombytes("RGB", (2600, 2600), os.urandom(2600 * 2600 * 3))
     out = io.BytesIO()
     noise.save(out, "PNG", compress_level=0)
-    bench.standin.script.add(finished("STOP", part(out.getvalue())))
+    bench.fake_gemini.script.add(finished("STOP", part(out.getvalue())))
     made = await bench.generate()
     assert len(made.picture.data) > 20_000_000
     assert made.picture.width == 2600
@@ -214,20 +214,20 @@ async def test_tokens_are_counted_by_modality_and_priced(bench: Bench) -> None:
     made = await bench.generate("x" * 400)
     assert made.usage.output_by_modality == {"IMAGE": 1120, "TEXT": 16, "THOUGHTS": 48}
     assert made.usage.input_by_modality == {"TEXT": 100, "IMAGE": 560}
-    assert made.usage.cost_usd == pytest.approx(bench.standin.billed_usd)
+    assert made.usage.cost_usd == pytest.approx(bench.fake_gemini.billed_usd)
     assert made.usage.cost_usd == pytest.approx(660 * 2e-6 + 1120 * 120e-6 + (16 + 48) * 12e-6)
 
 
 async def test_thoughts_cost_too_and_what_the_details_leave_out_is_counted(bench: Bench) -> None:
     usage = {"promptTokenCount": 10, "candidatesTokenCount": 1120, "thoughtsTokenCount": 50}
-    bench.standin.script.add(finished("STOP", part(RED), usage=usage))
+    bench.fake_gemini.script.add(finished("STOP", part(RED), usage=usage))
     made = await bench.generate()
     assert made.usage.output_by_modality == {"IMAGE": 1120, "THOUGHTS": 50}
     assert (made.usage.input_tokens, made.usage.output_tokens) == (10, 1170)
 
 
 async def test_a_refusal_that_was_billed_is_in_its_attempt(bench: Bench) -> None:
-    bench.standin.script.add(finished("IMAGE_SAFETY", usage={"promptTokenCount": 300, "candidatesTokenCount": 20}))
+    bench.fake_gemini.script.add(finished("IMAGE_SAFETY", usage={"promptTokenCount": 300, "candidatesTokenCount": 20}))
     with pytest.raises(Refused):
         await bench.generate()
     usage = bench.attempts[0].usage

@@ -19,7 +19,7 @@ from image_core.models.generated import Options
 from image_core.models.quota import next_reset
 from image_core.settings import Settings
 from local.gemini.script import Scripted, finished, overloaded, problem, rate_limited
-from local.gemini.server import Standin
+from local.gemini.server import FakeGemini
 from tests.support.model_chain import Bench
 from tests.support.paths import GEMINI_RESPONSES
 
@@ -46,15 +46,15 @@ def times() -> Times:
     return Times()
 
 
-def make(standin: Standin, times: Times, models: str = ",".join(DEFAULT_CHAIN)) -> Bench:
-    settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": standin.url, "GEMINI_MODELS": models}
+def make(fake_gemini: FakeGemini, times: Times, models: str = ",".join(DEFAULT_CHAIN)) -> Bench:
+    settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url, "GEMINI_MODELS": models}
     clock = Clock(now=lambda: times.now, sleep=times.sleep)
-    return Bench(ModelChain(Settings.read(settings), clock), standin, clock, times.slept)
+    return Bench(ModelChain(Settings.read(settings), clock), fake_gemini, clock, times.slept)
 
 
 @pytest.fixture
-async def timed(standin: Standin, times: Times) -> AsyncIterator[Bench]:
-    made = make(standin, times)
+async def timed(fake_gemini: FakeGemini, times: Times) -> AsyncIterator[Bench]:
+    made = make(fake_gemini, times)
     yield made
     await made.chain.close()
 
@@ -216,7 +216,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 async def test_answer_of_the_service(timed: Bench, case: Case) -> None:
-    timed.standin.script.add(
+    timed.fake_gemini.script.add(
         *(Scripted(**{name: getattr(each, name) for name in each.__slots__}) for each in case.script)
     )
     try:
@@ -238,7 +238,7 @@ async def test_answer_of_the_service(timed: Bench, case: Case) -> None:
     if case.text is not None:
         assert body["text"] == case.text
     billed = round(sum(attempt.usage.cost_usd or 0 for attempt in attempts if attempt.usage is not None), 6)
-    assert billed == timed.standin.billed_usd
+    assert billed == timed.fake_gemini.billed_usd
     if case.billed is not None:
         assert billed == case.billed
 
@@ -246,7 +246,7 @@ async def test_answer_of_the_service(timed: Bench, case: Case) -> None:
 async def test_words_about_the_account_are_not_about_the_request(
     timed: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    timed.standin.script.add(scripted("400-location"))
+    timed.fake_gemini.script.add(scripted("400-location"))
     with pytest.raises(ModelError) as caught:
         await timed.generate("a secret prompt")
     details = str(caught.value.details)
@@ -258,7 +258,7 @@ async def test_words_about_the_account_are_not_about_the_request(
 
 
 async def test_quota_of_the_day_leaves_the_model_out_until_the_reset(timed: Bench, times: Times) -> None:
-    timed.standin.script.add(per_day(times=1))
+    timed.fake_gemini.script.add(per_day(times=1))
     assert (await timed.generate()).model == NANO
     second = await timed.generate()
     assert (second.model, timed.models) == (NANO, [PRO, NANO, NANO])
@@ -270,7 +270,7 @@ async def test_quota_of_the_day_leaves_the_model_out_until_the_reset(timed: Benc
 
 
 async def test_where_every_quota_is_used_up_no_call_is_made_until_the_reset(timed: Bench, times: Times) -> None:
-    timed.standin.script.add(per_day(times=3))
+    timed.fake_gemini.script.add(per_day(times=3))
     for _ in range(2):
         with pytest.raises(ModelError) as caught:
             await timed.generate()
@@ -285,10 +285,10 @@ async def test_where_every_quota_is_used_up_no_call_is_made_until_the_reset(time
 
 
 async def test_overload_of_one_model_counts_more_than_the_daily_quota_of_the_next(
-    standin: Standin, times: Times
+    fake_gemini: FakeGemini, times: Times
 ) -> None:
-    bench = make(standin, times, f"{PRO},{LITE}")
-    standin.script.add(per_day(model=LITE), overloaded(), overloaded(), overloaded(), overloaded())
+    bench = make(fake_gemini, times, f"{PRO},{LITE}")
+    fake_gemini.script.add(per_day(model=LITE), overloaded(), overloaded(), overloaded(), overloaded())
     for _ in range(2):  # the second time the quota is known
         with pytest.raises(ModelError) as caught:
             await bench.generate()
@@ -298,7 +298,7 @@ async def test_overload_of_one_model_counts_more_than_the_daily_quota_of_the_nex
 
 
 async def test_model_that_was_named_and_has_no_quota_is_skipped(timed: Bench) -> None:
-    timed.standin.script.add(per_day(model=NANO))
+    timed.fake_gemini.script.add(per_day(model=NANO))
     assert (await timed.generate(model=NANO)).model == PRO
     timed.chain.check_quota(Options(model=NANO), 1)
     # Only this one makes 1:8, and it has no quota.
@@ -306,9 +306,9 @@ async def test_model_that_was_named_and_has_no_quota_is_skipped(timed: Bench) ->
         timed.chain.check_quota(Options(aspect_ratio="1:8"), 1)
 
 
-async def test_every_process_learns_of_a_quota_by_a_call_of_its_own(standin: Standin, times: Times) -> None:
-    standin.script.add(per_day(model=PRO))
-    one, two = make(standin, times), make(standin, times)
+async def test_every_process_learns_of_a_quota_by_a_call_of_its_own(fake_gemini: FakeGemini, times: Times) -> None:
+    fake_gemini.script.add(per_day(model=PRO))
+    one, two = make(fake_gemini, times), make(fake_gemini, times)
     for each in (one, two, one, two):
         assert (await each.generate()).model == NANO
     assert one.models == [PRO, NANO, PRO, NANO, NANO, NANO]
@@ -334,6 +334,6 @@ def test_quotas_of_the_day_begin_again_at_midnight_in_california(now: str, reset
 
 
 async def test_every_call_has_a_bound_on_its_output(timed: Bench) -> None:
-    timed.standin.script.add(overloaded(), overloaded())
+    timed.fake_gemini.script.add(overloaded(), overloaded())
     await timed.generate(image_size="4K")
-    assert [call.max_output_tokens for call in timed.standin.calls] == [5072, 5072, 6852]
+    assert [call.max_output_tokens for call in timed.fake_gemini.calls] == [5072, 5072, 6852]

@@ -18,7 +18,7 @@ from image_core.models.generated import Generated
 from image_core.models.turns import MAX_TURN_BYTES, EarlierTurn, ModelTurn
 from image_core.settings import Settings
 from local.gemini.script import Scripted, expired_signature, finished, overloaded, problem
-from local.gemini.server import Standin
+from local.gemini.server import FakeGemini
 from tests.support.harness import picture
 from tests.support.model_chain import CUP, NEXT, PRO, Bench, InHand
 
@@ -175,60 +175,64 @@ async def edited(bench: Bench, made: Generated, *images: Image, **options: Any) 
     return await bench.generate("high contrast", hold=hold, **options), hold
 
 
-async def test_a_model_is_shown_its_own_turns(bench: Bench, standin: Standin) -> None:
+async def test_a_model_is_shown_its_own_turns(bench: Bench, fake_gemini: FakeGemini) -> None:
     made, _ = await edited(bench, await bench.generate(), CUP)
     assert (made.in_context, made.warnings, bench.outcomes) == (True, (), [(PRO, "ok")])
-    assert [(call.turns, call.inputs) for call in standin.calls] == [(0, 1), (1, 1)]
+    assert [(call.turns, call.inputs) for call in fake_gemini.calls] == [(0, 1), (1, 1)]
 
 
-async def test_another_model_is_shown_the_image_alone(bench: Bench, standin: Standin) -> None:
+async def test_another_model_is_shown_the_image_alone(bench: Bench, fake_gemini: FakeGemini) -> None:
     made, _ = await edited(bench, await bench.generate(), CUP, model=NEXT)
     assert (made.model, made.in_context) == (NEXT, False)
     assert [warning.partition(":")[0] for warning in made.warnings] == ["context_not_kept"]
     assert f"the earlier turns are of {PRO}" in made.warnings[0]
-    assert (standin.calls[-1].turns, standin.calls[-1].inputs) == (0, 2)
+    assert (fake_gemini.calls[-1].turns, fake_gemini.calls[-1].inputs) == (0, 2)
 
 
-async def test_the_chain_goes_on_without_the_turns_of_a_model_that_is_down(bench: Bench, standin: Standin) -> None:
+async def test_the_chain_goes_on_without_the_turns_of_a_model_that_is_down(
+    bench: Bench, fake_gemini: FakeGemini
+) -> None:
     first = await bench.generate()
-    standin.script.add(overloaded(), overloaded())
+    fake_gemini.script.add(overloaded(), overloaded())
     made, _ = await edited(bench, first)
     assert bench.outcomes == [(PRO, "model_unavailable"), (PRO, "model_unavailable"), (NEXT, "ok")]
-    assert [call.turns for call in standin.calls[1:]] == [1, 1, 0]
+    assert [call.turns for call in fake_gemini.calls[1:]] == [1, 1, 0]
     assert made.warnings[0].startswith("context_not_kept")
 
 
-async def test_a_refused_signature_leads_to_one_more_call_without_the_turns(bench: Bench, standin: Standin) -> None:
+async def test_a_refused_signature_leads_to_one_more_call_without_the_turns(
+    bench: Bench, fake_gemini: FakeGemini
+) -> None:
     first = await bench.generate()
-    standin.script.add(expired_signature())
+    fake_gemini.script.add(expired_signature())
     made, hold = await edited(bench, first)
     assert bench.outcomes == [(PRO, "context_refused"), (PRO, "ok")]
-    assert (made.in_context, [call.turns for call in standin.calls[1:]]) == (False, [1, 0])
+    assert (made.in_context, [call.turns for call in fake_gemini.calls[1:]]) == (False, [1, 0])
     assert made.warnings[0].startswith("context_not_kept")
     assert hold.times_sent == 2
     assert bench.slept == []
-    assert standin.calls[1].billed_usd == 0
+    assert fake_gemini.calls[1].billed_usd == 0
 
 
-async def test_a_refusal_of_the_turns_does_not_use_up_an_attempt(bench: Bench, standin: Standin) -> None:
+async def test_a_refusal_of_the_turns_does_not_use_up_an_attempt(bench: Bench, fake_gemini: FakeGemini) -> None:
     first = await bench.generate()
-    standin.script.add(overloaded(), expired_signature(), overloaded())
+    fake_gemini.script.add(overloaded(), expired_signature(), overloaded())
     await edited(bench, first)
     assert bench.outcomes == [
         (PRO, "model_unavailable"), (PRO, "context_refused"), (PRO, "model_unavailable"), (NEXT, "ok"),
     ]  # fmt: skip
 
 
-async def test_turns_that_are_gone_leave_the_image(bench: Bench, standin: Standin) -> None:
+async def test_turns_that_are_gone_leave_the_image(bench: Bench, fake_gemini: FakeGemini) -> None:
     hold = InHand((CUP,), (), PRO, continues=True)
     made = await bench.generate(hold=hold)
-    assert (made.in_context, standin.calls[-1].inputs) == (False, 1)
+    assert (made.in_context, fake_gemini.calls[-1].inputs) == (False, 1)
     assert "cannot be read" in made.warnings[0]
 
 
-async def test_a_request_that_is_refused_without_the_turns_too_fails(bench: Bench, standin: Standin) -> None:
+async def test_a_request_that_is_refused_without_the_turns_too_fails(bench: Bench, fake_gemini: FakeGemini) -> None:
     first = await bench.generate()
-    standin.script.add(Scripted(400, problem(400, "INVALID_ARGUMENT", "No."), times=2))
+    fake_gemini.script.add(Scripted(400, problem(400, "INVALID_ARGUMENT", "No."), times=2))
     assert first.turn is not None
     hold = InHand((CUP,), (earlier(first.turn, CUP),), PRO, continues=True)
     with pytest.raises(ModelFailed, match="400 INVALID_ARGUMENT"):
@@ -236,7 +240,7 @@ async def test_a_request_that_is_refused_without_the_turns_too_fails(bench: Benc
     assert bench.outcomes == [(PRO, "context_refused"), (PRO, "model_error")]
 
 
-async def test_an_image_without_a_signature_leaves_no_turn(bench: Bench, standin: Standin) -> None:
-    standin.script.add(finished("STOP", {"inlineData": {"mimeType": "image/jpeg", "data": DATA}}))
+async def test_an_image_without_a_signature_leaves_no_turn(bench: Bench, fake_gemini: FakeGemini) -> None:
+    fake_gemini.script.add(finished("STOP", {"inlineData": {"mimeType": "image/jpeg", "data": DATA}}))
     made = await bench.generate()
     assert made.turn is None
