@@ -28,8 +28,8 @@ from benchmarks.cosmos import Documents
 from benchmarks.relay import Relay
 from benchmarks.table import Row
 from image_core.auth.user import User
+from image_core.billing.budgets import Budgets
 from image_core.billing.ledger import Ledger
-from image_core.billing.spending import Budgets
 from image_core.clock import Clock, iso
 from image_core.components import Components
 from image_core.generations.ledger_entries import delivered_entries, entries

@@ -5,8 +5,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from image_core.billing.admission import Admission
+from image_core.billing.budgets import Budgets, SpendingLimits, UserLimits
 from image_core.billing.ledger import Ledger
-from image_core.billing.spending import Budgets, Spending, SpendingLimits, UserLimits
+from image_core.billing.spending import Spending
 from image_core.clock import Clock, iso
 from image_core.generations.accounting import Accounting
 from image_core.generations.background import BackgroundTasks
@@ -32,6 +33,7 @@ from image_core.generations.run_inputs import RunInputs
 from image_core.generations.runner import Runner
 from image_core.generations.starter import Starter
 from image_core.generations.submit import Submission
+from image_core.generations.unended import UnendedRecords
 from image_core.images.sandbox_scheduler import Sandboxes
 from image_core.inputs.fetcher import Fetcher, FetchPolicy
 from image_core.inputs.loader import InputLimits, Loader
@@ -93,7 +95,8 @@ class Components:
         images = OutputImages(self.pictures, outbox, conversations, retries)
         completion = Completion(self.records, images, outbox, accounting, retries, clock)
         delivery = OutboxDelivery(self.records, images, outbox, accounting, completion)
-        self.spending = Spending(self.records, self.ledger, _spending_limits(settings), settings.gemini_models, clock)
+        unended = UnendedRecords(self.records, settings.gemini_models[0])
+        self.spending = Spending(unended, self.ledger, _spending_limits(settings), settings.gemini_models, clock)
         admission = Admission(self.spending, clock)
         self.leases = Leases(self.records, limits, clock)
         postprocessing = Postprocessing(self.rendering, limits)

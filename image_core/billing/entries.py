@@ -16,9 +16,10 @@ ENTRY_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One call that was billed, or may have been. `usd` is None where the price is not known; budgets count `budget_usd`.
+    """One call that was billed, or may have been.
 
-    `id` is random: it is that of an attempt, and never used again.
+    `usd` is None where the price is not known; budgets count `budget_usd`. `id` is random: it is that of an attempt,
+    and never used again.
     """
 
     id: str
@@ -78,8 +79,8 @@ class Entry:
 class Sum:
     """Entries added up.
 
-    `usd` is the sum of known prices. `unpriced` counts the calls without one, and `estimated_usd` is what budgets count for
-    those.
+    `usd` is the sum of known prices. `unpriced` counts the calls without one, and `estimated_usd` is what budgets count
+    for those.
     """
 
     images: int = 0

@@ -1,9 +1,9 @@
 """The ledger: one immutable entry for every call that the service billed, and their sums by user, day and month.
 
 An entry is in its user's partition, and so are the sums of that user's days and months. One transactional batch creates
-entries and replaces the sums of their day and month, on the versions that were read: the database applies all of it or
-nothing. So an entry is in the sums exactly once, however often, late or out of order it is delivered, and adding one costs
-the same however many there are.
+entries and replaces the sums of their day and month, on the versions that were read: the database applies all of it
+or nothing. So an entry is in the sums exactly once, however often, late or out of order it is delivered, and adding one
+costs the same however many there are.
 """
 
 import asyncio

@@ -14,6 +14,7 @@ from image_core.generations.outbox_delivery import OutboxDelivery
 from image_core.generations.record import Record, Status
 from image_core.generations.result import Gone, LeasedElsewhere, Result
 from image_core.generations.run_inputs import RunInputs
+from image_core.generations.unended import queued
 
 
 class Runner:
@@ -91,7 +92,7 @@ class Runner:
         if self._leases.exhausted(record):
             return Result(await self._completion.interrupt(record))
         if record.attempt_count == 0:
-            await self._admission.check_start(record)
+            await self._admission.check_start(queued(record))
         try:
             with held.trace.step("inputs"):
                 await lease.run_under(held.load())

@@ -7,6 +7,7 @@ from pydantic import Field
 from image_core.api.wire.base import Absent, Wire, absent
 from image_core.billing import spending
 from image_core.billing.entries import Sum
+from image_core.clock import iso
 
 
 class ModelSpending(Wire):
@@ -82,10 +83,10 @@ class Budget(Wire):
             daily_usd=report.budgets.daily_usd,
             running_usd=report.running_usd,
             remaining_usd=min(left),
-            resets_at=report.day_ends,
+            resets_at=iso(report.day_ends),
             monthly_usd=monthly,
             monthly_remaining_usd=report.monthly_left_usd,
-            month_resets_at=None if monthly is None else report.month_ends,
+            month_resets_at=None if monthly is None else iso(report.month_ends),
         )
 
 

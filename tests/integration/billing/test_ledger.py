@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from image_core.billing.spending import Budgets
+from image_core.billing.budgets import Budgets
 from image_core.errors import StorageUnavailable
 from local.emulators import AzuritePorts
 from local.gemini.script import overloaded
