@@ -1,6 +1,7 @@
-"""The options of every `az` call of the project, against the real Azure CLI's own parser. Run by `make check-az`, in its environment.
+"""Check the options of every `az` call of the project with the Azure CLI's own parser.
 
-It needs no login and calls nothing: the commands are parsed and dropped. Each line of standard input is a call as JSON.
+`make check-az` runs it in the CLI's environment. It needs no login and calls nothing: the commands are only parsed.
+Each line of standard input is one call, as a JSON array of arguments.
 """
 
 import json
@@ -11,7 +12,7 @@ from azure.cli.core import get_default_cli
 
 
 def check(arguments: list[str]) -> str | None:
-    """What the parser says of one call, None where it takes it."""
+    """Return why the parser refuses one call, or None if it accepts it."""
     cli: Any = get_default_cli()
     invoker = cli.invocation_cls(
         cli_ctx=cli, parser_cls=cli.parser_cls, commands_loader_cls=cli.commands_loader_cls, help_cls=cli.help_cls
@@ -37,22 +38,21 @@ def check(arguments: list[str]) -> str | None:
     try:
         invoker.parser.parse_args(arguments)
     except SystemExit:
-        return "the parser refuses it"
+        return "the Azure CLI refuses its options"
     return None
 
 
 def main() -> int:
-    """The exit code."""
+    """Check all calls; return the exit code."""
     seen: dict[str, list[str]] = {}
     for line in sys.stdin:
         arguments = json.loads(line)
-        seen[
-            " ".join(word for word in arguments if word.startswith("-") or word == arguments[0]) + str(len(arguments))
-        ] = arguments
+        options = " ".join(word for word in arguments if word.startswith("-") or word == arguments[0])
+        seen[f"{options} {len(arguments)}"] = arguments
     faults = {" ".join(arguments): fault for arguments in seen.values() if (fault := check(arguments)) is not None}
     for call, fault in faults.items():
         print(f"az {call}: {fault}", file=sys.stderr)
-    print(f"az: {len(seen) - len(faults)} of {len(seen)} calls are what the Azure CLI takes")
+    print(f"az: {len(seen) - len(faults)} of {len(seen)} calls are valid")
     return 1 if faults or not seen else 0
 
 

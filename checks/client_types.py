@@ -1,6 +1,7 @@
-"""The types of the TypeScript client, from the document that the API answers with its default settings.
+"""Generate the types of the TypeScript client from the OpenAPI document with default settings.
 
-`python checks/client_types.py` writes `examples/client/schema.ts`; with `--check` it only says whether it is up to date.
+`python checks/client_types.py` writes `examples/client/schema.ts`. With `--check` it exits with 1 if they are out of
+date.
 """
 
 import json
@@ -20,7 +21,7 @@ TYPES = CLIENT / "schema.ts"
 
 
 def generated() -> str:
-    """What `openapi-typescript` makes of the document. A default does not make a request's field required."""
+    """Return the output of `openapi-typescript`. A field of a request is optional if it has a default."""
     install_packages(CLIENT)
     tools = find_node()
     with tempfile.TemporaryDirectory() as folder:
@@ -33,11 +34,11 @@ def generated() -> str:
 
 
 def main(check: bool) -> int:  # noqa: FBT001 - the one flag of the command
-    """The exit code."""
+    """Write or check the types; return the exit code."""
     wanted = generated()
     if check:
         if TYPES.read_text(encoding="utf-8") != wanted:
-            print("examples/client/schema.ts is not what the document says: run `make client`", file=sys.stderr)
+            print("examples/client/schema.ts: the types are out of date: run `make client`", file=sys.stderr)
             return 1
     else:
         TYPES.write_text(wanted, encoding="utf-8")

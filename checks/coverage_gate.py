@@ -1,6 +1,7 @@
 """Fail where the unit tests cover less of a package than its threshold, in percent of lines and branches together.
 
-`make coverage` runs the unit tests with coverage.py before it. Thresholds are raised when tests are added, never lowered.
+`make coverage` runs the unit tests with coverage.py before it. Thresholds are raised when tests are added, and never
+lowered.
 """
 
 import json
@@ -50,7 +51,8 @@ def below(packages: Mapping[str, Counts]) -> Iterator[str]:
         if not every:
             yield f"{package} has no code: remove it from THRESHOLDS in checks/coverage_gate.py"
         elif 100 * run / every < THRESHOLDS[package]:
-            yield f"{package}: {100 * run / every:.1f} % is below {THRESHOLDS[package]} %; `make coverage` lists the lines"
+            covered = f"{100 * run / every:.1f} %"
+            yield f"{package}: {covered} is below {THRESHOLDS[package]} %; `make coverage` lists the lines"
 
 
 def measured() -> dict[str, Counts]:

@@ -1,7 +1,7 @@
-"""The templates: in their form, compiled and linted without a word, and with no finding of checkov that is not explained.
+"""Check the Bicep templates: formatted, compiled and linted without a warning, every finding of checkov explained.
 
-`python checks/infra.py CHECKOV_PYTHON`. The compiler is `bicep` of the PATH (`az bicep install` brings it); without it nothing
-is checked, which a gate (`CI` is set) does not take for an answer.
+`python checks/infra.py CHECKOV_PYTHON`. The compiler is `bicep` on PATH (`az bicep install` installs it). Without it
+nothing is checked, and the check fails if `CI` is set.
 """
 
 import json
@@ -17,16 +17,16 @@ INFRA = Path(__file__).parent.parent / "infra"
 EXPLAINED = {
     "CKV_AZURE_99": "Cosmos DB: callers have no fixed addresses, Flex Consumption without a network; keys are off",
     "CKV_AZURE_101": "Cosmos DB: the same; every call needs an Entra token of the one identity",
-    "CKV_AZURE_35": "Storage: front ends read pictures from anywhere; nothing is written without an Entra token",
-    "CKV_AZURE_206": "Storage: LRS in development; the pictures of production are zone-redundant by parameter",
+    "CKV_AZURE_35": "Storage: front ends read images from anywhere; nothing is written without an Entra token",
+    "CKV_AZURE_206": "Storage: LRS in development; the images of production are zone-redundant by parameter",
     "CKV_AZURE_109": "Key Vault: the app's references and the operator come without a fixed address; RBAC decides",
     "CKV_AZURE_189": "Key Vault: the same",
     "CKV_AZURE_212": "App Service plan: Flex Consumption has no fixed instances; always-ready ones are a parameter",
-    "CKV_AZURE_225": "App Service plan: zone redundancy doubles the always-ready price, the pictures have it",
+    "CKV_AZURE_225": "App Service plan: zone redundancy doubles the always-ready price, the images have it",
     "CKV_AZURE_222": "Function app: it is the public API; behind a Static Web App the link refuses direct calls",
     "CKV_AZURE_17": "Function app: callers prove themselves with a session cookie, not with client certificates",
     "CKV_AZURE_13": "Function app: the session is verified in the code; Easy Auth cannot read NextAuth's cookie",
-    "CKV_AZURE_63": "Function app: Flex Consumption has no HTTP logging of App Service; Application Insights has the requests",
+    "CKV_AZURE_63": "Function app: Flex Consumption has no HTTP logging; Application Insights has the requests",
     "CKV_AZURE_65": "Function app: the same, for detailed errors",
     "CKV_AZURE_66": "Function app: the same, for failed requests",
     "CKV_AZURE_213": "Function app: Flex Consumption has no health check path; the alert on 5xx stands for it",
@@ -35,11 +35,11 @@ EXPLAINED = {
     "CKV_AZURE_88": "Function app: Flex Consumption keeps its code in a blob container, there is no file share",
     "CKV_AZURE_80": "Function app: `functionAppConfig` names the runtime, and its test the version",
 }
-"""Every finding that stays, and why. One that is no longer found fails the check, too."""
+"""Findings that are accepted, and why. A finding that no longer occurs fails the check, too."""
 
 
 def main(checkov_python: str) -> int:
-    """The exit code."""
+    """Run all checks; return the exit code."""
     if shutil.which("bicep") is None:
         print("infra: bicep is not on PATH (`az bicep install` brings it): the templates were not checked")
         return 1 if os.environ.get("CI") else 0
@@ -58,13 +58,13 @@ def _form() -> bool:
     for path in sorted((*INFRA.rglob("*.bicep"), *INFRA.rglob("*.bicepparam"))):
         done = _run("bicep", "format", "--stdout", str(path))
         if done.returncode != 0 or done.stdout != path.read_text(encoding="utf-8"):
-            print(f"infra: {path.relative_to(INFRA.parent)} is not in its form: run `make format`", file=sys.stderr)
+            print(f"infra: {path.relative_to(INFRA.parent)} is not formatted: run `make format`", file=sys.stderr)
             return False
     return True
 
 
 def _quiet(done: subprocess.CompletedProcess[str]) -> bool:
-    """Whether the compiler had nothing to say: a warning is one line too many."""
+    """Return whether the compiler succeeded without a warning."""
     if done.returncode == 0 and not done.stderr.strip():
         return True
     print(done.stderr, file=sys.stderr)
@@ -83,7 +83,7 @@ def _lint() -> bool:
 
 
 def _checkov(python: str, folder: Path) -> int:
-    """Its findings over what production with a site would create: everything evaluated, nothing left for it to guess."""
+    """Run checkov on what production with a site would create, with all expressions evaluated."""
     copy = folder / "infra"
     shutil.copytree(INFRA, copy)
     with (copy / "prod.bicepparam").open("a", encoding="utf-8") as file:
@@ -115,13 +115,13 @@ def _checkov(python: str, folder: Path) -> int:
         print(done.stdout[-2000:], done.stderr[-2000:], file=sys.stderr)
         return 1
     if not report["summary"]["passed"]:
-        print("infra: checkov looked at nothing", file=sys.stderr)
+        print("infra: checkov checked nothing: see its output with `python -m checkov.main`", file=sys.stderr)
         return 1
     failed = {finding["check_id"]: finding for finding in report["results"]["failed_checks"]}
     for code in sorted(failed.keys() - EXPLAINED.keys()):
         print(f"infra: {code} {failed[code]['check_name']}: {failed[code]['resource']}", file=sys.stderr)
     for code in sorted(EXPLAINED.keys() - failed.keys()):
-        print(f"infra: {code} is explained and no longer found", file=sys.stderr)
+        print(f"infra: {code} is explained but no longer occurs: remove it from EXPLAINED", file=sys.stderr)
     if failed.keys() != EXPLAINED.keys():
         return 1
     print(f"infra: built and linted; checkov: {report['summary']['passed']} passed, {len(failed)} explained")

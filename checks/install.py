@@ -1,7 +1,7 @@
 """Install pinned requirements into an environment, once for each state of their file.
 
-`python checks/install.py ENVIRONMENT_PYTHON REQUIREMENTS [LARGER…]`: where a LARGER file, which has all of REQUIREMENTS, is
-installed already, nothing is done. It runs on any Python that can be found, with nothing installed.
+`python checks/install.py ENVIRONMENT_PYTHON REQUIREMENTS [LARGER…]`: nothing is done if a LARGER file, which contains
+all of REQUIREMENTS, is installed already. It runs on any Python 3, without other packages.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def main(python: str, wanted: Path, larger: list[Path]) -> int:
-    """The exit code."""
+    """Install `wanted`; return the exit code."""
     stamp = Path(python).parent.parent / ".installed"
     installed = stamp.read_text(encoding="utf-8") if stamp.exists() else ""
     if installed in {digest(path) for path in (wanted, *larger)}:
@@ -34,6 +34,7 @@ def main(python: str, wanted: Path, larger: list[Path]) -> int:
 
 
 def digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -14,9 +14,10 @@ from image_core.models.catalog import DEFAULT_CHAIN, retiring
 
 
 def warnings(names: Sequence[str], on: date) -> list[str]:
-    """A line for each of them, as of that day."""
+    """Return a line for each of `names` that is retired or will be, as of that day."""
     return [
-        f"warning: image_core/models/catalog.py: {each.name} of the default chain retires on {each.on}; successor: {each.successor}"
+        f"warning: image_core/models/catalog.py: {each.name} of the default chain retires on {each.on};"
+        f" successor: {each.successor}"
         for each in retiring(names, on)
     ]
 

@@ -1,4 +1,4 @@
-"""A compiled template on standard input; the kinds of resources that it would create on standard output, one a line."""
+"""Read a compiled template from standard input, and list the types of resources that it would create."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def kinds(template: Mapping[str, Any]) -> Iterator[str]:
-    """The type of every resource, those of nested modules too; what merely exists already is none."""
+    """Yield the type of every resource, also in nested modules, except of existing ones."""
     resources = template["resources"]
     for resource in resources.values() if isinstance(resources, dict) else resources:
         if resource.get("existing"):

@@ -1,6 +1,6 @@
-"""The code as Azure gets it: what `.funcignore` leaves, in one zip, the same bytes for the same files.
+"""Pack the code for Azure into a zip: the files that `.funcignore` leaves, the same bytes for the same files.
 
-`python infra/package.py app.zip` prints how many files it holds. Packages are not in it: Azure builds them (remote build).
+`python infra/package.py app.zip` prints the number of files. Azure installs the packages itself (remote build).
 """
 
 import sys
@@ -13,14 +13,14 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def files() -> list[Path]:
-    """Every file of the product, sorted; compiled Python is not one."""
+    """Return every file of the product, sorted, without compiled Python."""
     found = [ROOT / part for part in PARTS if (ROOT / part).is_file()]
     found += [path for part in PARTS for path in (ROOT / part).rglob("*") if path.is_file()]
     return sorted(path for path in found if path.suffix != ".pyc")
 
 
 def build(target: Path) -> int:
-    """Write the zip; how many files it holds."""
+    """Write the zip; return the number of its files."""
     packed = files()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in packed:

@@ -1,6 +1,6 @@
-"""Does a deployment do its job? `python infra/smoke.py URL`, with SMOKE_COOKIE (NAME=VALUE) one real generation too.
+"""Test a deployment: `python infra/smoke.py URL`. With SMOKE_COOKIE (NAME=VALUE) it also makes one image.
 
-Each step is a line; the first that fails says what to do, and the exit code is 1. The cookie is never shown.
+Each step prints a line. The first that fails says what to do, and the exit code is 1. The cookie is never printed.
 """
 
 import base64
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECONDS = 60
-"""The longest one answer may take. A generation is waited for in shorter steps (WAIT): its response may take 95 s by itself."""
+"""Maximum time of one response. A generation is waited for in shorter steps (WAIT), because it may take 95 s."""
 
 WAIT = "wait=20"
 
@@ -27,11 +27,11 @@ FINISH_SECONDS = 300
 
 
 class Failed(Exception):
-    """A step did not go as it should; the message says what to do."""
+    """A step failed; the message says what to do."""
 
 
 def main(url: str, cookie: str | None) -> int:
-    """The exit code."""
+    """Run the steps; return the exit code."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         print(
@@ -136,7 +136,7 @@ def _json(answer: requests.Response) -> dict[str, Any]:
 
 
 def _png(size: int) -> bytes:
-    """A grey square: what the model gets to see."""
+    """Return a grey square, the input of the generation."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
