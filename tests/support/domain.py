@@ -1,0 +1,286 @@
+"""The domain over stores in memory, a fake clock and a scripted model: one `Process` for each instance of the product."""
+
+import itertools
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import PIL.Image
+
+from image_core.auth.user import User
+from image_core.billing.admission import Admission
+from image_core.billing.budgets import NO_BUDGETS, Budgets, SpendingLimits, UserLimits
+from image_core.billing.ledger import Ledger
+from image_core.billing.spending import Spending
+from image_core.generations.accounting import Accounting
+from image_core.generations.background import BackgroundTasks
+from image_core.generations.cancellation import Cancellation
+from image_core.generations.completion import Completion
+from image_core.generations.context import Conversations
+from image_core.generations.durations import Durations
+from image_core.generations.execution import Execution
+from image_core.generations.history import History
+from image_core.generations.lease import Leases
+from image_core.generations.limits import RunLimits
+from image_core.generations.outbox_delivery import OutboxDelivery
+from image_core.generations.output_images import OutputImages
+from image_core.generations.postprocessing import Postprocessing
+from image_core.generations.reading import Reading
+from image_core.generations.reconciliation import ImagePlaces, Reconciliation
+from image_core.generations.record import MaskedEdit, Record
+from image_core.generations.record_codec import from_document, to_document
+from image_core.generations.records import Records
+from image_core.generations.recovery import Recovery
+from image_core.generations.rendering import Rendering
+from image_core.generations.request import GenerationRequest
+from image_core.generations.request_inputs import RequestInputs
+from image_core.generations.retries import StorageRetries
+from image_core.generations.run_inputs import RunInputs
+from image_core.generations.runner import Runner
+from image_core.generations.starter import Starter
+from image_core.generations.submit import Submission
+from image_core.generations.unended import UnendedRecords
+from image_core.images.image import Image, Target
+from image_core.images.masked_edit import ComposedEdit, PreparedEdit
+from image_core.images.region import Box, Crop, Shapes
+from image_core.images.sandbox_scheduler import Convert
+from image_core.inputs.loader import LoadedInput
+from image_core.inputs.owned_urls import OwnedUrls
+from image_core.models.generated import Options
+from image_core.runtime.memory_budget import Claim, MemoryBudget
+from image_core.settings import Settings
+from image_core.storage.backoff import Backoff
+from image_core.storage.images import StoredImages
+from image_core.storage.input_copies import InputCopies
+from image_core.storage.outbox import Outbox
+from image_core.storage.pseudonyms import Pseudonyms
+from image_core.storage.renditions import Renditions
+from image_core.storage.turns import Turns
+from tests.support.fakes.blobs import FakeBlobs
+from tests.support.fakes.clock import FakeClock
+from tests.support.fakes.documents import FakeGenerations, FakeLedger
+from tests.support.fakes.model import MODEL, FakeModel
+from tests.support.image_files import saved
+
+T = TypeVar("T")
+
+ADA, BOB = User("ada@example.com"), User("bob@example.com")
+PUBLIC, PRIVATE = "catafract", "catafract-private"
+LIMITS = RunLimits(deadline_seconds=300, lease_seconds=60, max_recoveries=2, invocation_seconds=600)
+REQUEST = GenerationRequest(("data:image/png;base64,AAAA",), "a watercolor", Options())
+
+
+def image(color: int = 0, side: int = 4) -> Image:
+    """A small image, another one for each colour."""
+    return Image(saved(PIL.Image.new("L", (side, side), color), "PNG"), "image/png", side, side)
+
+
+class FakeLoader:
+    """Loads every input as the same small image. `error` is raised in place of it; `edit` is what a mask prepares."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.edit: PreparedEdit | None = None
+        self.loaded: list[tuple[str, ...]] = []
+
+    async def load_all(
+        self, images: Sequence[str], user: User, claim: Claim, earlier: str | None = None, *, edit_first: bool = False
+    ) -> tuple[LoadedInput, ...]:
+        """Load `earlier` and `images`."""
+        self.loaded.append(tuple(images))
+        if self.error is not None:
+            raise self.error
+        first = () if earlier is None else (LoadedInput(image(1), f"/api/images/{earlier}"),)
+        others = (
+            LoadedInput(
+                image(2), each if each.startswith("http") else None, original=b"the file" if edit_first else None
+            )
+            for each in images
+        )
+        loaded = (*first, *others)
+        claim.take(sum(len(each.image.data) for each in loaded))
+        return loaded
+
+    async def prepare_edit(
+        self, mask: str, inputs: Sequence[LoadedInput], shapes: Shapes, max_side: int, user: User, claim: Claim
+    ) -> PreparedEdit | None:
+        """Return `edit`."""
+        return self.edit
+
+
+class FakeConverter:
+    """Converts by changing the type. `fails` makes it return None; `aligned` is what a masked edit says of itself."""
+
+    def __init__(self) -> None:
+        self.fails = False
+        self.aligned = True
+        self.kept_type: str | None = None
+
+    async def convert(self, user: User, picture: Image, target: Target) -> Image | None:
+        """Return the same bytes as another type."""
+        return None if self.fails else Image(b"converted", f"image/{target.format}", picture.width, picture.height)
+
+    async def compose(
+        self, record: Record, edit: MaskedEdit, answer: Image, target: Target, seconds: float
+    ) -> ComposedEdit | None:
+        """Return an image of the first input's size."""
+        if self.fails:
+            return None
+        kind = self.kept_type or f"image/{target.format}"
+        return ComposedEdit(Image(b"composed", kind, *edit.size), self.aligned)
+
+
+class InlineSandboxes:
+    """Runs jobs without a sandbox: `job` gets the file and returns what the job makes."""
+
+    def __init__(self, job: Callable[[bytes], object]) -> None:
+        self.job = job
+        self.runs = 0
+
+    async def run(self, data: bytes, user: str, wait_seconds: Callable[[], float], convert: Convert[T]) -> T:
+        """Run `job`."""
+        self.runs += 1
+        return self.job(data)  # type: ignore[return-value] # the test's job makes what the caller's job would
+
+
+@dataclass(slots=True)
+class Store:
+    """What all processes share. `limits` and `all_users` may be changed by a test at any time."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    limits: UserLimits = field(default_factory=lambda: UserLimits(10, NO_BUDGETS))
+    all_users: Budgets = NO_BUDGETS
+    generations: FakeGenerations = field(init=False)
+    entries: FakeLedger = field(init=False)
+    blobs: FakeBlobs = field(init=False)
+    tokens: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        """Make the containers."""
+        self.generations = FakeGenerations(self.clock.clock)
+        self.entries = FakeLedger(self.clock.clock)
+        self.blobs = FakeBlobs(PUBLIC, PRIVATE, clock=self.clock.clock)
+
+    def token(self, count: int) -> str:
+        """Return a token that is used once."""
+        return f"{next(self.tokens):0{2 * count}x}"
+
+    def record(self, record_id: str, user: User = ADA) -> Record | None:
+        """Return what is stored under an id now."""
+        found = [each for each in self.generations.all if (each["userId"], each["id"]) == (user.id, record_id)]
+        return from_document(found[0]) if found else None
+
+    async def write(self, record: Record) -> Record:
+        """Store a record over whatever is there, as another process does."""
+        document = to_document(record)
+        stored = await self.generations.read(record.user_id, record.id)
+        if stored is None:
+            await self.generations.create(document)
+        else:
+            await self.generations.replace(document, stored["_etag"])
+        written = self.record(record.id, record.user)
+        assert written is not None
+        return written
+
+    async def remove(self, record: Record) -> None:
+        """Remove a record, as another process does at the end of a deletion."""
+        await self.generations.delete(record.user_id, record.id)
+
+    def images(self) -> list[str]:
+        """Return the names of all images."""
+        return self.blobs.names(PUBLIC)
+
+    def outbox(self) -> list[str]:
+        """Return the names of the entries and the images that wait in the outbox."""
+        return [name for name in self.blobs.names(PRIVATE) if name.startswith(("finished/", "images/"))]
+
+    def billed(self) -> list[tuple[str, float]]:
+        """Return the outcome and the counted price of every ledger entry, in the order of their times."""
+        found = [each for each in self.entries.all if "time" in each]
+        return [(each["outcome"], each["budgetUsd"]) for each in sorted(found, key=lambda each: str(each["time"]))]
+
+
+class Process:
+    """One instance of the product."""
+
+    def __init__(self, store: Store | None = None, limits: RunLimits = LIMITS) -> None:
+        self.store = store or Store()
+        self.fake_clock = self.store.clock
+        clock, blobs = self.fake_clock.clock, self.store.blobs
+        settings = Settings.read(
+            {"AZURE_STORAGE_CONTAINER": PUBLIC, "AZURE_STORAGE_PRIVATE_CONTAINER": PRIVATE, "IMAGE_ACCESS": "public"}
+        )
+        backoff = Backoff(clock, random.Random(7))
+        self.records = Records(self.store.generations, backoff)
+        self.ledger = Ledger(self.store.entries, backoff, clock)
+        self.pseudonyms = Pseudonyms(blobs, settings, lambda count: b"k" * count)
+        renditions, turns = Renditions(blobs, settings), Turns(blobs, settings)
+        account = "https://account.example"
+        self.stored_images = StoredImages(blobs, account, self.pseudonyms, renditions, turns, settings)
+        self.copies = InputCopies(blobs, settings)
+        self.outbox = Outbox(blobs, settings)
+        self.conversations = Conversations(turns, self.copies)
+        self.memory = MemoryBudget(100_000_000)
+        self.model = FakeModel(image(9), clock)
+        self.loader = FakeLoader()
+        self.converter = FakeConverter()
+        self.sandboxes = InlineSandboxes(lambda _: Image(b"rendition", "image/webp", 2, 2))
+        self.durations = Durations(self.model.first)
+        self.accounting = Accounting(self.ledger, self.pseudonyms, self.durations, clock)
+        self.retries = StorageRetries(clock, limits.keep_seconds)
+        self.images = OutputImages(self.stored_images, self.outbox, self.conversations, self.retries)
+        self.completion = Completion(self.records, self.images, self.outbox, self.accounting, self.retries, clock)
+        self.delivery = OutboxDelivery(self.records, self.images, self.outbox, self.accounting, self.completion)
+        unended = UnendedRecords(self.records, MODEL)
+        limits_of_all = SpendingLimits(lambda _: self.store.limits, self.store.all_users)
+        self.spending = Spending(unended, self.ledger, limits_of_all, [MODEL], clock)
+        self.admission = Admission(self.spending, clock)
+        self.leases = Leases(self.records, limits, clock, self.store.token)
+        postprocessing = Postprocessing(self.converter, limits)
+        self.execution = Execution(self.model, postprocessing, self.images, self.completion, self.accounting, limits)
+        self.run_inputs = RunInputs(self.conversations, self.memory, clock)
+        self.runner = Runner(
+            self.leases, self.run_inputs, self.admission, self.execution, self.completion, self.delivery
+        )
+        self.background = BackgroundTasks(self.records, self.runner, clock)
+        self.history = History(self.records, self.stored_images, self.outbox, self.accounting, clock)
+        self.cancellation = Cancellation(self.records, self.history, self.leases, self.background, clock)
+        self.recovery = Recovery(self.records, self.delivery, self.history, self.runner)
+        self.reconciliation = Reconciliation(
+            self.records,
+            blobs,
+            self.outbox,
+            self.delivery,
+            self.recovery,
+            ImagePlaces(PUBLIC, PRIVATE, True, 60),  # noqa: FBT003 - public
+        )
+        self.starter = Starter(self.records, self.history, self.admission, self.leases, self.background, clock)
+        inputs = RequestInputs(self.history, self.loader, self.copies, self.model)
+        self.submission = Submission(self.starter, inputs, self.run_inputs, self.admission, self.model, self.background)
+        owned = OwnedUrls(account, PUBLIC, PRIVATE, private=False)
+        self.reading = Reading(blobs, self.stored_images, renditions, self.records, owned)
+        self.rendering = Rendering(blobs, renditions, self.copies, self.sandboxes, self.memory, clock)
+
+    async def begin(
+        self, request: GenerationRequest = REQUEST, key: str | None = None, *, queued: bool = False
+    ) -> Record:
+        """Begin a generation of Ada's, and return its record."""
+        submitted = await self.submission.begin(ADA, request, key, queued=queued)
+        return submitted.result.record
+
+    async def make(self, request: GenerationRequest = REQUEST, key: str | None = None) -> Record:
+        """Run a generation of Ada's to its end, and return its record."""
+        submitted = await self.submission.begin(ADA, request, key, queued=False)
+        waited = await self.fake_clock.run(self.submission.wait(submitted, 10_000))
+        return waited.result.record
+
+    async def ended(self, record: Record) -> Record | None:
+        """Wait for everything that runs in this process; return what is stored of `record`."""
+        await self.fake_clock.run(self.background.drain())
+        return self.store.record(record.id, record.user)
+
+
+def masked_edit() -> PreparedEdit:
+    """What a mask of a part of the first input prepares."""
+    return PreparedEdit((8, 8), Crop(Box(0, 0, 6, 6), "1:1"), image(3), image(5))
