@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# From a clone to a running deployment, and from a change to an update. `infra/deploy.sh --help` says how.
+# Create, update or delete a deployment. `infra/deploy.sh --help` lists the options.
 set -euo pipefail
-set +x # whatever a caller's shell does, secrets are not traced
+set +x # never trace secrets, even if the caller's shell traces
 
 usage() {
   cat <<'HELP'
@@ -69,7 +69,7 @@ parameters=$here/$environment.bicepparam
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# The one line of az's standard error (in $work/errors) that says what is wrong.
+# Print the line of az's standard error (in $work/errors) that names the error.
 reason() {
   local line
   line=$(grep '^ERROR' "$work/errors" | tail -n 1 || true)
@@ -77,14 +77,14 @@ reason() {
   printf %s "${line:-failed}"
 }
 
-# az, with one line of ours where it fails. Nothing secret is ever an argument.
+# Run az; fail with one line of explanation. Secrets are never arguments.
 azure() {
   az "$@" 2> "$work/errors" && return
   fail "az $1 $2: $(reason)"
 }
 
-# az, for a call at the subscription's level, which a role on the resource group does not cover: 3, after a warning, where it is
-# not allowed.
+# Run az for a call at the level of the subscription, which a role on the resource group does not cover. Return 3 after a
+# warning if it is not allowed.
 azure_if_allowed() {
   az "$@" 2> "$work/errors" && return
   grep -qiE 'AuthorizationFailed|does not have authorization|Forbidden' "$work/errors" || fail "az $1 $2: $(reason)"
@@ -92,7 +92,7 @@ azure_if_allowed() {
   return 3
 }
 
-# again WHAT PREDICATE COMMAND…: run it until it succeeds, for five minutes, as long as PREDICATE takes its error for a passing one.
+# again WHAT PREDICATE COMMAND…: repeat COMMAND for up to five minutes, as long as PREDICATE says that its error is temporary.
 again() {
   local what=$1 passing=$2 tries=0
   shift 2
@@ -131,7 +131,7 @@ check_login() {
     fail "the current subscription is $subscription_id: run az account set --subscription $subscription"
 }
 
-# A pipeline's assertion lives five minutes, the tokens that it is changed for an hour: the vault's is asked for now.
+# A pipeline's assertion is valid for five minutes, a token for an hour: get the vault's token now.
 get_tokens() {
   azure account get-access-token --resource https://vault.azure.net --output none
 }
@@ -199,7 +199,7 @@ value = {name: (last.get(name) or {}).get("value") or "" for name in ("environme
 print(value[sys.argv[3]] if value["environmentName"] == sys.argv[2] else "")' "$work/last" "$name" "$1"
 }
 
-# An update that says nothing of the front end's address must not remove it: a new key would end every call from the front end.
+# An update without the front end's address must not remove the address: calls from the front end would then fail.
 keep_parameters() {
   if ! az deployment group show --resource-group "$group" --name image-api --query properties.parameters --output json \
     > "$work/last" 2> "$work/errors"; then
@@ -214,7 +214,7 @@ keep_parameters() {
   export NEXTAUTH_URL ALERT_EMAIL
 }
 
-# A vault that was deleted with its group keeps its name for a week: it comes back with its secrets.
+# A vault that was deleted with its group keeps its name for a week. Recover it, with its secrets.
 recover_vault() {
   local vault id environment_of_it
   azure_if_allowed keyvault list-deleted --resource-type vault --output tsv \
@@ -228,7 +228,7 @@ recover_vault() {
   done < "$work/deleted"
 }
 
-# What passes: a role that was just given, or a vault that was just created, takes minutes to be known everywhere. A firewall does not.
+# Temporary errors: a new role or a new vault takes minutes to be known everywhere. A firewall is not temporary.
 vault_is_late() {
   ! grep -qE 'ByFirewall|ByPolicy|ByConnection' "$work/errors" &&
     grep -qiE 'forbidden|deleted but recoverable|being (deleted|recovered)|resolve|not known|max retries|connection' "$work/errors"
@@ -238,18 +238,18 @@ list_secrets() {
   az keyvault secret list --vault-name "$1" --query '[?attributes.enabled].name' --output tsv > "$work/secrets"
 }
 
-# put_secret VAULT NAME VALUE: to az through standard input, never in an argument, a file or its environment.
+# put_secret VAULT NAME VALUE: pass it to az through standard input, never in an argument, a file or the environment.
 put_secret() {
   printf %s "$3" | az keyvault secret set --vault-name "$1" --name "$2" --file /dev/stdin --encoding utf-8 --output none &&
     return
-  # One of this name that was deleted cannot be purged, and has to come back first. This fails then, and is tried again.
+  # A deleted secret of this name has to be recovered first. Fail now; the caller repeats it.
   if grep -q 'deleted but recoverable' "$work/errors"; then
     az keyvault secret recover --vault-name "$1" --name "$2" --output none
   fi
   return 1
 }
 
-# The value of one secret: from the environment, else typed in. Empty: the vault has it already.
+# Set `answer` to a secret: from the environment, else typed in. Empty: the vault has it already.
 ask_secret() {
   local variable=$1 value=$2 kept=$3
   if [ -z "$value" ] && [ -z "$kept" ]; then
@@ -261,7 +261,7 @@ ask_secret() {
   answer=$value
 }
 
-# The app reads the vault at once only when it is told to, and keeps what it has read for a day.
+# The app caches what it reads from the vault for a day, unless its references are refreshed.
 refresh_references() {
   local url=/subscriptions/$subscription_id/resourceGroups/$group/providers/Microsoft.Web/sites/$1/config/configreferences/appsettings
   local tries=0 unresolved
@@ -278,7 +278,7 @@ refresh_references() {
   done
 }
 
-# The publishing site of a new app answers 503 for minutes, and 409 while another deployment runs; az does not try again.
+# The publishing site of a new app answers 503 for minutes, and 409 during another deployment; az does not retry.
 publishing_is_late() {
   grep -qiE 'Status Code: (409|429|5[0-9][0-9])|ongoing deployment|another deployment is in progress|Max retries|Connection (aborted|reset)|timed out' \
     "$work/errors"
@@ -286,7 +286,7 @@ publishing_is_late() {
 
 # publish NAME
 publish() {
-  # az looks at the host afterwards: a linked function app refuses that, and our own checks follow.
+  # az checks the host afterwards, which a linked function app refuses. Our own checks follow.
   az functionapp deployment source config-zip --resource-group "$group" --name "$1" --src "$work/app.zip" \
     --build-remote true --timeout 900 --output none ||
     grep -qE 'Deployment was successful but|Failed to fetch host key' "$work/errors"
@@ -313,7 +313,7 @@ swa() {
   if type -P swa > /dev/null; then command swa "$@"; else npx --yes @azure/static-web-apps-cli@2.0.10 "$@"; fi
 }
 
-# deploy_page SITE: a first page, where none has been deployed. A front end that is there already stays.
+# deploy_page SITE: deploy a first page, unless a page or front end has been deployed already.
 deploy_page() {
   local state token tries=0
   state=$(page_state "$1")
@@ -324,10 +324,10 @@ deploy_page() {
   token=$(azure staticwebapp secrets list --name "$1" --resource-group "$group" --query properties.apiKey --output tsv)
   mkdir "$work/page"
   cp "$here/page/index.html" "$root/playground/staticwebapp.config.json" "$work/page"
-  # In a folder of its own: it reads the settings files of the one that it is called in.
+  # In an empty folder, because swa reads settings files of the current one.
   (cd "$work" && SWA_CLI_DEPLOYMENT_TOKEN=$token swa deploy page --env production) > "$work/errors" 2>&1 < /dev/null ||
     fail "the page could not be deployed: $(reason)"
-  # Its exit code does not tell.
+  # The exit code of swa does not say whether the page is there.
   while [ "$(page_state "$1")" != Ready ]; do
     tries=$((tries + 1))
     [ "$tries" -lt "${DEPLOY_TRIES:-20}" ] || fail "the page of $1 is not there after five minutes"
@@ -340,7 +340,7 @@ is_linked() {
   grep -qixF "$2" "$work/linked"
 }
 
-# put_in_front SITE FUNCTIONS_URL FUNCTIONS_ID REGION: check the app directly, deploy a page, link. Once linked, only the site reaches it.
+# put_in_front SITE FUNCTIONS_URL FUNCTIONS_ID REGION: check the app directly, deploy a page, link the app to the site.
 put_in_front() {
   local linked=''
   if is_linked "$1" "$3"; then linked=1; fi
@@ -364,7 +364,7 @@ destroy() {
 }
 
 deploy() {
-  # Out of the environment at once: no child process inherits them.
+  # Remove them from the environment, so that no child process inherits them.
   local gemini=${GEMINI_API_KEY:-} nextauth=${NEXTAUTH_SECRET:-} previous=${NEXTAUTH_SECRET_PREVIOUS:-}
   local cookie=${SMOKE_COOKIE:-}
   unset GEMINI_API_KEY NEXTAUTH_SECRET NEXTAUTH_SECRET_PREVIOUS SMOKE_COOKIE
@@ -387,7 +387,7 @@ deploy() {
       plan
       return
     fi
-    # Better now than after half an hour of deploying.
+    # Fail now, and not after half an hour of deploying.
     [ -t 0 ] || [ -n "$gemini" ] || fail "GEMINI_API_KEY is not set, and nobody is there to type it"
     [ -t 0 ] || [ -n "$nextauth" ] || fail "NEXTAUTH_SECRET is not set, and nobody is there to type it"
     azure group create --name "$group" --location "$location" --output none
@@ -425,12 +425,12 @@ deploy() {
   local url functions site
   url=$(output apiUrl) functions=$(output functionsName) site=$(output siteName)
   refresh_references "$functions"
-  # A stopped app, as the restore of a backup leaves it, could not be checked.
+  # The restore of a backup leaves the app stopped.
   azure functionapp start --resource-group "$group" --name "$functions" --output none
   say "publishing the code"
   python3 "$here/package.py" "$work/app.zip"
   again "the code could not be published" publishing_is_late publish "$functions"
-  # An instance that runs has read the old secrets.
+  # Running instances have read the old secrets.
   [ -z "$changed" ] || azure functionapp restart --resource-group "$group" --name "$functions" --output none
   [ -z "$site" ] || put_in_front "$site" "$(output functionsUrl)" "$(output functionsId)" "$(output region)"
   wait_until_healthy "$url"

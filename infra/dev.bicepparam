@@ -6,7 +6,7 @@ param operatorPrincipalId = readEnvironmentVariable('OPERATOR_PRINCIPAL_ID', '')
 param operatorPrincipalType = readEnvironmentVariable('OPERATOR_PRINCIPAL_TYPE', 'User')
 param alertEmail = readEnvironmentVariable('ALERT_EMAIL', '')
 
-// Nothing costs anything while nobody generates.
+// Nothing here costs money while the app is idle.
 param instanceMemoryMB = 2048
 param maximumInstanceCount = 40
 param alwaysReadyHttp = 0

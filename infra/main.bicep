@@ -1,83 +1,83 @@
 // Everything that one environment needs, in one resource group. `infra/deploy.sh` runs it; `docs/deploy.md` explains it.
 targetScope = 'resourceGroup'
 
-// --- what it is called, and where
+// --- names and region
 
 @description('The environment: part of every name. Lower-case letters, digits and hyphens.')
 @minLength(2)
 @maxLength(16)
 param environmentName string
 
-@description('The region of everything but the Static Web App, which has few of its own.')
+@description('Region of every resource except the Static Web App.')
 param location string = resourceGroup().location
 
 @description('Tags of every resource.')
 param tags object = {}
 
-@description('Only the vault, its reader and its log: `infra/deploy.sh` deploys this first, so that the secrets are there before the settings that refer to them.')
+@description('Deploys only the vault, its reader and its log. `infra/deploy.sh` does this first, so that the secrets exist before settings refer to them.')
 param vaultOnly bool = false
 
-// --- what the product does
+// --- the app
 
-@description('`public`: pictures have an address that anybody who knows it can read. `private`: they are read through the API, by their owner.')
+@description('`public`: everyone who knows an image address can read the image. `private`: only its owner can, through the API.')
 @allowed(['public', 'private'])
 param imageAccess string = 'public'
 
-@description('The address of the front end that signs people in, for example https://app.example.com: its pages may write.')
+@description('Address of the front end that signs users in, for example https://app.example.com. Its pages may write.')
 param nextAuthUrl string = ''
 
 @description('Further origins whose pages may call with the session cookie (CORS), for example https://www.example.com.')
 param allowedOrigins string[] = []
 
-@description('What the session cookie holds: NextAuth encrypts it unless the front end says otherwise.')
+@description('Form of the session cookie: NextAuth encrypts it by default.')
 @allowed(['encrypted', 'signed', 'introspect'])
 param sessionFormat string = 'encrypted'
 
-@description('Whether the vault holds NEXTAUTH-SECRET-PREVIOUS, an older secret that still verifies: true while secrets are rotated.')
+@description('Whether the vault has NEXTAUTH-SECRET-PREVIOUS, an older secret that is still accepted: true while secrets are rotated.')
 param previousSecret bool = false
 
 @description('The chain of models, best first, separated by commas. Empty: the default of the product.')
 param geminiModels string = ''
 
-@description('Seconds after which a response leaves: 200 or 202. Empty: 40 behind Static Web Apps, 95 elsewhere; less where a proxy in front gives up earlier.')
+@description('Response budget: seconds until a response is sent, 200 or 202. Empty: 40 behind Static Web Apps, 95 elsewhere. Set less if a proxy in front gives up earlier.')
 @maxLength(4)
 param responseBudgetSeconds string = ''
 
-@description('What one user may spend in a day, in US dollars, as a decimal number. Empty: no limit.')
+@description('Daily budget of one user, in US dollars, as a decimal number. Empty: no limit.')
 @maxLength(12)
 param dailyBudgetUsdPerUser string = ''
 
-@description('What all users together may spend in a day, in US dollars, as a decimal number. Empty: no limit.')
+@description('Daily budget of all users together, in US dollars, as a decimal number. Empty: no limit.')
 @maxLength(12)
 param dailyBudgetUsd string = ''
 
-@description('What one user may spend in a calendar month, in US dollars, as a decimal number. Empty: no limit.')
+@description('Budget of one user for a calendar month, in US dollars, as a decimal number. Empty: no limit.')
 @maxLength(12)
 param monthlyBudgetUsdPerUser string = ''
 
-@description('What all users together may spend in a calendar month, in US dollars, as a decimal number. Empty: no limit.')
+@description('Budget of all users together for a calendar month, in US dollars, as a decimal number. Empty: no limit.')
 @maxLength(12)
 param monthlyBudgetUsd string = ''
 
-@description('Other limits of named users: a JSON object as docs/money.md has it. Empty: none.')
+@description('Limits of single users: a JSON object as in docs/money.md. Empty: none.')
 @maxLength(8000)
 param userLimits string = ''
 
-@description('When the recovery looks for generations that no process works on: an NCRONTAB expression. Each run costs what docs/deploy.md says.')
+@description('Schedule of the recovery of unfinished generations: an NCRONTAB expression. docs/deploy.md has the cost of a run.')
 param recoveryInterval string = '0 * * * * *'
 
-// --- how large it is
+// --- capacity
 
 @description('Memory of one instance, in MB.')
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
-@description('The most instances that the platform may start.')
+@description('Maximum number of instances.')
 @minValue(40)
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
-@description('Instances that are always there for HTTP: 1 takes the cold start away and costs money while nothing happens.')
+@description('Always-ready instances for HTTP: 1 avoids the cold start, and costs money while idle.')
 @minValue(0)
 @maxValue(20)
 param alwaysReadyHttp int = 0
@@ -87,13 +87,13 @@ param alwaysReadyHttp int = 0
 @maxValue(1000)
 param httpConcurrency int = instanceMemoryMB < 2048 ? 50 : 100
 
-// --- what it keeps
+// --- storage
 
-@description('Serverless Cosmos DB bills by the request; autoscale has a floor price and takes more at once.')
+@description('Serverless Cosmos DB bills by the request. Autoscale has a minimum price and a higher throughput.')
 @allowed(['serverless', 'autoscale'])
 param cosmosThroughput string = 'serverless'
 
-@description('The most request units a second, where Cosmos DB is `autoscale`.')
+@description('Maximum number of request units per second, with `autoscale`.')
 @minValue(1000)
 @maxValue(100000)
 param cosmosAutoscaleMaxRUs int = 1000
@@ -102,12 +102,12 @@ param cosmosAutoscaleMaxRUs int = 1000
 @maxLength(44)
 param cosmosAccountName string = ''
 
-@description('Days after which a record goes by itself; its picture stays. 0: never.')
+@description('Days until a record is deleted automatically; its image stays. 0: never.')
 @minValue(0)
 @maxValue(3650)
 param recordDays int = 0
 
-@description('Replication of the pictures: LRS keeps three copies in one place, ZRS in three zones.')
+@description('Replication of the images: LRS keeps three copies in one data centre, ZRS in three zones.')
 @allowed(['Standard_LRS', 'Standard_ZRS'])
 param picturesSku string = 'Standard_LRS'
 
@@ -116,32 +116,32 @@ param picturesSku string = 'Standard_LRS'
 @maxValue(730)
 param logDays int = 30
 
-// --- who is told, who operates
+// --- operators
 
-@description('Where alerts go. Empty: they are only seen in the portal.')
+@description('E-mail address for alerts. Empty: they are shown in the portal only.')
 param alertEmail string = ''
 
-@description('Dollars in one day from which on an alert is raised.')
+@description('Spending of one day, in US dollars, that raises an alert.')
 @minValue(1)
 param alertDailyUsd int = 50
 
-@description('The object id of the person or pipeline that sets the secrets. Empty: whoever has the right already.')
+@description('Object id of the person or pipeline that sets the secrets. Empty: no role is assigned.')
 param operatorPrincipalId string = ''
 
-@description('What kind of principal that is.')
+@description('Type of that principal.')
 @allowed(['User', 'ServicePrincipal', 'Group'])
 param operatorPrincipalType string = 'User'
 
 // --- the Static Web App
 
-@description('Whether a Static Web App (Standard) stands in front. `infra/deploy.sh` links the API to it at last, because a linked function app refuses direct calls.')
+@description('Whether to create a Static Web App (Standard) in front. `infra/deploy.sh` links the API to it last, because a linked function app refuses direct calls.')
 param staticWebApp bool = false
 
-@description('The region of the Static Web App: one of the few that it is offered in.')
+@description('Region of the Static Web App, which is offered in few regions.')
 @allowed(['centralus', 'eastus2', 'eastasia', 'westeurope', 'westus2'])
 param staticWebAppLocation string = 'westeurope'
 
-// The token makes names unique in the world, and the same at every deployment of this environment to this group.
+// The token makes names globally unique, and the same at every deployment of this environment to this group.
 var token = uniqueString(subscription().id, resourceGroup().id, environmentName)
 var compact = take(replace(environmentName, '-', ''), 7)
 var names = {
@@ -156,7 +156,7 @@ var names = {
   functions: 'func-${environmentName}-${token}'
   site: 'swa-${environmentName}-${token}'
 }
-// What a browser sends as the origin of a page: without a path and without a slash at the end.
+// The origin of a page as a browser sends it: without a path and a trailing slash.
 var nextAuthOrigin = empty(nextAuthUrl) ? [] : [join(take(split(nextAuthUrl, '/'), 3), '/')]
 var allTags = union({ application: 'image-api', environment: environmentName }, tags)
 
@@ -263,7 +263,7 @@ module functions 'modules/functions.bicep' = if (!vaultOnly) {
     location: location
     tags: allTags
   }
-  // The host cannot start before its roles and containers are there.
+  // The host cannot start before its roles and containers exist.
   dependsOn: [monitoring, hostStorage, pictures, containers, vault]
 }
 
@@ -286,9 +286,9 @@ module site 'modules/site.bicep' = if (staticWebApp && !vaultOnly) {
   params: { name: names.site, location: staticWebAppLocation, tags: allTags }
 }
 
-@description('Where the API answers. With the Static Web App, only through it.')
+@description('Address of the API. With a Static Web App, the API answers only through it.')
 output apiUrl string = vaultOnly ? '' : 'https://${staticWebApp ? site!.outputs.host : functions!.outputs.host}'
-@description('The function app itself. It refuses calls as soon as a Static Web App is linked to it.')
+@description('Address of the function app. It refuses direct calls while a Static Web App is linked to it.')
 output functionsUrl string = vaultOnly ? '' : 'https://${functions!.outputs.host}'
 output region string = location
 output functionsId string = vaultOnly ? '' : functions!.outputs.id

@@ -6,7 +6,7 @@ param operatorPrincipalId = readEnvironmentVariable('OPERATOR_PRINCIPAL_ID', '')
 param operatorPrincipalType = readEnvironmentVariable('OPERATOR_PRINCIPAL_TYPE', 'User')
 param alertEmail = readEnvironmentVariable('ALERT_EMAIL', '')
 
-// One instance is always there: no cold start, and work that outlives its response is not scaled away at once.
+// One always-ready instance avoids the cold start, and keeps work that goes on after its response.
 param instanceMemoryMB = 2048
 param alwaysReadyHttp = 1
 param maximumInstanceCount = 100

@@ -1,4 +1,4 @@
-// What wakes an operator. The queries are in `infra/alerts/`; why they count each generation once: `infra/queries.kql`.
+// Alerts. Their queries are in `infra/alerts/`; `infra/queries.kql` explains why they count each generation once.
 
 param environmentName string
 param insightsName string
@@ -27,7 +27,7 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)
   }
 }
 
-// Failures are errors that the caller can do nothing about: a wrong request and a refusal of the model are not.
+// Failures are errors that the caller cannot fix. Invalid requests and refusals by the model are not counted.
 var rules = [
   {
     name: 'failures'

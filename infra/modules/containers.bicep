@@ -1,5 +1,5 @@
-// What is in the Cosmos DB account: the records, the ledger, the leases of the change feed that fills it, and the app's role. The account is
-// the environment's own, or one that was restored from a backup and has no role assignments.
+// The containers of the Cosmos DB account: records, ledger and the leases of the change feed; and the app's role.
+// The account is the environment's own, or one that was restored from a backup and has no role assignments.
 
 param accountName string
 param identityName string
@@ -10,7 +10,7 @@ param recordDays int
 
 var dataContributor = '00000000-0000-0000-0000-000000000002'
 
-@description('Days that an entry of the ledger is kept: a year, and what it takes to close it.')
+@description('Days that a ledger entry is kept: a year, and some days to close its accounts.')
 var ledgerDays = 400
 var day = 86400
 
@@ -40,7 +40,7 @@ resource database 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases@2025-04-15
         indexingPolicy: {
           indexingMode: 'consistent'
           automatic: true
-          // Just what is asked for: prompts, texts and attempts cost nothing to write.
+          // Only what queries filter and sort by, so that writing prompts, texts and attempts costs no index updates.
           includedPaths: [
             { path: '/userId/?' }
             { path: '/status/?' }
@@ -83,7 +83,7 @@ resource database 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases@2025-04-15
   }
 }
 
-// A role of Cosmos DB's own, for this database alone.
+// A data-plane role of Cosmos DB, for this database only.
 resource readAndWrite 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2025-04-15' = {
   parent: account
   name: guid(account.id, identityName, dataContributor)

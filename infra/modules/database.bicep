@@ -1,4 +1,4 @@
-// The Cosmos DB account of an environment. What is in it: containers.bicep.
+// The Cosmos DB account of an environment. Its containers are in containers.bicep.
 
 param name string
 @allowed(['serverless', 'autoscale'])
@@ -14,7 +14,7 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-04-15' = {
   properties: {
     databaseAccountOfferType: 'Standard'
     capabilities: throughput == 'serverless' ? [{ name: 'EnableServerless' }] : []
-    // A reader sees its own writes where it hands the session token on; every conditional write sees the newest version.
+    // A reader that passes the session token on sees its own writes. A conditional write always sees the newest version.
     consistencyPolicy: { defaultConsistencyLevel: 'Session' }
     locations: [{ locationName: location, failoverPriority: 0, isZoneRedundant: false }]
     backupPolicy: { type: 'Continuous', continuousModeProperties: { tier: 'Continuous7Days' } }

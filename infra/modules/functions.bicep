@@ -1,4 +1,4 @@
-// The function app, on Flex Consumption. No setting holds a credential: identities and references to the vault do it all.
+// The function app, on Flex Consumption. No setting holds a credential: the app uses its identity and references to the vault.
 
 param name string
 param planName string
@@ -49,7 +49,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
 var hostStorage = 'https://${hostStorageName}'
 var suffix = environment().suffixes.storage
 
-// What the platform defines. `AzureWebJobsStorage` and `COSMOS` are the connections of triggers and bindings.
+// Settings that the platform defines. `AzureWebJobsStorage` and `COSMOS` are the connections of triggers and bindings.
 var platform = {
   APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD;ClientId=${identity.properties.clientId}'
@@ -61,11 +61,11 @@ var platform = {
   COSMOS__accountEndpoint: cosmosEndpoint
   COSMOS__credential: 'managedidentity'
   COSMOS__clientId: identity.properties.clientId
-  // DefaultAzureCredential finds the identity by it.
+  // DefaultAzureCredential selects the identity by this variable.
   AZURE_CLIENT_ID: identity.properties.clientId
 }
 
-// What the product reads: `image_core/settings.py`.
+// Settings of the app: `image_core/settings.py`.
 var product = {
   AZURE_STORAGE_ACCOUNT_URL: picturesUrl
   AZURE_COSMOS_ENDPOINT: cosmosEndpoint
@@ -81,11 +81,12 @@ var product = {
   MONTHLY_BUDGET_USD: monthlyBudgetUsd
   USER_LIMITS: userLimits
   RECOVERY_INTERVAL: recoveryInterval
-  // A third of an instance, which bodies, inputs and answers use; Python, the host and the sandboxes use the rest (`make bench ONLY=worker`).
+  // A third of an instance, for request bodies, inputs and responses. Python, the host and the sandboxes use the rest
+  // (`make bench ONLY=worker`).
   MAX_INFLIGHT_BYTES: string(instanceMemoryMB * 350000)
 }
 
-// Without a version: the newest. The slash at the end is part of that form.
+// Without a version the reference means the newest one; the trailing slash is required.
 var references = union(
   {
     GEMINI_API_KEY: '@Microsoft.KeyVault(SecretUri=${vaultUri}/secrets/GEMINI-API-KEY/)'
@@ -123,7 +124,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstanceCount
         alwaysReady: alwaysReadyHttp == 0 ? [] : [{ name: 'http', instanceCount: alwaysReadyHttp }]
-        // Without it Python gets one request at a time and instance, and half a minute of each is waiting.
+        // By default a Python instance gets one request at a time, and a request spends half a minute waiting.
         triggers: { http: { perInstanceConcurrency: httpConcurrency } }
       }
     }

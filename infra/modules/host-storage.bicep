@@ -1,11 +1,11 @@
-// The storage of the Functions host: its locks, its queues, the deployed code. Nothing of a user lies here.
+// The storage of the Functions host: its locks, its queues and the deployed code. It holds no user data.
 
 param name string
 param identityName string
 param location string
 param tags object
 
-// What the host asks for itself: https://learn.microsoft.com/azure/azure-functions/functions-reference#connecting-to-host-storage-with-an-identity
+// The roles that the host needs: https://learn.microsoft.com/azure/azure-functions/functions-reference#connecting-to-host-storage-with-an-identity
 var roles = {
   blobDataOwner: 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
   queueDataContributor: '974c5e8b-45b9-4653-ba55-5f855dd0fb88'
@@ -46,7 +46,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   resource queues 'queueServices' = {
     name: 'default'
 
-    // The poison queue is there from the start, so that its trigger has something to watch.
+    // The poison queue exists from the start, because its trigger needs it.
     resource all 'queues' = [for queue in ['generations', 'generations-poison']: { name: queue }]
   }
 }

@@ -1,4 +1,4 @@
-// The one identity of the product: the host, its triggers and bindings, and the code all use it.
+// The app's only identity, for the host, its triggers and bindings, and the code.
 
 param name string
 param location string

@@ -1,4 +1,4 @@
-// Logs and metrics. Nothing is taken in without Entra authentication, so that the connection string is no secret.
+// Logs and metrics. Ingestion needs Entra authentication, so that the connection string is not a secret.
 
 param workspaceName string
 param insightsName string

@@ -1,17 +1,17 @@
-// Blob Storage of the product: the pictures, and the container that is always private (input copies and the outbox).
+// Blob Storage: the container of images, and the private container (input copies, turns, renditions and the outbox).
 
 param name string
 param sku string
 param identityName string
 @allowed(['public', 'private'])
 param imageAccess string
-@description('Pages that may read the pictures into a canvas.')
+@description('Origins whose pages may read the images into a canvas.')
 param origins string[]
 param location string
 param tags object
 
 var blobDataContributor = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
-// A contributor may not set a blob's tags.
+// A contributor cannot set blob tags.
 var blobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
@@ -40,7 +40,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
     properties: {
       deleteRetentionPolicy: { enabled: true, days: 7 }
       containerDeleteRetentionPolicy: { enabled: true, days: 7 }
-      // Unused uploads are known by the time of their last read.
+      // The lifecycle rule for unused uploads needs the time of the last read.
       lastAccessTimeTrackingPolicy: {
         enable: true
         name: 'AccessTimeTracking'
@@ -54,7 +54,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
               {
                 allowedOrigins: origins
                 allowedMethods: ['GET', 'HEAD']
-                // Those that the API takes, too: tracing libraries add theirs to every request of a page.
+                // The same as the API allows: tracing libraries add headers to every request of a page.
                 allowedHeaders: [
                   'range'
                   'if-none-match'
@@ -77,7 +77,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
 
     resource images 'containers' = {
       name: 'catafract'
-      // `Blob`: who knows a name reads that picture. `Container` would list all of them.
+      // `Blob`: an image is readable by its name. `Container` would also list all names.
       properties: { publicAccess: imageAccess == 'public' ? 'Blob' : 'None' }
     }
 
@@ -97,7 +97,10 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
             enabled: true
             type: 'Lifecycle'
             definition: {
-              filters: { blobTypes: ['blockBlob'], prefixMatch: ['catafract-private/inputs/', 'catafract-private/turns/'] }
+              filters: {
+                blobTypes: ['blockBlob']
+                prefixMatch: ['catafract-private/inputs/', 'catafract-private/turns/']
+              }
               // A copy is written again each time it is used, so that the days count from its last use. The turns of
               // models, which edits of their images replay, count from when they were made.
               actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: 30 } } }
@@ -108,7 +111,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
             enabled: true
             type: 'Lifecycle'
             definition: {
-              // They go with their images; this rule is for what a process left behind. They are made again when asked for.
+              // Renditions are deleted with their images. This rule deletes those that a crash left; they are made again on request.
               filters: { blobTypes: ['blockBlob'], prefixMatch: ['catafract-private/renditions/'] }
               actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: 90 } } }
             }
@@ -118,7 +121,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
             enabled: true
             type: 'Lifecycle'
             definition: {
-              // By their tag: their names differ from those of generated images, but no prefix tells them apart.
+              // Selected by tag, because no prefix distinguishes uploads from generated images.
               filters: {
                 blobTypes: ['blockBlob']
                 prefixMatch: ['catafract/']
@@ -134,7 +137,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   }
 }
 
-// The product needs these two containers and nothing else of the account.
+// The app needs these two containers only.
 resource readAndWriteImages 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(account::blobs::images.id, identityName, blobDataOwner)
   scope: account::blobs::images

@@ -1,4 +1,4 @@
-// The two secrets, which are never parameters: `infra/deploy.sh` puts them here, the app refers to them.
+// The secrets. They are never parameters: `infra/deploy.sh` sets them here, and the app refers to them.
 
 param name string
 param identityName string
@@ -55,7 +55,7 @@ resource operate 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!emp
   }
 }
 
-// Who read which secret, and when.
+// Log of who read which secret, and when.
 #disable-next-line use-recent-api-versions // there is no newer one that takes `categoryGroup`
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'audit'
