@@ -26,21 +26,21 @@ def failed(record: Record) -> Response:
     return json_response(status, ErrorBody.of(failure, record.id).to_wire(), headers)
 
 
-async def succeeded(record: Record, picture: Image | None, headers: dict[str, str]) -> Response:
-    """Return 200 with the image, or without its bytes where `picture` is None.
+async def succeeded(record: Record, image: Image | None, headers: dict[str, str]) -> Response:
+    """Return 200 with the image, or without its bytes where `image` is None.
 
     The base64 is put into the finished JSON, because it needs no escaping: so megabytes are copied once.
     """
     answer = json_response(200, Result.of(record).to_wire(), headers)
-    if picture is None:
+    if image is None:
         return answer
     rest = answer.body.removeprefix(_WITHOUT_IMAGE)
-    start = b'{"imageBase64":"data:' + picture.mime_type.encode() + b";base64,"
+    start = b'{"imageBase64":"data:' + image.mime_type.encode() + b";base64,"
 
     def joined() -> bytes:
-        return b"".join((start, pybase64.b64encode(picture.data), b'"', rest))
+        return b"".join((start, pybase64.b64encode(image.data), b'"', rest))
 
-    return Response(200, await offloaded(len(picture.data), joined), answer.headers)
+    return Response(200, await offloaded(len(image.data), joined), answer.headers)
 
 
 def accepted(record: Record, expected_seconds: int, headers: dict[str, str]) -> Response:

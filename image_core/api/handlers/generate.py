@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from image_core.api.answers import accepted, failed, succeeded
+from image_core.api.handlers.ports import Durations, StoredImages, Submissions
 from image_core.api.http import Request, Response, json_response
 from image_core.api.prefer import Preference, preference
 from image_core.api.response_budget import ResponseBudget
@@ -13,13 +14,10 @@ from image_core.api.wire.requests import GenerateRequest
 from image_core.auth.user import User
 from image_core.errors import ImageError, UnsupportedMediaType
 from image_core.generations import submit
-from image_core.generations.durations import Durations
 from image_core.generations.idempotency import checked_key
-from image_core.generations.reading import Reading
 from image_core.generations.record import Record, Status
 from image_core.generations.result import Result
 from image_core.generations.starter import Submitted
-from image_core.generations.submit import Submission
 from image_core.generations.trace import trace_parent
 from image_core.inputs.fit import encoded_length
 from image_core.runtime.memory_budget import ANSWER_COPIES, GROWTH_SECONDS, Claim, MemoryBudget
@@ -47,8 +45,8 @@ class GenerateImage:
 
     def __init__(
         self,
-        submission: Submission,
-        reading: Reading,
+        submission: Submissions,
+        reading: StoredImages,
         durations: Durations,
         memory_budget: MemoryBudget,
         budget: ResponseBudget,
@@ -123,13 +121,13 @@ class GenerateImage:
         if not base64:
             return await succeeded(self._reading.shown(record), None, headers)
         try:
-            picture = await self._reading.picture(result, claim)
+            image = await self._reading.picture(result, claim)
         except ImageError as error:
             error.record_id = record.id  # it exists: the caller can ask for it again
             raise
         # What is answered is paid for: it is counted, and never refused.
-        await claim.receive(ANSWER_COPIES * encoded_length(len(picture.data)), GROWTH_SECONDS)
-        return await succeeded(self._reading.shown(record), picture, headers)
+        await claim.receive(ANSWER_COPIES * encoded_length(len(image.data)), GROWTH_SECONDS)
+        return await succeeded(self._reading.shown(record), image, headers)
 
 
 def check_json_type(request: Request) -> None:

@@ -1,16 +1,13 @@
 """`/api/generations`: list, read, wait for, cancel and delete the user's generations."""
 
 from image_core.api.answers import POLL_SECONDS
+from image_core.api.handlers.ports import Canceling, Generations, StoredImages, Waiting
 from image_core.api.http import Request, Response, json_response
 from image_core.api.prefer import preference
 from image_core.api.response_budget import ResponseBudget
 from image_core.api.wire.generations import Generation, GenerationPage, GenerationSummary, status_url
 from image_core.auth.user import User
 from image_core.errors import InvalidRequest
-from image_core.generations.background import BackgroundTasks
-from image_core.generations.cancellation import Cancellation
-from image_core.generations.history import History
-from image_core.generations.reading import Reading
 from image_core.generations.record import Status
 from image_core.generations.record_codec import from_document
 from image_core.runtime.memory_budget import MemoryBudget
@@ -34,7 +31,9 @@ LIST_COPIES = 4
 class ListGenerations:
     """Lists the user's generations."""
 
-    def __init__(self, history: History, reading: Reading, memory_budget: MemoryBudget, budget: ResponseBudget) -> None:
+    def __init__(
+        self, history: Generations, reading: StoredImages, memory_budget: MemoryBudget, budget: ResponseBudget
+    ) -> None:
         self._history = history
         self._reading = reading
         self._memory_budget = memory_budget
@@ -60,9 +59,9 @@ class GetGeneration:
 
     def __init__(
         self,
-        history: History,
-        reading: Reading,
-        background: BackgroundTasks,
+        history: Generations,
+        reading: StoredImages,
+        background: Waiting,
         memory_budget: MemoryBudget,
         budget: ResponseBudget,
     ) -> None:
@@ -93,7 +92,7 @@ class CancelGeneration:
     """Cancels one generation."""
 
     def __init__(
-        self, cancellation: Cancellation, reading: Reading, memory_budget: MemoryBudget, budget: ResponseBudget
+        self, cancellation: Canceling, reading: StoredImages, memory_budget: MemoryBudget, budget: ResponseBudget
     ) -> None:
         self._cancellation = cancellation
         self._reading = reading
@@ -116,7 +115,7 @@ class CancelGeneration:
 class DeleteGeneration:
     """Deletes one generation."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: Generations) -> None:
         self._history = history
 
     async def handle(self, request: Request, user: User, record_id: str) -> Response:  # noqa: ARG002 - ItemHandler

@@ -10,16 +10,15 @@ from urllib.parse import urlencode
 
 from image_core.api.answers import POLL_SECONDS, failed
 from image_core.api.conditional import is_known, requested_range
+from image_core.api.handlers.ports import Generations, Renditions, StoredImages, Waiting
 from image_core.api.http import Request, Response
 from image_core.api.response_budget import ResponseBudget
 from image_core.api.wire.generations import result_url
 from image_core.auth.user import User
 from image_core.errors import Busy, InvalidRequest, NotFound
-from image_core.generations.background import BackgroundTasks
-from image_core.generations.history import History
-from image_core.generations.reading import Opened, Reading, stored_name
+from image_core.generations.reading import Opened, stored_name
 from image_core.generations.record import Record, Status
-from image_core.generations.rendering import Rendering, version
+from image_core.generations.rendering import version
 from image_core.images.image import EXTENSIONS, MIME_TYPES, Target
 from image_core.inputs.owned_urls import is_upload
 from image_core.runtime.memory_budget import ANSWER_COPIES, MemoryBudget
@@ -66,10 +65,10 @@ class GetImage:
 
     def __init__(
         self,
-        reading: Reading,
-        rendering: Rendering,
-        history: History,
-        background: BackgroundTasks,
+        reading: StoredImages,
+        rendering: Renditions,
+        history: Generations,
+        background: Waiting,
         memory_budget: MemoryBudget,
         budget: ResponseBudget,
     ) -> None:
@@ -165,7 +164,7 @@ class GetImage:
 class DeleteUpload:
     """Removes uploaded files."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: StoredImages) -> None:
         self._reading = reading
 
     async def handle(self, request: Request, user: User, name: str) -> Response:  # noqa: ARG002 - ItemHandler

@@ -1,24 +1,10 @@
 """`GET /api/models`: what a front end needs to draw its controls, and to show what an image costs."""
 
-from typing import Protocol
-
+from image_core.api.handlers.ports import Chain, Durations
 from image_core.api.http import Request, Response, json_response
 from image_core.api.wire.models import Limits, ModelInfo, ModelList
 from image_core.auth.user import User
-from image_core.generations.durations import Durations
 from image_core.models.catalog import ASPECT_RATIOS, IMAGE_SIZES, MODELS
-
-
-class Chain(Protocol):
-    """The chain of models (`models.chain.ModelChain`)."""
-
-    def models(self) -> tuple[str, ...]:
-        """Return the names, in the order in which they are asked."""
-        ...
-
-    def available(self, model: str) -> bool:
-        """Return whether a model can be asked now."""
-        ...
 
 
 class ListModels:

@@ -4,10 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from image_core.api.wire.base import Absent, Wire, absent
+from image_core.api.wire.base import Absent, Time, Wire, absent
 from image_core.billing import spending
 from image_core.billing.entries import Sum
-from image_core.clock import iso
 
 
 class ModelSpending(Wire):
@@ -65,12 +64,10 @@ class Budget(Wire):
     daily_usd: float | None = Field(description="In a day; null where only the month has a budget.")
     running_usd: float = Field(description="What running generations are expected to cost.")
     remaining_usd: float = Field(description="What is left: of the day or of the month, whichever is less.")
-    resets_at: str = Field(
-        json_schema_extra={"format": "date-time"}, description="When the budget or the quota begins again."
-    )
+    resets_at: Time = Field(description="When the budget begins again.")
     monthly_usd: float | Absent = absent("In a month.")
     monthly_remaining_usd: float | Absent = absent("What is left of the month's.")
-    month_resets_at: str | Absent = absent("When the next month begins.", format="date-time")
+    month_resets_at: Time | Absent = absent("When the next month begins.")
 
     @classmethod
     def of(cls, report: spending.Report) -> "Budget | None":
@@ -83,10 +80,10 @@ class Budget(Wire):
             daily_usd=report.budgets.daily_usd,
             running_usd=report.running_usd,
             remaining_usd=min(left),
-            resets_at=iso(report.day_ends),
+            resets_at=report.day_ends,
             monthly_usd=monthly,
             monthly_remaining_usd=report.monthly_left_usd,
-            month_resets_at=None if monthly is None else iso(report.month_ends),
+            month_resets_at=None if monthly is None else report.month_ends,
         )
 
 
