@@ -73,7 +73,7 @@ def _segment(segment: str) -> str:
 def http_runner(handler: Handler) -> web.AppRunner:
     """Return a server that reads requests as Kestrel does: bodies stay compressed, `HttpFunctions` limits headers."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app.router.add_route("*", "/{path:.*}", handler)
+    app.router.add_route("*", r"/{path:[\s\S]*}", handler)  # also a path with a line break
     return web.AppRunner(
         app,
         access_log=None,
