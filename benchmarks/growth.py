@@ -33,7 +33,7 @@ from image_core.billing.ledger import Ledger
 from image_core.clock import Clock, iso
 from image_core.components import Components
 from image_core.generations.ledger_entries import delivered_entries, entries
-from image_core.generations.record import InputCopy, Record
+from image_core.generations.record import Record
 from image_core.generations.record_codec import from_document, to_document
 from image_core.generations.records import Records
 from image_core.generations.request import GenerationRequest
@@ -45,6 +45,7 @@ from image_core.settings import Settings
 from image_core.storage.backoff import Backoff
 from image_core.storage.cosmos import Cosmos
 from image_core.storage.cosmos_documents import CosmosGenerations
+from image_core.storage.input_copies import InputCopy
 from local.emulators import COSMOS_KEY
 
 STORED = 10_000

@@ -63,27 +63,26 @@ class Components:
         self._settings = settings
         self.blobs = _blobs(settings)
         self.cosmos = _cosmos(settings, clock)
+        private = settings.storage_private_container
         backoff = Backoff(clock)
         self.records = Records(CosmosGenerations(self.cosmos, settings.cosmos_container), backoff)
         self.ledger = Ledger(CosmosLedger(self.cosmos, settings.cosmos_usage_container), backoff, clock)
-        self.pseudonyms = Pseudonyms(self.blobs, settings)
-        self.renditions = Renditions(self.blobs, settings)
-        turns = Turns(self.blobs, settings)
-        self.pictures = StoredImages(
-            self.blobs, self.blobs.account_url, self.pseudonyms, self.renditions, turns, settings
-        )
+        self.pseudonyms = Pseudonyms(self.blobs, private)
+        self.renditions = Renditions(self.blobs, private)
+        turns = Turns(self.blobs, private)
+        own = _own_addresses(settings, self.blobs.account_url)
+        self.pictures = StoredImages(self.blobs, own, self.pseudonyms, self.renditions, turns)
         self.memory_budget = memory_budget or MemoryBudget(settings.max_inflight_bytes)
         self.model = ModelChain(settings, clock)
-        own = _own_addresses(settings, self.blobs.account_url)
         self.durations = Durations(self.model.first)
         self.reading = Reading(self.blobs, self.pictures, self.renditions, self.records, own)
         sandboxes = Sandboxes(settings.max_image_pixels, settings.max_decoded_pixels)
         input_limits = InputLimits(settings.max_image_bytes, settings.max_image_pixels)
         self.loader = Loader(input_limits, own, self.reading, Fetcher(FetchPolicy.of(settings)), sandboxes)
-        copies = InputCopies(self.blobs, settings)
+        copies = InputCopies(self.blobs, private)
         self.rendering = Rendering(self.blobs, self.renditions, copies, sandboxes, self.memory_budget, clock)
         conversations = Conversations(turns, copies)
-        outbox = Outbox(self.blobs, settings)
+        outbox = Outbox(self.blobs, private)
         limits = RunLimits(
             settings.generation_deadline_seconds,
             settings.lease_seconds,

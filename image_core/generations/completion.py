@@ -19,6 +19,7 @@ from image_core.generations.accounting import Accounting
 from image_core.generations.failure import Failure
 from image_core.generations.output_images import OutputImages
 from image_core.generations.record import WARNING_PENDING, Record, Status
+from image_core.generations.record_codec import to_document
 from image_core.generations.records import Changed, Records
 from image_core.generations.result import Gone
 from image_core.generations.retries import StorageRetries
@@ -117,7 +118,7 @@ class Completion:
         return replace(completed, warnings=(*completed.warnings, WARNING_PENDING))
 
     async def _into_outbox(self, completed: Record) -> None:
-        await self._retries.run(partial(self._outbox.put, completed))
+        await self._retries.run(partial(self._outbox.put, to_document(completed)))
 
     async def settle(self, record: Record, transition: Transition, name: str | None) -> Record:
         """Write `transition` of the newest version of `record`, as far as the rules allow; return what is stored then.

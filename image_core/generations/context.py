@@ -13,7 +13,7 @@ from functools import partial
 from image_core.auth.user import User
 from image_core.errors import BlobMissing, ImageError
 from image_core.generations.held_inputs import Context, HeldInputs
-from image_core.generations.record import InputCopy, Record, StoredTurn
+from image_core.generations.record import Record, StoredTurn
 from image_core.generations.trace import Trace
 from image_core.images.image import Image
 from image_core.inputs.fit import MAX_INLINE_BYTES, RESERVED_BYTES, encoded_length
@@ -22,7 +22,7 @@ from image_core.models.turns import ContextSize, EarlierTurn, ModelTurn
 from image_core.runtime.memory_budget import Claim
 from image_core.runtime.offload import offloaded
 from image_core.runtime.telemetry import where
-from image_core.storage.input_copies import InputCopies
+from image_core.storage.input_copies import InputCopies, InputCopy
 from image_core.storage.turns import Turns
 
 log = logging.getLogger("image_core.generation")
@@ -107,11 +107,10 @@ class Conversations:
         """
         if turn is None or record.edit is not None:
             return None
-        name = f"{record.blob_stem}.{record.lease_owner}"
         try:
             async with asyncio.timeout(KEEP_SECONDS):
                 data = await offloaded(turn.size, lambda: turn.stored(record.prompt))
-                await self._turns.put(record.user, name, data)
+                name = await self._turns.put(record.user, record.blob_stem, str(record.lease_owner), data)
         except (ImageError, TimeoutError) as error:
             log.warning("a turn was not stored: %s", type(error).__name__, extra={"generation": record.id})
             return None

@@ -1,25 +1,25 @@
 """A user's generations: read, list and delete them. Those of other users do not exist here."""
 
-import re
 from datetime import timedelta
 
 from image_core.auth.user import User
-from image_core.clock import Clock, milliseconds
+from image_core.clock import Clock
 from image_core.errors import NotFound
 from image_core.generations.accounting import Accounting
 from image_core.generations.record import Record, Status
+from image_core.generations.record_codec import from_document
 from image_core.generations.records import Page, Records
 from image_core.storage.images import StoredImages
+from image_core.storage.naming import may_be_newer
 from image_core.storage.outbox import Outbox
 
 DELETE_AGAIN_SECONDS = 30
 """After this the recovery continues a deletion that was not completed."""
 
-NEW_SECONDS = 60
+NEW = timedelta(seconds=60)
 NEW_TRIES = 4
 NEW_PAUSE_SECONDS = 0.25
 """Session consistency ends at the instance: what another one wrote may take a moment to be readable here."""
-_ID = re.compile(r"gen-(?:(\d{13})-[0-9a-f]+|key-[0-9a-f]{40})")
 
 
 class History:
@@ -46,20 +46,13 @@ class History:
         """
         record = await self._records.find(user, record_id)
         tries = 0
-        while record is None and may_be_new and tries < NEW_TRIES and self._is_new(record_id):
+        while record is None and may_be_new and tries < NEW_TRIES and may_be_newer(record_id, self._clock.now(), NEW):
             await self._clock.sleep(NEW_PAUSE_SECONDS)
             record = await self._records.find(user, record_id)
             tries += 1
         if record is None or record.status is Status.DELETING:
             raise NotFound
         return record
-
-    def _is_new(self, record_id: str) -> bool:
-        """Return whether an id is younger than NEW_SECONDS; that of a key may be of any age."""
-        found = _ID.fullmatch(record_id)
-        if found is None:
-            return False
-        return found[1] is None or milliseconds(self._clock.now()) - int(found[1]) < NEW_SECONDS * 1000
 
     async def page(self, user: User, limit: int, continuation: str | None) -> Page:
         """Read a page of the user's generations, newest first. Raises InvalidRequest for a continuation that is none."""
@@ -101,7 +94,8 @@ class History:
         elif record.output_image_url:  # of the original product, which wrote no stem
             await self._images.delete_original(record.user, record.output_image_url)
         # The change feed shows what is there: of a record that is removed before it was read nothing would be billed.
-        waiting = await self._outbox.read(record.id)
+        entry = await self._outbox.read(record.id)
+        waiting = None if entry is None else from_document(entry)
         if waiting is not None and waiting.blob_stem == record.blob_stem:
             record = record.billed(waiting.attempts)
         elif record.completed_at is None:  # its process may have called a model before it died

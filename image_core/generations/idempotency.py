@@ -10,6 +10,7 @@ import re
 from image_core.auth.user import User
 from image_core.errors import InvalidRequest
 from image_core.generations.request import GenerationRequest
+from image_core.storage.naming import keyed_record_id
 
 VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -25,8 +26,8 @@ def checked_key(header: str | None) -> str | None:
 
 
 def record_id(user: User, key: str) -> str:
-    """`gen-key-` and 40 hexadecimal digits."""
-    return "gen-key-" + hashlib.sha256(f"{user.id}\0{key}".encode()).hexdigest()[:40]
+    """Return the id that a key stands for."""
+    return keyed_record_id(hashlib.sha256(f"{user.id}\0{key}".encode()).hexdigest()[:40])
 
 
 def fingerprint(request: GenerationRequest) -> str:

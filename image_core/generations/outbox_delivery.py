@@ -8,9 +8,11 @@ from image_core.generations.accounting import Accounting
 from image_core.generations.completion import Completion
 from image_core.generations.output_images import OutputImages
 from image_core.generations.record import Record, Status
+from image_core.generations.record_codec import from_document
 from image_core.generations.records import Records
 from image_core.generations.result import Gone, Result
 from image_core.models.generated import merged
+from image_core.storage.naming import name_in
 from image_core.storage.outbox import Outbox
 
 
@@ -51,13 +53,14 @@ class OutboxDelivery:
         entry = await self._outbox.read(record_id)
         if entry is not None:
             with suppress(Gone):  # deleted meanwhile: there is nothing left to complete
-                await self.apply(entry)
+                await self.apply(from_document(entry))
 
     async def completed(self, record: Record) -> Record | None:
         """Apply the entry that completes `record` and return the result; None where none waits. Raises Gone."""
-        entry = await self._outbox.read(record.id)
-        if entry is None:
+        document = await self._outbox.read(record.id)
+        if document is None:
             return None
+        entry = from_document(document)
         if entry.blob_stem != record.blob_stem:  # of a generation that was deleted, whose key is used again
             with suppress(Gone):
                 await self.apply(entry)
@@ -88,7 +91,7 @@ class OutboxDelivery:
             await self._images.delete_all(entry)
             await self._completion.drop(entry, stored)
             raise Gone(entry.id)
-        name = None if entry.output_image_url is None else entry.output_image_url.rsplit("/", 1)[-1]
+        name = None if entry.output_image_url is None else name_in(entry.output_image_url)
         if stored.status is Status.SUCCEEDED:
             if name is not None and stored.output_image_url != entry.output_image_url:
                 await self._images.delete(entry, name)

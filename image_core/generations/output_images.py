@@ -12,6 +12,7 @@ from image_core.images.image import Image
 from image_core.images.probe import read_header
 from image_core.models.generated import Generated
 from image_core.storage.images import StoredImage, StoredImages
+from image_core.storage.naming import image_name
 from image_core.storage.outbox import Outbox
 
 log = logging.getLogger("image_core.generations")
@@ -66,7 +67,7 @@ class OutputImages:
 
     async def _put_into_outbox(self, record: Record, image: Image, owner: str) -> StoredImage:
         mine = await self._outbox.put_image(record.blob_stem, image, owner)
-        name = f"{record.blob_stem}.{image.extension}"
+        name = image_name(record.blob_stem, image.extension)
         log.error("an image waits in the outbox", extra={"generation": record.id})
         return StoredImage(name, self._images.url(name), mine, waiting=True)
 

@@ -1,7 +1,6 @@
 """Images and input copies, read back: for an answer, and for their owner by name."""
 
 from dataclasses import dataclass, replace
-from urllib.parse import unquote, urlsplit
 
 from image_core.auth.user import User
 from image_core.errors import BlobMissing, InvalidImage, NotFound, StorageUnavailable
@@ -10,10 +9,11 @@ from image_core.generations.records import Records
 from image_core.generations.result import Result
 from image_core.images.fault import Fault
 from image_core.images.image import Image
-from image_core.inputs.owned_urls import OwnBlob, OwnedUrls, OwnResult, missing, places
+from image_core.inputs.owned_urls import OwnBlob, OwnResult, missing
 from image_core.runtime.memory_budget import Claim
 from image_core.storage.blobs import Blob, Blobs, Reserve
 from image_core.storage.images import StoredImages
+from image_core.storage.naming import Locations, name_in
 from image_core.storage.renditions import Renditions
 
 MAX_OUTPUT_BYTES = 100_000_000
@@ -32,7 +32,7 @@ class Reading:
     """Raises StorageUnavailable from every method while the storage does not answer."""
 
     def __init__(
-        self, blobs: Blobs, pictures: StoredImages, renditions: Renditions, records: Records, own: OwnedUrls
+        self, blobs: Blobs, pictures: StoredImages, renditions: Renditions, records: Records, own: Locations
     ) -> None:
         self._blobs = blobs
         self._pictures = pictures
@@ -53,7 +53,7 @@ class Reading:
 
     async def open(self, user: User, name: str) -> Opened:
         """What lies under `/api/images/<name>` for `user`. Raises NotFound where that is nothing, or another user's."""
-        for place in places(name, user, self._own):
+        for place in self._own.find(user, name):
             try:
                 blob = await self._blobs.describe(place.container, place.path)
             except BlobMissing:
@@ -66,7 +66,7 @@ class Reading:
         """Remove the image `name` of `user` and its renditions. Raises NotFound."""
         opened = await self.open(user, name)
         await self._blobs.delete(opened.container, opened.blob.name)
-        await self._renditions.delete_all(user, f"{name}/")
+        await self._renditions.delete_of_image(user, name)
 
     def shown(self, record: Record) -> Record:
         """`record` with addresses that can be read now, whatever `IMAGE_ACCESS` was when they were written."""
@@ -116,7 +116,7 @@ class Reading:
                 InvalidImage, "its generation has no image" + (" yet" if record.status is Status.RUNNING else "")
             )
         name = stored_name(record)
-        return OwnBlob(name, places(name, record.user, self._own))
+        return OwnBlob(name, self._own.find(record.user, name))
 
     async def read(self, opened: Opened, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`. Raises NotFound where it was deleted meanwhile."""
@@ -128,4 +128,4 @@ class Reading:
 
 def stored_name(record: Record) -> str:
     """The name under which `/api/images` has the image of a generation that succeeded."""
-    return unquote(urlsplit(record.output_image_url or "").path.rsplit("/", 1)[-1])
+    return name_in(record.output_image_url or "")

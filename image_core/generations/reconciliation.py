@@ -1,6 +1,5 @@
 """Compare images with records, and find what was started and never completed."""
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,11 +12,17 @@ from image_core.generations.records import Records, Summary
 from image_core.generations.recovery import Recovery
 from image_core.storage.blobs import Blob, Blobs
 from image_core.storage.images import REVALIDATE
-from image_core.storage.input_copies import PREFIX as INPUT
+from image_core.storage.naming import (
+    INPUTS,
+    RENDITIONS,
+    InputBlob,
+    RenditionBlob,
+    is_own_stem,
+    last_segment,
+    name_in,
+    stem_of,
+)
 from image_core.storage.outbox import Outbox
-from image_core.storage.renditions import PREFIX as RENDITIONS
-
-_OURS = re.compile(r"(?:.*/)?(generated-\d{10,17}-[0-9a-f]{32})\.[a-z]+")
 
 
 class Kind(StrEnum):
@@ -77,20 +82,23 @@ class Reconciliation:
         # First the images, then the records: what is made in between has its record already.
         images = await self._blobs.find(self._places.container, "")
         renditions = await self._blobs.find(self._places.private_container, RENDITIONS)
-        copies = await self._blobs.find(self._places.private_container, "inputs/") if renditions else ()
+        copies = await self._blobs.find(self._places.private_container, INPUTS) if renditions else ()
         waiting = await self._outbox.ids()
         records = [record async for record in self._records.everything()]
         stems = {record.blob_stem for record in records if record.blob_stem}
-        names = {image.name.rsplit("/", 1)[-1] for image in images}
+        names = {last_segment(image.name) for image in images}
         found = [
             Finding(Kind.IMAGE_WITHOUT_RECORD, image.name)
             for image in images
-            if (ours := _OURS.fullmatch(image.name)) and ours[1] not in stems and image.created < young
+            if (stem := stem_of(last_segment(image.name)))
+            and is_own_stem(stem)
+            and stem not in stems
+            and image.created < young
         ]
         found += [
             Finding(Kind.RECORD_WITHOUT_IMAGE, record.id)
             for record in records
-            if record.status == Status.SUCCEEDED and (record.output_image_url or "").rsplit("/", 1)[-1] not in names
+            if record.status == Status.SUCCEEDED and name_in(record.output_image_url or "") not in names
         ]
         found += [
             Finding(Kind.LEASE_EXPIRED, record.id, self._resume(record))
@@ -102,11 +110,11 @@ class Reconciliation:
             for image in images
             if self._places.public and "immutable" in (image.cache_control or "")
         ]
-        sources = names | {f"{INPUT}{copy.name.rsplit('/', 1)[-1]}" for copy in copies}
+        sources = names | {blob.copy_name for copy in copies if (blob := InputBlob.parse(copy.name))}
         found += [
             Finding(Kind.RENDITION_WITHOUT_IMAGE, rendition.name, self._delete_rendition(rendition.name))
             for rendition in renditions
-            if rendition.name.split("/")[-2] not in sources and rendition.created < young
+            if (made := RenditionBlob.parse(rendition.name)) and made.name not in sources and rendition.created < young
         ]
         return found + [Finding(Kind.OUTBOX_ENTRY, record_id, self._apply(record_id)) for record_id in waiting]
 

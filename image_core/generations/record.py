@@ -12,6 +12,7 @@ from image_core.generations.failure import Failure
 from image_core.images.image import Image
 from image_core.images.region import Box, Crop
 from image_core.models.generated import CANCELED, OK, Attempt, Generated, Options, Usage, merged
+from image_core.storage.input_copies import InputCopy
 
 
 class Status(StrEnum):
@@ -48,31 +49,6 @@ WARNING_MASK_NOT_APPLIED = (
     "mask_not_applied: the model's image could not be put into the first image, and is stored as the model made it"
 )
 WARNING_TEXT_TRUNCATED = "text_truncated: the model's text was longer than 64 KB and was cut"
-
-
-@dataclass(frozen=True, slots=True)
-class InputCopy:
-    """The private copy of one input. `name` is what `GET /api/images/{name}` takes."""
-
-    name: str
-    mime_type: str
-    width: int
-    height: int
-    size: int
-    """Bytes."""
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "mimeType": self.mime_type,
-            "width": self.width,
-            "height": self.height,
-            "bytes": self.size,
-        }
-
-    @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> "InputCopy":
-        return cls(stored["name"], stored["mimeType"], stored["width"], stored["height"], stored["bytes"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,10 @@ from typing import Any
 
 from image_core.clock import from_iso, iso
 from image_core.generations.failure import Failure
-from image_core.generations.record import InputCopy, MaskedEdit, Record, Status, StoredTurn
+from image_core.generations.record import MaskedEdit, Record, Status, StoredTurn
 from image_core.models.generated import Attempt, Options, Usage
+from image_core.storage.input_copies import InputCopy
+from image_core.storage.naming import API_IMAGES
 
 
 def to_document(record: Record) -> dict[str, Any]:
@@ -112,9 +114,7 @@ def from_document(document: Mapping[str, Any]) -> Record:
 def addresses(input_images: object) -> list[str]:
     """Return the addresses among `inputImages`: the original product also kept the images that came as base64."""
     found = input_images if isinstance(input_images, list) else []
-    return [
-        each for each in found if isinstance(each, str) and each.startswith(("http://", "https://", "/api/images/"))
-    ]
+    return [each for each in found if isinstance(each, str) and each.startswith(("http://", "https://", API_IMAGES))]
 
 
 def _time(text: str | None) -> datetime | None:

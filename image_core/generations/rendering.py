@@ -21,6 +21,7 @@ from image_core.runtime.offload import ended
 from image_core.runtime.telemetry import where
 from image_core.storage.blobs import Blob, Blobs
 from image_core.storage.input_copies import InputCopies
+from image_core.storage.naming import is_copy
 from image_core.storage.renditions import Renditions
 
 log = logging.getLogger("image_core.generations")
@@ -181,4 +182,4 @@ class Rendering:
 
 def version(name: str, image: Opened) -> str:
     """What changes when an image does. The copy of an input is written again with the same bytes each time it is used."""
-    return name if name.startswith("input-") else image.blob.etag.strip('"')
+    return name if is_copy(name) else image.blob.etag.strip('"')

@@ -8,16 +8,16 @@ from image_core.auth.user import User
 from image_core.errors import Conflict, NotFound
 from image_core.generations import context
 from image_core.generations.history import History
-from image_core.generations.record import InputCopy, MaskedEdit, Record, Status, StoredTurn
+from image_core.generations.record import MaskedEdit, Record, Status, StoredTurn
 from image_core.generations.request import GenerationRequest
 from image_core.images.image import Image
 from image_core.images.masked_edit import PreparedEdit
 from image_core.images.region import Crop, Shapes
 from image_core.inputs.loader import LoadedInput
-from image_core.inputs.owned_urls import is_generation
 from image_core.models.generated import Options
 from image_core.runtime.memory_budget import Claim
-from image_core.storage.input_copies import InputCopies
+from image_core.storage.input_copies import InputCopies, InputCopy
+from image_core.storage.naming import api_url, is_record_id
 
 NO_PARENT = "No generation of yours has the id in `from`"
 
@@ -95,7 +95,7 @@ class RequestInputs:
         """Return the generation that the request goes on with, None where it names none. Raises NotFound, Conflict."""
         if request.from_id is None:
             return None
-        if not is_generation(request.from_id):
+        if not is_record_id(request.from_id):
             raise NotFound(NO_PARENT, field="from")
         try:
             parent = await self._history.read(user, request.from_id, may_be_new=True)
@@ -128,9 +128,7 @@ class RequestInputs:
         """Store private copies, with which the generation can be run again after a crash. Raises StorageUnavailable."""
         copies = await self._copies.put_all(user, tuple(each.image for each in loaded.inputs))
         edit = None if loaded.edit is None else await self._keep_edit(user, loaded.edit, loaded.inputs[0])
-        addresses = tuple(
-            each.address or f"/api/images/{copy.name}" for each, copy in zip(loaded.inputs, copies, strict=True)
-        )
+        addresses = tuple(each.address or api_url(copy.name) for each, copy in zip(loaded.inputs, copies, strict=True))
         return StoredRequest(copies, addresses, edit, loaded.turns)
 
     async def _keep_edit(self, user: User, prepared: PreparedEdit, first: LoadedInput) -> MaskedEdit:

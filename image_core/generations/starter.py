@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from image_core.auth.user import User
 from image_core.billing.admission import Admission
-from image_core.clock import Clock, milliseconds
+from image_core.clock import Clock
 from image_core.errors import Busy, IdempotencyMismatch
 from image_core.generations import context
 from image_core.generations.background import BackgroundTasks
@@ -17,6 +17,7 @@ from image_core.generations.records import AlreadyThere, Changed, Records
 from image_core.generations.request import GenerationRequest
 from image_core.generations.request_inputs import StoredRequest
 from image_core.generations.result import Result
+from image_core.storage.naming import new_record_id, new_stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Starter:
     def _record(self, new: NewGeneration, inputs: StoredRequest) -> Record:
         now, parent = self._clock.now(), new.parent
         return Record(
-            id=new.record_id or f"gen-{milliseconds(now)}-{self._leases.token(8)}",
+            id=new.record_id or new_record_id(now, self._leases.token(8)),
             user_id=new.user.id,
             prompt=new.request.prompt,
             input_images=inputs.addresses,
@@ -85,7 +86,7 @@ class Starter:
             created_at=now,
             request_hash=new.request_hash,
             edit=inputs.edit,
-            blob_stem=f"generated-{milliseconds(now)}-{self._leases.token(16)}",
+            blob_stem=new_stem(now, self._leases.token(16)),
             parent_id=None if parent is None else parent.id,
             root_id=None if parent is None else parent.root_id or parent.id,
             context=inputs.turns,

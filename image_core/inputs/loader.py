@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from image_core.auth.user import User
 from image_core.errors import BlobTooLarge, Busy, Conflict, ImageTooLarge, InvalidImage, UnsupportedImage
@@ -19,10 +19,11 @@ from image_core.images.sandbox_scheduler import Convert, Sandboxes
 from image_core.inputs.fetcher import Fetcher
 from image_core.inputs.fit import MAX_INLINE_BYTES, RESERVED_BYTES, check_fit, fitted
 from image_core.inputs.owned_urls import OwnBlob, OwnedUrls, OwnImages, OwnResult, own_image
-from image_core.inputs.sources import OWN_PATH, Inline, parse
+from image_core.inputs.sources import Inline, parse
 from image_core.runtime.fair_share import FairShare
 from image_core.runtime.memory_budget import Claim
 from image_core.runtime.offload import ended, in_thread, offloaded
+from image_core.storage.naming import api_url
 
 CHECKS_AT_ONCE = 3
 """Threads that check untrusted files. The event loop's thread pool has at least five, so that some are always free."""
@@ -218,7 +219,7 @@ class Loader:
         """Return the file of an input or a mask, and its URL, if any: then `claim` is charged. Raises Fault, Busy."""
         if isinstance(given, OwnResult):
             data = await self._images.read_input(user, given, MAX_INLINE_BYTES, claim.grow)
-            return data, f"{OWN_PATH}{quote(given.record_id)}"
+            return data, api_url(given.record_id)
         source = parse(given)
         if isinstance(source, Inline):
             # The claim for the request's body includes what is decoded from it.

@@ -13,38 +13,18 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from image_core.auth.user import User
 from image_core.errors import InvalidImage, UrlNotAllowed
 from image_core.images.fault import Fault
-from image_core.inputs.sources import OWN_PATH
+from image_core.storage.naming import API_IMAGES, BlobLocation, Locations, is_record_id
 
-# generated-<ms>-<random>.<ext> and <ms>-<random>-<file name> are ours; the original product's have another random part
-# or none, and file names as its users had them: any character but a path separator. Azure takes no control characters.
-_GENERATED = re.compile(r"generated-\d{10,17}(-[0-9A-Za-z_-]{1,100})?\.(png|jpg|jpeg|webp|gif)")
-_UPLOAD = re.compile(r"\d{10,17}-[^/\\\x00-\x1f\x7f-\x9f]{1,970}")
-_INPUT = re.compile(r"input-([0-9a-f]{64}\.(?:png|jpg|webp))")
-_RESULT = re.compile(r"gen-[\x21-\x2e\x30-\x5b\x5d-\x7e]{1,250}")
-_FOLDER = re.compile(r"[0-9a-f]{32}")
 _SEPARATOR = re.compile(r"%(2f|5c)|\\", re.IGNORECASE)
 _OTHER_VERSIONS = re.compile(r"(^|&)(snapshot|versionid|restype|comp)=", re.IGNORECASE)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class OwnedUrls:
-    """Where our images are. `private`: images lie under their users' folders. `site_origins`: where `/api` is ours."""
+class OwnedUrls(Locations):
+    """The addresses that lead to our images: of the containers, of `/api`, and of `/api` at each of `site_origins`."""
 
-    account_url: str
-    container: str
-    private_container: str
-    private: bool
     site_origins: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A blob in which an image may lie. `in_folder`: in its user's own folder, so that nobody else can name it."""
-
-    container: str
-    path: str
-    in_folder: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +32,7 @@ class OwnBlob:
     """A stored image by its name, and the blobs in which it may lie, the likeliest first."""
 
     name: str
-    places: tuple[Place, ...]
+    places: tuple[BlobLocation, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,35 +50,6 @@ class OwnImages(Protocol):
     ) -> bytes: ...
 
 
-def is_upload(name: str) -> bool:
-    """Whether a name is that of an uploaded file."""
-    return _UPLOAD.fullmatch(name) is not None
-
-
-def is_generated(name: str) -> bool:
-    """Whether a name is that of a generated image, ours or the original product's."""
-    return _GENERATED.fullmatch(name) is not None
-
-
-def is_generation(record_id: str) -> bool:
-    """Whether an id can be that of a generation."""
-    return _RESULT.fullmatch(record_id) is not None
-
-
-def places(name: str, user: User, own: OwnedUrls) -> tuple[Place, ...]:
-    """The blobs in which what `/api/images/<name>` is for `user` may lie; none where it can be nothing of theirs.
-
-    `IMAGE_ACCESS` says where new images are stored; those that were made before it changed lie in the other place.
-    """
-    if found := _INPUT.fullmatch(name):
-        return (Place(own.private_container, f"inputs/{user.folder}/{found[1]}", in_folder=True),)
-    if not (_GENERATED.fullmatch(name) or _UPLOAD.fullmatch(name)):
-        return ()
-    in_folder = Place(own.container, f"{user.folder}/{name}", in_folder=True)
-    without = Place(own.container, name, in_folder=False)
-    return (in_folder, without) if own.private else (without, in_folder)
-
-
 def own_image(url: str, user: User, own: OwnedUrls) -> OwnBlob | OwnResult | None:
     """The image of ours that `url` names for `user`; None where the address is not ours at all.
 
@@ -109,9 +60,9 @@ def own_image(url: str, user: User, own: OwnedUrls) -> OwnBlob | OwnResult | Non
         port = parts.port
     except ValueError:
         return None  # the fetching says what is wrong with it
-    if not parts.netloc and url.startswith(OWN_PATH):
+    if not parts.netloc and url.startswith(API_IMAGES):
         return _by_name(parts, user, own)
-    if any(_same_place(parts, port, origin) for origin in own.site_origins) and parts.path.startswith(OWN_PATH):
+    if any(_same_place(parts, port, origin) for origin in own.site_origins) and parts.path.startswith(API_IMAGES):
         return _by_name(parts, user, own)
     account = urlsplit(own.account_url)
     base = account.path.rstrip("/") + "/"
@@ -152,10 +103,10 @@ def _plain(segment: str) -> str:
 
 
 def _by_name(parts: SplitResult, user: User, own: OwnedUrls) -> OwnBlob | OwnResult:
-    name = _plain(parts.path.removeprefix(OWN_PATH))
-    if _RESULT.fullmatch(name):
+    name = _plain(parts.path.removeprefix(API_IMAGES))
+    if is_record_id(name):
         return OwnResult(name)
-    found = places(name, user, own)
+    found = own.find(user, name)
     if not found:
         raise missing()
     return OwnBlob(name, found)
@@ -165,13 +116,11 @@ def _by_blob(parts: SplitResult, path: str, user: User, own: OwnedUrls) -> OwnBl
     container, _, rest = path.partition("/")
     if container != own.container or _OTHER_VERSIONS.search(parts.query) or parts.username is not None:
         raise _refused()
-    folder, _, below = rest.partition("/")
-    if _FOLDER.fullmatch(folder) and below:
-        if folder != user.folder:
-            raise _refused()
-        rest = below
-    name = _plain(rest)
-    found = tuple(place for place in places(name, user, own) if place.container == own.container)
+    below = own.name_at(user, rest)
+    if below is None:
+        raise _refused()
+    name = _plain(below)
+    found = tuple(place for place in own.find(user, name) if place.container == own.container)
     if not found:
         raise missing()
     return OwnBlob(name, found)

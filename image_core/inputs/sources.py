@@ -8,11 +8,11 @@ import pybase64
 
 from image_core.errors import InvalidImage, UrlNotAllowed
 from image_core.images.fault import Fault
+from image_core.storage.naming import API_IMAGES
 
 MAX_URL_CHARACTERS = 8192
 MAX_HEAD_CHARACTERS = 1024
 """Maximum length of a data URL before its comma: the media type and its parameters."""
-OWN_PATH = "/api/images/"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,63}:")
 _SCRIPT_VALUE = re.compile(r"\[object [A-Za-z]{1,40}\]|(undefined|null|NaN|true|false)$")
 JPEG_BASE64 = "/9j/"
@@ -59,7 +59,7 @@ def parse(text: str) -> Inline | Address:
         parameters = [part.strip().lower() for part in text[5:comma].split(";")[1:]]
         _check_payload(text, comma + 1)
         return Inline(text, comma + 1, "base64" in parameters)
-    if text.startswith(OWN_PATH) or _SCHEME.match(text):
+    if text.startswith(API_IMAGES) or _SCHEME.match(text):
         if len(text) > MAX_URL_CHARACTERS:
             raise Fault(UrlNotAllowed, f"an address has at most {MAX_URL_CHARACTERS} characters")
         return Address(text)

@@ -1,1 +1,1 @@
-"""What is kept: pictures, input copies, records."""
+"""Storage: protocols of documents and blobs, their adapters, and everything that is kept as blobs."""

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("image_core.storage")
 
 EXISTS = frozenset({"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"})
-"""The error codes of a conditional write where the blob exists. Other conflicts (`ContainerBeingDeleted`) are outages."""
+"""The error codes of a conditional write where the blob exists. Other conflicts (`ContainerBeingDeleted`) are
+outages."""
 MISSING = frozenset({"BlobNotFound", "ResourceNotFound"})
 """The error codes of a blob that does not exist."""
 NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})
@@ -84,9 +85,9 @@ class AzureBlobs:
         cache_control: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> bool:
-        """Write a blob. False, and nothing is written, where one is there already and `overwrite` is not set.
+        """Write a blob. Returns False and writes nothing where it exists and `overwrite` is not set.
 
-        `tags` are left out where the app may not set them: its role is older than they are.
+        `tags` are omitted where the application is not allowed to set them: its role may be older than they are.
         """
         from azure.storage.blob import ContentSettings  # noqa: PLC0415 - loaded with the client
 
@@ -115,7 +116,7 @@ class AzureBlobs:
         return True
 
     async def read(self, container: str, name: str, max_bytes: int, reserve: Reserve | None = None) -> bytes:
-        """All bytes of a blob, read after `reserve` has found memory for them. Raises BlobMissing, BlobTooLarge."""
+        """Return all bytes of a blob, after `reserve` has found memory for them. Raises BlobMissing, BlobTooLarge."""
         if reserve is not None:
             size = (await self.describe(container, name)).size
             if size > max_bytes:
@@ -138,12 +139,12 @@ class AzureBlobs:
                 raise
 
     async def describe(self, container: str, name: str) -> Blob:
-        """What the service knows of it. Raises BlobMissing."""
+        """Return the properties of a blob. Raises BlobMissing."""
         async with _translated():
             return _described(await self._blob(container, name).get_blob_properties())
 
     async def find(self, container: str, prefix: str) -> tuple[Blob, ...]:
-        """The blobs whose names begin with `prefix`, oldest first."""
+        """Return the blobs whose names begin with `prefix`, oldest first."""
         async with _translated():
             listing = self._client.get_container_client(container).list_blobs(
                 name_starts_with=prefix, include=["metadata"]
@@ -151,7 +152,7 @@ class AzureBlobs:
             return tuple(sorted([_described(blob) async for blob in listing], key=lambda blob: blob.created))
 
     async def delete(self, container: str, name: str) -> None:
-        """Remove a blob; one that is gone already is fine."""
+        """Delete the blob with exactly this name; one that does not exist is no error."""
         try:
             async with _translated():
                 await self._blob(container, name).delete_blob()

@@ -27,8 +27,8 @@ class Blob:
 class Blobs(Protocol):
     """Blobs by container and name.
 
-    Every method raises StorageUnavailable while the service does not answer, and ContainerMissing (a kind of it) where the
-    container does not exist or is being deleted. After StorageUnavailable a write may have been applied or not.
+    Every method raises StorageUnavailable while the service does not answer, and ContainerMissing (a kind of it) where
+    the container does not exist or is being deleted. After StorageUnavailable a write may have been applied or not.
     """
 
     async def put(

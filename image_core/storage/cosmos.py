@@ -1,8 +1,8 @@
 """The connection to Cosmos DB: one client for the process, with short timeouts.
 
-Only those of the service's errors that concern an item reach the caller. A 404 about anything else is an outage: sub-status
-1003 (the container or database does not exist) and 1002 (this session's data has not arrived yet, after the SDK's own
-retries).
+Only those of the service's errors that concern an item reach the caller. A 404 about anything else is an outage:
+sub-status 1003 (the container or database does not exist) and 1002 (this session's data has not arrived yet, after the
+SDK's own retries).
 """
 
 import asyncio
@@ -76,8 +76,8 @@ class Cosmos:
     async def container(self, name: str, seconds: float | None = CALL_SECONDS) -> AsyncIterator["ContainerProxy"]:
         """Enter a container for one call of at most `seconds`.
 
-        Errors about an item are raised as the SDK raises them. Raises ContainerMissing where the container or the database
-        does not exist, and StorageUnavailable for every other error.
+        Errors about an item are raised as the SDK raises them. Raises ContainerMissing where the container or the
+        database does not exist, and StorageUnavailable for every other error.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -101,7 +101,7 @@ class Cosmos:
         return self._clock
 
     def now(self) -> datetime:
-        """Return the database's time, which its answers have shown: hosts whose clocks differ by minutes agree on it."""
+        """Return the database's time, on which hosts whose clocks differ by minutes agree."""
         return self._clock.now() + self._skew
 
     def _note_date(self, header: str | None) -> None:
@@ -136,8 +136,8 @@ class Cosmos:
             database = self._client.get_database_client(self._database)
             found = database.get_container_client(name)
             try:
-                # The SDK reads the properties before its first call anyway, and keeps them. Where the container is missing
-                # it gives no sub-status, so that only this call can tell that from a missing item.
+                # The SDK reads the properties before its first call anyway, and keeps them. Where the container is
+                # missing it gives no sub-status, so that only this call can tell that from a missing item.
                 await found.read()
             except CosmosResourceNotFoundError as error:
                 log.warning("the container %s/%s does not exist", self._database, name)

@@ -1,8 +1,8 @@
 """The document containers that the product needs, as protocols. `cosmos_documents` implements them on Cosmos DB.
 
-A document is a JSON object with an `id` and a `userId`; the pair is unique, and `userId` is the partition key. A document
-that was read also has an `_etag`, which names its version: conditional writes compare it. Keys that begin with an underscore
-belong to the database.
+A document is a JSON object with an `id` and a `userId`; the pair is unique, and `userId` is the partition key. A
+document that was read also has an `_etag`, which names its version: conditional writes compare it. Keys that begin with
+an underscore belong to the database.
 
 Every method raises StorageUnavailable while the database does not answer, and ContainerMissing (a kind of it) where the
 container or its database does not exist. After StorageUnavailable a write may have been applied or not.
@@ -71,8 +71,8 @@ class Documents(Protocol):
 class GenerationDocuments(Documents, Protocol):
     """The container of the records of generations.
 
-    Queries return the listed `fields` of each document, as far as it has them. An iteration reads page by page: it may be
-    given up early, and what has not been read costs nothing.
+    Queries return the listed `fields` of each document, as far as it has them. An iteration reads page by page: it may
+    be given up early, and what has not been read costs nothing.
     """
 
     def history(
@@ -80,7 +80,8 @@ class GenerationDocuments(Documents, Protocol):
     ) -> AsyncIterator[Document]:
         """Iterate over a user's documents whose `createdAt` is not after `until`, newest first.
 
-        Reads `page_size` documents at a time. Leaves out those with the status `deleting`. The order of documents with the same time is not defined.
+        Reads `page_size` documents at a time. Leaves out those with the status `deleting`. The order of documents with
+        the same time is not defined.
         """
 
     def descendants(
@@ -88,7 +89,8 @@ class GenerationDocuments(Documents, Protocol):
     ) -> AsyncIterator[Document]:
         """Iterate over a user's documents with this `rootId` whose `createdAt` is not before `since`, oldest first.
 
-        Reads `page_size` documents at a time. Leaves out those with the status `deleting`. The order of documents with the same time is not defined.
+        Reads `page_size` documents at a time. Leaves out those with the status `deleting`. The order of documents with
+        the same time is not defined.
         """
 
     def unended(self, user_id: str | None, fields: Sequence[str], now: datetime) -> AsyncIterator[Document]:

@@ -1,81 +1,98 @@
-"""The private copies of inputs: what lets a recorded generation be run again without its caller."""
+"""The private copies of inputs, with which a recorded generation can be run again without its caller."""
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 from image_core.auth.user import User
 from image_core.errors import BlobMissing, Internal
-from image_core.generations.record import InputCopy
 from image_core.images.image import Image
 from image_core.runtime.offload import offloaded
-from image_core.settings import Settings
 from image_core.storage.blobs import Blobs
-
-PREFIX = "input-"
-"""Before the digest in the names that `GET /api/images/{name}` takes."""
-
+from image_core.storage.naming import ORIGINAL, InputBlob
 
 EXPIRED = "The copy of an input has expired; send the request again with a new key"
 
 
+@dataclass(frozen=True, slots=True)
+class InputCopy:
+    """The private copy of one input. `name` is what `GET /api/images/{name}` takes."""
+
+    name: str
+    mime_type: str
+    width: int
+    height: int
+    size: int
+    """Bytes."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as it is stored."""
+        return {
+            "name": self.name,
+            "mimeType": self.mime_type,
+            "width": self.width,
+            "height": self.height,
+            "bytes": self.size,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """Read it as `to_dict` writes it."""
+        return cls(stored["name"], stored["mimeType"], stored["width"], stored["height"], stored["bytes"])
+
+
 class InputCopies:
-    """Copies under `inputs/<user's folder>/<sha256>.<extension>`: the same picture is one blob, written again each time,
-    so that the lifecycle rule counts from its last use. Raises StorageUnavailable."""
+    """Blobs `inputs/FOLDER/SHA256.EXTENSION` in the private container.
 
-    def __init__(self, blobs: Blobs, settings: Settings) -> None:
+    The same image is one blob, written again each time, so that the lifecycle rule counts from its last use. Raises
+    StorageUnavailable from every method while Blob Storage does not answer.
+    """
+
+    def __init__(self, blobs: Blobs, private_container: str) -> None:
         self._blobs = blobs
-        self._container = settings.storage_private_container
-        self._max_bytes = settings.max_image_bytes
+        self._container = private_container
 
-    async def put_all(self, user: User, pictures: Sequence[Image]) -> tuple[InputCopy, ...]:
-        """Store a copy of each, in order; the same picture twice is stored once."""
-        size = sum(len(picture.data) for picture in pictures)
-        digests = await offloaded(size, lambda: [picture.sha256() for picture in pictures])
-        different = dict(zip(digests, pictures, strict=True))
-        await asyncio.gather(*(self._put(user, digest, picture) for digest, picture in different.items()))
+    async def put_all(self, user: User, images: Sequence[Image]) -> tuple[InputCopy, ...]:
+        """Store a copy of each, in order; the same image twice is stored once."""
+        size = sum(len(image.data) for image in images)
+        digests = await offloaded(size, lambda: [image.sha256() for image in images])
+        blobs = [InputBlob(user.folder, digest, image.extension) for digest, image in zip(digests, images, strict=True)]
+        different = dict(zip(blobs, images, strict=True))
+        await asyncio.gather(*(self._put(blob, image.data, image.mime_type) for blob, image in different.items()))
         return tuple(
-            InputCopy(
-                f"{PREFIX}{digest}.{picture.extension}",
-                picture.mime_type,
-                picture.width,
-                picture.height,
-                len(picture.data),
-            )
-            for digest, picture in zip(digests, pictures, strict=True)
+            InputCopy(blob.copy_name, image.mime_type, image.width, image.height, len(image.data))
+            for blob, image in zip(blobs, images, strict=True)
         )
 
     async def put_original(self, user: User, data: bytes) -> str:
-        """Store a file byte for byte, of any kind, which only `read_original` reads. Its name."""
+        """Store a file of any kind byte for byte, which only `read_original` reads, and return its name."""
         digest = await offloaded(len(data), lambda: hashlib.sha256(data).hexdigest())
-        name = f"{digest}.original"
-        await self._blobs.put(
-            self._container, f"inputs/{user.folder}/{name}", data, "application/octet-stream", overwrite=True
-        )
-        return name
+        blob = InputBlob(user.folder, digest, ORIGINAL)
+        await self._put(blob, data, "application/octet-stream")
+        return blob.file_name
 
     async def read_original(self, user: User, name: str, size: int) -> bytes:
-        """A file of `size` bytes that `put_original` named. Raises Internal where it has expired."""
-        try:
-            return await self._blobs.read(self._container, f"inputs/{user.folder}/{name}", max(size, 1))
-        except BlobMissing as error:
-            raise Internal(EXPIRED) from error
-
-    async def _put(self, user: User, digest: str, picture: Image) -> None:
-        name = f"inputs/{user.folder}/{digest}.{picture.extension}"
-        await self._blobs.put(self._container, name, picture.data, picture.mime_type, overwrite=True)
+        """Return a file of `size` bytes that `put_original` named. Raises Internal where it has expired."""
+        return await self._read(InputBlob.original(user, name), size)
 
     async def read_all(self, user: User, copies: Sequence[InputCopy]) -> tuple[Image, ...]:
-        """The pictures of a record's copies, in order. Raises Internal where one has expired."""
-        pictures = {}
+        """Return the images of a record's copies, in order. Raises Internal where one has expired."""
+        images = {}
         for copy in copies:
-            if copy.name in pictures:
-                continue
-            try:
-                data = await self._blobs.read(
-                    self._container, f"inputs/{user.folder}/{copy.name.removeprefix(PREFIX)}", max(copy.size, 1)
-                )
-            except BlobMissing as error:
-                raise Internal(EXPIRED) from error
-            pictures[copy.name] = Image(data, copy.mime_type, copy.width, copy.height)
-        return tuple(pictures[copy.name] for copy in copies)
+            if copy.name not in images:
+                data = await self._read(InputBlob.named(user, copy.name), copy.size)
+                images[copy.name] = Image(data, copy.mime_type, copy.width, copy.height)
+        return tuple(images[copy.name] for copy in copies)
+
+    async def _put(self, blob: InputBlob, data: bytes, mime_type: str) -> None:
+        await self._blobs.put(self._container, blob.path, data, mime_type, overwrite=True)
+
+    async def _read(self, blob: InputBlob | None, size: int) -> bytes:
+        if blob is None:
+            raise Internal(EXPIRED)
+        try:
+            return await self._blobs.read(self._container, blob.path, max(size, 1))
+        except BlobMissing as error:
+            raise Internal(EXPIRED) from error

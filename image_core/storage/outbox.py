@@ -1,76 +1,89 @@
 """What the storage could not take when a generation ended, kept in the private container until it can.
 
-`finished/<id>.json` is a record in its final state, which Cosmos DB or the image container could not take. `images/<stem>.<extension>` is an image
-that the image container could not take.
+An entry is the document of a completed record, which the database or the image container could not take. Images are
+those that the image container could not take.
 """
 
 import json
+from typing import Any
 
 from image_core.errors import BlobMissing
-from image_core.generations.record import Record
-from image_core.generations.record_codec import from_document, to_document
 from image_core.images.image import Image
-from image_core.settings import Settings
-from image_core.storage.blobs import Blobs
+from image_core.storage.blobs import Blob, Blobs
+from image_core.storage.documents import Document
+from image_core.storage.naming import OUTBOX_RECORDS, OutboxImage, OutboxRecord, image_name, stem_of
 
 MAX_ENTRY_BYTES = 2_000_000
-"""An item of Cosmos DB is not longer either."""
+"""The longest entry, which is also the longest document of Cosmos DB."""
+
+OWNER = "owner"
+"""The name of metadata: the lease of the process that stored an image."""
 
 
 class Outbox:
     """Raises StorageUnavailable from every method while Blob Storage does not answer."""
 
-    def __init__(self, blobs: Blobs, settings: Settings) -> None:
+    def __init__(self, blobs: Blobs, private_container: str) -> None:
         self._blobs = blobs
-        self._container = settings.storage_private_container
+        self._container = private_container
 
-    async def put(self, record: Record) -> None:
-        data = json.dumps(to_document(record), ensure_ascii=False).encode()
-        await self._blobs.put(self._container, _name(record.id), data, "application/json", overwrite=True)
+    async def put(self, document: Document) -> None:
+        """Keep the document of a completed record, instead of an earlier one with its id."""
+        data = json.dumps(document, ensure_ascii=False).encode()
+        path = OutboxRecord(document["id"]).path
+        await self._blobs.put(self._container, path, data, "application/json", overwrite=True)
 
-    async def read(self, record_id: str) -> Record | None:
+    async def read(self, record_id: str) -> Document | None:
+        """Return the entry of one record, or None."""
         try:
-            data = await self._blobs.read(self._container, _name(record_id), MAX_ENTRY_BYTES)
+            data = await self._blobs.read(self._container, OutboxRecord(record_id).path, MAX_ENTRY_BYTES)
         except BlobMissing:
             return None
-        return from_document(json.loads(data))
+        document: dict[str, Any] = json.loads(data)
+        return document
 
     async def ids(self) -> tuple[str, ...]:
-        """The ids of all entries, oldest first."""
-        return tuple(
-            blob.name.removeprefix("finished/").removesuffix(".json")
-            for blob in await self._blobs.find(self._container, "finished/")
-        )
+        """Return the ids of all entries, oldest first."""
+        blobs = await self._blobs.find(self._container, OUTBOX_RECORDS)
+        entries = (OutboxRecord.parse(blob.name) for blob in blobs)
+        return tuple(entry.record_id for entry in entries if entry is not None)
 
     async def delete(self, record_id: str) -> None:
-        await self._blobs.delete(self._container, _name(record_id))
+        """Delete the entry of one record; one that does not exist is no error."""
+        await self._blobs.delete(self._container, OutboxRecord(record_id).path)
 
     async def put_image(self, stem: str, image: Image, owner: str) -> bool:
-        """Keep an image. False where another one of its generation is kept already: that one counts."""
-        name = f"images/{stem}.{image.extension}"
+        """Keep an image. Returns False where another image of the generation is kept already: that one counts.
+
+        `owner` is the lease of the writer, by which it recognises its own write after a lost acknowledgement.
+        """
+        path = OutboxImage(image_name(stem, image.extension)).path
         written = await self._blobs.put(
-            self._container, name, image.data, image.mime_type, overwrite=False, metadata={"owner": owner}
+            self._container, path, image.data, image.mime_type, overwrite=False, metadata={OWNER: owner}
         )
         if not written:
-            written = (await self._blobs.describe(self._container, name)).metadata.get("owner") == owner
-        found = await self._blobs.find(self._container, f"images/{stem}.")
-        return written and found[0].name == name
+            written = (await self._blobs.describe(self._container, path)).metadata.get(OWNER) == owner
+        return written and (await self._images(stem))[0].name == path
 
     async def image(self, stem: str, max_bytes: int) -> tuple[str, bytes] | None:
-        """The name and the bytes of the image of a generation; None where none is kept."""
-        found = await self._blobs.find(self._container, f"images/{stem}.")
-        if not found:
+        """Return the name and the bytes of the oldest image of a generation; None where none is kept."""
+        found = await self._images(stem)
+        name = None if not found else OutboxImage.parse(found[0].name)
+        if name is None:
             return None
         try:
-            data = await self._blobs.read(self._container, found[0].name, max_bytes)
+            data = await self._blobs.read(self._container, name.path, max_bytes)
         except BlobMissing:
             return None
-        return found[0].name.rsplit("/", 1)[-1], data
+        return name.name, data
 
     async def delete_images(self, stem: str) -> None:
-        for blob in await self._blobs.find(self._container, f"images/{stem}."):
+        """Delete every image of a generation."""
+        for blob in await self._images(stem):
             await self._blobs.delete(self._container, blob.name)
 
-
-def _name(record_id: str) -> str:
-    return f"finished/{record_id}.json"
+    async def _images(self, stem: str) -> list[Blob]:
+        """Return the images of a generation, oldest first."""
+        found = await self._blobs.find(self._container, OutboxImage(f"{stem}.").path)
+        parsed = ((OutboxImage.parse(blob.name), blob) for blob in found)
+        return [blob for image, blob in parsed if image is not None and stem_of(image.name) == stem]

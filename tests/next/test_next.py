@@ -17,7 +17,7 @@ from azure.storage.blob import BlobServiceClient
 from playwright.sync_api import expect, sync_playwright
 
 from image_core.auth.user import User
-from image_core.storage.images import UNKEYED_OWNER, unkeyed_proof
+from image_core.storage.images import UNKEYED_USER, unkeyed_digest
 from local import config
 from local.node import find_node, install_packages
 from local.processes import reserve_port, running, wait_for_port
@@ -187,7 +187,7 @@ def test_uploads_and_names_with_special_characters_pass_the_rewrite(
     connection = stack.configuration.environment["AZURE_STORAGE_CONNECTION_STRING"]
     name = "1704067200000-100% a#b?c&d.jpg"
     with BlobServiceClient.from_connection_string(connection) as storage:
-        proof_of = {UNKEYED_OWNER: unkeyed_proof(User("grace.example@example.com"), name)}
+        proof_of = {UNKEYED_USER: unkeyed_digest(User("grace.example@example.com"), name)}
         storage.get_blob_client("catafract", name).upload_blob(COFFEE.read_bytes(), metadata=proof_of)
     assert page.shown(f"/api/images/{quote(name, safe='')}") == COFFEE.read_bytes()
 

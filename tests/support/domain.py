@@ -49,7 +49,6 @@ from image_core.inputs.loader import LoadedInput
 from image_core.inputs.owned_urls import OwnedUrls
 from image_core.models.generated import Options
 from image_core.runtime.memory_budget import Claim, MemoryBudget
-from image_core.settings import Settings
 from image_core.storage.backoff import Backoff
 from image_core.storage.images import StoredImages
 from image_core.storage.input_copies import InputCopies
@@ -208,18 +207,15 @@ class Process:
         self.store = store or Store()
         self.fake_clock = self.store.clock
         clock, blobs = self.fake_clock.clock, self.store.blobs
-        settings = Settings.read(
-            {"AZURE_STORAGE_CONTAINER": PUBLIC, "AZURE_STORAGE_PRIVATE_CONTAINER": PRIVATE, "IMAGE_ACCESS": "public"}
-        )
         backoff = Backoff(clock, random.Random(7))
         self.records = Records(self.store.generations, backoff)
         self.ledger = Ledger(self.store.entries, backoff, clock)
-        self.pseudonyms = Pseudonyms(blobs, settings, lambda count: b"k" * count)
-        renditions, turns = Renditions(blobs, settings), Turns(blobs, settings)
-        account = "https://account.example"
-        self.stored_images = StoredImages(blobs, account, self.pseudonyms, renditions, turns, settings)
-        self.copies = InputCopies(blobs, settings)
-        self.outbox = Outbox(blobs, settings)
+        self.pseudonyms = Pseudonyms(blobs, PRIVATE, lambda count: b"k" * count)
+        renditions, turns = Renditions(blobs, PRIVATE), Turns(blobs, PRIVATE)
+        owned = OwnedUrls("https://account.example", PUBLIC, PRIVATE, private=False)
+        self.stored_images = StoredImages(blobs, owned, self.pseudonyms, renditions, turns)
+        self.copies = InputCopies(blobs, PRIVATE)
+        self.outbox = Outbox(blobs, PRIVATE)
         self.conversations = Conversations(turns, self.copies)
         self.memory = MemoryBudget(100_000_000)
         self.model = FakeModel(image(9), clock)
@@ -258,7 +254,6 @@ class Process:
         self.starter = Starter(self.records, self.history, self.admission, self.leases, self.background, clock)
         inputs = RequestInputs(self.history, self.loader, self.copies, self.model)
         self.submission = Submission(self.starter, inputs, self.run_inputs, self.admission, self.model, self.background)
-        owned = OwnedUrls(account, PUBLIC, PRIVATE, private=False)
         self.reading = Reading(blobs, self.stored_images, renditions, self.records, owned)
         self.rendering = Rendering(blobs, renditions, self.copies, self.sandboxes, self.memory, clock)
 

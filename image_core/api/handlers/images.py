@@ -20,12 +20,9 @@ from image_core.generations.reading import Opened, stored_name
 from image_core.generations.record import Record, Status
 from image_core.generations.rendering import version
 from image_core.images.image import EXTENSIONS, MIME_TYPES, Target
-from image_core.inputs.owned_urls import is_upload
 from image_core.runtime.memory_budget import ANSWER_COPIES, MemoryBudget
 from image_core.storage.blobs import Blob
-
-GENERATION_PREFIX = "gen-"
-"""How the ids of generations begin; no name of a stored image begins so."""
+from image_core.storage.naming import is_record_id, is_upload
 
 MAX_REDIRECTS = 15
 """Browsers follow 20."""
@@ -86,7 +83,7 @@ class GetImage:
         is a rendition of the image.
         """
         redirects, target = _redirects(request), _target(request)
-        if name.startswith(GENERATION_PREFIX):
+        if is_record_id(name):
             return await self._result(request, user, name, redirects, target)
         image = self._served(request, user, name, await self._reading.open(user, name), target)
         cache = FOREVER if target is None else A_DAY

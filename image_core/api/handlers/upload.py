@@ -12,10 +12,11 @@ from image_core.api.http import Request, Response, json_response
 from image_core.api.response_budget import ResponseBudget
 from image_core.api.wire.images import Upload
 from image_core.auth.user import User
-from image_core.clock import Clock, milliseconds
+from image_core.clock import Clock
 from image_core.images.image import Image
 from image_core.runtime.memory_budget import MemoryBudget
 from image_core.runtime.offload import offloaded
+from image_core.storage.naming import upload_name
 
 MAX_STEM_CHARACTERS = 60
 FORM_COPIES = 2
@@ -48,7 +49,7 @@ class UploadImage:
             parse = partial(uploaded_file, request.headers.get("content-type", ""), request.body)
             part = await offloaded(len(request.body), parse)
             image = await self._loader.load_upload(part.data, claim)
-            stored = f"{milliseconds(self._clock.now())}-{self._token(16)}-{safe_name(part.file_name or '', image)}"
+            stored = upload_name(self._clock.now(), self._token(16), safe_name(part.file_name or "", image))
             return json_response(200, Upload(url=await self._uploads.put_upload(user, stored, image)).to_wire())
 
 

@@ -1,7 +1,6 @@
 """A generation in answers: as a new image, while it runs, in detail, and in lists."""
 
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import quote
 
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
@@ -14,9 +13,9 @@ from image_core.generations.reading import stored_name
 from image_core.generations.record import Record, Status
 from image_core.generations.submit import DryRun as CheckedRun
 from image_core.images.image import MIME_TYPES
-from image_core.inputs.owned_urls import is_generated
 from image_core.models import generated
 from image_core.models.catalog import IMAGE_SIZES
+from image_core.storage.naming import api_url, is_generated
 
 
 def status_url(record_id: str) -> str:
@@ -26,7 +25,7 @@ def status_url(record_id: str) -> str:
 
 def result_url(record_id: str) -> str:
     """Return the address that answers with a generation's image, of whatever file type, as soon as there is one."""
-    return f"/api/images/{record_id}"
+    return api_url(record_id)
 
 
 def thumbnail_url(record: Record) -> str | None:
@@ -34,7 +33,7 @@ def thumbnail_url(record: Record) -> str | None:
     if record.status is not Status.SUCCEEDED or record.output_image_url is None:
         return None
     name = stored_name(record)
-    return f"/api/images/{quote(name)}?w=320&format=webp" if is_generated(name) else None
+    return f"{api_url(name)}?w=320&format=webp" if is_generated(name) else None
 
 
 class Options(Wire):

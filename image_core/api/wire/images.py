@@ -9,6 +9,8 @@ from image_core.generations import record
 from image_core.generations.submit import CheckedInput as DomainCheckedInput
 from image_core.images import region
 from image_core.models.catalog import ASPECT_RATIOS
+from image_core.storage import input_copies
+from image_core.storage.naming import api_url
 
 RecordedRatio = Annotated[str, Field(json_schema_extra={"enum": list(ASPECT_RATIOS)})]
 """An aspect ratio out of a record: the document lists the choices, but a record may hold one that no longer exists."""
@@ -30,7 +32,7 @@ class InputCopy(Wire):
     bytes: int
 
     @classmethod
-    def of(cls, copy: record.InputCopy) -> "InputCopy":
+    def of(cls, copy: input_copies.InputCopy) -> "InputCopy":
         """Return the wire form."""
         return cls(name=copy.name, mime_type=copy.mime_type, width=copy.width, height=copy.height, bytes=copy.size)
 
@@ -76,4 +78,4 @@ class Mask(Wire):
     @classmethod
     def of(cls, edit: record.MaskedEdit) -> "Mask":
         """Return the wire form."""
-        return cls(url=f"/api/images/{edit.mask.name}", crop=Crop.of(edit.inner_crop))
+        return cls(url=api_url(edit.mask.name), crop=Crop.of(edit.inner_crop))

@@ -39,7 +39,9 @@ async def queued(product: Harness, records: Feed) -> tuple[str, Record]:
 async def test_a_failure_does_not_replace_what_another_process_runs(product: Harness, records: Feed) -> None:
     message, record = await queued(product, records)
     outbox = product.app.components.reconciliation._outbox
-    await outbox.put(replace(record, lease_owner="one").failed(Failure.of(ModelUnavailable()), (), (), NOW))
+    await outbox.put(
+        to_document(replace(record, lease_owner="one").failed(Failure.of(ModelUnavailable()), (), (), NOW))
+    )
     await records.edit({**to_document(record), "leaseOwner": "another", "leaseExpiresAt": "2999-01-01T00:00:00.000Z"})
     await product.app.find_unfinished()
     (document,) = await records.changed()
@@ -53,7 +55,9 @@ async def test_an_end_of_a_deleted_generation_does_not_stop_the_next_one_under_i
 ) -> None:
     message, record = await queued(product, records)
     outbox = product.app.components.reconciliation._outbox
-    await outbox.put(replace(record, blob_stem="generated-earlier").failed(Failure.of(NoImage()), (), (), NOW))
+    await outbox.put(
+        to_document(replace(record, blob_stem="generated-earlier").failed(Failure.of(NoImage()), (), (), NOW))
+    )
     await product.app.resume(message.encode())
     (document,) = await records.changed()
     assert document["status"] == "succeeded"

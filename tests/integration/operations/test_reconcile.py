@@ -12,6 +12,7 @@ from image_core.app import App
 from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.generations.record import Status
+from image_core.generations.record_codec import to_document
 from local.emulators import AzuritePorts
 from operations.reconcile import reconcile
 from tests.support.harness import Harness, harness, picture
@@ -96,7 +97,7 @@ async def test_an_outbox_entry_is_applied(product: Harness, capsys: pytest.Captu
     record = await parts.records.read(user, made["id"])
     assert record is not None
     # As it was when Cosmos DB went away: running, with its end in the outbox.
-    await parts.reconciliation._outbox.put(record)
+    await parts.reconciliation._outbox.put(to_document(record))
     running = replace(
         record,
         status=Status.RUNNING,

@@ -11,9 +11,9 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from image_core.auth.user import User
 from image_core.errors import StorageUnavailable
-from image_core.settings import Settings
 from image_core.storage.azure_blobs import AzureBlobs
-from image_core.storage.pseudonyms import KEY_NAME, Pseudonyms
+from image_core.storage.naming import PSEUDONYM_KEY
+from image_core.storage.pseudonyms import Pseudonyms
 from local import nextauth
 from local.emulators import AzuritePorts
 from tests.support.change_feed import feed
@@ -116,7 +116,7 @@ async def test_log_lines_are_written_while_the_key_cannot_be_read(
     caplog.set_level(logging.INFO)
     await product.generate()
     async with product.another() as another, feed(another) as changes:
-        product.blobs.rule(Rule(lambda _, path: KEY_NAME in path, times=100, forward=False))
+        product.blobs.rule(Rule(lambda _, path: PSEUDONYM_KEY in path, times=100, forward=False))
         await changes.deliver()
     (line,) = [json.loads(line[11:]) for line in caplog.messages if line.startswith("generation {")]
     assert line["user"] is None
@@ -124,13 +124,12 @@ async def test_log_lines_are_written_while_the_key_cannot_be_read(
 
 async def test_processes_that_begin_at_once_agree_on_one_key(product: Harness) -> None:
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
-        await client.get_blob_client(PRIVATE, KEY_NAME).upload_blob(b"x" * 32, overwrite=True)
-        await client.get_blob_client(PRIVATE, KEY_NAME).delete_blob()
-    settings = Settings.read(product.environment)
+        await client.get_blob_client(PRIVATE, PSEUDONYM_KEY).upload_blob(b"x" * 32, overwrite=True)
+        await client.get_blob_client(PRIVATE, PSEUDONYM_KEY).delete_blob()
     processes = [
         (
             blobs := AzureBlobs(connection_string=product.environment["AZURE_STORAGE_CONNECTION_STRING"]),
-            Pseudonyms(blobs, settings),
+            Pseudonyms(blobs, PRIVATE),
         )
         for _ in range(5)
     ]
@@ -142,14 +141,13 @@ async def test_processes_that_begin_at_once_agree_on_one_key(product: Harness) -
 
 
 async def test_a_damaged_key_is_an_outage_and_is_never_replaced(product: Harness) -> None:
-    settings = Settings.read(product.environment)
     blobs = AzureBlobs(connection_string=product.environment["AZURE_STORAGE_CONNECTION_STRING"])
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
-        key = client.get_blob_client(PRIVATE, KEY_NAME)
+        key = client.get_blob_client(PRIVATE, PSEUDONYM_KEY)
         for damaged in (b"", b"short", b"x" * 33):
             await key.upload_blob(damaged, overwrite=True)
             with pytest.raises(StorageUnavailable):
-                await Pseudonyms(blobs, settings).of_owner(User("ada@example.com"), "x.png")
+                await Pseudonyms(blobs, PRIVATE).of_owner(User("ada@example.com"), "x.png")
             assert await (await key.download_blob()).readall() == damaged
         await key.delete_blob()
     await blobs.close()

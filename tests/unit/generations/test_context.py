@@ -3,9 +3,10 @@
 import pytest
 
 from image_core.generations.context import MAX_TURNS, chosen, memory, shown, size
-from image_core.generations.record import InputCopy, StoredTurn
+from image_core.generations.record import StoredTurn
 from image_core.inputs.fit import MAX_INLINE_BYTES, RESERVED_BYTES
 from image_core.models.turns import ContextSize
+from image_core.storage.input_copies import InputCopy
 
 PRO = "gemini-3-pro-image"
 MUCH = 10**12

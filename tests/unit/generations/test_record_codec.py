@@ -7,10 +7,11 @@ import pytest
 
 from image_core.errors import Canceled, ImageError, NoImage, RateLimited
 from image_core.generations.failure import Failure
-from image_core.generations.record import InputCopy, Record, Status
+from image_core.generations.record import Record, Status
 from image_core.generations.record_codec import from_document, to_document
 from image_core.images.region import Box, Crop
 from image_core.models.generated import Attempt, Options, Usage
+from image_core.storage.input_copies import InputCopy
 
 ORIGINAL = {
     "id": "gen-1700000000000-ab",

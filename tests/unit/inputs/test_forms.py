@@ -13,7 +13,7 @@ from image_core.clock import Clock
 from image_core.errors import Busy, ImageError, ImageTooLarge, InvalidImage, UrlNotAllowed
 from image_core.images.fault import Fault
 from image_core.inputs.loader import Loader, shown
-from image_core.inputs.owned_urls import OwnedUrls, OwnResult, own_image, places
+from image_core.inputs.owned_urls import OwnedUrls, OwnResult, own_image
 from image_core.inputs.sources import Address, Inline, parse
 from image_core.runtime.memory_budget import MemoryBudget
 from tests.support.harness import picture
@@ -304,7 +304,7 @@ def test_what_only_looks_like_ours_is_a_strangers(url: str) -> None:
 
 
 def test_an_input_copy_is_its_users_whatever_is_asked() -> None:
-    (place,) = places(f"input-{SHA}.png", BOB, OWN)
+    (place,) = OWN.find(BOB, f"input-{SHA}.png")
     assert (place.container, place.path) == ("catafract-private", f"inputs/{BOB.folder}/{SHA}.png")
 
 

@@ -18,9 +18,10 @@ from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.errors import InvalidRequest, NoImage, NotFound
 from image_core.generations.failure import Failure
-from image_core.generations.record import InputCopy, Record, Status
+from image_core.generations.record import Record, Status
 from image_core.models.generated import Attempt, Usage
 from image_core.runtime.memory_budget import MemoryBudget
+from image_core.storage.input_copies import InputCopy
 from tests.support.contract import violations
 from tests.support.fakes.application import ADA
 from tests.support.fakes.handler_ports import NOW, FakeGenerations, FakeImages, succeeded
