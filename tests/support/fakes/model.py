@@ -20,11 +20,13 @@ USAGE = Usage(560, 1120, 0.135, {"IMAGE": 560}, {"IMAGE": 1120})
 class Call:
     """One call: what it answers, and the steps at which a test can hold it up.
 
-    `error` is raised in place of an image. Each event that is given is awaited at its step.
+    `error` is raised in place of an image; with `retry` the run makes the next call instead. Each event that is given is
+    awaited at its step.
     """
 
     image: Image | None = None
     error: Exception | None = None
+    retry: bool = False
     usage: Usage | None = USAGE
     text: str | None = None
     turn: ModelTurn | None = None
@@ -51,7 +53,7 @@ class FakeModel:
     async def generate(
         self, hold: Hold, prompt: str, options: Options, deadline: Deadline, noted: Callable[[Attempt], None]
     ) -> Generated:
-        """Make the calls of one run: one, and one more after each that ends without an image and is followed by another."""
+        """Make the calls of one run."""
         attempts: list[Attempt] = []
 
         def note(outcome: str, usage: Usage | None) -> None:
@@ -73,7 +75,7 @@ class FakeModel:
             if not isinstance(call.error, ModelError):
                 raise call.error
             note(call.error.code, call.usage)
-            if not self.script or deadline.remaining() <= 0:
+            if not call.retry:
                 raise call.error
 
     async def _call(self, call: Call, hold: Hold, prompt: str, options: Options) -> None:

@@ -1,0 +1,508 @@
+"""One run of a generation: the model's call, what interrupts it, and how it ends."""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+import pytest
+
+from image_core.errors import DeadlineExceeded, ModelUnavailable, NoImage, RateLimited, StorageUnavailable
+from image_core.generations.failure import Failure
+from image_core.generations.record import (
+    MAX_TEXT_BYTES,
+    WARNING_MASK_MISALIGNED,
+    WARNING_MASK_NOT_APPLIED,
+    WARNING_PENDING,
+    WARNING_RECOVERED,
+    WARNING_TEXT_TRUNCATED,
+    Record,
+    Status,
+)
+from image_core.generations.result import Gone, LeasedElsewhere
+from image_core.images.image import Image
+from image_core.images.metadata import png_chunk
+from image_core.models.generated import Options
+from image_core.models.turns import ModelTurn
+from tests.support.domain import ADA, PRIVATE, PUBLIC, REQUEST, Process, image, masked_edit
+from tests.support.fakes.faults import Effect
+from tests.support.fakes.model import Call
+
+TURN = ModelTurn((b'{"parts": []}',), 0, 0)
+
+
+async def begun(process: Process, call: Call, queued: bool = False) -> Record:  # noqa: FBT002 - a column of the tests
+    """Begin a generation whose call a test holds up, and let it run until it waits."""
+    process.model.script = [call]
+    record = await process.begin(queued=queued)
+    await process.fake_clock.settle()
+    stored = process.store.record(record.id)
+    assert stored is not None
+    return stored
+
+
+async def test_error_of_the_model_is_in_the_record_with_every_call() -> None:
+    process = Process()
+    process.model.script = [
+        Call(error=ModelUnavailable(), usage=None, retry=True),
+        Call(error=RateLimited("later", retry_after=7)),
+    ]
+    record = await process.make()
+    assert record.failure is not None
+    assert (record.status, record.failure.code, record.failure.retry_after) == (Status.FAILED, "rate_limited", 7)
+    assert [each.outcome for each in record.attempts] == ["model_unavailable", "rate_limited"]
+    assert (record.lease_expires_at, record.completed_at is None) == (None, False)
+    assert process.store.billed() == [("rate_limited", 0.135)]
+
+
+async def test_unexpected_error_ends_the_generation_and_its_message_is_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    process = Process()
+    process.model.script = [Call(error=ValueError("a secret"))]
+    record = await process.make()
+    assert record.failure is not None
+    assert (record.failure.code, record.failure.details) == ("internal", "ValueError")
+    assert "unexpected ValueError" in caplog.text
+    assert "a secret" not in caplog.text
+
+
+async def test_call_that_may_be_billed_counts_at_its_expected_price() -> None:
+    process = Process()
+    process.model.script = [Call(error=DeadlineExceeded(), usage=None)]
+    record = await process.make()
+    assert record.expected_usd is not None
+    assert process.store.billed() == [("deadline_exceeded", record.expected_usd)]
+
+
+async def test_memory_is_released_while_the_model_works_and_taken_for_its_answer() -> None:
+    process = Process()
+    call = Call(before_sent=asyncio.Event(), before_answer=asyncio.Event(), while_arriving=asyncio.Event())
+    await begun(process, call)
+    inputs = process.memory.held
+    assert inputs > 0
+    held = []
+    for event in (call.before_sent, call.before_answer, call.while_arriving):
+        assert event is not None
+        event.set()
+        await process.fake_clock.settle()
+        held.append(process.memory.held)
+    assert held == [0, 10, 0]
+
+
+async def test_lease_is_renewed_for_as_long_as_the_generation_runs() -> None:
+    process = Process()
+    answer = asyncio.Event()
+    record = await begun(process, Call(before_answer=answer))
+    await process.fake_clock.advance(100)
+    renewed = process.store.record(record.id)
+    assert renewed is not None
+    assert renewed.leased(process.fake_clock.now())
+    assert await Process(process.store).recovery.find() == []
+    answer.set()
+    assert (await process.ended(record)).status is Status.SUCCEEDED  # type: ignore[union-attr] # it fails with None, too
+
+
+async def test_renewal_that_fails_does_not_stop_a_run() -> None:
+    process = Process()
+    answer = asyncio.Event()
+    record = await begun(process, Call(before_answer=answer))
+    refused = process.store.generations.faults.add(Effect.REFUSED, "replace", times=2)
+    await process.fake_clock.advance(59)
+    assert refused.hits == 2
+    answer.set()
+    assert (await process.ended(record)).status is Status.SUCCEEDED  # type: ignore[union-attr] # the same
+
+
+async def test_run_that_loses_its_lease_stops_and_returns_what_the_other_process_made() -> None:
+    process = Process()
+    record = await begun(process, Call(before_answer=asyncio.Event()))
+    process.store.generations.faults.add(Effect.REFUSED, "replace", times=3)
+    await process.fake_clock.advance(61)
+    other = Process(process.store)
+    await process.fake_clock.run(other.recovery.resume((await other.recovery.find())[0].encode()))
+    waited = await process.fake_clock.run(process.background.wait(record, 100))
+    stored = process.store.record(record.id)
+    assert stored is not None
+    assert (waited.record.status, waited.image) == (Status.SUCCEEDED, None)
+    assert [each.outcome for each in stored.attempts] == ["lost", "ok"]
+    assert process.store.billed() == [("lost", record.expected_usd), ("ok", 0.135)]
+    assert len(process.store.images()) == 1
+
+
+async def test_run_that_loses_its_lease_waits_for_the_process_that_has_it() -> None:
+    process = Process()
+    record = await begun(process, Call(before_answer=asyncio.Event()))
+    await process.store.write(replace(record, lease_owner="b"))
+    await process.fake_clock.advance(21)
+    waiting = asyncio.ensure_future(process.background.wait(record, 60))
+    await process.fake_clock.advance(5)
+    assert not waiting.done()
+    current = process.store.record(record.id)
+    assert current is not None
+    await process.store.write(current.failed(Failure.of(NoImage()), (), (), process.fake_clock.now()))
+    await process.fake_clock.advance(2)
+    assert (await waiting).record.status is Status.FAILED
+
+
+async def test_run_whose_generation_was_deleted_stops_and_is_accounted_for() -> None:
+    process = Process()
+    record = await begun(process, Call(before_answer=asyncio.Event()))
+    await process.store.remove(record)
+    waiting = asyncio.ensure_future(process.background.wait(record, 60))
+    await process.fake_clock.advance(21)
+    with pytest.raises(Gone):
+        await waiting
+    assert process.store.images() == []
+
+
+async def test_image_that_comes_after_the_deletion_is_billed_and_not_kept(caplog: pytest.LogCaptureFixture) -> None:
+    process = Process()
+    answer = asyncio.Event()
+    record = await begun(process, Call(before_answer=answer))
+    await Process(process.store).history.delete(ADA, record.id)
+    answer.set()
+    with caplog.at_level(logging.INFO, "image_core.generations.line"):
+        assert await process.ended(record) is None
+    assert process.store.images() == []
+    assert process.store.billed() == [("ok", 0.135)]
+    assert '"outcome": "deleted"' in caplog.text
+
+
+async def test_text_of_the_model_is_cut_at_its_limit() -> None:
+    process = Process()
+    process.model.script = [Call(text="ä" * MAX_TEXT_BYTES)]
+    record = await process.make()
+    assert record.text == "ä" * (MAX_TEXT_BYTES // 2)
+    assert record.warnings == (WARNING_TEXT_TRUNCATED,)
+
+
+async def test_image_is_converted_to_the_format_that_was_asked_for() -> None:
+    process = Process()
+    record = await process.make(replace(REQUEST, options=Options(output_format="webp")))
+    assert (record.mime_type, record.warnings) == ("image/webp", ())
+    assert process.store.images() == [f"{record.blob_stem}.webp"]
+
+
+async def test_image_in_the_format_that_was_asked_for_stays_as_it_is() -> None:
+    process = Process()
+    record = await process.make(replace(REQUEST, options=Options(output_format="png")))
+    assert process.store.blobs.containers[PUBLIC][f"{record.blob_stem}.png"].data == process.model.image.data
+
+
+async def test_image_that_cannot_be_converted_is_kept_as_the_model_made_it() -> None:
+    process = Process()
+    process.converter.fails = True
+    record = await process.make(replace(REQUEST, options=Options(output_format="webp")))
+    assert (record.status, record.mime_type) == (Status.SUCCEEDED, "image/png")
+    assert record.warnings[0].startswith("format_kept: ")
+
+
+async def test_conversion_that_drops_content_credentials_warns() -> None:
+    process = Process()
+    plain = image().data
+    signed = plain[:33] + png_chunk(b"caBX", b"\0\0\0\0jumb") + plain[33:]
+    process.model.script = [Call(image=Image(signed, "image/png", 4, 4))]
+    record = await process.make(replace(REQUEST, options=Options(output_format="webp")))
+    assert record.warnings[0].startswith("metadata_lost: ")
+
+
+@pytest.mark.parametrize(
+    ("fails", "aligned", "kept", "warning"),
+    [
+        (True, True, None, WARNING_MASK_NOT_APPLIED),
+        (False, False, None, WARNING_MASK_MISALIGNED),
+        (False, True, "image/jpeg", "format_changed: as a PNG the image is too large to be kept; it is image/jpeg"),
+        (
+            False,
+            True,
+            None,
+            "size_reduced: the edited part was enlarged from 4 x 4 pixels to 6 x 6; a larger imageSize has more detail",
+        ),
+    ],
+)
+async def test_masked_edit_warns_of_what_is_not_as_asked(
+    fails: bool, aligned: bool, kept: str | None, warning: str
+) -> None:
+    process = Process()
+    process.loader.edit = masked_edit()
+    process.converter.fails, process.converter.aligned, process.converter.kept_type = fails, aligned, kept
+    record = await process.make(replace(REQUEST, mask="data:,"))
+    assert warning in record.warnings
+    assert record.status is Status.SUCCEEDED
+
+
+async def test_image_waits_for_its_container_and_is_stored_once() -> None:
+    process = Process()
+    refused = process.store.blobs.faults.add(Effect.REFUSED, "put", "generated-", times=3)
+    record = await process.make()
+    assert (record.status, refused.hits, record.warnings) == (Status.SUCCEEDED, 3, ())
+
+
+async def test_image_whose_acknowledgement_was_lost_is_our_own() -> None:
+    process = Process()
+    process.store.blobs.faults.add(Effect.LOST, "put", "generated-")
+    record = await process.make()
+    assert record.output_image_url == f"https://account.example/catafract/{record.blob_stem}.png"
+    assert len(process.store.images()) == 1
+
+
+async def test_image_that_its_container_does_not_take_waits_in_the_outbox_and_is_delivered() -> None:
+    process = Process()
+    del process.store.blobs.containers[PUBLIC]
+    record = await process.begin()
+    await process.ended(record)
+    assert process.store.outbox() == [f"finished/{record.id}.json", f"images/{record.blob_stem}.png"]
+    waiting = process.store.record(record.id)
+    assert waiting is not None
+    assert (waiting.status, waiting.lease_owner) == (Status.RUNNING, None)
+    assert await process.recovery.find() == [], "what waits in the outbox needs no model"
+    process.store.blobs.containers[PUBLIC] = {}
+    await process.recovery.find()
+    stored = process.store.record(record.id)
+    assert stored is not None
+    assert (stored.status, stored.model) == (Status.SUCCEEDED, "gemini-3-pro-image")
+    assert (process.store.images(), process.store.outbox()) == ([f"{record.blob_stem}.png"], [])
+    assert len(process.model.calls) == 1
+
+
+async def test_record_that_the_database_does_not_take_waits_in_the_outbox_and_is_delivered() -> None:
+    process = Process()
+    answer = asyncio.Event()
+    record = await begun(process, Call(before_answer=answer))
+    process.store.generations.faults.away = process.store.entries.faults.away = True
+    answer.set()
+    waited = await process.fake_clock.run(process.background.wait(record, 100))
+    assert (waited.record.status, waited.record.warnings) == (Status.SUCCEEDED, (WARNING_PENDING,))
+    assert waited.image is not None
+    assert process.fake_clock.monotonic() < 15
+    process.store.generations.faults.clear()
+    process.store.entries.faults.clear()
+    await process.recovery.find()
+    stored = process.store.record(record.id)
+    assert stored is not None
+    assert (stored.status, stored.warnings, process.store.outbox()) == (Status.SUCCEEDED, (), [])
+
+
+async def test_image_that_nothing_takes_is_an_outage_and_stays_to_be_run_again() -> None:
+    process = Process()
+    answer = asyncio.Event()
+    record = await begun(process, Call(before_answer=answer))
+    process.store.blobs.faults.away = True
+    answer.set()
+    with pytest.raises(StorageUnavailable):
+        await process.fake_clock.run(process.background.wait(record, 10_000))
+    stored = process.store.record(record.id)
+    assert stored is not None
+    assert stored.status is Status.RUNNING
+    assert process.store.billed() == [("ok", 0.135)]
+
+
+async def test_completion_does_not_wait_for_a_bill_that_cannot_be_written() -> None:
+    process = Process()
+    held = asyncio.Event()
+    process.store.entries.faults.add(Effect.APPLIED, "write_batch").before = held.wait
+    record = await process.make()
+    assert record.status is Status.SUCCEEDED
+    assert process.fake_clock.monotonic() == 1
+
+
+async def test_model_turn_is_stored_beside_the_image() -> None:
+    process = Process()
+    process.model.script = [Call(turn=TURN)]
+    record = await process.make()
+    assert record.turn is not None
+    assert [name.rsplit("/", 1)[-1] for name in process.store.blobs.names(PRIVATE) if name.startswith("turns/")] == [
+        record.turn.name
+    ]
+    edited = await process.make(replace(REQUEST, images=(), from_id=record.id))
+    assert edited.context == (), "the model was not shown it"
+
+
+async def test_cancel_aborts_the_call_and_counts_it_at_its_expected_price() -> None:
+    process = Process()
+    record = await begun(process, Call(before_answer=asyncio.Event()))
+    canceled = await process.fake_clock.run(process.cancellation.cancel(ADA, record.id, 10))
+    assert canceled.failure is not None
+    assert (canceled.status, canceled.failure.code) == (Status.CANCELED, "canceled")
+    assert [(each.outcome, each.estimated_usd) for each in canceled.attempts] == [("canceled", record.expected_usd)]
+    assert process.store.billed() == [("canceled", record.expected_usd)]
+
+
+async def test_cancel_before_the_request_is_sent_costs_nothing() -> None:
+    process = Process()
+    record = await begun(process, Call(before_sent=asyncio.Event()))
+    canceled = await process.fake_clock.run(process.cancellation.cancel(ADA, record.id, 10))
+    assert (canceled.status, process.store.billed()) == (Status.CANCELED, [])
+
+
+async def test_cancel_while_the_answer_arrives_keeps_the_image() -> None:
+    process = Process()
+    answer = asyncio.Event()
+    record = await begun(process, Call(while_arriving=answer))
+    canceling = asyncio.ensure_future(process.cancellation.cancel(ADA, record.id, 10))
+    await process.fake_clock.settle()
+    answer.set()
+    assert (await process.fake_clock.run(_awaited(canceling))).status is Status.SUCCEEDED
+
+
+async def _awaited(canceling: "asyncio.Future[Record]") -> Record:
+    return await canceling
+
+
+async def test_cancel_between_two_calls_makes_no_further_call() -> None:
+    process = Process()
+    answer = asyncio.Event()
+    process.model.script = [Call(error=NoImage(), retry=True, while_arriving=answer), Call()]
+    record = await process.begin()
+    await process.fake_clock.settle()
+    canceling = asyncio.ensure_future(process.cancellation.cancel(ADA, record.id, 10))
+    await process.fake_clock.settle()
+    answer.set()
+    canceled = await process.fake_clock.run(_awaited(canceling))
+    assert (canceled.status, len(process.model.calls)) == (Status.CANCELED, 1)
+    assert [each.outcome for each in canceled.attempts] == ["no_image"]
+    assert canceled.failure is not None
+    assert canceled.failure.fields["usage"]["costUsd"] == 0.135
+
+
+async def test_cancel_at_another_process_takes_effect_with_the_next_renewal() -> None:
+    process = Process()
+    record = await begun(process, Call(before_answer=asyncio.Event()))
+    answered = await Process(process.store).cancellation.cancel(ADA, record.id, 10)
+    assert answered.status is Status.RUNNING
+    await process.fake_clock.advance(21)
+    stored = process.store.record(record.id)
+    assert stored is not None
+    assert stored.status is Status.CANCELED
+
+
+async def test_cancel_of_a_queued_generation_costs_nothing() -> None:
+    process = Process()
+    record = await process.begin(queued=True)
+    canceled = await process.fake_clock.run(process.cancellation.cancel(ADA, record.id, 10))
+    assert (canceled.status, process.store.billed(), process.model.calls) == (Status.CANCELED, [], [])
+
+
+async def test_cancel_of_a_generation_whose_process_died_counts_its_call() -> None:
+    process = Process()
+    record = await begun(process, Call(before_answer=asyncio.Event()))
+    other = Process(process.store)
+    await process.store.write(replace(record, lease_owner="died", lease_expires_at=process.fake_clock.now()))
+    canceled = await process.fake_clock.run(other.cancellation.cancel(ADA, record.id, 10))
+    assert (canceled.status, process.store.billed()) == (Status.CANCELED, [("lost", record.expected_usd)])
+
+
+async def test_generation_whose_image_was_stored_before_the_process_died_is_recovered() -> None:
+    process = Process()
+    record = await process.begin(queued=True)
+    stored = await process.stored_images.put(ADA, record.blob_stem, image(7), "died")
+    await process.store.write(replace(record, lease_owner="died", run_id="run", attempt_count=1))
+    await process.fake_clock.advance(61)
+    (message,) = await process.recovery.find()
+    await process.recovery.resume(message.encode())
+    recovered = process.store.record(record.id)
+    assert recovered is not None
+    assert (recovered.status, recovered.output_image_url) == (Status.SUCCEEDED, stored.url)
+    assert (recovered.warnings, recovered.width, recovered.model) == ((WARNING_RECOVERED,), 4, None)
+    assert process.model.calls == []
+
+
+async def test_generation_whose_processes_die_again_and_again_is_interrupted() -> None:
+    process = Process()
+    record = await process.begin(queued=True)
+    await process.store.write(replace(record, attempt_count=3, run_id="run", lease_owner="died"))
+    await process.fake_clock.advance(61)
+    await process.recovery.resume((await process.recovery.find())[0].encode())
+    failed = process.store.record(record.id)
+    assert failed is not None
+    assert failed.failure is not None
+    assert (failed.status, failed.failure.code) == (Status.FAILED, "interrupted")
+    assert [each.outcome for each in failed.attempts] == ["lost"]
+
+
+@pytest.mark.parametrize(("claims", "status"), [(5, Status.SUCCEEDED), (6, Status.FAILED)])
+async def test_claims_that_called_no_model_count_separately(claims: int, status: Status) -> None:
+    process = Process()
+    record = await process.begin(queued=True)
+    await process.store.write(replace(record, lost_claims=claims))
+    await process.fake_clock.advance(61)
+    await process.fake_clock.run(process.recovery.resume((await process.recovery.find())[0].encode()))
+    stored = process.store.record(record.id)
+    assert stored is not None
+    assert stored.status is status
+
+
+async def test_input_copy_that_has_expired_fails_the_generation() -> None:
+    process = Process()
+    record = await process.begin(queued=True)
+    process.store.blobs.containers[PRIVATE].clear()
+    await process.fake_clock.run(process.runner.resume(record))
+    failed = process.store.record(record.id)
+    assert failed is not None
+    assert failed.failure is not None
+    assert (failed.status, failed.failure.code) == (Status.FAILED, "internal")
+
+
+async def test_storage_that_fails_before_the_call_gives_the_lease_back() -> None:
+    process = Process()
+    record = await process.begin(queued=True)
+    process.store.blobs.faults.add(Effect.REFUSED, "read", "inputs/")
+    with pytest.raises(StorageUnavailable):
+        await process.fake_clock.run(process.runner.resume(record))
+    stored = process.store.record(record.id)
+    assert stored is not None
+    assert (stored.status, stored.lease_owner, stored.lost_claims) == (Status.RUNNING, None, 0)
+    assert process.memory.held == 0
+
+
+async def test_generation_that_runs_elsewhere_is_not_resumed() -> None:
+    process = Process()
+    record = await begun(process, Call(before_answer=asyncio.Event()))
+    with pytest.raises(LeasedElsewhere):
+        await process.fake_clock.run(Process(process.store).runner.resume(record))
+
+
+async def test_lease_that_is_lost_while_the_inputs_are_read_stops_the_run() -> None:
+    process = Process()
+    record = await process.begin(queued=True)
+    gate = asyncio.Event()
+    process.store.blobs.faults.add(Effect.APPLIED, "read", "inputs/").before = gate.wait
+    resuming = asyncio.ensure_future(process.runner.resume(record))
+    await process.fake_clock.settle()
+    claimed = process.store.record(record.id)
+    assert claimed is not None
+    await process.store.write(replace(claimed, lease_owner="b"))
+    await process.fake_clock.advance(21)
+    with pytest.raises(LeasedElsewhere):
+        await resuming
+    assert (process.memory.held, process.model.calls) == (0, [])
+
+
+async def test_shutdown_gives_every_lease_back() -> None:
+    process = Process()
+    record = await begun(process, Call(before_answer=asyncio.Event()))
+    assert await process.leases.release_all() == 1
+    stored = process.store.record(record.id)
+    assert stored is not None
+    assert (stored.status, stored.lease_owner) == (Status.RUNNING, None)
+
+
+async def test_shutdown_while_the_database_is_down_leaves_the_lease_to_expire(caplog: pytest.LogCaptureFixture) -> None:
+    process = Process()
+    await begun(process, Call(before_answer=asyncio.Event()))
+    process.store.generations.faults.away = True
+    assert await process.leases.release_all() == 1
+    assert "a lease was not released" in caplog.text
+
+
+async def test_expected_seconds_are_the_median_of_recent_generations() -> None:
+    process = Process()
+    assert process.durations.expected(Options()) == 25
+    for seconds in (10.0, 30.0, 11.0):
+        process.model.script = [Call(before_answer=(answer := asyncio.Event()))]
+        record = await process.begin()
+        await process.fake_clock.advance(seconds)
+        answer.set()
+        await process.ended(record)
+    assert process.durations.expected(Options()) == 11
+    assert process.durations.expected_of("another", "4K") == 60

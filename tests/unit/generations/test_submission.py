@@ -1,0 +1,333 @@
+"""Submitting a request: what is checked, recorded, repeated, and begun."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+from image_core.billing.budgets import Budgets, UserLimits
+from image_core.errors import (
+    Busy,
+    Conflict,
+    GeminiKeyMissing,
+    IdempotencyMismatch,
+    ImageError,
+    ImageFetchFailed,
+    InvalidRequest,
+    NoImage,
+    NotFound,
+    RateLimited,
+    Refused,
+    StorageUnavailable,
+    TooManyGenerations,
+)
+from image_core.generations.record import Status
+from image_core.generations.starter import Submitted
+from image_core.models.generated import Options
+from tests.support.domain import ADA, REQUEST, Process, image, masked_edit
+from tests.support.fakes.faults import Effect
+from tests.support.fakes.model import MODEL, Call
+
+
+async def test_generation_is_recorded_run_and_completed() -> None:
+    process = Process()
+    record = await process.make()
+    assert record.status is Status.SUCCEEDED
+    assert record.output_image_url == f"https://account.example/catafract/{record.blob_stem}.png"
+    assert process.store.images() == [f"{record.blob_stem}.png"]
+    assert [(each.outcome, each.id) for each in record.attempts] == [("ok", f"{record.run_id}-0")]
+    assert process.store.billed() == [("ok", 0.135)]
+    assert process.memory.held == 0
+    assert record.id.startswith("gen-1795608000000-")
+    assert record.input_images == (f"/api/images/{record.inputs[0].name}",)
+
+
+async def test_address_of_an_input_is_kept() -> None:
+    record = await Process().make(replace(REQUEST, images=("https://example.com/a.png",)))
+    assert record.input_images == ("https://example.com/a.png",)
+
+
+async def test_queued_request_calls_no_model_and_can_be_run_from_its_message() -> None:
+    process = Process()
+    submitted = await process.submission.begin(ADA, REQUEST, None, queued=True)
+    record = submitted.result.record
+    assert (submitted.queued, process.model.calls, process.memory.held) == (True, [], 0)
+    assert await process.submission.wait(submitted, 40) is submitted
+    message = process.submission.message(record)
+    assert json.loads(message) == {"id": record.id, "userId": ADA.id, "queuedAt": "2026-11-25T12:00:00.000Z"}
+    await process.fake_clock.run(Process(process.store).recovery.resume(message.encode()))
+    stored = process.store.record(record.id)
+    assert stored is not None
+    assert stored.status is Status.SUCCEEDED
+
+
+async def test_waiting_ends_while_the_generation_runs_on() -> None:
+    process = Process()
+    answer = asyncio.Event()
+    process.model.script = [Call(before_answer=answer)]
+    submitted = await process.submission.begin(ADA, REQUEST, None, queued=False)
+    waited = await process.fake_clock.run(process.submission.wait(submitted, 30))
+    assert waited.result.record.status is Status.RUNNING
+    answer.set()
+    ended = await process.ended(waited.result.record)
+    assert ended is not None
+    assert ended.status is Status.SUCCEEDED
+
+
+async def test_same_key_returns_the_same_generation_without_another_call() -> None:
+    process = Process()
+    first = await process.make(key="k")
+    again = await process.submission.begin(ADA, REQUEST, "k", queued=False)
+    assert (again.replayed, again.result.record.id) == (True, first.id)
+    assert len(process.model.calls) == 1
+    assert await process.submission.wait(again, 1) is again
+
+
+async def test_same_key_with_another_request_is_refused() -> None:
+    process = Process()
+    await process.make(key="k")
+    other = replace(REQUEST, prompt="an oil painting")
+    with pytest.raises(IdempotencyMismatch):
+        await process.submission.begin(ADA, other, "k", queued=False)
+    with pytest.raises(IdempotencyMismatch):
+        await process.submission.dry_run(ADA, other, "k")
+
+
+async def test_same_key_while_it_runs_waits_for_the_same_generation() -> None:
+    process = Process()
+    answer = asyncio.Event()
+    process.model.script = [Call(before_answer=answer)]
+    first = await process.begin(key="k")
+    again = await process.submission.begin(ADA, REQUEST, "k", queued=False)
+    assert (again.replayed, again.result.record.id, again.result.record.status) == (False, first.id, "running")
+    answer.set()
+    await process.ended(first)
+    assert len(process.model.calls) == 1
+
+
+async def test_two_requests_with_one_key_at_the_same_moment_are_one_generation() -> None:
+    process = Process()
+    begun = await process.fake_clock.run(_both(process))
+    assert len({each.result.record.id for each in begun}) == 1
+    await process.ended(begun[0].result.record)
+    assert len(process.model.calls) == 1
+    assert process.memory.held == 0
+
+
+async def _both(process: Process) -> list[Submitted]:
+    return await asyncio.gather(*(process.submission.begin(ADA, REQUEST, "k", queued=False) for _ in range(2)))
+
+
+async def test_failed_generation_runs_again_under_its_key_and_keeps_what_was_billed() -> None:
+    process = Process()
+    process.model.script = [Call(error=NoImage())]
+    failed = await process.make(key="k")
+    assert (failed.status, failed.failure and failed.failure.code) == (Status.FAILED, "no_image")
+    again = await process.make(key="k")
+    assert (again.id, again.status) == (failed.id, Status.SUCCEEDED)
+    assert [each.outcome for each in again.attempts] == ["no_image", "ok"]
+    assert process.store.billed() == [("no_image", 0.135), ("ok", 0.135)]
+
+
+async def test_failed_generation_is_queued_again_where_the_caller_does_not_wait() -> None:
+    process = Process()
+    process.model.script = [Call(error=NoImage())]
+    await process.make(key="k")
+    again = await process.submission.begin(ADA, REQUEST, "k", queued=True)
+    assert (again.queued, again.result.record.lease_owner) == (True, None)
+    assert len(process.model.calls) == 1
+
+
+async def test_refused_generation_is_not_run_again() -> None:
+    process = Process()
+    process.model.script = [Call(error=Refused())]
+    refused = await process.make(key="k")
+    again = await process.submission.begin(ADA, REQUEST, "k", queued=False)
+    assert (again.replayed, again.result.record.status) == (False, Status.FAILED)
+    assert (again.result.record.id, len(process.model.calls)) == (refused.id, 1)
+
+
+async def test_generation_that_failed_is_run_again_by_one_of_two_requests() -> None:
+    process = Process()
+    process.model.script = [Call(error=NoImage())]
+    failed = await process.make(key="k")
+    begun = await process.fake_clock.run(_both(process))
+    assert {each.result.record.id for each in begun} == {failed.id}
+    await process.ended(failed)
+    assert len(process.model.calls) == 2
+
+
+async def test_key_is_free_again_when_its_generation_was_deleted() -> None:
+    process = Process()
+    first = await process.make(key="k")
+    await process.store.write(first.deleting(process.fake_clock.now(), leased=False))
+    again = await process.make(key="k")
+    assert again.blob_stem != first.blob_stem
+    assert process.store.images() == [f"{again.blob_stem}.png"]
+
+
+async def test_key_is_not_free_while_the_deleted_generation_may_still_store_an_image() -> None:
+    process = Process()
+    process.model.script = [Call(before_answer=asyncio.Event())]
+    record = await process.begin(key="k")
+    await process.fake_clock.settle()
+    await process.history.delete(ADA, record.id)
+    with pytest.raises(Busy):
+        await process.submission.begin(ADA, REQUEST, "k", queued=False)
+
+
+async def test_key_whose_failed_generation_vanishes_while_it_is_reopened_is_free() -> None:
+    process = Process()
+    process.model.script = [Call(error=NoImage())]
+    failed = await process.make(key="k")
+
+    async def remove() -> None:
+        await process.store.remove(failed)
+
+    process.store.generations.faults.add(Effect.APPLIED, "replace").before = remove
+    again = await process.make(key="k")
+    assert (again.status, again.blob_stem != failed.blob_stem) == (Status.SUCCEEDED, True)
+
+
+@pytest.mark.parametrize("error", [RateLimited("later"), InvalidRequest("no")], ids=lambda error: error.code)
+async def test_refusal_of_the_chain_records_nothing(error: ImageError) -> None:
+    process = Process()
+    process.model.refusal = error
+    with pytest.raises(type(error)):
+        process.submission.check(REQUEST)
+    with pytest.raises(type(error)):
+        await process.begin()
+    assert (process.store.generations.all, process.memory.held, process.loader.loaded) == ([], 0, [])
+
+
+async def test_missing_api_key_is_an_error_of_the_check() -> None:
+    process = Process()
+    process.submission.check(REQUEST)
+    process.model.has_key = False
+    with pytest.raises(GeminiKeyMissing):
+        process.submission.check(REQUEST)
+
+
+async def test_input_that_cannot_be_loaded_releases_its_memory_and_records_nothing() -> None:
+    process = Process()
+    process.loader.error = ImageFetchFailed(0, "404")
+    with pytest.raises(ImageFetchFailed):
+        await process.begin()
+    assert (process.store.generations.all, process.memory.held) == ([], 0)
+
+
+async def test_storage_that_is_down_records_nothing_and_calls_no_model() -> None:
+    process = Process()
+    process.store.generations.faults.away = True
+    with pytest.raises(StorageUnavailable):
+        await process.fake_clock.run(process.begin())
+    assert (process.model.calls, process.memory.held) == ([], 0)
+
+
+async def test_limit_of_one_user_counts_requests_before_their_records_exist() -> None:
+    process = Process()
+    process.store.limits = UserLimits(1, Budgets(None, None))
+    results = await process.fake_clock.run(_two_new(process))
+    assert sorted(type(each).__name__ for each in results) == ["Submitted", "TooManyGenerations"]
+    await process.fake_clock.run(process.background.drain())
+    assert (await process.make()).status is Status.SUCCEEDED
+
+
+async def _two_new(process: Process) -> list[object]:
+    return await asyncio.gather(
+        *(process.submission.begin(ADA, REQUEST, None, queued=False) for _ in range(2)), return_exceptions=True
+    )
+
+
+async def test_error_that_a_waiting_caller_gets_names_the_generation() -> None:
+    process = Process()
+    answer = asyncio.Event()
+    process.model.script = [Call(before_answer=answer)]
+    submitted = await process.submission.begin(ADA, REQUEST, None, queued=False)
+    await process.fake_clock.settle()
+    record = submitted.result.record
+    await process.store.remove(record)
+    answer.set()
+    with pytest.raises(NotFound) as caught:
+        await process.fake_clock.run(process.submission.wait(submitted, 10_000))
+    assert caught.value.record_id == record.id
+
+
+async def test_dry_run_loads_the_inputs_and_leaves_nothing_behind() -> None:
+    process = Process()
+    process.store.limits = UserLimits(10, Budgets(1.0, None))
+    run = await process.submission.dry_run(ADA, REQUEST, "k")
+    assert (run.model, run.warnings, run.left_usd, run.crop) == (MODEL, ("a_warning: of the chain",), 1.0, None)
+    assert run.estimated_usd == pytest.approx(process.admission.expected_usd(Options(), 1, 12))
+    assert [(each.mime_type, each.width, each.converted) for each in run.inputs] == [("image/png", 4, False)]
+    assert (process.store.generations.all, process.memory.held, process.model.calls) == ([], 0, [])
+    assert process.store.blobs.names("catafract-private") == []
+    await process.make(key="k")
+    assert (await process.submission.dry_run(ADA, REQUEST, "k")).model == MODEL
+
+
+async def test_dry_run_is_refused_where_the_request_would_be() -> None:
+    process = Process()
+    process.store.limits = UserLimits(0, Budgets(None, None))
+    with pytest.raises(TooManyGenerations):
+        await process.submission.dry_run(ADA, REQUEST, None)
+
+
+async def test_edit_of_an_earlier_generation_begins_with_its_image_and_names_it() -> None:
+    process = Process()
+    first = await process.make()
+    second = await process.make(replace(REQUEST, images=(), from_id=first.id))
+    third = await process.make(replace(REQUEST, images=(), from_id=second.id))
+    assert (second.parent_id, second.root_id) == (first.id, first.id)
+    assert (third.parent_id, third.root_id) == (second.id, first.id)
+    assert second.input_images == (f"/api/images/{first.id}",)
+
+
+@pytest.mark.parametrize("from_id", ["gen-none", "no id"])
+async def test_edit_of_what_is_not_there_is_refused(from_id: str) -> None:
+    process = Process()
+    with pytest.raises(NotFound) as caught:
+        await process.fake_clock.run(process.begin(replace(REQUEST, from_id=from_id)))
+    assert caught.value.field == "from"
+
+
+async def test_edit_of_a_generation_that_has_no_image_is_refused() -> None:
+    process = Process()
+    process.model.script = [Call(error=Refused()), Call(before_answer=asyncio.Event())]
+    failed = await process.make()
+    running = await process.begin()
+    for record, said in ((failed, "failed"), (running, "running")):
+        with pytest.raises(Conflict, match=said):
+            await process.begin(replace(REQUEST, from_id=record.id))
+
+
+async def test_dry_run_of_an_edit_warns_where_the_earlier_turns_are_not_shown() -> None:
+    process = Process()
+    first = await process.make()
+    run = await process.submission.dry_run(ADA, replace(REQUEST, from_id=first.id), None)
+    assert run.warnings == ("a_warning: of the chain", "context_not_kept: x")
+
+
+async def test_masked_edit_sends_the_crop_and_keeps_what_it_is_composed_of() -> None:
+    process = Process()
+    process.loader.edit = masked_edit()
+    record = await process.make(replace(REQUEST, mask="data:,"))
+    assert record.edit is not None
+    ((sent, *_), _, options) = process.model.calls[0]
+    assert (sent, options.aspect_ratio) == (image(3), "1:1")
+    assert (record.edit.size, record.edit.edited_bytes) == ((8, 8), len(b"the file"))
+    assert record.edit.original is not None
+    assert (record.width, record.mime_type) == (8, "image/png")
+
+
+async def test_mask_of_the_whole_image_is_an_edit_without_a_mask() -> None:
+    record = await Process().make(replace(REQUEST, mask="data:,"))
+    assert record.edit is None
+
+
+async def test_dry_run_of_a_masked_edit_says_what_is_sent() -> None:
+    process = Process()
+    process.loader.edit = masked_edit()
+    run = await process.submission.dry_run(ADA, replace(REQUEST, mask="data:,"), None)
+    assert run.crop == masked_edit().inner_crop
