@@ -71,8 +71,11 @@ def _short(name: str) -> str:
 def main(check: bool) -> int:  # noqa: FBT001 - the one flag of the command
     """Write or check the diagram; return the exit code."""
     text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        print(f"{PAGE.name}: the markers of the generated part are missing: restore them", file=sys.stderr)
+        return 1
     wanted = f"{before}{BEGIN}{diagram()}{END}{after}"
     if check and wanted != text:
         print("docs/design.md: the import diagram is out of date: run `make format`", file=sys.stderr)
