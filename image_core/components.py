@@ -38,7 +38,7 @@ from image_core.images.sandbox_scheduler import Sandboxes
 from image_core.inputs.fetcher import Fetcher, FetchPolicy
 from image_core.inputs.loader import InputLimits, Loader
 from image_core.inputs.owned_urls import OwnedUrls
-from image_core.models.chain import ModelChain
+from image_core.models.build import build_models
 from image_core.models.probe import state_of_chain
 from image_core.runtime.memory_budget import MemoryBudget
 from image_core.settings import FUNCTION_TIMEOUT_SECONDS, Settings
@@ -73,7 +73,8 @@ class Components:
         own = _own_addresses(settings, self.blobs.account_url)
         self.pictures = StoredImages(self.blobs, own, self.pseudonyms, self.renditions, turns)
         self.memory_budget = memory_budget or MemoryBudget(settings.max_inflight_bytes)
-        self.model = ModelChain(settings, clock)
+        self.models = build_models(settings, clock)
+        self.model = self.models.chain
         self.durations = Durations(self.model.first)
         self.reading = Reading(self.blobs, self.pictures, self.renditions, self.records, own)
         sandboxes = Sandboxes(settings.max_image_pixels, settings.max_decoded_pixels)
@@ -128,11 +129,11 @@ class Components:
 
     async def model_health(self) -> Mapping[str, Any]:
         """Each model of the chain: up while one of them answers, degraded where the first does not."""
-        probed = await self.model.probe(PROBE_SECONDS)
+        probed = await self.models.describe(PROBE_SECONDS)
         told: dict[str, Any] = {
             "status": state_of_chain(probed).value,
             "models": {each.model: each.words for each in probed},
-            "retired": {name: iso(since) for name, since in self.model.retired().items()},
+            "retired": {name: iso(since) for name, since in self.models.availability.gone().items()},
         }
         if retiring := self.model.retiring():
             told["retiring"] = {each.name: each.on.isoformat() for each in retiring}

@@ -18,7 +18,7 @@ from image_core.generations.postprocessing import Postprocessing
 from image_core.generations.record import LOST, Record
 from image_core.generations.result import Gone, Result
 from image_core.models.generated import CANCELED, OK, Attempt, Generated, Options
-from image_core.models.hold import Hold
+from image_core.models.provider import CallInputs
 from image_core.runtime.telemetry import where
 
 log = logging.getLogger("image_core.generations")
@@ -29,7 +29,7 @@ class Model(Protocol):
 
     async def generate(
         self,
-        hold: Hold,
+        call_inputs: CallInputs,
         prompt: str,
         options: Options,
         deadline: Deadline,

@@ -18,7 +18,7 @@ class Context:
 
 
 class HeldInputs:
-    """The inputs of a run and the memory for its image (`models.hold.Hold`), and what was measured so far.
+    """The inputs of a run and the memory for its image (`models.provider.CallInputs`), and what was measured so far.
 
     `claim` is on the memory budget, `size` are the bytes of the inputs and of the earlier turns. `read` reads the inputs
     from their private copies: for a first attempt where `pictures` are not in memory, and for any that comes after they
@@ -62,9 +62,10 @@ class HeldInputs:
     async def load(self) -> None:
         """Wait for memory for the inputs, and read them. Raises Busy, StorageUnavailable, Internal."""
         await self._claim.enter(self.size)
-        await self.pictures()
+        await self.images()
 
-    async def pictures(self) -> tuple[Image, ...]:
+    async def images(self) -> tuple[Image, ...]:
+        """Return the inputs, from memory or read again."""
         self.left = self.arriving = False
         if self._pictures is None:
             self._claim.release()
@@ -72,17 +73,21 @@ class HeldInputs:
             self._pictures = await self._read()
         return self._pictures
 
-    def leaving(self) -> None:
+    def sending(self) -> None:
+        """Note that the call may be billed from now on."""
         self.left = True
 
     def sent(self) -> None:
+        """Release the inputs."""
         self.release()
 
     async def receiving(self, count: int, seconds: float) -> None:
+        """Wait for memory for the answer, for at most `seconds`."""
         self.arriving = True
         await self._claim.receive(count, seconds)
 
     def received(self, count: int) -> None:
+        """Count more bytes of the answer."""
         self._claim.take(count)
 
     def release(self) -> None:

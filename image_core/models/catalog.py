@@ -1,10 +1,12 @@
 """The Gemini image models: what each can make, what it costs, and until when it is served.
 
-One table. Validation, the fallback chain, expected cost, billing, the OpenAPI document, `GET /api/models`, the playground and
-`make doctor` read it. A model that is not in the table works: its price counts as the dearest, and only the API limits it.
+One table. Validation, the fallback chain, expected cost, billing, the OpenAPI document, `GET /api/models`, the
+playground and `make doctor` read it. A model that is not in the table works: its price counts as the dearest, and only
+the API limits it.
 
 Dates and successors: ai.google.dev/gemini-api/docs/deprecations. Sizes, aspect ratios and inputs:
-ai.google.dev/gemini-api/docs/image-generation. Prices: ai.google.dev/gemini-api/docs/pricing, standard tier. Read 2026-11.
+ai.google.dev/gemini-api/docs/image-generation. Prices: ai.google.dev/gemini-api/docs/pricing, standard tier. Read
+2026-11.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,8 +28,8 @@ PIXELS_OF_1K: Mapping[AspectRatio, tuple[int, int]] = {
     "4:5": (928, 1152), "5:4": (1152, 928), "9:16": (768, 1376), "16:9": (1376, 768), "21:9": (1584, 672),
     "1:4": (512, 2048), "4:1": (2048, 512), "1:8": (384, 3072), "8:1": (3072, 384),
 }  # fmt: skip
-"""Width and height of the images that all models but 2.5 flash make in their smallest size; 2K and 4K have two and four times
-as many on each side (image-generation, "Aspect ratios and image size")."""
+"""Width and height of the images that all models but 2.5 flash make in their smallest size; 2K and 4K have two and four
+times as many on each side (image-generation, "Aspect ratios and image size")."""
 
 USUAL_SIZE: ImageSize = "1K"
 """What the service makes where no size is asked for."""
@@ -38,7 +40,8 @@ CLASSIC: tuple[AspectRatio, ...] = ASPECT_RATIOS[:10]
 INPUT_IMAGE_TOKENS = 1120
 """Of one input image, at most (ai.google.dev/gemini-api/docs/media-resolution)."""
 THINKING_TOKENS = 2048
-"""Allowed for thoughts. Answers have 100 to 500; up to two drafts of 1120 tokens fit too, should the service count them."""
+"""Allowed for thoughts. Answers have 100 to 500; up to two drafts of 1120 tokens fit too, should the service count
+them."""
 TEXT_TOKENS = 1024
 """Allowed for the words beside an image: a long paragraph."""
 
@@ -76,7 +79,8 @@ class ImageModel:
         )
 
     def max_output_tokens(self, size: str | None) -> int:
-        """The bound on output that is sent with a call: an image of `size`, what is thought before it, and a paragraph."""
+        """The bound on output that is sent with a call: an image of `size`, what is thought before it, and a
+        paragraph."""
         return self.tokens_of(size) + (THINKING_TOKENS if self.thinks else 0) + TEXT_TOKENS
 
     def cost(self, input_tokens: int, output_by_modality: Mapping[str, int]) -> float:
@@ -96,12 +100,13 @@ _PRO = ImageModel(2.00, 12.00, 120.00, {"1K": 1120, "2K": 1120, "4K": 2000})
 MODELS: Mapping[str, ImageModel] = {
     # GA since 2026-05-28, no end announced. pricing: $0.134 for 1K and 2K, $0.24 for 4K.
     "gemini-3-pro-image": _PRO,
-    # GA since 2026-10-06, Google's default. pricing: $0.0336, $0.0504, $0.1134. image-generation: four more aspect ratios.
+    # GA since 2026-10-06, Google's default. pricing: $0.0336, $0.0504, $0.1134. image-generation: four more aspect
+    # ratios.
     "gemini-nano-banana-2.1": ImageModel(
         1.50, 7.50, 30.00, {"1K": 1120, "2K": 1680, "4K": 3780}, aspect_ratios=ASPECT_RATIOS
     ),
-    # GA since about 2026-06-30. pricing: $0.0336. image-generation: 1K only, another size is a 400; sources differ on the
-    # four long aspect ratios, so they are left to models that are known to make them.
+    # GA since about 2026-06-30. pricing: $0.0336. image-generation: 1K only, another size is a 400; sources differ on
+    # the four long aspect ratios, so they are left to models that are known to make them.
     "gemini-3.1-flash-lite-image": ImageModel(0.25, 1.50, 30.00, {"1K": 1120}),
     # deprecations: shut down 2026-10-29. pricing of that time: $0.067, $0.101, $0.151.
     "gemini-3.1-flash-image": ImageModel(
@@ -115,8 +120,8 @@ MODELS: Mapping[str, ImageModel] = {
     ),
     # deprecations: shut down 2026-06-25. It was the preview of its successor, at its prices.
     "gemini-3-pro-image-preview": replace(_PRO, retires_on=date(2026, 6, 25), successor="gemini-3-pro-image"),
-    # deprecations: shut down 2026-10-02 (one gateway's price map says 2027-03-15; Google's table decides). pricing of that
-    # time: $0.039. image-generation: 1K, three inputs, no thinking.
+    # deprecations: shut down 2026-10-02 (one gateway's price map says 2027-03-15; Google's table decides). pricing of
+    # that time: $0.039. image-generation: 1K, three inputs, no thinking.
     "gemini-2.5-flash-image": ImageModel(
         0.30,
         2.50,
@@ -212,7 +217,8 @@ class Lack:
 
 
 def lack(model: str, options: Options, inputs: int) -> Lack | None:
-    """Why `model` cannot take a request with these options and so many inputs; None where it can, or is not in the table."""
+    """Why `model` cannot take a request with these options and so many inputs; None where it can, or is not in the
+    table."""
     known = MODELS.get(model)
     if known is None:
         return None
@@ -226,7 +232,8 @@ def lack(model: str, options: Options, inputs: int) -> Lack | None:
 
 
 def shapes(models: Iterable[str]) -> Mapping[str, tuple[int, int]]:
-    """Return the aspect ratios that each of `models` makes, with their pixels in 1K. Those outside the table make the usual ones."""
+    """Return the aspect ratios that each of `models` makes, with their pixels in 1K. Those outside the table make the
+    usual ones."""
     known = [MODELS[model].aspect_ratios if model in MODELS else CLASSIC for model in models]
     return {ratio: pixels for ratio, pixels in PIXELS_OF_1K.items() if all(ratio in ratios for ratios in known)}
 

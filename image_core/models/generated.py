@@ -1,4 +1,4 @@
-"""What is asked of a model and what its calls gave: options, attempts, usage, the picture."""
+"""The options of a generation, and the results of model calls: attempts, usage, the generated image."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,18 +17,18 @@ CANCELED = "canceled"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a request may ask beside images and prompt; None where it leaves the choice to the model."""
+    """The options of a request beside images and prompt; None leaves the choice to the model."""
 
     model: str | None = None
     aspect_ratio: str | None = None
     image_size: str | None = None
     output_format: OutputFormat | None = None
-    """The format in which the image is stored; None: as the model made it."""
+    """The format in which the image is stored; None: the model's."""
     output_quality: int | None = None
     """1 to 100, for `jpeg` and `webp`; None: DEFAULT_QUALITY."""
 
     def to_dict(self) -> dict[str, str | int]:
-        """The options that are set. Idempotency fingerprints are made of it: an option that is not set must not appear."""
+        """Return the options that are set. Idempotency fingerprints contain it, so unset options must not be in it."""
         named: dict[str, str | int | None] = {
             "model": self.model,
             "aspectRatio": self.aspect_ratio,
@@ -40,6 +40,7 @@ class Options:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "Options":
+        """Read the stored form."""
         return cls(
             stored.get("model"),
             stored.get("aspectRatio"),
@@ -51,7 +52,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that the service counted, and their price. A count is None where the service gave none."""
+    """The tokens that the service counted, and their price. A count is None where the service gave none."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -62,6 +63,7 @@ class Usage:
     output_by_modality: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the form for callers and records."""
         wire: dict[str, Any] = {
             "inputTokens": self.input_tokens,
             "outputTokens": self.output_tokens,
@@ -75,6 +77,7 @@ class Usage:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "Usage":
+        """Read the stored form."""
         return cls(
             stored.get("inputTokens"),
             stored.get("outputTokens"),
@@ -98,10 +101,10 @@ class Attempt:
     started_at: datetime | None = None
     id: str | None = None
     estimated_usd: float | None = None
-    """What budgets count for a call that may have been billed, where the bill is not known."""
+    """The amount that budgets count for a call whose real cost is not known."""
 
     def to_wire(self) -> dict[str, Any]:
-        """As callers see it."""
+        """Return the form for callers."""
         wire: dict[str, Any] = {"model": self.model, "outcome": self.outcome, "durationMs": self.duration_ms}
         if self.usage is not None:
             wire["usage"] = self.usage.to_dict()
@@ -110,12 +113,13 @@ class Attempt:
         return wire
 
     def to_dict(self) -> dict[str, Any]:
-        """As it is stored."""
+        """Return the stored form."""
         stored = {"id": self.id, "estimatedUsd": self.estimated_usd}
         return {**self.to_wire(), **{name: value for name, value in stored.items() if value is not None}}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "Attempt":
+        """Read the stored form."""
         usage = stored.get("usage")
         return cls(
             stored["model"],
@@ -129,7 +133,7 @@ class Attempt:
 
 
 def merged(there: tuple[Attempt, ...], made: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
-    """The attempts that are there already, and those of `made` that are not: nothing is billed twice, and nothing lost."""
+    """Return the attempts in `there`, and those of `made` that are not: each attempt is counted once."""
     known = {attempt.id for attempt in there if attempt.id is not None}
     return there + tuple(
         attempt for attempt in made if (attempt not in there if attempt.id is None else attempt.id not in known)
@@ -138,7 +142,7 @@ def merged(there: tuple[Attempt, ...], made: tuple[Attempt, ...]) -> tuple[Attem
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A picture that a model made, and how. `usage` is of the call that made it; what others cost is in `attempts`."""
+    """A generated image. `usage` is that of the call that made it; the usage of others is in `attempts`."""
 
     picture: Image
     text: str | None
@@ -149,4 +153,4 @@ class Generated:
     turn: ModelTurn | None = None
     """The model's turn, to be replayed when the image is edited; None where it cannot be."""
     in_context: bool = False
-    """Whether the model was shown the earlier turns."""
+    """Whether the model received the earlier turns."""

@@ -1,4 +1,5 @@
-"""What calls of a model cost: billed, as budgets count it, and expected before a call is made. The table is `catalog`."""
+"""What calls of a model cost: billed, as budgets count it, and expected before a call is made. The table is
+`catalog`."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -49,13 +50,13 @@ def expected_cost(
     """US dollars that one answered call for a generation costs at most: what budgets count before the call is made.
 
     `models` are the configured names; retired ones mean their successors as of the day `on`. Of those that can take the
-    request (`options`, `inputs` images) the dearest counts, because the chain may come to it. The sum covers the inputs'
-    and the prompt's tokens, one image of the size that is asked for, and as text what `max_output_tokens` leaves beside
-    it, and the earlier turns (`context`) where a model of their family may be asked. A model that is not in the catalog
-    counts as the dearest that is.
+    request (`options`, `inputs` images) the dearest counts, because the chain may come to it. The sum covers the
+    inputs' and the prompt's tokens, one image of the size that is asked for, and as text what `max_output_tokens`
+    leaves beside it, and the earlier turns (`context`) where a model of their family may be asked. A model that is not
+    in the catalog counts as the dearest that is.
 
-    Not covered: answers without an image that are billed and asked for again. They are in the record as soon as they are
-    there.
+    Not covered: answers without an image that are billed and asked for again. They are in the record as soon as they
+    are there.
     """
     links = catalog.chain((options.model, *models) if options.model else models, on)
     able = [link.model for link in links if catalog.lack(link.model, options, inputs) is None]
@@ -67,7 +68,8 @@ def expected_cost(
 
 
 def _context_tokens(model: str, context: ContextSize | None) -> int:
-    """The most input tokens of earlier turns. What a model thought in a turn is in its signatures, and may be counted again."""
+    """The most input tokens of earlier turns. What a model thought in a turn is in its signatures, and may be counted
+    again."""
     if context is None or catalog.family(context.model) != catalog.family(model):
         return 0
     return context.images * INPUT_IMAGE_TOKENS + context.characters + context.turns * THINKING_TOKENS

@@ -1,4 +1,4 @@
-"""The finished image against what was asked for: is it as large, and of that shape?"""
+"""Compare the size and aspect ratio of an image with those that were requested."""
 
 import math
 
@@ -6,16 +6,17 @@ from image_core.models.generated import Options
 
 PIXELS_OF_1K = 1024 * 1024
 FACTORS = {"1K": 1, "2K": 2, "4K": 4}
-"""By how much a side of each size is longer than one of 1K."""
+"""Factors by which the sides of each size are longer than those of 1K."""
 
 SMALLEST_SHARE = 0.8
-"""Of the pixels of a size. The documented images have 0.98 to 1.13 of them (ai.google.dev/gemini-api/docs/image-generation)."""
+"""Minimum share of a size's pixels. Documented images have 0.98 to 1.13
+(ai.google.dev/gemini-api/docs/image-generation)."""
 LARGEST_DEVIATION = 0.05
-"""Of an aspect ratio. The documented images deviate by up to 0.02; the nearest two ratios are 0.065 apart."""
+"""Maximum deviation of an aspect ratio. Documented images deviate by up to 0.02; the closest ratios by 0.065."""
 
 
 def reduction(width: int, height: int, options: Options) -> str | None:
-    """What the image has and what was asked for, where it is smaller or of another shape; else None."""
+    """Return a description of the difference where the image is smaller or has another shape; else None."""
     too_small = options.image_size is not None and width * height < (
         SMALLEST_SHARE * PIXELS_OF_1K * FACTORS.get(options.image_size, 1) ** 2
     )

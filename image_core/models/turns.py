@@ -1,4 +1,4 @@
-"""The turns of a conversation with a model: what it answered, to be stored, and what is replayed to it later."""
+"""The turns of a conversation with a model: its answers, which are stored, and the turns that are replayed later."""
 
 import json
 from dataclasses import dataclass
@@ -6,34 +6,34 @@ from dataclasses import dataclass
 from image_core.images.image import Image
 
 MAX_TURN_BYTES = 40_000_000
-"""The longest answer that is kept, as JSON: an image of 4K has up to 35 MB in base64."""
+"""Maximum size of an answer that is kept, as JSON: a 4K image has up to 35 MB in base64."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelTurn:
-    """An answer as it came: the JSON of its `content`, in pieces that share the memory of the response."""
+    """An answer as received: the JSON of its `content`, in pieces that share the memory of the response."""
 
     pieces: tuple[bytes | memoryview, ...]
     images: int
-    """Images in it, drafts included."""
+    """Number of images in it, drafts included."""
     characters: int
-    """Characters of its text."""
+    """Length of its text, in characters."""
 
     @property
     def size(self) -> int:
-        """Bytes of the JSON."""
+        """Length of the JSON, in bytes."""
         return sum(map(len, self.pieces))
 
     def stored(self, prompt: str) -> bytes:
-        """Return the stored form: a line with the prompt that it answers, and the JSON as it came."""
+        """Return the stored form: a line with the prompt that it answers, and the JSON as received."""
         return b"".join((json.dumps({"prompt": prompt}).encode(), b"\n", *self.pieces))
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierTurn:
-    """An earlier generation as a model is shown it: the user's images and prompt, and the answer as it came.
+    """An earlier generation, to be replayed: the user's images and prompt, and the model's answer as received.
 
-    The image of the turn before is not among the user's images: it is in that turn's answer.
+    The image of the preceding turn is not among the user's images: it is in that turn's answer.
     """
 
     images: tuple[Image, ...]
@@ -50,7 +50,7 @@ class EarlierTurn:
 
 @dataclass(frozen=True, slots=True)
 class ContextSize:
-    """What replayed turns add to a request, for its expected cost: turns of `model`."""
+    """The size of replayed turns of `model`, for the expected cost of a request."""
 
     model: str
     turns: int

@@ -6,7 +6,7 @@ So each model is also called, for one token of text: less than a hundredth of a 
 
 from image_core.clock import Clock
 from image_core.models import catalog
-from image_core.models.chain import ModelChain
+from image_core.models.build import build_models
 from image_core.models.probe import Probed, State
 from image_core.settings import Settings
 from operations.doctor.finding import Finding
@@ -18,14 +18,14 @@ KEY_FIX = "create a valid key at https://aistudio.google.com/apikey and set GEMI
 async def check(settings: Settings, clock: Clock | None = None) -> list[Finding]:
     """Return a finding for each name that is or will soon be retired, and one for each model or for the refused key."""
     clock = clock or Clock()
-    chain = ModelChain(settings, clock)
+    models = build_models(settings, clock)
     try:
         probed = [
-            await chain.tried(each.model, TIMEOUT_SECONDS) if each.state in {State.OK, State.UNKNOWN} else each
-            for each in await chain.probe(TIMEOUT_SECONDS)
+            await models.checks.call(each.model, TIMEOUT_SECONDS) if each.state in {State.OK, State.UNKNOWN} else each
+            for each in await models.describe(TIMEOUT_SECONDS)
         ]
     finally:
-        await chain.close()
+        await models.close()
     return [*_retirements(settings, clock), *_models(probed)]
 
 

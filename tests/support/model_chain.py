@@ -6,6 +6,7 @@ from typing import Any
 
 from image_core.clock import Clock
 from image_core.images.image import Image
+from image_core.models.build import Models, build_models
 from image_core.models.catalog import DEFAULT_CHAIN
 from image_core.models.chain import ModelChain
 from image_core.models.generated import Attempt, Generated, Options
@@ -30,13 +31,13 @@ class InHand:
     waited_for: list[int] = field(default_factory=list)
     more: list[int] = field(default_factory=list)
 
-    async def pictures(self) -> tuple[Image, ...]:
+    async def images(self) -> tuple[Image, ...]:
         return self.inputs
 
     async def turns(self) -> tuple[EarlierTurn, ...]:
         return self.earlier
 
-    def leaving(self) -> None:
+    def sending(self) -> None:
         """Nothing asks for it here."""
 
     def sent(self) -> None:
@@ -52,9 +53,9 @@ class InHand:
 
 @dataclass(slots=True)
 class Bench:
-    """A chain, the service it calls, and what it slept."""
+    """A chain, the service that it calls, and the waits of the chain."""
 
-    chain: ModelChain
+    built: Models
     fake_gemini: FakeGemini
     clock: Clock
     slept: list[float] = field(default_factory=list)
@@ -67,6 +68,10 @@ class Bench:
         self.attempts.clear()
         deadline, held = self.clock.deadline(seconds), hold or InHand((CUP,))
         return await self.chain.generate(held, prompt, Options(**options), deadline, self.attempts.append)
+
+    @property
+    def chain(self) -> ModelChain:
+        return self.built.chain
 
     @property
     def outcomes(self) -> list[tuple[str, str]]:
@@ -85,4 +90,4 @@ async def make(fake_gemini: FakeGemini, **settings: str) -> Bench:
 
     environment = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url, **settings}
     clock = Clock(sleep=sleep)
-    return Bench(ModelChain(Settings.read(environment), clock, random.Random(7)), fake_gemini, clock, slept)
+    return Bench(build_models(Settings.read(environment), clock, random.Random(7)), fake_gemini, clock, slept)

@@ -1,4 +1,4 @@
-"""One call of a Gemini model: through the SDK's async client, with none of its own retries, its failures told apart."""
+"""Calls of Gemini models through the SDK's async client, without its retries; errors are classified by `CallFailed`."""
 
 import asyncio
 import base64
@@ -9,7 +9,7 @@ import re
 import ssl
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -20,12 +20,11 @@ import aiohttp
 
 from image_core.clock import Clock
 from image_core.errors import GeminiKeyMissing
-from image_core.models.gemini.response import Reply, read
-from image_core.models.gemini.streaming import REQUEST_ARGUMENTS, Exchange, MarkLost, new_session
-from image_core.models.hold import Hold
+from image_core.models.gemini.response import read
+from image_core.models.gemini.streaming import REQUEST_ARGUMENTS, Exchange, PlaceholderLost, new_session
 from image_core.models.prices import max_output_tokens
+from image_core.models.provider import Call, CallFailed, CallInputs, Reply, TurnsRefused
 from image_core.runtime.offload import offloaded
-from image_core.settings import Settings
 
 if TYPE_CHECKING:
     from google import genai
@@ -39,14 +38,14 @@ QUOTA_FAILURE = "type.googleapis.com/google.rpc.QuotaFailure"
 KEY_REASONS = {"API_KEY_INVALID", "API_KEY_EXPIRED", "API_KEY_SERVICE_BLOCKED", "API_KEY_HTTP_REFERRER_BLOCKED"}
 
 API_VERSION = "v1beta"
-"""The one that has preview models and `imageConfig` (ai.google.dev/gemini-api/docs/api-versions). The SDK's own is `v1`."""
+"""The version with preview models and `imageConfig` (ai.google.dev/gemini-api/docs/api-versions); the SDK's is `v1`."""
 RPC_CODE = re.compile(r"[A-Z_]{2,40}")
 
 NO_QUOTA = re.compile(r"\blimit:\s*0(?!\d|[.,]\d)", re.IGNORECASE)
-"""In the message of a 429: there is no quota at all, whatever `RetryInfo` says."""
+"""Found in the message of a 429: there is no quota at all, whatever `RetryInfo` says."""
 
 UNREADABLE_IMAGE = "unable to process input image"
-"""In the message of a 400: of the service's decoder, which fails now and then for images that it takes a second time."""
+"""Found in the message of a 400 of the service's decoder, which sometimes fails for images that it accepts later."""
 
 STATUS_OF_NAME: Mapping[str, HTTPStatus] = {
     "INVALID_ARGUMENT": HTTPStatus.BAD_REQUEST,
@@ -58,111 +57,68 @@ STATUS_OF_NAME: Mapping[str, HTTPStatus] = {
     "DEADLINE_EXCEEDED": HTTPStatus.GATEWAY_TIMEOUT,
     "UNAVAILABLE": HTTPStatus.SERVICE_UNAVAILABLE,
 }
-"""Of google.rpc.Code, for an error object that has no number. What is not here is an internal error."""
+"""HTTP statuses by google.rpc.Code, for error objects without a number. Other names are internal errors."""
 
 LONGEST_WAIT_SECONDS = 1_000_000
 LONGEST_ERROR_CHARACTERS = 1_000_000
 
 
-class CallFailed(Exception):
-    """The service did not answer with a reply.
-
-    `status` is the HTTP status, None where there was none (`lost`: the connection broke; else the answer made no sense).
-    `name` is the service's word for it (google.rpc.Code: `INVALID_ARGUMENT`, …), which holds nothing of the request.
-    """
+class Gemini:
+    """The Gemini API as a provider. The client is created at the first call. `key` is None where none is configured."""
 
     def __init__(
         self,
-        status: int | None,
-        *,
-        name: str = "",
-        lost: bool = False,
-        key_refused: bool = False,
-        retry_seconds: float | None = None,
-        day_quota_used: bool = False,
-        image_unreadable: bool = False,
-        names_model: bool = False,
+        key: str | None,
+        base_url: str | None = None,
+        clock: Clock | None = None,
+        exchange: type[Exchange] = Exchange,
     ) -> None:
-        super().__init__(f"status {status}")
-        self.status = status
-        self.name = name
-        self.lost = lost
-        self.key_refused = key_refused
-        self.retry_seconds = retry_seconds
-        """By `RetryInfo` or `Retry-After`, the longer of both."""
-        self.day_quota_used = day_quota_used
-        """No wait helps before the quota's reset: it is one of the day, or there is none."""
-        self.image_unreadable = image_unreadable
-        """The service could not decode one of the input images."""
-        self.request_refused = (
-            status == HTTPStatus.BAD_REQUEST
-            and not (key_refused or image_unreadable)
-            and name in {"", "INVALID_ARGUMENT"}
-        )
-        """It is about what was asked: neither the account, nor the key, nor the service's decoder."""
-        self.names_model = names_model
-        """The message names a model: it is the Gemini API's own, and not that of a gateway without such a route."""
-
-
-class TurnsRefused(Exception):
-    """The service does not take the earlier turns: a signature that it has given up, say. Nothing is billed for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What one call asks a model for, beside the images. `in_context`: it is shown the earlier turns, where they are there."""
-
-    model: str
-    prompt: str
-    aspect_ratio: str | None = None
-    image_size: str | None = None
-    in_context: bool = False
-
-
-class Gemini:
-    """The client of the process: made at the first call, kept with its connections."""
-
-    def __init__(self, settings: Settings, clock: Clock | None = None, exchange: type[Exchange] = Exchange) -> None:
-        self._settings = settings
+        self._key = key
+        self._base_url = base_url
         self._exchange = exchange
         self._clock = clock or Clock()
         self._client: genai.Client | None = None
         self._http: aiohttp.ClientSession | None = None
         self._making = asyncio.Lock()
 
+    def check_configured(self) -> None:
+        """Raise GeminiKeyMissing where there is no key."""
+        if self._key is None:
+            raise GeminiKeyMissing
+
     async def _connected(self) -> "genai.Client":
         if self._client is None:
             async with self._making:
                 if self._client is None:
                     self._http = self._http or new_session()
-                    # The import takes up to a second: other requests go on meanwhile.
-                    self._client = await asyncio.to_thread(_make_client, self._settings, self._http)
+                    # In a thread: the import takes up to a second.
+                    self._client = await asyncio.to_thread(_make_client, self._key, self._base_url, self._http)
         return self._client
 
-    async def generate(self, call: Call, hold: Hold, seconds: float) -> Reply:
-        """Ask once, for at most `seconds` (at least 10: the service refuses less).
+    async def generate(self, call: Call, inputs: CallInputs, seconds: float) -> Reply:
+        """Call a model once, for at most `seconds` (at least 10: the service refuses less).
 
-        Raises CallFailed, TurnsRefused, TimeoutError, and what reading the inputs again raises.
+        Raises CallFailed, TurnsRefused, TimeoutError, and the errors of reading the inputs again.
         """
         until = asyncio.get_running_loop().time() + seconds
-        ask = partial(self._ask, await self._connected(), call, hold, until, seconds)
+        ask = partial(self._ask, await self._connected(), call, inputs, until, seconds)
         try:
             return await ask(sdk_alone=False)
-        except MarkLost:
-            log.error("google-genai writes its requests in another way than it did: this call is made by the SDK alone")  # noqa: TRY400 - it says all there is
+        except PlaceholderLost:
+            log.error("google-genai writes its requests in a new way: this call is made by the SDK alone")  # noqa: TRY400 - the traceback adds nothing
         return await ask(sdk_alone=True)
 
     async def _ask(
         self,
         client: "genai.Client",
         call: Call,
-        hold: Hold,
+        inputs: CallInputs,
         until: float,
         seconds: float,
         *,
         sdk_alone: bool,
     ) -> Reply:
-        from google.genai import types  # noqa: PLC0415 - there once the client is
+        from google.genai import types  # noqa: PLC0415 - imported with the client
 
         config = types.GenerateContentConfig(
             response_modalities=["TEXT", "IMAGE"],
@@ -170,14 +126,14 @@ class Gemini:
             if call.aspect_ratio or call.image_size
             else None,
             max_output_tokens=max_output_tokens(call.model, call.image_size),
-            # There are no functions to call: looking for some costs a deep copy and a line in the log for each call.
+            # Searching for functions to call would cost a deep copy and a log line for each call.
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
-            # After a reply that is to be continued the SDK would call again by itself, which is paid for again.
+            # The SDK would call again by itself to continue an answer, which is billed again.
             automatic_continuation=False,
             http_options=types.HttpOptions(timeout=int(seconds * 1000)),
         )
         async with asyncio.timeout_at(until):
-            exchange = await self._begun(call, hold, until, sdk_alone=sdk_alone)
+            exchange = await self._exchange_of(call, inputs, until, sdk_alone=sdk_alone)
         with exchange:
             contents = _contents(exchange, call.prompt, sdk_alone=sdk_alone)
             in_context = len(contents) > 1
@@ -189,8 +145,8 @@ class Gemini:
                 if in_context and failed.request_refused:
                     raise TurnsRefused from failed
                 raise
-            if not exchange.left and not sdk_alone:  # by another way than our session: with marks in place of images
-                raise MarkLost
+            if not exchange.sent and not sdk_alone:  # not through `new_session`: with placeholders instead of images
+                raise PlaceholderLost
             answer = _answer_of(response, exchange.answer)
             if answer.get("error") and not answer.get("candidates"):
                 raise _failure(answer, None, exchange.headers, self._clock.now)
@@ -199,23 +155,24 @@ class Gemini:
             )
             return replace(reply, in_context=in_context)
 
-    async def _begun(self, call: Call, hold: Hold, until: float, *, sdk_alone: bool) -> Exchange:
-        """The exchange with what the call sends. It alone keeps the images, and lets go of them when they have left."""
-        pictures = await hold.pictures()
-        turns = await hold.turns() if call.in_context else ()
+    async def _exchange_of(self, call: Call, inputs: CallInputs, until: float, *, sdk_alone: bool) -> Exchange:
+        """Return the exchange of a call. It has the only reference to the images, and releases them when they are
+        sent."""
+        images = await inputs.images()
+        turns = await inputs.turns() if call.in_context else ()
         if turns:
-            pictures = pictures[1:]  # the first is in the last turn's answer
-        return self._exchange(hold, pictures, until, turns=turns, sdk_alone=sdk_alone)
+            images = images[1:]  # the first is in the last turn's answer
+        return self._exchange(inputs, images, until, turns=turns, sdk_alone=sdk_alone)
 
-    async def exists(self, model: str) -> None:
-        """Whether the model answers to its name, which costs nothing. Raises CallFailed, TimeoutError."""
+    async def describe(self, model: str) -> None:
+        """Check that the model exists, with a call that is free. Raises CallFailed, TimeoutError."""
         client = await self._connected()
         await self._called(client.aio.models.get(model=model))
 
     async def smallest_call(self, model: str) -> None:
-        """Make the smallest call there is: a word, at most one token of text, no image. Raises CallFailed, TimeoutError."""
+        """Make the cheapest call: one token of text, no image. Raises CallFailed, TimeoutError."""
         client = await self._connected()
-        from google.genai import types  # noqa: PLC0415 - there once the client is
+        from google.genai import types  # noqa: PLC0415 - imported with the client
 
         config = types.GenerateContentConfig(
             response_modalities=["TEXT"],
@@ -226,11 +183,11 @@ class Gemini:
         await self._called(client.aio.models.generate_content(model=model, contents="Hello", config=config))
 
     async def _called(self, call: Awaitable[Any], until: float | None = None, exchange: Exchange | None = None) -> Any:
-        """What the SDK makes of the answer, at most `until` that time of the event loop.
+        """Return the answer as the SDK parses it; `until` is a time of the event loop.
 
-        None where it makes nothing of an answer that has arrived: `exchange` has it. Raises CallFailed, TimeoutError, MarkLost.
+        None where it fails to parse an answer that `exchange` has. Raises CallFailed, TimeoutError, PlaceholderLost.
         """
-        from google.genai import errors  # noqa: PLC0415 - there once the client is
+        from google.genai import errors  # noqa: PLC0415 - imported with the client
 
         try:
             async with asyncio.timeout_at(until):
@@ -238,12 +195,12 @@ class Gemini:
         except errors.APIError as error:
             headers = exchange.headers if exchange is not None else {}
             raise _failure(error.details, error.code, headers, self._clock.now) from None
-        except (TimeoutError, MarkLost):
+        except (TimeoutError, PlaceholderLost):
             raise
         except (aiohttp.ClientError, ConnectionError) as error:
             raise CallFailed(None, lost=True) from error
         except Exception as error:
-            # The SDK raises many things for a body that it cannot make a reply of: pydantic's errors, JSON's, RecursionError.
+            # The SDK raises various errors for a body that it cannot parse: pydantic's, JSON's, RecursionError.
             if exchange is not None and exchange.answer is not None:
                 return None
             if exchange is not None and exchange.status is not None:
@@ -251,6 +208,7 @@ class Gemini:
             raise CallFailed(None) from error
 
     async def close(self) -> None:
+        """Close the client and its connections."""
         client, self._client = self._client, None
         if client is not None:
             await client.aio.aclose()
@@ -261,11 +219,11 @@ class Gemini:
 
 
 def _contents(exchange: Exchange, prompt: str, *, sdk_alone: bool) -> "list[types.Content]":
-    """The conversation as the SDK takes it. Raises TurnsRefused where it does not take an earlier turn."""
-    from google.genai import types  # noqa: PLC0415 - there once the client is
+    """Return the conversation in the SDK's types. Raises TurnsRefused where they cannot represent an earlier turn."""
+    from google.genai import types  # noqa: PLC0415 - imported with the client
 
     def user(images: Iterable[tuple[bytes, str]], prompt: str) -> types.Content:
-        # The service wants the images first and the prompt last.
+        # The service expects the images first and the prompt last.
         parts = [types.Part.from_bytes(data=data, mime_type=mime_type) for data, mime_type in images]
         return types.Content(role="user", parts=[*parts, types.Part.from_text(text=prompt)])
 
@@ -274,17 +232,18 @@ def _contents(exchange: Exchange, prompt: str, *, sdk_alone: bool) -> "list[type
             return types.Content(role="model", parts=[types.Part.from_text(text=base64.b64encode(answer).decode())])
         try:
             return types.Content.model_validate_json(answer)
-        except ValueError as error:  # a field that it does not know
+        except ValueError as error:  # an unknown field
             raise TurnsRefused from error
 
     contents = []
     for turn in exchange.turns():
         contents += [user(turn.images, turn.prompt), model(turn.answer)]
-    return [*contents, user(exchange.marks(), prompt)]
+    return [*contents, user(exchange.placeholders(), prompt)]
 
 
 def _answer_of(response: Any, body: str | None) -> dict[str, Any]:
-    """The answer's JSON: as it came, else (where it did not pass our session) as the SDK read it. Raises CallFailed."""
+    """Return the answer's JSON: its body, or without it (`new_session` was not used) the SDK's object. Raises
+    CallFailed."""
     if body is None:
         if response is None:
             raise CallFailed(None)
@@ -301,26 +260,26 @@ def _answer_of(response: Any, body: str | None) -> dict[str, Any]:
     return answer
 
 
-def _make_client(settings: Settings, http: aiohttp.ClientSession) -> "genai.Client":
+def _make_client(key: str | None, base_url: str | None, http: aiohttp.ClientSession) -> "genai.Client":
     import certifi  # noqa: PLC0415 - comes with the SDK
-    from google import genai  # noqa: PLC0415 - up to a second of import, paid by the first call only
+    from google import genai  # noqa: PLC0415 - the import takes up to a second: only for the first call
     from google.genai import types  # noqa: PLC0415 - the same
 
-    if settings.gemini_api_key is None:
+    if key is None:
         raise GeminiKeyMissing
-    # A value that the SDK does not know yet is data to us, and no reason to write to the log at every reply.
+    # Values that the SDK does not know yet are data: it must not warn of them at every reply.
     warnings.filterwarnings("ignore", message=".* is not a valid ", category=UserWarning, module=r"google\.genai")
-    # As the SDK makes it, which makes three for clients that are never used: they cost the first call as much as a generation.
+    # As the SDK creates it; the SDK would create three for clients that are never used, which takes long.
     trusted = ssl.create_default_context(
         cafile=os.environ.get("SSL_CERT_FILE", certifi.where()), capath=os.environ.get("SSL_CERT_DIR")
     )
     return genai.Client(
-        api_key=settings.gemini_api_key.get_secret_value(),
+        api_key=key,
         vertexai=False,
         http_options=types.HttpOptions(
-            base_url=settings.gemini_base_url,
+            base_url=base_url,
             api_version=API_VERSION,
-            # Without this, a connection that breaks costs a hidden sleep of up to 10 s and one more call that is paid for.
+            # Otherwise a broken connection leads to a hidden sleep of up to 10 s and another call that is billed.
             retry_options=types.HttpRetryOptions(attempts=1),
             aiohttp_client=http,
             client_args={"verify": trusted},
@@ -330,13 +289,14 @@ def _make_client(settings: Settings, http: aiohttp.ClientSession) -> "genai.Clie
 
 
 def _failure(body: Any, status: int | None, headers: Mapping[str, str], now: Callable[[], datetime]) -> CallFailed:
-    """What an error says: `body` a google.rpc.Status or what has one as `error`, `status` that of HTTP, None where it was 200."""
+    """Classify an error. `body`: a google.rpc.Status, or an object with one as `error`; `status`: None where it was
+    200."""
     error = _error_object(body)
     name = error.get("status")
     name = name if isinstance(name, str) and RPC_CODE.fullmatch(name) else ""
     if status is None:
         code = error.get("code")
-        known = isinstance(code, int) and HTTPStatus.BAD_REQUEST <= code < 600  # noqa: PLR2004 - statuses end there
+        known = isinstance(code, int) and HTTPStatus.BAD_REQUEST <= code < 600  # noqa: PLR2004 - the largest status
         status = code if known else STATUS_OF_NAME.get(name, HTTPStatus.INTERNAL_SERVER_ERROR)
     message = error.get("message")
     message = message[:LONGEST_ERROR_CHARACTERS] if isinstance(message, str) else ""
@@ -344,7 +304,7 @@ def _failure(body: Any, status: int | None, headers: Mapping[str, str], now: Cal
     waits = [_seconds(each.get("retryDelay")) for each in details if each.get("@type") == RETRY_INFO]
     waits.append(_retry_after(headers, now))
     return CallFailed(
-        # The SDK takes every status but 200 for an error. Below 400 it is none, and no reply either.
+        # The SDK raises for every status but 200. One below 400 is neither an error nor a reply.
         status if status is not None and status >= HTTPStatus.BAD_REQUEST else None,
         name=name,
         key_refused=any(each.get("@type") == ERROR_INFO and each.get("reason") in KEY_REASONS for each in details),
@@ -357,7 +317,7 @@ def _failure(body: Any, status: int | None, headers: Mapping[str, str], now: Cal
 
 
 def _error_object(body: Any) -> dict[str, Any]:
-    """The google.rpc.Status, wherever the SDK or a gateway left it."""
+    """Return the google.rpc.Status in the body of an error."""
     if isinstance(body, list) and len(body) == 1:
         (body,) = body
     if not isinstance(body, dict):
@@ -373,7 +333,7 @@ def _list_of(value: Any) -> list[Any]:
 
 
 def _is_of_day(detail: dict[str, Any]) -> bool:
-    """Whether a QuotaFailure has a quota of the day among its violations, or one of which there is nothing."""
+    """Return whether a QuotaFailure names a daily quota, or a quota of zero."""
     if detail.get("@type") != QUOTA_FAILURE:
         return False
     violations = [each for each in _list_of(detail.get("violations")) if isinstance(each, dict)]
@@ -383,23 +343,23 @@ def _is_of_day(detail: dict[str, Any]) -> bool:
 
 
 def _is_zero(value: Any) -> bool:
-    """An int64 in JSON, which may be a string."""
+    """Return whether an int64 in JSON, which may be a string, is zero."""
     return value == "0" or (isinstance(value, int) and not isinstance(value, bool) and value == 0)
 
 
 def _seconds(delay: Any) -> float | None:
-    """A protobuf Duration in JSON: `17s`, `0.5s`."""
+    """Parse a protobuf Duration in JSON: `17s`, `0.5s`."""
     if not isinstance(delay, str) or not delay.endswith("s"):
         return None
     try:
         seconds = float(delay[:-1])
     except ValueError:
         return None
-    return seconds if 0 <= seconds < LONGEST_WAIT_SECONDS else None  # neither is NaN
+    return seconds if 0 <= seconds < LONGEST_WAIT_SECONDS else None  # False for NaN
 
 
 def _retry_after(headers: Mapping[str, str], now: Callable[[], datetime]) -> float | None:
-    """The header `Retry-After` in seconds: a number, or a date (RFC 9110)."""
+    """Return the header `Retry-After` in seconds. It is a number or a date (RFC 9110)."""
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return _seconds(f"{value}s")

@@ -1,14 +1,13 @@
-"""What a model answered: the image, its words, why there is none, and what the service counted.
+"""Parse the answer of a Gemini model: the image, the text, the reason why there is no image, and the counted tokens.
 
-Read from the answer's JSON, leniently: unknown values are data (new finish reasons appear without notice), and a field of
-an unexpected type counts as absent. An image that was paid for is not lost because something beside it is odd.
+The answer's JSON is read leniently: unknown values are accepted (new finish reasons appear without notice), and a field
+of an unexpected type counts as absent. A paid image must not be lost because something beside it is unusual.
 """
 
 import io
 import struct
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -19,21 +18,21 @@ from image_core.images.image import EXTENSIONS, Image
 from image_core.models.gemini.turns import model_turn
 from image_core.models.generated import Usage
 from image_core.models.prices import priced
-from image_core.models.turns import ModelTurn
+from image_core.models.provider import Reply
 
 _CHANGE_PROMPT = "The model declined this request. Change the prompt: describe it another way."
-_CHANGE_IMAGE = "The model declined the picture it would have made. Change the prompt or the image."
-_TRY_AGAIN = "The model made no picture this time. Try again, or say in the prompt that you want an image."
+_CHANGE_IMAGE = "The model declined the image that it would have made. Change the prompt or the image."
+_TRY_AGAIN = "The model made no image this time. Try again, or say in the prompt that you want an image."
 
 SENTENCES: Mapping[str, str] = {
     "SAFETY": _CHANGE_PROMPT,
     "IMAGE_SAFETY": _CHANGE_IMAGE,
     "PROHIBITED_CONTENT": "The request was blocked as prohibited content. Change the prompt or the image.",
-    "IMAGE_PROHIBITED_CONTENT": "The picture would have been prohibited content. Change the prompt or the image.",
+    "IMAGE_PROHIBITED_CONTENT": "The image would have been prohibited content. Change the prompt or the image.",
     "BLOCKLIST": "The prompt has words that the service blocks. Change the prompt.",
     "SPII": "The request holds what looks like personal data. Change the prompt or the image.",
     "RECITATION": "The answer would have repeated a protected work. Change the prompt.",
-    "IMAGE_RECITATION": "The picture would have repeated a protected work. Change the prompt or the image.",
+    "IMAGE_RECITATION": "The image would have repeated a protected work. Change the prompt or the image.",
     "LANGUAGE": "The model does not take the prompt's language. Change the prompt.",
     "OTHER": "The service blocked the request without saying why. Change the prompt or the image.",
     "ESCALATION": _CHANGE_PROMPT,
@@ -45,56 +44,22 @@ SENTENCES: Mapping[str, str] = {
 """What a person can do about each reason (ai.google.dev/api/generate-content, FinishReason and BlockReason)."""
 
 _REFUSING = ("SAFETY", "PROHIBITED", "RECITATION", "BLOCKLIST", "SPII", "LANGUAGE", "JAILBREAK", "ESCALATION")
-"""A reason with one of these in its name is a refusal, known or new: the same request would be refused again."""
+"""Parts of the names of reasons that are refusals, known or new: the same request would be refused again."""
 
-_OF_ACCOUNT = "PUP_LIMITED"
-"""A reason with this in its name is about the operator's account: it is limited."""
+_ACCOUNT_LIMITED = "PUP_LIMITED"
+"""Part of the names of reasons that say that the operator's account is limited."""
 
 LONGEST_NAME = 64
 LONGEST_NUMBER = 12
-"""Digits of a number of tokens."""
+"""Maximum number of digits of a number of tokens."""
 LONGEST_MESSAGE = 2000
-"""Characters of `finishMessage` and `blockReasonMessage` that are shown."""
-LONGEST_TEXT = 16_000
-"""Characters of what a model said instead of making an image."""
+"""Maximum length of `finishMessage` and `blockReasonMessage`, in characters."""
 
 OTHER_FORMATS = ("GIF", "BMP", "TIFF", "AVIF")
 UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, LookupError, struct.error, zlib.error)
-"""What Pillow raises for an image that it cannot decode."""
+"""The exceptions of Pillow for an image that it cannot decode."""
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """`refused`: asking again would not help. `usage` is None where the service counted nothing."""
-
-    picture: Image | None
-    text: str | None
-    """What the model said beside the image, or instead of it."""
-    finish_reason: str | None
-    refused: bool
-    usage: Usage | None
-    message: str | None = None
-    """What the service says to people about an answer without an image."""
-    turn: ModelTurn | None = None
-    """What can be replayed of it when its image is edited."""
-    in_context: bool = False
-    """Whether the model was shown the earlier turns."""
-    account_limited: bool = False
-    """The service answers nothing to this account, whatever is asked."""
-
-    @property
-    def sentence(self) -> str:
-        """What a person can do, where there is no image."""
-        known = SENTENCES.get(self.finish_reason or "")
-        return known or (_CHANGE_PROMPT if self.refused else _TRY_AGAIN)
-
-    @property
-    def words(self) -> str | None:
-        """What to show a person where there is no image: the model's words and the service's, bounded."""
-        said = [part for part in ((self.text or "")[:LONGEST_TEXT], self.message) if part]
-        return "\n".join(said) or None
 
 
 def read(
@@ -103,36 +68,43 @@ def read(
     data: Callable[[str | bytes], bytes],
     received: Mapping[str, memoryview] = MappingProxyType({}),
 ) -> Reply:
-    """The reply in a `GenerateContentResponse`; `data` gives the bytes for what its JSON has (`Exchange.data`).
+    """Return the reply in a `GenerateContentResponse`. `data` decodes a value of its JSON (`Exchange.data`).
 
-    `received` are the strings that were taken out of it, by their marks.
+    `received`: the strings that were replaced in it, by their placeholders.
 
-    Checks every byte of the image: in a thread for a large one. Drafts are decoded only where there is nothing else.
+    Every byte of the image is checked: call it in a thread for a large one. Drafts are only decoded without a final
+    image.
     """
     candidates = [each for each in _list(answer, "candidates") if isinstance(each, dict)]
-    # One is asked for. Of several, the first with an image is the answer.
+    # One candidate is requested. Of several, the first with an image is the answer.
     chosen = next((each for each in candidates if _images(_parts(each))), candidates[0] if candidates else {})
     parts = _parts(chosen)
     shown = [part for part in parts if not _is_thought(part)]
-    text = _written("".join(part["text"] for part in shown if isinstance(part.get("text"), str))) or None
-    # Where every image is marked as a thought, the last of them is the one that was paid for.
+    text = _valid_utf8("".join(part["text"] for part in shown if isinstance(part.get("text"), str))) or None
+    # If every image is marked as a thought, the last one is the result.
     images = _images(shown) or _images(parts)
-    picture = _last_picture(images, data)
+    image = _last_image(images, data)
     feedback = _object(answer, "promptFeedback")
     blocked = _name(feedback.get("blockReason"))
     reason = blocked or _name(chosen.get("finishReason"))
-    limited = picture is None and _OF_ACCOUNT in (reason or "")
+    limited = image is None and _ACCOUNT_LIMITED in (reason or "")
     refused = (blocked is not None or any(word in (reason or "") for word in _REFUSING)) and not limited
     return Reply(
-        picture,
+        image,
         text,
         reason,
-        refused and picture is None,
+        refused and image is None,
         _usage(_object(answer, "usageMetadata"), model, made=bool(images)),
-        _message(feedback.get("blockReasonMessage")) or _message(chosen.get("finishMessage")),
-        turn=None if picture is None else model_turn(_object(chosen, "content"), received),
+        message=_message(feedback.get("blockReasonMessage")) or _message(chosen.get("finishMessage")),
+        turn=None if image is None else model_turn(_object(chosen, "content"), received),
         account_limited=limited,
+        advice=_advice(reason, refused=refused and image is None),
     )
+
+
+def _advice(reason: str | None, *, refused: bool) -> str:
+    """Return what a person can do about an answer without an image."""
+    return SENTENCES.get(reason or "") or (_CHANGE_PROMPT if refused else _TRY_AGAIN)
 
 
 def _object(parent: Json, name: str) -> Json:
@@ -155,17 +127,17 @@ def _is_thought(part: Json) -> bool:
 
 
 def _images(parts: list[Json]) -> list[str | bytes]:
-    """The encoded images of parts, in order; gateways that are not Google's write `inline_data` too."""
+    """Return the encoded images of parts, in order; gateways other than Google's write `inline_data` too."""
     found = (_object(part, "inlineData") or _object(part, "inline_data") for part in parts)
     return [inline["data"] for inline in found if isinstance(inline.get("data"), str | bytes) and inline["data"]]
 
 
-def _last_picture(images: list[str | bytes], decoded: Callable[[str | bytes], bytes]) -> Image | None:
-    """The last whole image, whatever type was declared; else the last that can be repaired; None where none can be opened."""
+def _last_image(encoded: list[str | bytes], decoded: Callable[[str | bytes], bytes]) -> Image | None:
+    """Return the last complete image, whatever its declared type, else the last that can be repaired, else None."""
     damaged: list[Image] = []
-    for image in reversed(images):
+    for each in reversed(encoded):
         try:
-            found = decoded(image)
+            found = decoded(each)
         except ValueError:
             continue
         header = probe.read_header(found)
@@ -173,19 +145,19 @@ def _last_picture(images: list[str | bytes], decoded: Callable[[str | bytes], by
             if (rewritten := _rewritten(found)) is not None:
                 return rewritten
             continue
-        # A file may be whole and still not open everywhere: metadata with a wrong checksum, say.
+        # Some decoders refuse complete files, for example with a wrong checksum of metadata.
         opening = metadata.repaired(found, header.mime_type)
         if opening is None:
             continue
-        picture = Image(opening, header.mime_type, header.width, header.height)
+        image = Image(opening, header.mime_type, header.width, header.height)
         if metadata.whole(found, header.mime_type):
-            return picture
-        damaged.append(picture)
+            return image
+        damaged.append(image)
     return next(filter(_decodes, damaged), None)
 
 
 def _rewritten(data: bytes) -> Image | None:
-    """A PNG of an image of a kind that is not kept; no model is known to answer with one. None where it is no image."""
+    """Return a PNG of an image of another type, which no model is known to return; None where it is not an image."""
     try:
         with PIL.Image.open(io.BytesIO(data), formats=OTHER_FORMATS) as image:
             out = io.BytesIO()
@@ -205,19 +177,19 @@ def _decodes(repaired: Image) -> bool:
 
 
 def _message(value: Any) -> str | None:
-    return _written(value)[:LONGEST_MESSAGE] or None if isinstance(value, str) else None
+    return _valid_utf8(value)[:LONGEST_MESSAGE] or None if isinstance(value, str) else None
 
 
 def _name(value: Any) -> str | None:
-    """The name of an enum value, known or new. `…_UNSPECIFIED` says nothing."""
+    """Return the name of an enum value, known or new; None for `…_UNSPECIFIED`."""
     if not isinstance(value, str):
         return None
-    name = _written(value)[:LONGEST_NAME]
+    name = _valid_utf8(value)[:LONGEST_NAME]
     return None if name.endswith("_UNSPECIFIED") else name or None
 
 
-def _written(text: str) -> str:
-    """`text` as UTF-8 can hold it. JSON can escape half a character, and an image must not be lost over that."""
+def _valid_utf8(text: str) -> str:
+    """Return `text` without lone surrogates, which JSON can escape and UTF-8 cannot encode."""
     return text.encode(errors="replace").decode()
 
 
@@ -232,7 +204,7 @@ def _usage(counted: Json, model: str, *, made: bool) -> Usage | None:
 
 
 def _count(counted: Json, name: str) -> int:
-    """A number of tokens; ProtoJSON may write one as a string. What is none counts nothing."""
+    """Return a number of tokens, which ProtoJSON may write as a string; 0 for other values."""
     value = counted.get(name)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < LONGEST_NUMBER:
         value = int(value)
@@ -240,7 +212,7 @@ def _count(counted: Json, name: str) -> int:
 
 
 def _by_modality(details: list[Any], total: int, otherwise: str) -> dict[str, int]:
-    """Tokens by modality; what the details leave of the total counts as `otherwise`."""
+    """Return tokens by modality; those of the total that are not in the details count as `otherwise`."""
     counts: dict[str, int] = {}
     for detail in details:
         if isinstance(detail, dict) and (tokens := _count(detail, "tokenCount")):

@@ -1,8 +1,16 @@
-"""One call's pictures, carried past the SDK and not through it.
+"""Stream image bytes around google-genai, using placeholders in its requests and responses.
 
-The SDK would encode, escape, parse, validate and copy megabytes in which there is nothing for it to see: two thirds of what a
-call costs. It gets a short mark instead of each picture. On the wire stands what it would have written itself, for the marks
-become the pictures where aiohttp sends the body, and the other way round where it reads the answer.
+1. google-genai encodes, escapes, parses, validates and copies the bytes of every image. Without that a request takes
+   15 ms of processor time instead of 18 in the benchmark with small images (docs/performance.md), and less memory.
+2. So the SDK gets a placeholder of 24 random bytes instead of each image, and writes the request around it.
+3. A middleware of aiohttp replaces the request's body: where a placeholder is, the image is encoded as it is sent.
+4. The images are released as soon as they are sent; while the model works, nothing of them is in memory.
+5. Of the answer every long base64 string is replaced by a placeholder before the SDK parses it.
+6. The image is decoded once, directly from the received bytes.
+7. The bytes on the wire are the same as without placeholders, in both directions; tests compare them.
+8. An earlier turn of the model is inserted in the same way: byte for byte as it was received.
+9. If a placeholder is not where it is expected, PlaceholderLost is raised before anything is sent.
+10. The call is then made through the SDK alone (`sdk_alone`): slower, never lost.
 """
 
 import asyncio
@@ -22,32 +30,32 @@ import pybase64
 from aiohttp.abc import AbstractStreamWriter
 
 from image_core.images.image import Image
-from image_core.models.hold import Hold
+from image_core.models.provider import CallInputs
 from image_core.models.turns import EarlierTurn
 from image_core.runtime.proxy import proxied
 
-MARK_BYTES = 24
+PLACEHOLDER_BYTES = 24
 
 _TURN = re.compile(
     rb'\{\s*(?:"role"\s*:\s*"model"\s*,\s*)?"parts"\s*:\s*\[\s*\{\s*"text"\s*:\s*"([0-9a-f]{32})"\s*\}\s*\]'
     rb'\s*(?:,\s*"role"\s*:\s*"model"\s*)?\}'
 )
-"""A turn of the model as the SDK writes it, with a mark as its text."""
+"""A turn of the model as the SDK writes it, with a placeholder as its text."""
 
 CHUNK_BYTES = 3 * 128 * 1024
-"""Of a picture at a time: a multiple of three, so that the pieces' base64 is that of the whole."""
+"""Bytes of an image that are encoded at a time: a multiple of three, so that the pieces' base64 can be concatenated."""
 
 LONG = 1024
-"""From here on a string of the answer is taken out; what is shorter is no picture."""
+"""Minimum length of a string of the answer that is replaced; shorter ones are not images."""
 
 TYPICAL_ANSWER_BYTES = 2_000_000
-"""Where the service does not say how long its answer is, and it does not: it sends it in chunks."""
+"""Assumed length of an answer without `Content-Length`: the service sends chunks."""
 
 READ_BUFFER_BYTES = 64 * 1024
-"""Of an answer that waits for room: the rest of it waits in the network."""
+"""Read buffer of one connection. While an answer waits for memory, the rest of it stays in the network."""
 
 MAY_WAIT = 0.5
-"""Of the time that is left, for room for an answer: it is paid for already, and must be read before the time is up."""
+"""Share of the remaining time for which an answer may wait for memory: it is paid for, and must be read in time."""
 
 _BYTES = re.compile(rb'"(?:data|thoughtSignature)"\s*:\s*"')
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -56,22 +64,23 @@ _BLANKS = b" \t\r\n"
 _exchange: ContextVar["Exchange | None"] = ContextVar("exchange", default=None)
 
 
-class MarkLost(RuntimeError):
-    """A mark is not where its image should be: the SDK calls in another way than it did. Nothing has been sent."""
+class PlaceholderLost(RuntimeError):
+    """A placeholder is not in the expected position: the SDK has changed. Nothing has been sent."""
 
 
 class SentTwice(ConnectionError):
-    """The SDK would send a request again that has left already, and may be paid for."""
+    """The SDK would send a request a second time, which may be billed again."""
 
 
-def _new_mark() -> bytes:
-    """24 bytes whose base64 has digits and small letters only: the same in either alphabet, with no padding."""
+def _new_placeholder() -> bytes:
+    """Return 24 random bytes whose base64 has only digits and lower-case letters: equal in both alphabets, without
+    padding."""
     return base64.b64decode(secrets.token_hex(16))
 
 
 @dataclass(frozen=True, slots=True)
-class MarkedTurn:
-    """An earlier turn with marks: those of the user's images with their MIME types, and that of the model's answer."""
+class PlaceholderTurn:
+    """An earlier turn with placeholders for the user's images, with their MIME types, and for the model's answer."""
 
     images: tuple[tuple[bytes, str], ...]
     prompt: str
@@ -79,39 +88,42 @@ class MarkedTurn:
 
 
 class Exchange:
-    """The images of one call, and the turns before it: use it as a context manager around the SDK's call.
+    """The images of one call, and the earlier turns: a context manager around the SDK's call.
 
-    `until` is when the call is given up, in the event loop's time. `sdk_alone`: the SDK writes the request itself, images
-    and all, and only its answer is taken apart here; what it is given in place of marks are then the bytes themselves.
+    `until` is the deadline of the call, in the event loop's time. `sdk_alone`: the SDK gets the bytes themselves
+    instead of placeholders, and writes the whole request; only the answer is streamed.
     """
 
     def __init__(
         self,
-        hold: Hold,
-        pictures: Sequence[Image],
+        inputs: CallInputs,
+        images: Sequence[Image],
         until: float,
         *,
         turns: Sequence[EarlierTurn] = (),
         sdk_alone: bool = False,
     ) -> None:
-        self._hold = hold
+        self._inputs = inputs
         self._until = until
         self._sdk_alone = sdk_alone
         self._sending: list[tuple[bytes, Image | memoryview]] = []
-        """What is sent and its marks, in the order of the request."""
+        """The images and turns with their placeholders, in the order of the request."""
         self._turns = [
-            MarkedTurn(tuple(map(self._marked, turn.images)), turn.prompt, self._mark(turn.answer)) for turn in turns
+            PlaceholderTurn(
+                tuple(map(self._image_placeholder, turn.images)), turn.prompt, self._placeholder(turn.answer)
+            )
+            for turn in turns
         ]
-        self._marks = list(map(self._marked, pictures))
-        self.left = False
-        """Whether the request went out through this exchange."""
+        self._placeholders = list(map(self._image_placeholder, images))
+        self.sent = False
+        """Whether the request was sent through this exchange."""
         self._received: dict[str, memoryview] = {}
         self._expected = 0
         self.status: int | None = None
-        """Of the answer, once its headers are there."""
+        """The status of the answer, once its headers are received."""
         self.headers: Mapping[str, str] = {}
         self.answer: str | None = None
-        """The body of an answer with the status 200: JSON with marks in place of long byte strings."""
+        """The body of an answer with the status 200: JSON with placeholders for long byte strings."""
 
     def __enter__(self) -> Self:
         self._token = _exchange.set(self)
@@ -119,82 +131,84 @@ class Exchange:
 
     def __exit__(self, *_: object) -> None:
         _exchange.reset(self._token)
-        # Whatever was begun inside and is not over, an idle connection's timer say, keeps the context and with it this object.
-        self._let_go()
+        # Timers of idle connections that were created inside still have a reference to the context, and so to this
+        # object.
+        self._release()
         self._received.clear()
 
-    def _let_go(self) -> None:
-        for kept in (self._sending, self._turns, self._marks):
+    def _release(self) -> None:
+        for kept in (self._sending, self._turns, self._placeholders):
             kept.clear()
 
-    def _marked(self, image: Image) -> tuple[bytes, str]:
-        return self._mark(image), image.mime_type
+    def _image_placeholder(self, image: Image) -> tuple[bytes, str]:
+        return self._placeholder(image), image.mime_type
 
-    def _mark(self, sent: Image | memoryview) -> bytes:
+    def _placeholder(self, sent: Image | memoryview) -> bytes:
         if self._sdk_alone:
             return sent.data if isinstance(sent, Image) else bytes(sent)
-        mark = _new_mark()
-        self._sending.append((mark, sent))
-        return mark
+        placeholder = _new_placeholder()
+        self._sending.append((placeholder, sent))
+        return placeholder
 
-    def marks(self) -> Iterator[tuple[bytes, str]]:
-        """What the SDK is given for each image of the last turn, in order, and its MIME type."""
-        return iter(self._marks)
+    def placeholders(self) -> Iterator[tuple[bytes, str]]:
+        """Return the bytes and MIME types for the SDK, for each image of the current turn in order."""
+        return iter(self._placeholders)
 
-    def turns(self) -> Iterator[MarkedTurn]:
-        """What the SDK is given for each earlier turn, oldest first."""
+    def turns(self) -> Iterator[PlaceholderTurn]:
+        """Return the contents of the earlier turns for the SDK, oldest first."""
         return iter(self._turns)
 
-    async def payload(self, body: object) -> "Carried | None":
-        """The body that goes out instead of the SDK's, once; None where the SDK's own goes. Raises MarkLost, SentTwice."""
-        if self.left:
+    async def payload(self, body: object) -> "StreamedBody | None":
+        """Return the body to send instead of the SDK's, or None to send that. Raises PlaceholderLost, SentTwice."""
+        if self.sent:
             raise SentTwice
         if self._sdk_alone:
-            self.left = True
-            self._hold.leaving()
+            self.sent = True
+            self._inputs.sending()
             return None
         if not isinstance(body, aiohttp.Payload):
-            raise MarkLost
+            raise PlaceholderLost
         parts: list[bytes | memoryview | Image] = []
         rest = await body.as_bytes()
-        for mark, sent in self._sending:
-            begin, end = _place(rest, base64.b64encode(mark), whole_turn=isinstance(sent, memoryview))
+        for placeholder, sent in self._sending:
+            begin, end = _position(rest, base64.b64encode(placeholder), whole_turn=isinstance(sent, memoryview))
             parts += [rest[:begin], sent]
             rest = rest[end:]
-        self.left = True
-        self._hold.leaving()
-        self._let_go()
-        return Carried([*parts, rest], self._hold.sent)
+        self.sent = True
+        self._inputs.sending()
+        self._release()
+        return StreamedBody([*parts, rest], self._inputs.sent)
 
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
-        """The headers of the answer are there."""
+        """Receive the status and headers of the answer."""
         self.status, self.headers = status, headers
         if self._sdk_alone:
-            self._let_go()
-            self._hold.sent()
+            self._release()
+            self._inputs.sent()
 
     @property
     def strings(self) -> Mapping[str, memoryview]:
-        """The strings that were taken out of the answer, as they came, by their marks."""
+        """The strings of the answer that were replaced, by their placeholders."""
         return self._received
 
     @property
     def received_bytes(self) -> int:
-        """Of the strings that were taken out, as they came."""
+        """The length of all replaced strings."""
         return sum(map(len, self._received.values()))
 
     async def receiving(self, announced: int | None) -> None:
-        """Wait for memory for the answer, as far as its length is known."""
+        """Wait for memory for the answer, by its announced or typical length."""
         left = self._until - asyncio.get_running_loop().time()
         self._expected = announced or TYPICAL_ANSWER_BYTES
-        await self._hold.receiving(self._expected, left * MAY_WAIT)
+        await self._inputs.receiving(self._expected, left * MAY_WAIT)
 
     def received(self, count: int) -> None:
-        """Count what the answer, of `count` bytes, has more than was expected, and the image that is decoded from it."""
-        self._hold.received(max(0, count - self._expected) + count * 3 // 4)
+        """Count the bytes of the answer beyond the expected ones, and the image that is decoded from its `count`
+        bytes."""
+        self._inputs.received(max(0, count - self._expected) + count * 3 // 4)
 
-    def taken(self, body: bytes) -> bytes:
-        """The body with marks instead of the long strings of bytes in it."""
+    def with_placeholders(self, body: bytes) -> bytes:
+        """Replace the long base64 strings of a body by placeholders."""
         view, at = memoryview(body), 0
         parts: list[bytes | memoryview] = []
         while found := _BYTES.search(body, at):
@@ -204,43 +218,44 @@ class Exchange:
             if end - begin < LONG:
                 parts.append(view[at:end])
             else:
-                mark = base64.b64encode(_new_mark())
-                self._received[mark.decode()] = view[begin:end]
-                parts += [view[at:begin], mark]
+                placeholder = base64.b64encode(_new_placeholder())
+                self._received[placeholder.decode()] = view[begin:end]
+                parts += [view[at:begin], placeholder]
             at = end
         return b"".join([*parts, view[at:]])
 
     def data(self, value: str | bytes) -> bytes:
-        """The bytes of a field of the answer: base64 or a mark where it was read from JSON, bytes where the SDK read it.
+        """Return the bytes of a field of the answer: base64 or a placeholder from JSON, or bytes from the SDK.
 
         Raises ValueError.
         """
         if isinstance(value, bytes):
-            encoded = self._received.get(base64.b64encode(value).decode()) if len(value) == MARK_BYTES else None
+            encoded = self._received.get(base64.b64encode(value).decode()) if len(value) == PLACEHOLDER_BYTES else None
             return value if encoded is None else _decoded(encoded)
         return _decoded(self._received.get(value) or memoryview(value.encode()))
 
 
-def _place(body: bytes, mark: bytes, *, whole_turn: bool) -> tuple[int, int]:
-    """Where a mark begins and ends in `body`; with `whole_turn` the turn of the model that it is the text of. Raises MarkLost."""
+def _position(body: bytes, placeholder: bytes, *, whole_turn: bool) -> tuple[int, int]:
+    """Return start and end of a placeholder, or with `whole_turn` of the model's turn around it. Raises
+    PlaceholderLost."""
     if not whole_turn:
-        begin = body.find(mark)
+        begin = body.find(placeholder)
         if begin < 0:
-            raise MarkLost
-        return begin, begin + len(mark)
+            raise PlaceholderLost
+        return begin, begin + len(placeholder)
     found = _TURN.search(body)
-    if found is None or found[1] != mark:
-        raise MarkLost
+    if found is None or found[1] != placeholder:
+        raise PlaceholderLost
     return found.span()
 
 
 def _decoded(encoded: memoryview) -> bytes:
-    """Base64 as JSON holds it: either alphabet, padded or not (ProtoJSON takes all of them), with line breaks or without.
+    """Decode base64 in either alphabet, padded or not, with or without line breaks: ProtoJSON allows all of them.
 
-    A last character that stands for less than a byte is dropped: the image may still be whole. Raises ValueError.
+    A last character of less than a byte is dropped: the image may still be complete. Raises ValueError.
     """
     try:
-        return pybase64.b64decode(encoded, validate=True)  # as nearly all of it comes
+        return pybase64.b64decode(encoded, validate=True)  # the usual form
     except binascii.Error:
         raw = bytes(encoded)
     if b"\\" in raw:
@@ -251,8 +266,8 @@ def _decoded(encoded: memoryview) -> bytes:
     return pybase64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
 
 
-class Carried(aiohttp.Payload):
-    """A body of JSON with pictures in it, which are encoded as they leave and let go when they have left."""
+class StreamedBody(aiohttp.Payload):
+    """A JSON body whose images are encoded as they are sent, and released afterwards."""
 
     def __init__(self, parts: list[bytes | memoryview | Image], sent: Callable[[], None]) -> None:
         super().__init__(None, content_type="application/json")
@@ -261,9 +276,11 @@ class Carried(aiohttp.Payload):
         self._size = sum(4 * -(-len(part.data) // 3) if isinstance(part, Image) else len(part) for part in parts)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - aiohttp's signature
-        raise TypeError("it is written once, and not shown")
+        """Refuse to be decoded (aiohttp.Payload)."""
+        raise TypeError("a streamed body can only be written")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
+        """Send the body, and release its images."""
         for piece in self._pieces():
             await writer.write(piece)
         self._parts.clear()
@@ -283,47 +300,47 @@ class Carried(aiohttp.Payload):
 
 
 class _Answer(aiohttp.ClientResponse):
-    """An answer whose pictures are taken out before the SDK reads it."""
+    """A response whose images are replaced by placeholders before the SDK parses it."""
 
     async def text(self, encoding: str | None = None, errors: str = "strict") -> str:
         exchange = _exchange.get()
         if exchange is None or self.status != HTTPStatus.OK:
             return await super().text(encoding, errors)
         await exchange.receiving(self.content_length)
-        # What is no UTF-8 can only be words: a picture is not lost over them.
+        # Only texts can have invalid UTF-8: the image must not be lost over them.
         body = await self.read()
         exchange.received(len(body))
-        exchange.answer = exchange.taken(body).decode(encoding or self.get_encoding(), "replace")
+        exchange.answer = exchange.with_placeholders(body).decode(encoding or self.get_encoding(), "replace")
         return exchange.answer
 
 
-async def _carry(
+async def _stream(
     request: aiohttp.ClientRequest, handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
 ) -> aiohttp.ClientResponse:
     exchange = _exchange.get()
     if exchange is None:
         return await handler(request)
-    carried = await exchange.payload(request.body)
-    if carried is not None:
-        await request.update_body(carried)
+    streamed = await exchange.payload(request.body)
+    if streamed is not None:
+        await request.update_body(streamed)
     response = await handler(request)
     exchange.answered(response.status, response.headers)
     return response
 
 
 def new_session() -> aiohttp.ClientSession:
-    """The session that the SDK is to use (`HttpOptions.aiohttp_client`); whoever made it closes it."""
+    """Return the session for the SDK (`HttpOptions.aiohttp_client`). The caller must close it."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=proxied(),
         read_bufsize=READ_BUFFER_BYTES,
-        middlewares=(_carry,),
+        middlewares=(_stream,),
         response_class=_Answer,
-        # Base64 of a picture packs to three quarters, and unpacking it costs seven milliseconds for each megabyte.
+        # Compression saves a quarter of base64; decompression takes seven milliseconds for each megabyte.
         headers={"Accept-Encoding": "identity"},
     )
 
 
 REQUEST_ARGUMENTS: dict[str, Any] = {"allow_redirects": False}
-"""For `HttpOptions.async_client_args`: neither the key nor a picture follows a redirect to another host."""
+"""For `HttpOptions.async_client_args`: neither the key nor images are sent to the target of a redirect."""

@@ -1,8 +1,8 @@
-"""A model's turn as Gemini writes it: kept as it came, so that it can be replayed byte for byte.
+"""Keep a turn of a Gemini model as it was received, so that it can be replayed byte for byte.
 
 A replayed turn must have its parts in their order, and each `thoughtSignature` on the part that it came with
-(ai.google.dev/gemini-api/docs/image-generation, "Thought signatures"). So a turn is kept as the JSON of its `content`, in
-which the long strings stand as they were received, and that JSON is written into a later request as it is.
+(ai.google.dev/gemini-api/docs/image-generation, "Thought signatures"). So a turn is kept as the JSON of its `content`
+with the received strings, and this JSON is inserted unchanged into a later request.
 """
 
 import json
@@ -12,11 +12,11 @@ from typing import Any
 
 from image_core.models.turns import MAX_TURN_BYTES, ModelTurn
 
-_MARK = re.compile(rb'"([0-9a-f]{32})"')
+_PLACEHOLDER = re.compile(rb'"([0-9a-f]{32})"')
 
 
 def model_turn(content: Mapping[str, Any], received: Mapping[str, memoryview]) -> ModelTurn | None:
-    """The turn in the `content` of an answer, in which marks stand for the strings in `received`.
+    """Return the turn in the `content` of an answer, whose placeholders stand for the strings in `received`.
 
     None where it cannot be replayed, because its image has no signature, and where it is longer than MAX_TURN_BYTES.
     """
@@ -28,7 +28,7 @@ def model_turn(content: Mapping[str, Any], received: Mapping[str, memoryview]) -
     text = json.dumps({**content, "role": "model"}, separators=(",", ":")).encode()
     pieces: list[bytes | memoryview] = []
     at = 0
-    for found in _MARK.finditer(text):
+    for found in _PLACEHOLDER.finditer(text):
         string = received.get(found[1].decode())
         if string is not None:
             pieces += [text[at : found.start(1)], string]

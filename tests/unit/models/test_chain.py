@@ -16,7 +16,7 @@ from image_core.errors import (
     RateLimited,
     Refused,
 )
-from image_core.models.chain import ModelChain
+from image_core.models.build import build_models
 from image_core.models.generated import Attempt, Options
 from image_core.settings import Settings
 from local.gemini.script import Scripted, finished, overloaded, problem, rate_limited
@@ -167,7 +167,7 @@ async def test_a_request_that_the_service_does_not_take_is_told_without_its_word
     )
     with pytest.raises(ModelFailed) as caught:
         await bench.generate("my secret")
-    assert caught.value.details == "The model's service answered 400 INVALID_ARGUMENT: it does not take this request"
+    assert caught.value.details == "The model's service answered 400 INVALID_ARGUMENT: it does not accept this request"
 
 
 @pytest.mark.parametrize("key", ["invalid", "revoked"])
@@ -196,14 +196,14 @@ async def test_no_second_attempt_is_begun_that_could_not_end(fake_gemini: FakeGe
 
     clock = Clock(monotonic=lambda: now + 52.0 * len(fake_gemini.calls), sleep=sleep)
     settings = Settings.read({"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url})
-    chain = ModelChain(settings, clock)
+    models = build_models(settings, clock)
     fake_gemini.script.add(overloaded())
     attempts: list[Attempt] = []
     with pytest.raises(DeadlineExceeded):
-        await chain.generate(InHand(()), "x", Options(), clock.deadline(60), attempts.append)
+        await models.chain.generate(InHand(()), "x", Options(), clock.deadline(60), attempts.append)
     assert [(attempt.model, attempt.outcome) for attempt in attempts] == [(PRO, "model_unavailable")]
     assert len(fake_gemini.calls) == 1
-    await chain.close()
+    await models.close()
 
 
 async def test_the_last_reason_counts_when_nobody_made_a_picture(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from image_core.clock import Clock
 from image_core.errors import InvalidRequest, ModelFailed, ModelUnavailable
-from image_core.models.chain import ModelChain
+from image_core.models.build import build_models
 from image_core.models.generated import Options
 from image_core.models.probe import ChainState, Probed, State, state_of_chain
 from image_core.settings import Settings
@@ -37,17 +37,17 @@ async def test_a_model_that_is_gone_is_remembered_for_an_hour(fake_gemini: FakeG
     now = datetime(2026, 1, 1, tzinfo=UTC)
     settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url, "GEMINI_MODELS": f"gone-1,{LITE}"}
     clock = Clock(now=lambda: now)
-    chain = ModelChain(Settings.read(settings), clock)
-    bench = Bench(chain, fake_gemini, clock)
+    models = build_models(Settings.read(settings), clock)
+    bench = Bench(models, fake_gemini, clock)
     made = await bench.generate()
     assert [(attempt.model, attempt.outcome) for attempt in made.attempts] == [("gone-1", "not_found"), (LITE, "ok")]
     await bench.generate()
     assert bench.models == ["gone-1", LITE, LITE]
-    assert chain.retired() == {"gone-1": now}
+    assert models.availability.gone() == {"gone-1": now}
     now += timedelta(hours=1)
     await bench.generate()
     assert bench.models[-2:] == ["gone-1", LITE]
-    await chain.close()
+    await models.close()
 
 
 async def test_when_every_model_is_gone_that_is_said(fake_gemini: FakeGemini) -> None:
@@ -144,13 +144,13 @@ async def test_retired_name_whose_successor_cannot_make_it_is_told_twice(bench: 
 async def test_name_is_retired_by_the_clock_and_not_by_the_release(fake_gemini: FakeGemini) -> None:
     settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url, "GEMINI_MODELS": OLD_DEFAULT}
     days: list[datetime] = [datetime(2026, 6, 24, 23, 59, tzinfo=UTC)]
-    chain = ModelChain(Settings.read(settings), Clock(now=lambda: days[-1]))
-    assert chain.models() == ("gemini-3-pro-image-preview", PRO, "gemini-2.5-flash-image")
+    models = build_models(Settings.read(settings), Clock(now=lambda: days[-1]))
+    assert models.chain.models() == ("gemini-3-pro-image-preview", PRO, "gemini-2.5-flash-image")
     days.append(datetime(2026, 6, 25, tzinfo=UTC))
-    assert chain.models() == (PRO, "gemini-2.5-flash-image")
+    assert models.chain.models() == (PRO, "gemini-2.5-flash-image")
     days.append(datetime(2026, 10, 2, tzinfo=UTC))
-    assert chain.models() == (PRO, LITE)
-    await chain.close()
+    assert models.chain.models() == (PRO, LITE)
+    await models.close()
 
 
 @pytest.mark.parametrize(("day", "lines"), [(28, 0), (29, 1), (30, 1)])
@@ -162,13 +162,13 @@ async def test_coming_retirement_is_one_line_in_the_log(
         {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url, "GEMINI_MODELS": names}
     )
     clock = Clock(now=lambda: datetime(2026, 9, day, tzinfo=UTC))
-    chain = ModelChain(settings, clock)
-    bench = Bench(chain, fake_gemini, clock)
+    models = build_models(settings, clock)
+    bench = Bench(models, fake_gemini, clock)
     for _ in range(2):
         await bench.generate()
     found = [record.getMessage() for record in caplog.records if "retires on" in record.getMessage()]
-    assert found == [f"gemini-3.1-flash-image retires on 2026-10-29: put {NEXT} into GEMINI_MODELS instead"] * lines
-    await chain.close()
+    assert found == [f"gemini-3.1-flash-image retires on 2026-10-29: replace it by {NEXT} in GEMINI_MODELS"] * lines
+    await models.close()
 
 
 async def test_a_model_that_was_asked_for_and_is_gone_is_told(fake_gemini: FakeGemini) -> None:
@@ -176,14 +176,14 @@ async def test_a_model_that_was_asked_for_and_is_gone_is_told(fake_gemini: FakeG
     first = await bench.generate(model="gone-1")
     assert [(attempt.model, attempt.outcome) for attempt in first.attempts] == [("gone-1", "not_found"), (PRO, "ok")]
     second = await bench.generate(model="gone-1")
-    assert second.warnings == ("model_gone: gone-1 is not there any more",)
+    assert second.warnings == ("model_gone: gone-1 does not exist any more",)
     assert [attempt.model for attempt in second.attempts] == [PRO]
     await bench.chain.close()
 
 
 async def test_probing_costs_nothing_and_names_what_is_gone(fake_gemini: FakeGemini) -> None:
     bench = await make(fake_gemini, GEMINI_MODELS=f"{PRO},gone-1")
-    assert await bench.chain.probe(5) == [Probed(PRO, State.OK), Probed("gone-1", State.GONE, "status 404")]
+    assert await bench.built.describe(5) == [Probed(PRO, State.OK), Probed("gone-1", State.GONE, "status 404")]
     assert fake_gemini.billed_usd == 0
     await bench.chain.close()
 
@@ -226,7 +226,7 @@ async def test_gateway_without_a_route_for_descriptions_is_unknown_and_generates
 ) -> None:
     async with Gateway(fake_gemini, status).running() as url:
         bench = await make(fake_gemini, GOOGLE_GEMINI_BASE_URL=url)
-        assert {each.state for each in await bench.chain.probe(5)} == {State.UNKNOWN}
+        assert {each.state for each in await bench.built.describe(5)} == {State.UNKNOWN}
         assert (await bench.generate()).model == PRO
         await bench.chain.close()
 
@@ -234,7 +234,7 @@ async def test_gateway_without_a_route_for_descriptions_is_unknown_and_generates
 async def test_gateway_that_is_down_is_down(fake_gemini: FakeGemini) -> None:
     async with Gateway(fake_gemini, 503).running() as url:
         bench = await make(fake_gemini, GOOGLE_GEMINI_BASE_URL=url)
-        assert {(each.state, each.reason) for each in await bench.chain.probe(5)} == {(State.DOWN, "status 503")}
+        assert {(each.state, each.reason) for each in await bench.built.describe(5)} == {(State.DOWN, "status 503")}
         await bench.chain.close()
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from image_core.clock import Clock
 from image_core.errors import ModelError
+from image_core.models.build import build_models
 from image_core.models.catalog import DEFAULT_CHAIN
-from image_core.models.chain import ModelChain
 from image_core.models.generated import Options
 from image_core.models.quota import next_reset
 from image_core.settings import Settings
@@ -49,7 +49,7 @@ def times() -> Times:
 def make(fake_gemini: FakeGemini, times: Times, models: str = ",".join(DEFAULT_CHAIN)) -> Bench:
     settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url, "GEMINI_MODELS": models}
     clock = Clock(now=lambda: times.now, sleep=times.sleep)
-    return Bench(ModelChain(Settings.read(settings), clock), fake_gemini, clock, times.slept)
+    return Bench(build_models(Settings.read(settings), clock), fake_gemini, clock, times.slept)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ CASES = [
          billed=None),
     Case("a daily quota everywhere", (per_day(),), [PRO, NANO, LITE], ["rate_limited"] * 3, status=429,
          code="rate_limited", retryable=True, retry_after=UNTIL_RESET,
-         details="The quota of the day is used up; there is some again at 2026-11-26T08:00:00.000Z"),
+         details="The daily quota is used up until 2026-11-26T08:00:00.000Z"),
     Case("a limit of 0 in the message alone",
          (Scripted(429, problem(429, "RESOURCE_EXHAUSTED", "Quota exceeded for metric: x, limit: 0, model: y. Retry in 9s",
                                 {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "9s"})),),

@@ -23,10 +23,10 @@ from google import genai
 from google.genai import types
 
 from image_core.images.image import Image
-from image_core.models.gemini.client import API_VERSION, Call, CallFailed, Gemini, _answer_of
-from image_core.models.gemini.response import Reply, read
-from image_core.models.gemini.streaming import CHUNK_BYTES, LONG, Carried, Exchange, MarkLost, SentTwice
-from image_core.settings import Settings
+from image_core.models.gemini.client import API_VERSION, Gemini, _answer_of
+from image_core.models.gemini.response import read
+from image_core.models.gemini.streaming import CHUNK_BYTES, LONG, Exchange, PlaceholderLost, SentTwice, StreamedBody
+from image_core.models.provider import Call, CallFailed, Reply
 from tests.support.harness import picture
 from tests.support.model_chain import PRO, InHand
 
@@ -68,8 +68,7 @@ async def serving(answer: Answering, tls: ssl.SSLContext | None = None) -> Async
 
 
 async def asked(service: Service, hold: InHand, exchange: type[Exchange] = Exchange) -> Reply:
-    settings = Settings.read({"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": service.url})
-    gemini = Gemini(settings, exchange=exchange)
+    gemini = Gemini("key", service.url, exchange=exchange)
     try:
         return await gemini.generate(Call(PRO, PROMPT, "16:9", "2K"), hold, 30)
     finally:
@@ -153,8 +152,8 @@ async def test_the_picture_of_the_answer_is_the_one_that_was_sent(body: str, cod
     async with serving(answer) as service:
         got = await asked(service, InHand((CUP,)))
         alone = await asked_by_the_sdk_alone(service, (CUP,))
-    assert got.picture is not None
-    assert got.picture.data == CUP.data
+    assert got.image is not None
+    assert got.image.data == CUP.data
     parts = (alone.candidates or [])[0].content.parts or []  # type: ignore[union-attr] # the SDK's types have None everywhere
     assert got.text == ("".join(each.text for each in parts if each.text) or None)
 
@@ -200,9 +199,9 @@ async def test_image_is_found_whatever_is_odd_beside_it(body: str) -> None:
     async with serving(answer) as service:
         got = await asked(service, InHand((CUP,)))
     assert len(service.bodies) == 1
-    assert got.picture is not None
-    assert got.picture.data.rstrip(b"\0") == CUP.data
-    assert got.picture.mime_type == "image/jpeg"
+    assert got.image is not None
+    assert got.image.data.rstrip(b"\0") == CUP.data
+    assert got.image.mime_type == "image/jpeg"
 
 
 BROKEN = [
@@ -218,7 +217,7 @@ async def test_base64_that_is_none_is_no_image(broken: dict[str, Any]) -> None:
 
     async with serving(answer) as service:
         got = await asked(service, InHand((CUP,)))
-    assert (got.picture, got.refused) == (None, False)
+    assert (got.image, got.refused) == (None, False)
 
 
 async def test_a_broken_draft_costs_nobody_the_picture() -> None:
@@ -227,7 +226,7 @@ async def test_a_broken_draft_costs_nobody_the_picture() -> None:
 
     async with serving(answer) as service:
         got = await asked(service, InHand((CUP,)))
-    assert got.picture is not None
+    assert got.image is not None
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -264,19 +263,19 @@ async def test_the_inputs_are_let_go_when_they_have_left_and_before_the_answer_c
 async def test_an_exchange_that_is_over_holds_nothing_whoever_still_knows_it() -> None:
     body = json.dumps(reply(part(PLAIN))).encode()
     with Exchange(InHand((CUP,)), (CUP,), 0.0) as exchange:
-        exchange.taken(body)
+        exchange.with_placeholders(body)
         assert exchange.received_bytes == len(PLAIN)
-        assert len(list(exchange.marks())) == 1
+        assert len(list(exchange.placeholders())) == 1
     assert exchange.received_bytes == 0
-    assert list(exchange.marks()) == []
+    assert list(exchange.placeholders()) == []
 
 
 async def test_a_request_in_which_a_picture_has_no_place_or_no_more_is_not_sent() -> None:
     for body in (JsonPayload({"contents": []}), b"", None):
-        with pytest.raises(MarkLost):
+        with pytest.raises(PlaceholderLost):
             await Exchange(InHand((CUP,)), (CUP,), 0.0).payload(body)
     twice = Exchange(InHand((CUP,)), (CUP,), 0.0)
-    ((mark, _),) = twice.marks()
+    ((mark, _),) = twice.placeholders()
     whole = JsonPayload({"data": base64.b64encode(mark).decode()})
     assert await twice.payload(whole) is not None
     with pytest.raises(SentTwice):
@@ -287,7 +286,7 @@ async def test_a_request_in_which_a_picture_has_no_place_or_no_more_is_not_sent(
 async def test_a_body_is_as_long_as_it_says(size: int) -> None:
     data = bytes(range(256)) * (size // 256 + 1)
     sent: list[bool] = []
-    carried = Carried([b"<", Image(data[:size], "image/png", 1, 1), b">"], lambda: sent.append(True))
+    carried = StreamedBody([b"<", Image(data[:size], "image/png", 1, 1), b">"], lambda: sent.append(True))
     written = _Written()
     await carried.write(written)  # type: ignore[arg-type] # all that is asked of a writer
     assert written.all == b"<" + base64.b64encode(data[:size]) + b">"
@@ -329,7 +328,7 @@ async def test_only_a_service_with_a_trusted_certificate_is_called(
         monkeypatch.setenv("SSL_CERT_FILE", str(both))
     async with serving(answer_with_a_cup, tls) as service:
         if trusted:
-            assert (await asked(service, InHand((CUP,)))).picture is not None
+            assert (await asked(service, InHand((CUP,)))).image is not None
         else:
             with pytest.raises(CallFailed) as caught:
                 await asked(service, InHand((CUP,)))
@@ -346,23 +345,23 @@ async def test_answer_that_did_not_pass_our_session_is_read_from_the_sdks_types(
     )
     with Exchange(InHand(()), (), 0.0) as exchange:
         got = read(_answer_of(answer, None), PRO, exchange.data)
-    assert got.picture is not None
-    assert (got.picture.data, got.text, got.finish_reason) == (CUP.data, "Here.", "STOP")
+    assert got.image is not None
+    assert (got.image.data, got.text, got.finish_reason) == (CUP.data, "Here.", "STOP")
     assert got.usage is not None
     assert got.usage.output_by_modality == {"IMAGE": 1120}
 
 
 class Bare(Exchange):
-    """An exchange in whose request no mark is found, as with a release of the SDK that writes its bodies in another way."""
+    """An exchange in whose request no placeholder is found, as with a release of the SDK that writes its bodies in another way."""
 
-    async def payload(self, body: object) -> Carried | None:
+    async def payload(self, body: object) -> StreamedBody | None:
         if not self._sdk_alone:
-            raise MarkLost
+            raise PlaceholderLost
         return await super().payload(body)
 
 
 @pytest.mark.parametrize("pictures", [(CUP,), (CUP, OTHER, CUP)], ids=["one", "one of them twice"])
-async def test_marks_that_are_lost_lead_to_the_same_call_by_the_sdk_alone(
+async def test_placeholders_that_are_lost_lead_to_the_same_call_by_the_sdk_alone(
     pictures: tuple[Image, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     hold = InHand(pictures)
@@ -371,7 +370,7 @@ async def test_marks_that_are_lost_lead_to_the_same_call_by_the_sdk_alone(
         await asked_by_the_sdk_alone(service, pictures)
     ours, theirs = service.bodies
     assert ours == theirs
-    assert got.picture is not None
-    assert got.picture.data == CUP.data
+    assert got.image is not None
+    assert got.image.data == CUP.data
     assert hold.times_sent == 1
-    assert "google-genai writes its requests in another way" in caplog.text
+    assert "google-genai writes its requests in a new way" in caplog.text

@@ -11,12 +11,12 @@ from aiohttp import web
 
 from image_core.errors import ModelFailed
 from image_core.images.image import Image
-from image_core.models.gemini.client import Call, Gemini
-from image_core.models.gemini.streaming import LONG, Exchange, MarkLost
+from image_core.models.gemini.client import Gemini
+from image_core.models.gemini.streaming import LONG, Exchange, PlaceholderLost
 from image_core.models.gemini.turns import model_turn
 from image_core.models.generated import Generated
+from image_core.models.provider import Call
 from image_core.models.turns import MAX_TURN_BYTES, EarlierTurn, ModelTurn
-from image_core.settings import Settings
 from local.gemini.script import Scripted, expired_signature, finished, overloaded, problem
 from local.gemini.server import FakeGemini
 from tests.support.harness import picture
@@ -38,7 +38,7 @@ def content(**changed: Any) -> dict[str, Any]:
 def kept(body: str) -> ModelTurn | None:
     """The turn of an answer of one candidate, as the client keeps it."""
     exchange = Exchange(InHand(()), (), 0.0)
-    answer = json.loads(exchange.taken(body.encode()))
+    answer = json.loads(exchange.with_placeholders(body.encode()))
     return model_turn(answer["candidates"][0]["content"], exchange.strings)
 
 
@@ -115,7 +115,7 @@ async def sent(hold: InHand, *, exchange: type[Exchange] = Exchange) -> list[Any
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": f"http://127.0.0.1:{runner.addresses[0][1]}"}
-    gemini = Gemini(Settings.read(settings), exchange=exchange)
+    gemini = Gemini(settings["GEMINI_API_KEY"], settings["GOOGLE_GEMINI_BASE_URL"], exchange=exchange)
     try:
         replied = await gemini.generate(Call(PRO, "brighter", in_context=True), hold, 30)
         assert replied.in_context is bool(hold.earlier)
@@ -155,7 +155,7 @@ class Bare(Exchange):
 
     async def payload(self, body: object) -> Any:
         if not self._sdk_alone:
-            raise MarkLost
+            raise PlaceholderLost
         return await super().payload(body)
 
 

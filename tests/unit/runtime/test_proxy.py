@@ -8,7 +8,7 @@ from aiohttp import web
 
 from image_core.clock import Clock
 from image_core.errors import StorageUnavailable
-from image_core.models.chain import ModelChain
+from image_core.models.build import build_models
 from image_core.models.probe import State
 from image_core.runtime.proxy import proxied
 from image_core.settings import Settings
@@ -62,11 +62,11 @@ async def test_every_service_is_called_through_the_proxy(passed_on: set[str]) ->
     settings = Settings.read(SETTINGS)
     blobs = AzureBlobs(connection_string=SETTINGS["AZURE_STORAGE_CONNECTION_STRING"])
     cosmos = Cosmos("catafract", Clock(), connection_string=SETTINGS["AZURE_COSMOS_CONNECTION_STRING"])
-    chain = ModelChain(settings)
+    models = build_models(settings)
     assert set((await blobs.probe("catafract")).values()) == {"missing"}
     with pytest.raises(StorageUnavailable):
         await cosmos.probe("generations")
-    assert {each.state for each in await chain.probe(10)} == {State.UNKNOWN}
-    for each in (blobs, cosmos, chain):
+    assert {each.state for each in await models.describe(10)} == {State.UNKNOWN}
+    for each in (blobs, cosmos, models):
         await each.close()
     assert passed_on == {"blobs.invalid", "cosmos.invalid", "gemini.invalid"}
