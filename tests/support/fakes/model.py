@@ -9,7 +9,7 @@ from image_core.errors import GeminiKeyMissing, ImageError, ModelError
 from image_core.images.image import Image
 from image_core.images.region import Shapes
 from image_core.models.generated import CANCELED, OK, Attempt, Generated, Options, Usage
-from image_core.models.hold import Hold
+from image_core.models.provider import CallInputs
 from image_core.models.turns import ModelTurn
 
 MODEL = "gemini-3-pro-image"
@@ -51,7 +51,7 @@ class FakeModel:
         self._clock = clock
 
     async def generate(
-        self, hold: Hold, prompt: str, options: Options, deadline: Deadline, noted: Callable[[Attempt], None]
+        self, hold: CallInputs, prompt: str, options: Options, deadline: Deadline, noted: Callable[[Attempt], None]
     ) -> Generated:
         """Make the calls of one run."""
         attempts: list[Attempt] = []
@@ -78,12 +78,12 @@ class FakeModel:
             if not call.retry:
                 raise call.error
 
-    async def _call(self, call: Call, hold: Hold, prompt: str, options: Options) -> None:
-        self.calls.append((await hold.pictures(), prompt, options))
+    async def _call(self, call: Call, hold: CallInputs, prompt: str, options: Options) -> None:
+        self.calls.append((await hold.images(), prompt, options))
         call.begun.set()
         if call.before_sent is not None:
             await call.before_sent.wait()
-        hold.leaving()
+        hold.sending()
         hold.sent()
         if call.before_answer is not None:
             await call.before_answer.wait()
