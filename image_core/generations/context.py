@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from image_core.auth.user import User
-from image_core.errors import BlobMissing, ImageError
+from image_core.errors import BlobMissing, BlobTooLarge, ImageError
 from image_core.generations.held_inputs import Context, HeldInputs
 from image_core.generations.record import Record, StoredTurn
 from image_core.generations.trace import Trace
@@ -138,7 +138,7 @@ class Conversations:
             stored = await self._turns.read(user, turn.name, turn.size)
             images = await self._images(user, turn.inputs[1:])
             return None if images is None else EarlierTurn.read(stored, images)
-        except (BlobMissing, ImageError, ValueError, KeyError) as error:
+        except (BlobMissing, BlobTooLarge, ImageError, ValueError, KeyError) as error:
             log.warning("an earlier turn cannot be read: %s", type(error).__name__)
             return None
 

@@ -1,0 +1,149 @@
+"""Turns are stored beside images, and read again whole or not at all."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from image_core.auth.user import User
+from image_core.generations.context import Conversations
+from image_core.generations.record import Record, StoredTurn
+from image_core.images.image import Image
+from image_core.models.turns import ModelTurn
+from image_core.settings import Settings
+from image_core.storage.input_copies import InputCopies
+from image_core.storage.turns import Turns
+from tests.support import records
+from tests.support.fakes.blobs import FakeBlobs
+from tests.support.fakes.faults import Effect
+
+ADA = User("ada@example.com")
+MODEL = "gemini-3-pro-image"
+PRIVATE = "catafract-private"
+
+
+@dataclass(slots=True)
+class Kept:
+    """Three generations of a chain, each with an image that was added to the one before."""
+
+    blobs: FakeBlobs
+    copies: InputCopies
+    conversations: Conversations
+    turns: tuple[StoredTurn, ...] = ()
+
+    def forget(self, name: str) -> None:
+        """Delete the one private blob whose name contains `name`."""
+        (found,) = [each for each in self.blobs.containers[PRIVATE] if name in each]
+        del self.blobs.containers[PRIVATE][found]
+
+    async def read(self) -> list[tuple[list[bytes], str, bytes]]:
+        """Images, prompt and answer of each turn that is read."""
+        found = await self.conversations.read(ADA, self.turns)
+        return [([image.data for image in turn.images], turn.prompt, bytes(turn.answer)) for turn in found]
+
+
+def image(text: str) -> Image:
+    return Image(text.encode(), "image/png", 1, 1)
+
+
+def answer(number: int) -> ModelTurn:
+    return ModelTurn((b'{"parts":', memoryview(b"[%d]" % number), b"}"), 1, 5)
+
+
+async def generation(kept: Kept, number: int) -> Record:
+    inputs = await kept.copies.put_all(ADA, (image(f"image {number}"), image(f"added {number}")))
+    return records.make(ADA, number, inputs=inputs, prompt=f'prompt\n"{number}"')
+
+
+@pytest.fixture
+async def kept() -> Kept:
+    blobs, settings = FakeBlobs(PRIVATE), Settings.read({"GEMINI_API_KEY": "key"})
+    copies = InputCopies(blobs, settings)
+    made = Kept(blobs, copies, Conversations(Turns(blobs, settings), copies))
+    for number in (1, 2, 3):
+        record = await generation(made, number)
+        turn = await made.conversations.keep(record, MODEL, answer(number))
+        assert turn is not None
+        made.turns += (turn,)
+    return made
+
+
+TURNS = [
+    ([b"image 1", b"added 1"], 'prompt\n"1"', b'{"parts":[1]}'),
+    ([b"added 2"], 'prompt\n"2"', b'{"parts":[2]}'),
+    ([b"added 3"], 'prompt\n"3"', b'{"parts":[3]}'),
+]
+SECOND_FIRST = [([b"image 2", b"added 2"], *TURNS[1][1:]), TURNS[2]]
+THIRD_FIRST = [([b"image 3", b"added 3"], *TURNS[2][1:])]
+
+
+async def test_turns_are_read_as_they_were_stored(kept: Kept) -> None:
+    assert await kept.read() == TURNS
+    assert [turn.name for turn in kept.turns] == [f"{records.make(ADA, number).blob_stem}.me" for number in (1, 2, 3)]
+    assert {(turn.model, turn.images, turn.characters) for turn in kept.turns} == {(MODEL, 1, 10 + 5)}
+
+
+@pytest.mark.parametrize(
+    ("gone", "expected"),
+    [
+        ("generated-1-1-", SECOND_FIRST),
+        ("generated-1-2-", THIRD_FIRST),
+        ("generated-1-3-", []),
+    ],
+    ids=["the oldest", "one between", "the newest"],
+)
+async def test_a_turn_that_is_gone_ends_the_conversation_there(
+    kept: Kept, gone: str, expected: list[tuple[list[bytes], str, bytes]]
+) -> None:
+    kept.forget(gone)
+    assert await kept.read() == expected
+
+
+@pytest.mark.parametrize(
+    ("gone", "expected"),
+    [
+        ("image 1", SECOND_FIRST),
+        ("added 1", SECOND_FIRST),
+        ("image 2", TURNS),
+        ("added 2", THIRD_FIRST),
+        ("added 3", []),
+    ],
+)
+async def test_an_image_that_is_gone_takes_its_turn_along_where_it_is_shown(
+    kept: Kept, gone: str, expected: list[tuple[list[bytes], str, bytes]]
+) -> None:
+    kept.forget(image(gone).sha256())
+    assert await kept.read() == expected
+
+
+@pytest.mark.parametrize("data", [b"", b"no line", b"no JSON\n{}", b"{}\n{}", b"x" * 1000], ids=len)
+async def test_a_turn_that_makes_no_sense_counts_as_gone(kept: Kept, data: bytes) -> None:
+    (name,) = [each for each in kept.blobs.containers[PRIVATE] if "generated-1-2-" in each]
+    await kept.blobs.put(PRIVATE, name, data, "text/plain", overwrite=True)
+    assert await kept.read() == THIRD_FIRST
+
+
+async def test_a_storage_that_does_not_answer_leaves_the_turns_out(kept: Kept) -> None:
+    kept.blobs.faults.add(Effect.REFUSED, "read", "turns/", times=3)
+    assert await kept.read() == []
+    kept.blobs.faults.clear()
+    kept.blobs.faults.add(Effect.REFUSED, "read", "inputs/", times=100)
+    assert await kept.read() == []
+
+
+async def test_a_turn_that_cannot_be_stored_is_none(kept: Kept) -> None:
+    record = await generation(kept, 4)
+    kept.blobs.faults.add(Effect.REFUSED, "put", "turns/")
+    assert await kept.conversations.keep(record, MODEL, answer(4)) is None
+    assert await kept.conversations.keep(record, MODEL, None) is None
+
+
+async def test_a_defect_of_storing_a_turn_loses_no_image(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
+    broken = ModelTurn((5,), 1, 5)  # type: ignore[arg-type] # no piece of JSON
+    assert await kept.conversations.keep(await generation(kept, 4), MODEL, broken) is None
+    assert "storing a turn broke: TypeError" in caplog.text
+
+
+async def test_the_turns_of_one_image_are_deleted_together(kept: Kept) -> None:
+    settings = Settings.read({"GEMINI_API_KEY": "key"})
+    await Turns(kept.blobs, settings).delete_all(ADA, records.make(ADA, 2).blob_stem)
+    assert await kept.read() == THIRD_FIRST
