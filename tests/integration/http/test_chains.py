@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import PIL.Image
 import pytest
 from azure.storage.blob.aio import BlobServiceClient
 
@@ -11,6 +12,7 @@ from image_core.models.catalog import DEFAULT_CHAIN
 from local.gemini.script import Scripted, expired_signature, finished, overloaded
 from tests.support.faulty_proxy import Rule
 from tests.support.harness import PROMPT, Answer, Harness, data_url, picture
+from tests.support.image_files import saved
 from tests.support.original_product import put_blob, put_record
 
 NEXT = DEFAULT_CHAIN[1]
@@ -336,9 +338,11 @@ async def test_an_edit_that_runs_again_replays_its_turns(product: Harness) -> No
     body, headers = {"from": first.json["id"], "prompt": PROMPT}, {"Idempotency-Key": "again"}
     failed = await product.call("POST", "/api/image", body, headers)
     assert failed.status >= 500
+    expected = ((await product.record(failed.json["id"])) or {})["expectedUsd"]
     assert failed.json["retryable"] is True
     again = await product.call("POST", "/api/image", body, headers)
     assert (again.status, codes(again), turns(product)[-1]) == (200, [], 1)
+    assert ((await product.record(again.json["id"])) or {})["expectedUsd"] == expected
 
 
 async def test_replayed_turns_are_expected_and_billed(product: Harness) -> None:
@@ -376,3 +380,26 @@ async def test_turns_that_would_not_fit_into_memory_are_left_out(product: Harnes
     async with product.another(MAX_INFLIGHT_BYTES=str(limit - 5 * 2000)) as smaller:
         third = await edit(smaller, second.json["id"])
         assert (third.status, codes(third), turns(product)[-1]) == (200, ["context_not_kept"], 0)
+
+
+def mask_of(answer: Answer, value: int) -> str:
+    """A mask for the image of an answer: a rectangle in its middle is edited; with 255 all of it is."""
+    mask = PIL.Image.new("L", (answer.json["width"], answer.json["height"]), value)
+    width, height = mask.size
+    mask.paste(255, (width // 4, height // 4, 3 * width // 4, 3 * height // 4))
+    return data_url(saved(mask, "PNG"))
+
+
+async def test_a_masked_edit_neither_replays_turns_nor_leaves_one(product: Harness) -> None:
+    first = await product.generate()
+    second = await edit(product, first.json["id"], mask=mask_of(first, 0))
+    third = await edit(product, second.json["id"])
+    fourth = await edit(product, third.json["id"])
+    assert ["context_not_kept" in codes(answer) for answer in (second, third, fourth)] == [True, True, False]
+    assert turns(product) == [0, 0, 0, 1]
+
+
+async def test_a_mask_of_the_whole_image_is_no_mask(product: Harness) -> None:
+    first = await product.generate()
+    second = await edit(product, first.json["id"], mask=mask_of(first, 255))
+    assert (second.status, codes(second), turns(product)) == (200, [], [0, 1])

@@ -11,9 +11,21 @@ import pytest
 
 from checks import retirements
 from image_core.models import catalog
-from image_core.models.catalog import ASPECT_RATIOS, CLASSIC, DEFAULT_CHAIN, IMAGE_SIZES, MODELS, chain, current, lack
+from image_core.models.catalog import (
+    ASPECT_RATIOS,
+    CLASSIC,
+    DEFAULT_CHAIN,
+    IMAGE_SIZES,
+    INPUT_IMAGE_TOKENS,
+    MODELS,
+    THINKING_TOKENS,
+    chain,
+    current,
+    lack,
+)
 from image_core.models.generated import Options
 from image_core.models.prices import cost_usd, expected_cost, max_output_tokens
+from image_core.models.turns import ContextSize
 from tests.support.paths import ROOT
 
 PRO, NANO, LITE = DEFAULT_CHAIN
@@ -184,6 +196,15 @@ def test_expected_cost_is_not_passed_by_any_call_of_the_chain(
     for each in (LITE, model):
         if lack(each, options, inputs) is None:
             assert most_that_one_call_bills(each, size, inputs, 32_000) <= expected + 1e-6
+
+
+def test_expected_cost_covers_the_turns_that_are_replayed() -> None:
+    context = ContextSize(PRO, turns=2, images=7, characters=500)
+    plain, with_turns = (expected_cost([PRO, LITE], Options(), 1, TODAY, context=each) for each in (None, context))
+    tokens = 7 * INPUT_IMAGE_TOKENS + 500 + 2 * THINKING_TOKENS
+    assert with_turns - plain == pytest.approx(tokens * MODELS[PRO].input_usd / 1_000_000, abs=1e-6)
+    # No other model is shown them.
+    assert expected_cost([LITE], Options(), 1, TODAY, context=context) == expected_cost([LITE], Options(), 1, TODAY)
 
 
 def test_expected_cost_counts_the_dearest_model_that_may_be_asked() -> None:
