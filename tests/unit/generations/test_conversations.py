@@ -4,21 +4,19 @@ from dataclasses import dataclass
 
 import pytest
 
-from image_core.auth.user import User
 from image_core.generations.context import Conversations
 from image_core.generations.record import Record, StoredTurn
 from image_core.images.image import Image
 from image_core.models.turns import ModelTurn
-from image_core.settings import Settings
 from image_core.storage.input_copies import InputCopies
 from image_core.storage.turns import Turns
 from tests.support import records
+from tests.support.domain import ADA, PRIVATE, Process
 from tests.support.fakes.blobs import FakeBlobs
 from tests.support.fakes.faults import Effect
 
-ADA = User("ada@example.com")
 MODEL = "gemini-3-pro-image"
-PRIVATE = "catafract-private"
+TOKEN = "a" * 32
 
 
 @dataclass(slots=True)
@@ -41,6 +39,10 @@ class Kept:
         return [([image.data for image in turn.images], turn.prompt, bytes(turn.answer)) for turn in found]
 
 
+def stem(number: int) -> str:
+    return f"generated-1767225600000-{number:032}"
+
+
 def image(text: str) -> Image:
     return Image(text.encode(), "image/png", 1, 1)
 
@@ -51,14 +53,15 @@ def answer(number: int) -> ModelTurn:
 
 async def generation(kept: Kept, number: int) -> Record:
     inputs = await kept.copies.put_all(ADA, (image(f"image {number}"), image(f"added {number}")))
-    return records.make(ADA, number, inputs=inputs, prompt=f'prompt\n"{number}"')
+    return records.make(
+        ADA, number, inputs=inputs, prompt=f'prompt\n"{number}"', blob_stem=stem(number), lease_owner=TOKEN
+    )
 
 
 @pytest.fixture
 async def kept() -> Kept:
-    blobs, settings = FakeBlobs(PRIVATE), Settings.read({"GEMINI_API_KEY": "key"})
-    copies = InputCopies(blobs, settings)
-    made = Kept(blobs, copies, Conversations(Turns(blobs, settings), copies))
+    process = Process()
+    made = Kept(process.store.blobs, process.copies, process.conversations)
     for number in (1, 2, 3):
         record = await generation(made, number)
         turn = await made.conversations.keep(record, MODEL, answer(number))
@@ -78,16 +81,16 @@ THIRD_FIRST = [([b"image 3", b"added 3"], *TURNS[2][1:])]
 
 async def test_turns_are_read_as_they_were_stored(kept: Kept) -> None:
     assert await kept.read() == TURNS
-    assert [turn.name for turn in kept.turns] == [f"{records.make(ADA, number).blob_stem}.me" for number in (1, 2, 3)]
+    assert [turn.name for turn in kept.turns] == [f"{stem(number)}.{TOKEN}" for number in (1, 2, 3)]
     assert {(turn.model, turn.images, turn.characters) for turn in kept.turns} == {(MODEL, 1, 10 + 5)}
 
 
 @pytest.mark.parametrize(
     ("gone", "expected"),
     [
-        ("generated-1-1-", SECOND_FIRST),
-        ("generated-1-2-", THIRD_FIRST),
-        ("generated-1-3-", []),
+        (stem(1), SECOND_FIRST),
+        (stem(2), THIRD_FIRST),
+        (stem(3), []),
     ],
     ids=["the oldest", "one between", "the newest"],
 )
@@ -117,7 +120,7 @@ async def test_an_image_that_is_gone_takes_its_turn_along_where_it_is_shown(
 
 @pytest.mark.parametrize("data", [b"", b"no line", b"no JSON\n{}", b"{}\n{}", b"x" * 1000], ids=len)
 async def test_a_turn_that_makes_no_sense_counts_as_gone(kept: Kept, data: bytes) -> None:
-    (name,) = [each for each in kept.blobs.containers[PRIVATE] if "generated-1-2-" in each]
+    (name,) = [each for each in kept.blobs.containers[PRIVATE] if stem(2) in each]
     await kept.blobs.put(PRIVATE, name, data, "text/plain", overwrite=True)
     assert await kept.read() == THIRD_FIRST
 
@@ -144,6 +147,5 @@ async def test_a_defect_of_storing_a_turn_loses_no_image(kept: Kept, caplog: pyt
 
 
 async def test_the_turns_of_one_image_are_deleted_together(kept: Kept) -> None:
-    settings = Settings.read({"GEMINI_API_KEY": "key"})
-    await Turns(kept.blobs, settings).delete_all(ADA, records.make(ADA, 2).blob_stem)
+    await Turns(kept.blobs, PRIVATE).delete_all(ADA, stem(2))
     assert await kept.read() == THIRD_FIRST
