@@ -15,19 +15,19 @@ export interface paths {
         put?: never;
         /**
          * Make one image from images and a prompt
-         * @description Answers 200 with the new image, or 202 where it still runs when the response has to leave (where nothing else is set after 40 seconds behind Static Web Apps and 95 elsewhere, or earlier, as `Prefer` says): `statusUrl` then says how it stands, and `imageUrl` answers with the image as soon as there is one.
+         * @description Answers 200 with the new image, or 202 where it is still being made when the response has to leave: after 40 seconds behind Static Web Apps and 95 elsewhere, unless the service is configured otherwise, or earlier, as `Prefer` says. `statusUrl` then has the state, and `imageUrl` answers with the image as soon as there is one.
          *
          *     An input that cannot be used fails the request before anything is paid for: none is skipped. Unknown fields are ignored.
          *
-         *     With `outputFormat` the image is converted before it is stored, so that `imageBase64`, `imageUrl` and `mimeType` agree. An image that the model made in that format is stored as it is. Where the conversion drops Content Credentials (C2PA) `warnings` has `metadata_lost`; where it fails the model's own file is stored, with `format_kept`.
+         *     With `outputFormat` the image is converted before it is stored, so that `imageBase64`, `imageUrl` and `mimeType` agree. An image that the model made in that format is stored unchanged. Where the conversion drops Content Credentials (C2PA), `warnings` has `metadata_lost`; where it fails, the model's own file is stored and `warnings` has `format_kept`.
          *
-         *     With `mask` a part of the first image is edited. The model gets the part around the mask, in a shape that it makes, and its answer is put back inside the mask, with an edge that is softened inside of it. All other pixels are those of the first image, and the new image has its size. `warnings` has `mask_misaligned` where the model shows the surroundings elsewhere or changed, and `mask_not_applied` where its answer could not be put back and is stored as it is. A mask of another shape than the image, and one that leaves nothing to edit, is `invalid_image` with `field` `mask`; one of the whole image counts as none.
+         *     With `mask` a part of the first image is edited. The model gets the part around the mask, in a shape that it makes. Its answer is put back inside the mask, with a feathered edge. All other pixels are those of the first image, and the new image has its size. `warnings` has `mask_misaligned` where the model moved or changed the surroundings, and `mask_not_applied` where its answer could not be put back and is stored unchanged. A mask of another shape than the image, and one that leaves nothing to edit, is `invalid_image` with `field` `mask`. A mask of the whole image counts as none.
          *
-         *     With `from` the image of an earlier generation is edited further: it is the first input, and the model is shown the turns that led to it where it can be. Where it was not, `warnings` has `context_not_kept`.
+         *     With `from` the image of an earlier generation is edited: it becomes the first input, and the model is sent the turns that led to it where that is possible. Where it is not, `warnings` has `context_not_kept`.
          *
-         *     With `dryRun` everything is checked and nothing is generated: the answer (`DryRun`) has the model that would be asked, what it is expected to cost, the inputs as the model would get them, and what is left of the budget.
+         *     With `dryRun` everything is checked and nothing is generated. The answer (`DryRun`) has the model that would be asked, the expected cost, the inputs as the model would get them, and what is left of the budget.
          *
-         *     With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets its answer again. One that was canceled, or failed and is `retryable`, runs again under the same `id`.
+         *     With an `Idempotency-Key` a request that is sent twice is paid for once: the second request waits for the first, or gets its answer again. A generation that was canceled, or failed and is `retryable`, runs again under the same `id`.
          */
         post: operations["generateImage"];
         delete?: never;
@@ -46,8 +46,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Store a file, to be used as an input
-         * @description Checked as an input is. The address that is answered works as an entry of `images`.
+         * Store a file that is used as an input later
+         * @description The file is checked as an input is. The address in the answer works as an entry of `images`.
          */
         post: operations["uploadImage"];
         delete?: never;
@@ -65,7 +65,7 @@ export interface paths {
         };
         /**
          * The caller's generations, newest first
-         * @description A page at a time, without the long fields (`text`, `attempts`, `inputs`). A page of long records ends before `limit`: only a `continuation` of null ends the list.
+         * @description A page at a time, without the long fields (`text`, `attempts`, `inputs`, `mask`). A page of long records ends before `limit`: the list ends where `continuation` is null.
          *
          *     With `root` the list has the generations that descend from one, oldest first: those with that `rootId`. They stay when it is deleted.
          */
@@ -87,14 +87,14 @@ export interface paths {
         };
         /**
          * One generation, whatever its state
-         * @description Always 200 where it is the caller's: `status` says how it stands, and `error` why it failed. With `Prefer: wait=N` it answers as soon as the generation is finished, after N seconds (at most 40) at the latest.
+         * @description Always 200 where it is the caller's: `status` has its state, and `error` the reason where it failed. With `Prefer: wait=N` the answer leaves as soon as the generation has ended, after N seconds (at most 40) at the latest.
          */
         get: operations["getGeneration"];
         put?: never;
         post?: never;
         /**
-         * Remove a generation and its picture
-         * @description A second time it is not there: 404.
+         * Remove a generation and its image
+         * @description A second request is answered with 404.
          */
         delete: operations["deleteGeneration"];
         options?: never;
@@ -112,10 +112,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Stop a generation
-         * @description A queued one never starts; of a running one the model's call is aborted. Requests that wait for it get the error `canceled`. Safe to repeat: one that has ended is answered as it is, and an image that is there by then is kept (`succeeded`).
+         * Cancel a generation
+         * @description A queued generation never starts; the model's call of a running one is aborted. Requests that wait for it get the error `canceled`. Safe to repeat: a generation that has ended is returned unchanged, and an image that was made in the meantime is kept (`succeeded`).
          *
-         *     The service may bill a call that was aborted. Budgets count it at its expected price (`estimatedUsd` of `/api/usage`).
+         *     The model's service may bill an aborted call. Budgets count it at its expected price (`estimatedUsd` of `/api/usage`).
          */
         post: operations["cancelGeneration"];
         delete?: never;
@@ -133,18 +133,18 @@ export interface paths {
         };
         /**
          * An image or an input copy, to its owner
-         * @description Answers a range where one is asked for, and 304 where the caller has it.
+         * @description Answers with one range of bytes where one is requested, and with 304 where the caller has the image.
          *
-         *     With `w` or `format` the answer is a rendition: never enlarged, upright, in sRGB, without metadata; transparency is kept in WebP and PNG, and white in JPEG. It is made when it is first asked for, kept beside the image, and removed with it.
+         *     With `w` or `format` the answer is a rendition: never enlarged, upright, in sRGB, without metadata. Transparency is kept in WebP and PNG, and becomes white in JPEG. A rendition is made when it is first requested, kept beside the image, and removed with it.
          *
-         *     The `id` of a generation is the name of its image. While the generation runs the request waits, and redirects to itself when the response has to leave, at most 15 times; where the generation failed, its error is the answer.
+         *     The `id` of a generation is a name of its image. While the generation runs, the request waits, and redirects to itself when the response has to leave, at most 15 times. Where the generation failed, its error is the answer.
          */
         get: operations["getImage"];
         put?: never;
         post?: never;
         /**
          * Remove an uploaded file
-         * @description By the last part of the address that the upload answered. Another user's, one that is gone, and the image of a generation, which is deleted with the generation, are 404. What was made from the upload stays.
+         * @description By the last part of the address that the upload returned. Another user's upload, a removed one, and the image of a generation, which is deleted with its generation, are 404. Images that were made from the upload stay.
          */
         delete: operations["deleteUpload"];
         options?: never;
@@ -161,7 +161,7 @@ export interface paths {
         };
         /**
          * The models that a request may name, and the limits of a request
-         * @description What a front end needs to draw its controls, and to say what an image costs before it is made.
+         * @description What a front end needs to draw its controls, and to show the cost of an image before it is made.
          */
         get: operations["listModels"];
         put?: never;
@@ -200,8 +200,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Whether it works
-         * @description With `deep=1` each dependency is looked at, anew at most every ten seconds.
+         * Whether the API works
+         * @description With `deep=1` each dependency is checked, at most once in ten seconds.
          */
         get: operations["getHealth"];
         put?: never;
@@ -241,7 +241,7 @@ export interface paths {
         };
         /**
          * This description as a page
-         * @description Made of the document, for people.
+         * @description Made from the document, for people.
          */
         get: operations["getPage"];
         put?: never;
@@ -286,7 +286,7 @@ export interface components {
             remainingUsd: number;
             /**
              * Format: date-time
-             * @description When the budget or the quota begins again.
+             * @description When the budget begins again.
              */
             resetsAt: string;
             /** @description In a month. */
@@ -430,7 +430,7 @@ export interface components {
         };
         /**
          * GenerateAnswer
-         * @description The new image (`status` is `succeeded`), a generation that is still running (`running`), or what a dry run found (none).
+         * @description The new image (`status` is `succeeded`), a running generation (`running`), or the result of a dry run (none).
          *
          *     Both statuses have this schema, because many generated clients know one schema for all of an operation's successes.
          */
@@ -440,23 +440,23 @@ export interface components {
          * @description The body of `POST /api/image`. Unknown fields are ignored.
          */
         GenerateRequest: {
-            /** @description Data URLs, bare base64, addresses of our own pictures, or any other http(s) address; in order. With `from` they come after its image, and there may be none. */
+            /** @description Data URLs, bare base64, addresses of this API's images, or other http(s) addresses, in order. With `from` they follow its image, and there may be none. */
             images?: string[];
-            /** @description What to make of them; not blank. */
+            /** @description What to make from them; not blank. */
             prompt: string;
             /** @description The shape of the new image. An empty string and `auto` count as absent. */
             aspectRatio?: ("1:1" | "2:3" | "3:2" | "3:4" | "4:3" | "4:5" | "5:4" | "9:16" | "16:9" | "21:9" | "1:4" | "4:1" | "1:8" | "8:1") | null;
-            /** @description Its size. An empty string and `auto` count as absent. */
+            /** @description The size of the new image. An empty string and `auto` count as absent. */
             imageSize?: ("1K" | "2K" | "4K") | null;
             /** @description One of the configured models, or a retired name of one; it is tried first. */
             model?: ("gemini-3-pro-image" | "gemini-nano-banana-2.1" | "gemini-3.1-flash-lite-image") | null;
-            /** @description The `id` of an earlier generation of the caller, which is edited further: its image is the first input. */
+            /** @description The `id` of an earlier generation of the caller. Its image is edited: it becomes the first input. */
             from?: string | null;
-            /** @description Which part of the first image is edited: an image of its shape, in any of the forms of `images`. Where it has transparency, its transparent pixels are edited, otherwise its white ones. All other pixels stay as they are. The new image has the size of the first one, so `aspectRatio` cannot be given as well; without `outputFormat` it is a PNG. An empty string counts as absent. */
+            /** @description Which part of the first image is edited: an image of its shape, in any of the forms of `images`. Where it has transparency, the transparent pixels are edited, otherwise the white ones. All other pixels stay unchanged. The new image has the size of the first one, so `aspectRatio` must be absent; without `outputFormat` it is a PNG. An empty string counts as absent. */
             mask?: string | null;
-            /** @description The format of the new image; absent: as the model made it. An empty string and `auto` count as absent. */
+            /** @description The format of the new image; where it is absent, the model's. An empty string and `auto` count as absent. */
             outputFormat?: ("png" | "jpeg" | "webp") | null;
-            /** @description Of `jpeg` and `webp`; 90 where it is absent. */
+            /** @description The quality of `jpeg` and `webp`; 90 where it is absent. */
             outputQuality?: number | null;
             /**
              * @description `true` checks everything and generates nothing: see `DryRun`.
@@ -464,7 +464,7 @@ export interface components {
              */
             dryRun?: boolean | null;
             /**
-             * @description `false` leaves `imageBase64` null: the address is enough.
+             * @description `false` leaves `imageBase64` null, for callers that only need the address.
              * @default true
              */
             includeBase64?: boolean | null;
@@ -795,9 +795,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description RFC 7240. `wait=N`: an answer within N seconds. What makes no sense is ignored, and more than the service allows is taken for what it allows. `respond-async`: 202 at once. */
+                /** @description RFC 7240. `wait=N`: an answer within N seconds, or within the time that the service allows where that is shorter. Malformed preferences are ignored. `respond-async`: 202 at once. */
                 Prefer?: string;
-                /** @description 1 to 255 visible ASCII characters, new for each image that is wanted. */
+                /** @description 1 to 255 visible ASCII characters, another key for each new image. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -814,7 +814,7 @@ export interface operations {
                 headers: {
                     /** @description `true` where an earlier request with this key made it. */
                     "Idempotency-Replayed"?: "true";
-                    /** @description The part of `Prefer` that was honoured. */
+                    /** @description The part of `Prefer` that was applied. */
                     "Preference-Applied"?: string;
                     [name: string]: unknown;
                 };
@@ -823,10 +823,10 @@ export interface operations {
                      * @example {
                      *       "imageBase64": "data:image/png;base64,iVBORw0KGgo=",
                      *       "imageUrl": "https://account.blob.core.windows.net/catafract/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png",
-                     *       "thumbnailUrl": "/api/images/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png?w=320&format=webp",
                      *       "text": "Here is your photograph as a watercolor.",
                      *       "id": "gen-1767225600000-4f1c2a9be07d3358",
                      *       "status": "succeeded",
+                     *       "thumbnailUrl": "/api/images/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png?w=320&format=webp",
                      *       "model": "gemini-3-pro-image",
                      *       "mimeType": "image/png",
                      *       "width": 1024,
@@ -859,9 +859,9 @@ export interface operations {
                 headers: {
                     /** @description The `statusUrl`. */
                     Location: string;
-                    /** @description Seconds after which to ask. */
+                    /** @description Seconds after which to ask again. */
                     "Retry-After": number;
-                    /** @description The part of `Prefer` that was honoured. */
+                    /** @description The part of `Prefer` that was applied. */
                     "Preference-Applied"?: string;
                     [name: string]: unknown;
                 };
@@ -879,7 +879,7 @@ export interface operations {
                     "application/json": components["schemas"]["GenerateAnswer"];
                 };
             };
-            /** @description The body is not JSON. A part of the request cannot be; `field` names it. `images` is missing, null or empty. `prompt` is missing, null or blank. An input cannot be read; `imageIndex` is its place, from 0. An address answered with an error, took too long, or cannot be reached. An address that is never fetched from. */
+            /** @description The body is not JSON. A part of the request is not valid; `field` names it. `images` is missing, null or empty. `prompt` is missing, null or blank. An input cannot be read; `imageIndex` is its position, from 0. An address answered with an error, took too long, or cannot be reached. The address leads to a network or an image that the caller must not reach. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -906,7 +906,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description There is nothing of that name, or it is another user's. */
+            /** @description There is nothing with this name, or it is another user's. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -926,7 +926,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The caller has canceled the generation; `usage` is what the service counted for it, null where nothing is known. The same `Idempotency-Key` runs it again. `from` names a generation of the caller that has no image (yet). */
+            /** @description The caller canceled the generation; `usage` is what the model's service counted for it, null where nothing is known. The same `Idempotency-Key` runs it again. `from` names a generation of the caller that has no image (yet). */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -944,7 +944,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The request has more bytes than are taken. An input has more bytes or pixels than are taken; the limit is in `details`. All images together are more than a model takes in one call, also where they are made smaller. */
+            /** @description The request is longer than the limit. An input has more bytes or pixels than the limit, which is in `details`. All images together are more than a model takes in one call, even where they are made smaller. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -953,7 +953,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The request is of another content type or packed (`Content-Encoding`), or an input of a kind that the model does not take and that is not converted. */
+            /** @description The request is of another content type or compressed (`Content-Encoding`), or an input is of a type that the model does not take and that is not converted. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -971,7 +971,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description As many of the caller's generations are running as may. The money of the day is used up: the caller's, or everybody's. The model's quota is used up for now. */
+            /** @description The caller runs as many generations as a user may. The budget of a day or month is used up: the caller's, or that of all users. The model's quota is used up for now. */
             429: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -982,7 +982,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The model answered without an image; `text` is what it said. The model would refuse the same request again. The model's service failed. The model's service refused the API key. What ran the generation died, and so did what took it up again. The service has no key for the model. The service has no usable secret or settings. Anything unexpected. */
+            /** @description The model answered without an image; `text` is its answer. The model would refuse the same request again. The model's service failed. The model's service refused the API key. The process that ran the generation ended, and so did those that resumed it. The service has no key for the model. The service has no usable secret or settings. An unexpected failure. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -991,7 +991,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The model is overloaded or does not answer. Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
+            /** @description The model is overloaded or does not answer. Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service has no memory for the request now. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1002,7 +1002,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The generation took longer than it may. */
+            /** @description The generation took longer than its deadline. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -1046,7 +1046,7 @@ export interface operations {
                     "application/json": components["schemas"]["Upload"];
                 };
             };
-            /** @description A part of the request cannot be; `field` names it. The form has no field `file`. An input cannot be read; `imageIndex` is its place, from 0. */
+            /** @description A part of the request is not valid; `field` names it. The form has no field `file`. An input cannot be read; `imageIndex` is its position, from 0. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1093,7 +1093,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The request has more bytes than are taken. An input has more bytes or pixels than are taken; the limit is in `details`. */
+            /** @description The request is longer than the limit. An input has more bytes or pixels than the limit, which is in `details`. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1102,7 +1102,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The request is of another content type or packed (`Content-Encoding`), or an input of a kind that the model does not take and that is not converted. */
+            /** @description The request is of another content type or compressed (`Content-Encoding`), or an input is of a type that the model does not take and that is not converted. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1111,7 +1111,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The service has no usable secret or settings. Anything unexpected. */
+            /** @description The service has no usable secret or settings. An unexpected failure. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1120,7 +1120,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
+            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service has no memory for the request now. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1138,10 +1138,10 @@ export interface operations {
             query?: {
                 /** @description How many at most. */
                 limit?: number;
-                /** @description The `continuation` of the page before. */
+                /** @description The `continuation` of the previous page. */
                 continuation?: string;
                 /**
-                 * @description The `id` of the first generation of a chain of edits: list what descends from it, oldest first.
+                 * @description The `id` of the first generation of a chain: list what descends from it, oldest first.
                  * @example gen-1767225600000-4f1c2a9be07d3358
                  */
                 root?: string;
@@ -1162,9 +1162,9 @@ export interface operations {
                      * @example {
                      *       "items": [
                      *         {
+                     *           "imageUrl": "https://account.blob.core.windows.net/catafract/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png",
                      *           "id": "gen-1767225600000-4f1c2a9be07d3358",
                      *           "status": "succeeded",
-                     *           "imageUrl": "https://account.blob.core.windows.net/catafract/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png",
                      *           "thumbnailUrl": "/api/images/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png?w=320&format=webp",
                      *           "model": "gemini-3-pro-image",
                      *           "mimeType": "image/png",
@@ -1198,7 +1198,7 @@ export interface operations {
                     "application/json": components["schemas"]["GenerationPage"];
                 };
             };
-            /** @description A part of the request cannot be; `field` names it. */
+            /** @description A part of the request is not valid; `field` names it. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1227,7 +1227,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The service has no usable secret or settings. Anything unexpected. */
+            /** @description The service has no usable secret or settings. An unexpected failure. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1236,7 +1236,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
+            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service has no memory for the request now. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1254,7 +1254,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description RFC 7240. `wait=N`: an answer within N seconds. What makes no sense is ignored, and more than the service allows is taken for what it allows.
+                 * @description RFC 7240. `wait=N`: an answer within N seconds, or within the time that the service allows where that is shorter. Malformed preferences are ignored.
                  * @example wait=20
                  */
                 Prefer?: string;
@@ -1267,21 +1267,22 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description How it stands. */
+            /** @description The generation. */
             200: {
                 headers: {
                     /** @description Seconds after which to try again. */
                     "Retry-After"?: number;
-                    /** @description The part of `Prefer` that was honoured. */
+                    /** @description The part of `Prefer` that was applied. */
                     "Preference-Applied"?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     /**
                      * @example {
+                     *       "imageUrl": "https://account.blob.core.windows.net/catafract/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png",
+                     *       "text": "Here is your photograph as a watercolor.",
                      *       "id": "gen-1767225600000-4f1c2a9be07d3358",
                      *       "status": "succeeded",
-                     *       "imageUrl": "https://account.blob.core.windows.net/catafract/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png",
                      *       "thumbnailUrl": "/api/images/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png?w=320&format=webp",
                      *       "model": "gemini-3-pro-image",
                      *       "mimeType": "image/png",
@@ -1292,22 +1293,6 @@ export interface operations {
                      *         "outputTokens": 1120,
                      *         "costUsd": 0.134
                      *       },
-                     *       "warnings": [],
-                     *       "prompt": "as a watercolor painting",
-                     *       "inputImages": [
-                     *         "/api/images/input-4f1c2a9be07d3358.jpg"
-                     *       ],
-                     *       "outputImageUrl": "https://account.blob.core.windows.net/catafract/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png",
-                     *       "createdAt": "2026-01-01T00:00:00.000Z",
-                     *       "completedAt": "2026-01-01T00:00:21.310Z",
-                     *       "userId": "ada@example.com",
-                     *       "parentId": null,
-                     *       "rootId": null,
-                     *       "options": {
-                     *         "aspectRatio": "1:1"
-                     *       },
-                     *       "error": null,
-                     *       "text": "Here is your photograph as a watercolor.",
                      *       "attempts": [
                      *         {
                      *           "model": "gemini-3-pro-image",
@@ -1320,6 +1305,11 @@ export interface operations {
                      *           }
                      *         }
                      *       ],
+                     *       "warnings": [],
+                     *       "prompt": "as a watercolor painting",
+                     *       "inputImages": [
+                     *         "/api/images/input-4f1c2a9be07d3358.jpg"
+                     *       ],
                      *       "inputs": [
                      *         {
                      *           "name": "input-4f1c2a9be07d3358.jpg",
@@ -1328,7 +1318,17 @@ export interface operations {
                      *           "height": 1200,
                      *           "bytes": 409600
                      *         }
-                     *       ]
+                     *       ],
+                     *       "outputImageUrl": "https://account.blob.core.windows.net/catafract/generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png",
+                     *       "createdAt": "2026-01-01T00:00:00.000Z",
+                     *       "completedAt": "2026-01-01T00:00:21.310Z",
+                     *       "userId": "ada@example.com",
+                     *       "parentId": null,
+                     *       "rootId": null,
+                     *       "options": {
+                     *         "aspectRatio": "1:1"
+                     *       },
+                     *       "error": null
                      *     }
                      */
                     "application/json": components["schemas"]["Generation"];
@@ -1343,7 +1343,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description There is nothing of that name, or it is another user's. */
+            /** @description There is nothing with this name, or it is another user's. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1363,7 +1363,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The service has no usable secret or settings. Anything unexpected. */
+            /** @description The service has no usable secret or settings. An unexpected failure. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1372,7 +1372,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
+            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service has no memory for the request now. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1397,7 +1397,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description They are gone. */
+            /** @description They were removed. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1422,7 +1422,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description There is nothing of that name, or it is another user's. */
+            /** @description There is nothing with this name, or it is another user's. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1442,7 +1442,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The service has no usable secret or settings. Anything unexpected. */
+            /** @description The service has no usable secret or settings. An unexpected failure. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1451,7 +1451,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
+            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service has no memory for the request now. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1476,7 +1476,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It has ended: how it stands. */
+            /** @description The generation, which has ended. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1484,19 +1484,37 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "imageUrl": null,
+                     *       "text": null,
                      *       "id": "gen-1767225600000-4f1c2a9be07d3358",
                      *       "status": "canceled",
-                     *       "imageUrl": null,
                      *       "thumbnailUrl": null,
                      *       "model": null,
                      *       "mimeType": null,
                      *       "width": null,
                      *       "height": null,
                      *       "usage": null,
+                     *       "attempts": [
+                     *         {
+                     *           "model": "gemini-3-pro-image",
+                     *           "outcome": "canceled",
+                     *           "durationMs": 4210,
+                     *           "startedAt": "2026-01-01T00:00:00.120Z"
+                     *         }
+                     *       ],
                      *       "warnings": [],
                      *       "prompt": "as a watercolor painting",
                      *       "inputImages": [
                      *         "/api/images/input-4f1c2a9be07d3358.jpg"
+                     *       ],
+                     *       "inputs": [
+                     *         {
+                     *           "name": "input-4f1c2a9be07d3358.jpg",
+                     *           "mimeType": "image/jpeg",
+                     *           "width": 1600,
+                     *           "height": 1200,
+                     *           "bytes": 409600
+                     *         }
                      *       ],
                      *       "outputImageUrl": null,
                      *       "createdAt": "2026-01-01T00:00:00.000Z",
@@ -1511,49 +1529,49 @@ export interface operations {
                      *         "error": "The generation was canceled",
                      *         "code": "canceled",
                      *         "retryable": true,
-                     *         "usage": null,
-                     *         "id": "gen-1767225600000-4f1c2a9be07d3358"
-                     *       },
-                     *       "text": null,
-                     *       "inputs": [],
-                     *       "attempts": [
-                     *         {
-                     *           "model": "gemini-3-pro-image",
-                     *           "outcome": "canceled",
-                     *           "durationMs": 4210,
-                     *           "startedAt": "2026-01-01T00:00:00.120Z"
-                     *         }
-                     *       ]
+                     *         "usage": null
+                     *       }
                      *     }
                      */
                     "application/json": components["schemas"]["Generation"];
                 };
             };
-            /** @description Another process runs it and will stop with its next lease renewal, within 20 seconds. */
+            /** @description Another process runs it and will abort it with its next lease renewal, within 20 seconds. */
             202: {
                 headers: {
-                    /** @description Where to ask how it stands. */
+                    /** @description The address of its state. */
                     Location: string;
-                    /** @description Seconds after which to ask. */
+                    /** @description Seconds after which to ask again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
                     /**
                      * @example {
+                     *       "imageUrl": null,
+                     *       "text": null,
                      *       "id": "gen-1767225600000-4f1c2a9be07d3358",
                      *       "status": "running",
-                     *       "imageUrl": null,
                      *       "thumbnailUrl": null,
                      *       "model": null,
                      *       "mimeType": null,
                      *       "width": null,
                      *       "height": null,
                      *       "usage": null,
+                     *       "attempts": [],
                      *       "warnings": [],
                      *       "prompt": "as a watercolor painting",
                      *       "inputImages": [
                      *         "/api/images/input-4f1c2a9be07d3358.jpg"
+                     *       ],
+                     *       "inputs": [
+                     *         {
+                     *           "name": "input-4f1c2a9be07d3358.jpg",
+                     *           "mimeType": "image/jpeg",
+                     *           "width": 1600,
+                     *           "height": 1200,
+                     *           "bytes": 409600
+                     *         }
                      *       ],
                      *       "outputImageUrl": null,
                      *       "createdAt": "2026-01-01T00:00:00.000Z",
@@ -1564,10 +1582,7 @@ export interface operations {
                      *       "options": {
                      *         "aspectRatio": "1:1"
                      *       },
-                     *       "error": null,
-                     *       "text": null,
-                     *       "inputs": [],
-                     *       "attempts": []
+                     *       "error": null
                      *     }
                      */
                     "application/json": components["schemas"]["Generation"];
@@ -1591,7 +1606,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description There is nothing of that name, or it is another user's. */
+            /** @description There is nothing with this name, or it is another user's. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1611,7 +1626,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The service has no usable secret or settings. Anything unexpected. */
+            /** @description The service has no usable secret or settings. An unexpected failure. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1620,7 +1635,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
+            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service has no memory for the request now. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1639,7 +1654,7 @@ export interface operations {
                 /** @description How often the request was redirected to itself. Only the API sets it. */
                 redirects?: number;
                 /**
-                 * @description The width in pixels, at most. Rounded up to one of 64, 128, 256, 320, 480, 640, 800, 1024, 1280, 1600, 2048.
+                 * @description The largest width in pixels, rounded up to 64, 128, 256, 320, 480, 640, 800, 1024, 1280, 1600 or 2048.
                  * @example 320
                  */
                 w?: number;
@@ -1652,7 +1667,7 @@ export interface operations {
             header?: {
                 /** @description One range of bytes (RFC 9110). */
                 Range?: string;
-                /** @description The `ETag` that the caller has. */
+                /** @description The `ETag` of the caller's copy. */
                 "If-None-Match"?: string;
                 /** @description The `ETag` to which `Range` belongs. */
                 "If-Range"?: string;
@@ -1675,7 +1690,7 @@ export interface operations {
                     ETag: string;
                     /** @description `bytes`. */
                     "Accept-Ranges": string;
-                    /** @description A caller's own cache may keep a stored image for good, and a rendition for a day. */
+                    /** @description A private cache may keep a stored image forever, and a rendition for a day. */
                     "Cache-Control": string;
                     [name: string]: unknown;
                 };
@@ -1690,9 +1705,9 @@ export interface operations {
                     ETag: string;
                     /** @description `bytes`. */
                     "Accept-Ranges": string;
-                    /** @description A caller's own cache may keep a stored image for good, and a rendition for a day. */
+                    /** @description A private cache may keep a stored image forever, and a rendition for a day. */
                     "Cache-Control": string;
-                    /** @description Which bytes, and how many there are. */
+                    /** @description The positions of the bytes, and the size of the image. */
                     "Content-Range": string;
                     [name: string]: unknown;
                 };
@@ -1700,20 +1715,20 @@ export interface operations {
                     "image/*": string;
                 };
             };
-            /** @description The caller has it. */
+            /** @description The caller has the image. */
             304: {
                 headers: {
                     /** @description The version of the bytes. */
                     ETag: string;
                     /** @description `bytes`. */
                     "Accept-Ranges": string;
-                    /** @description A caller's own cache may keep a stored image for good, and a rendition for a day. */
+                    /** @description A private cache may keep a stored image forever, and a rendition for a day. */
                     "Cache-Control": string;
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The generation still runs: the same address, to be asked again at once. */
+            /** @description The generation still runs: the same address, to be requested again at once. */
             307: {
                 headers: {
                     /** @description The same address. */
@@ -1722,7 +1737,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A part of the request cannot be; `field` names it. An input cannot be read; `imageIndex` is its place, from 0. */
+            /** @description A part of the request is not valid; `field` names it. An input cannot be read; `imageIndex` is its position, from 0. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1740,7 +1755,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description There is nothing of that name, or it is another user's. */
+            /** @description There is nothing with this name, or it is another user's. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1760,7 +1775,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The caller has canceled the generation; `usage` is what the service counted for it, null where nothing is known. The same `Idempotency-Key` runs it again. */
+            /** @description The caller canceled the generation; `usage` is what the model's service counted for it, null where nothing is known. The same `Idempotency-Key` runs it again. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1769,7 +1784,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description An input has more bytes or pixels than are taken; the limit is in `details`. */
+            /** @description An input has more bytes or pixels than the limit, which is in `details`. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1778,7 +1793,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The request is of another content type or packed (`Content-Encoding`), or an input of a kind that the model does not take and that is not converted. */
+            /** @description The request is of another content type or compressed (`Content-Encoding`), or an input is of a type that the model does not take and that is not converted. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1787,16 +1802,16 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The range holds no byte. */
+            /** @description The range has no bytes. */
             416: {
                 headers: {
                     /** @description The version of the bytes. */
                     ETag: string;
                     /** @description `bytes`. */
                     "Accept-Ranges": string;
-                    /** @description A caller's own cache may keep a stored image for good, and a rendition for a day. */
+                    /** @description A private cache may keep a stored image forever, and a rendition for a day. */
                     "Cache-Control": string;
-                    /** @description Which bytes, and how many there are. */
+                    /** @description The positions of the bytes, and the size of the image. */
                     "Content-Range": string;
                     [name: string]: unknown;
                 };
@@ -1813,7 +1828,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The model answered without an image; `text` is what it said. The model would refuse the same request again. The model's service failed. The model's service refused the API key. What ran the generation died, and so did what took it up again. The service has no usable secret or settings. Anything unexpected. */
+            /** @description The model answered without an image; `text` is its answer. The model would refuse the same request again. The model's service failed. The model's service refused the API key. The process that ran the generation ended, and so did those that resumed it. The service has no usable secret or settings. An unexpected failure. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1822,7 +1837,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The model is overloaded or does not answer. Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
+            /** @description The model is overloaded or does not answer. Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service has no memory for the request now. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1833,7 +1848,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The generation took longer than it may. */
+            /** @description The generation took longer than its deadline. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -1859,7 +1874,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It is gone. */
+            /** @description It was removed. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1884,7 +1899,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description There is nothing of that name, or it is another user's. */
+            /** @description There is nothing with this name, or it is another user's. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1904,7 +1919,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The service has no usable secret or settings. Anything unexpected. */
+            /** @description The service has no usable secret or settings. An unexpected failure. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1913,7 +1928,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
+            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service has no memory for the request now. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1999,7 +2014,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The service has no usable secret or settings. Anything unexpected. */
+            /** @description The service has no usable secret or settings. An unexpected failure. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2008,7 +2023,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The front end does not answer whether the session is valid. The service holds as many images as it can. */
+            /** @description The front end does not answer whether the session is valid. The service has no memory for the request now. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -2106,7 +2121,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The service has no usable secret or settings. Anything unexpected. */
+            /** @description The service has no usable secret or settings. An unexpected failure. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2115,7 +2130,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service holds as many images as it can. */
+            /** @description Blob Storage or Cosmos DB does not answer. The front end does not answer whether the session is valid. The service has no memory for the request now. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -2143,7 +2158,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It works. */
+            /** @description The API works. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2169,7 +2184,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The service has no usable secret or settings. Anything unexpected. */
+            /** @description The service has no usable secret or settings. An unexpected failure. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2215,7 +2230,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` that the caller has. */
+                /** @description The `ETag` of the caller's copy. */
                 "If-None-Match"?: string;
             };
             path?: never;
@@ -2226,7 +2241,7 @@ export interface operations {
             /** @description The document. */
             200: {
                 headers: {
-                    /** @description The version of it. */
+                    /** @description The version of the description. */
                     ETag: string;
                     [name: string]: unknown;
                 };
@@ -2234,10 +2249,10 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            /** @description The caller has it. */
+            /** @description The caller has this version. */
             304: {
                 headers: {
-                    /** @description The version of it. */
+                    /** @description The version of the description. */
                     ETag: string;
                     [name: string]: unknown;
                 };
@@ -2254,7 +2269,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The service has no usable secret or settings. Anything unexpected. */
+            /** @description The service has no usable secret or settings. An unexpected failure. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2269,7 +2284,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` that the caller has. */
+                /** @description The `ETag` of the caller's copy. */
                 "If-None-Match"?: string;
             };
             path?: never;
@@ -2280,7 +2295,7 @@ export interface operations {
             /** @description The page. */
             200: {
                 headers: {
-                    /** @description The version of it. */
+                    /** @description The version of the description. */
                     ETag: string;
                     [name: string]: unknown;
                 };
@@ -2288,10 +2303,10 @@ export interface operations {
                     "text/html": string;
                 };
             };
-            /** @description The caller has it. */
+            /** @description The caller has this version. */
             304: {
                 headers: {
-                    /** @description The version of it. */
+                    /** @description The version of the description. */
                     ETag: string;
                     [name: string]: unknown;
                 };
@@ -2308,7 +2323,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The service has no usable secret or settings. Anything unexpected. */
+            /** @description The service has no usable secret or settings. An unexpected failure. */
             500: {
                 headers: {
                     [name: string]: unknown;

@@ -15,7 +15,7 @@ def is_known(request: Request, etag: str) -> bool:
 
 
 def requested_range(request: Request, etag: str, size: int) -> range | None:
-    """Return the positions of the requested bytes, of `size`; an empty range where there are none: the answer is then 416.
+    """Return the positions of the requested bytes, empty where none of the `size` bytes are requested: then 416.
 
     None where all bytes are to be sent: without a usable `Range`, with several ranges, and where `If-Range` is not
     `etag`. It is compared as it is: a weak tag and a date never match (RFC 9110, 13.1.5).

@@ -1,7 +1,7 @@
 """Limit what a JSON text can cost its parser: one pass over the text before it is parsed.
 
-A parser builds a value of some hundred bytes from two: 30 MB of `[],[],…` become gigabytes. So the number of values, the
-length of numbers, and strings that Python stores in more bytes than they were sent in are limited, and the text is
+A parser builds a value of some hundred bytes from two: 30 MB of `[],[],…` become gigabytes. So the number of values,
+the length of numbers, and strings that Python stores in more bytes than they were sent in are limited, and the text is
 refused at the first excess. Strings, of which images consist, are skipped at the speed of `memchr`.
 """
 

@@ -15,7 +15,10 @@ ALLOWED_HEADERS = (
     "traceparent, tracestate, baggage, sentry-trace, request-id, request-context"
 )
 """What a page may send: the API's own headers, and those that the usual tracing libraries add to every request."""
-EXPOSED_HEADERS = "Location, Retry-After, Idempotency-Replayed, Preference-Applied, ETag, Accept-Ranges, Content-Range, Content-Length"
+EXPOSED_HEADERS = (
+    "Location, Retry-After, Idempotency-Replayed, Preference-Applied, "
+    "ETag, Accept-Ranges, Content-Range, Content-Length"
+)
 """What a page may read beside the headers that every page may read."""
 PREFLIGHT_SECONDS = 600
 
@@ -81,5 +84,5 @@ class OriginPolicy:
 
 
 def origin_of(url: str) -> str:
-    """Return scheme, host and port of an absolute URL, as browsers send them in `Origin`: lower case, the host in ASCII."""
+    """Return scheme, host and port of an absolute URL as browsers send them: in lower case, the host in ASCII."""
     return str(URL(url.strip()).origin()).lower()

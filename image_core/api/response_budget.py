@@ -4,7 +4,8 @@ from image_core.api.http import Request
 from image_core.clock import Clock, Deadline
 
 STATIC_WEB_APPS_HEADER = "x-ms-original-url"
-"""Static Web Apps adds it to every call of a linked backend. A caller that sends it changes its own waiting time only."""
+"""Static Web Apps adds it to every call of a linked backend. A caller that sends it changes its own waiting time
+only."""
 
 STATIC_WEB_APPS_SECONDS = 40.0
 """Static Web Apps ends a call after 45 s."""
@@ -13,7 +14,8 @@ DEFAULT_SECONDS = 95.0
 """Cloudflare ends a request after 100 s, Vercel's rewrites after 120 s, Azure's load balancer after 230 s."""
 
 LEAST_SECONDS = 5.0
-"""The least time to acquire resources: a request that never waits for its generation (budget 0) still has to be read."""
+"""The least time to acquire resources: a request that never waits for its generation (budget 0) still has to be
+read."""
 
 UNBUDGETED_SECONDS = 20.0
 """With a budget of 0, the time that `GET` waits for a generation: `POST` answers at once, and the result is read later.

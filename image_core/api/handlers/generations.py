@@ -40,7 +40,7 @@ class ListGenerations:
         self._budget = budget
 
     async def handle(self, request: Request, user: User) -> Response:
-        """Return a page without the long fields: the newest first; with `root` what descends from it, the oldest first."""
+        """Return a page without the long fields, newest first; with `root` its descendants, oldest first."""
         limit = _limit(request.query.get("limit", str(DEFAULT_LIMIT)))
         size = LIST_COPIES * min(limit * MAX_LISTED_BYTES, MAX_PAGE_BYTES)
         async with self._memory_budget.entered(user.id, size, self._budget.for_resources(request)):

@@ -1,1 +1,1 @@
-"""The API's description of itself: OpenAPI 3.1, and a page of it. Nothing here is imported before somebody asks for it."""
+"""The API's description of itself: OpenAPI 3.1, and a page made from it. It is imported when it is first requested."""

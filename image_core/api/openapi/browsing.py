@@ -1,14 +1,15 @@
-"""The operations that read what there is, and remove it."""
+"""The operations that read and remove generations and images, and those about the service."""
+
+from dataclasses import replace
+from datetime import timedelta
 
 from image_core.api.openapi.generating import (
-    ADDRESS,
     CREATED,
     ENDED_WITHOUT_AN_IMAGE,
     MODEL,
     NAME,
-    RESULT,
+    RECORD,
     UPLOADED,
-    USAGE,
 )
 from image_core.api.openapi.parts import (
     DELETE_LINK,
@@ -25,52 +26,36 @@ from image_core.api.openapi.parts import (
     json_answer,
     parameter,
 )
-from image_core.api.openapi.samples import GENERATION, SAMPLES
-from image_core.api.wire.generations import Generation, GenerationPage
+from image_core.api.openapi.samples import GENERATION
+from image_core.api.wire.generations import Generation, GenerationPage, GenerationSummary
 from image_core.api.wire.health import Health
 from image_core.api.wire.models import ModelList
 from image_core.api.wire.usage import UsageReport
+from image_core.generations.record import Status
+from image_core.models.generated import CANCELED, Attempt
 
 TAG = "Generations"
 SERVICE = "Service"
-
-SUMMARY: Part = {
-    **{
-        name: RESULT[name]
-        for name in ("id", "status", "imageUrl", "thumbnailUrl", "model", "mimeType", "width", "height", "usage")
-    },
-    "warnings": [],
-    "prompt": "as a watercolor painting",
-    "inputImages": ["/api/images/input-4f1c2a9be07d3358.jpg"],
-    "outputImageUrl": ADDRESS,
-    "createdAt": CREATED,
-    "completedAt": "2026-01-01T00:00:21.310Z",
-    "userId": "ada@example.com",
-    "parentId": None,
-    "rootId": None,
-    "options": {"aspectRatio": "1:1"},
-    "error": None,
-}
 
 LIST = Operation(
     name="listGenerations",
     tag=TAG,
     summary="The caller's generations, newest first",
     description=(
-        "A page at a time, without the long fields (`text`, `attempts`, `inputs`). A page of long records ends before `limit`: "
-        "only a `continuation` of null ends the list.\n\n"
-        "With `root` the list has the generations that descend from one, oldest first: those with that `rootId`. They stay "
-        "when it is deleted."
+        "A page at a time, without the long fields (`text`, `attempts`, `inputs`, `mask`). A page of long records ends "
+        "before `limit`: the list ends where `continuation` is null.\n\n"
+        "With `root` the list has the generations that descend from one, oldest first: those with that `rootId`. They "
+        "stay when it is deleted."
     ),
     parameters=(
         parameter(
             "query", "limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
         ),
-        parameter("query", "continuation", "The `continuation` of the page before.", WORD),
+        parameter("query", "continuation", "The `continuation` of the previous page.", WORD),
         parameter(
             "query",
             "root",
-            "The `id` of the first generation of a chain of edits: list what descends from it, oldest first.",
+            "The `id` of the first generation of a chain: list what descends from it, oldest first.",
             WORD,
             example=GENERATION,
         ),
@@ -79,7 +64,7 @@ LIST = Operation(
         "200": json_answer(
             "A page.",
             GenerationPage,
-            {"items": [SUMMARY], "continuation": None},
+            GenerationPage(items=[GenerationSummary.of(RECORD)], continuation=None).to_wire(),
             links={
                 "next": {
                     "operationId": "listGenerations",
@@ -97,28 +82,16 @@ READ = Operation(
     tag=TAG,
     summary="One generation, whatever its state",
     description=(
-        "Always 200 where it is the caller's: `status` says how it stands, and `error` why it failed. With `Prefer: wait=N` "
-        "it answers as soon as the generation is finished, after N seconds (at most 40) at the latest."
+        "Always 200 where it is the caller's: `status` has its state, and `error` the reason where it failed. With "
+        "`Prefer: wait=N` the answer leaves as soon as the generation has ended, after N seconds (at most 40) at the "
+        "latest."
     ),
     parameters=(RECORD_ID, parameter("header", "Prefer", PREFER, WORD, example="wait=20")),
     answers={
         "200": json_answer(
-            "How it stands.",
+            "The generation.",
             Generation,
-            {
-                **SUMMARY,
-                "text": RESULT["text"],
-                "attempts": RESULT["attempts"],
-                "inputs": [
-                    {
-                        "name": "input-4f1c2a9be07d3358.jpg",
-                        "mimeType": "image/jpeg",
-                        "width": 1600,
-                        "height": 1200,
-                        "bytes": 409600,
-                    }
-                ],
-            },
+            Generation.of(RECORD).to_wire(),
             {"Retry-After": RETRY_AFTER, "Preference-Applied": PREFERENCE_APPLIED},
             {
                 "delete": DELETE_LINK,
@@ -134,40 +107,46 @@ READ = Operation(
     codes=("not_found", "storage_unavailable"),
 )
 
-_STANDING: Part = {
-    **SUMMARY,
-    **dict.fromkeys(("imageUrl", "outputImageUrl", "thumbnailUrl", "model", "mimeType", "width", "height")),
-    "status": "canceled",
-    "usage": None,
-    "text": None,
-    "inputs": [],
-    "attempts": [
-        {"model": MODEL, "outcome": "canceled", "durationMs": 4210, "startedAt": "2026-01-01T00:00:00.120Z"},
-    ],
-    "completedAt": "2026-01-01T00:00:04.330Z",
-    "error": SAMPLES["canceled"].body | {"usage": None},
-}
+_RUNNING = replace(
+    RECORD,
+    status=Status.RUNNING,
+    output_image_url=None,
+    model=None,
+    mime_type=None,
+    width=None,
+    height=None,
+    text=None,
+    usage=None,
+    attempts=(),
+    completed_at=None,
+)
+_ABORTED = Attempt(MODEL, CANCELED, 4210, started_at=CREATED + timedelta(milliseconds=120))
 
 CANCEL = Operation(
     name="cancelGeneration",
     tag=TAG,
-    summary="Stop a generation",
+    summary="Cancel a generation",
     description=(
-        "A queued one never starts; of a running one the model's call is aborted. Requests that wait for it get the error "
-        "`canceled`. Safe to repeat: one that has ended is answered as it is, and an image that is there by then is kept "
-        "(`succeeded`).\n\n"
-        "The service may bill a call that was aborted. Budgets count it at its expected price (`estimatedUsd` of `/api/usage`)."
+        "A queued generation never starts; the model's call of a running one is aborted. Requests that wait for it "
+        "get the error `canceled`. Safe to repeat: a generation that has ended is returned unchanged, and an image "
+        "that was made in the meantime is kept (`succeeded`).\n\n"
+        "The model's service may bill an aborted call. Budgets count it at its expected price (`estimatedUsd` of "
+        "`/api/usage`)."
     ),
     parameters=(RECORD_ID,),
     answers={
-        "200": json_answer("It has ended: how it stands.", Generation, _STANDING),
-        "202": json_answer(
-            "Another process runs it and will stop with its next lease renewal, within 20 seconds.",
+        "200": json_answer(
+            "The generation, which has ended.",
             Generation,
-            {**_STANDING, "status": "running", "attempts": [], "completedAt": None, "error": None},
+            Generation.of(_RUNNING.canceled((_ABORTED,), CREATED + timedelta(seconds=4.33))).to_wire(),
+        ),
+        "202": json_answer(
+            "Another process runs it and will abort it with its next lease renewal, within 20 seconds.",
+            Generation,
+            Generation.of(_RUNNING).to_wire(),
             {
-                "Location": header("Where to ask how it stands.", WORD, required=True),
-                "Retry-After": header("Seconds after which to ask.", SECONDS, required=True),
+                "Location": header("The address of its state.", WORD, required=True),
+                "Retry-After": header("Seconds after which to ask again.", SECONDS, required=True),
             },
         ),
     },
@@ -177,10 +156,10 @@ CANCEL = Operation(
 DELETE = Operation(
     name="deleteGeneration",
     tag=TAG,
-    summary="Remove a generation and its picture",
-    description="A second time it is not there: 404.",
+    summary="Remove a generation and its image",
+    description="A second request is answered with 404.",
     parameters=(RECORD_ID,),
-    answers={"204": {"description": "They are gone."}},
+    answers={"204": {"description": "They were removed."}},
     codes=("not_found", "storage_unavailable"),
 )
 
@@ -188,11 +167,13 @@ _BLOB_HEADERS = {
     "ETag": header("The version of the bytes.", WORD, required=True),
     "Accept-Ranges": header("`bytes`.", WORD, required=True),
     "Cache-Control": header(
-        "A caller's own cache may keep a stored image for good, and a rendition for a day.", WORD, required=True
+        "A private cache may keep a stored image forever, and a rendition for a day.", WORD, required=True
     ),
 }
-_CONTENT_RANGE = {"Content-Range": header("Which bytes, and how many there are.", WORD, required=True)}
-_IF_NONE_MATCH = parameter("header", "If-None-Match", "The `ETag` that the caller has.", WORD)
+_CONTENT_RANGE = {
+    "Content-Range": header("The positions of the bytes, and the size of the image.", WORD, required=True)
+}
+_IF_NONE_MATCH = parameter("header", "If-None-Match", "The `ETag` of the caller's copy.", WORD)
 _BYTES: Part = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
 
 _IMAGE_NAME = parameter(
@@ -209,11 +190,13 @@ IMAGE = Operation(
     tag=TAG,
     summary="An image or an input copy, to its owner",
     description=(
-        "Answers a range where one is asked for, and 304 where the caller has it.\n\n"
-        "With `w` or `format` the answer is a rendition: never enlarged, upright, in sRGB, without metadata; transparency is kept "
-        "in WebP and PNG, and white in JPEG. It is made when it is first asked for, kept beside the image, and removed with it.\n\n"
-        "The `id` of a generation is the name of its image. While the generation runs the request waits, and redirects to "
-        "itself when the response has to leave, at most 15 times; where the generation failed, its error is the answer."
+        "Answers with one range of bytes where one is requested, and with 304 where the caller has the image.\n\n"
+        "With `w` or `format` the answer is a rendition: never enlarged, upright, in sRGB, without metadata. "
+        "Transparency is kept in WebP and PNG, and becomes white in JPEG. A rendition is made when it is first "
+        "requested, kept beside the image, and removed with it.\n\n"
+        "The `id` of a generation is a name of its image. While the generation runs, the request waits, and redirects "
+        "to itself when the response has to leave, at most 15 times. Where the generation failed, its error is the "
+        "answer."
     ),
     parameters=(
         _IMAGE_NAME,
@@ -226,7 +209,7 @@ IMAGE = Operation(
         parameter(
             "query",
             "w",
-            "The width in pixels, at most. Rounded up to one of 64, 128, 256, 320, 480, 640, 800, 1024, 1280, 1600, 2048.",
+            "The largest width in pixels, rounded up to 64, 128, 256, 320, 480, 640, 800, 1024, 1280, 1600 or 2048.",
             {"type": "integer", "minimum": 1, "maximum": 2048},
             example=320,
         ),
@@ -244,12 +227,12 @@ IMAGE = Operation(
     answers={
         "200": {"description": "The bytes.", "headers": _BLOB_HEADERS, "content": _BYTES},
         "206": {"description": "The range.", "headers": {**_BLOB_HEADERS, **_CONTENT_RANGE}, "content": _BYTES},
-        "304": {"description": "The caller has it.", "headers": _BLOB_HEADERS},
+        "304": {"description": "The caller has the image.", "headers": _BLOB_HEADERS},
         "307": {
-            "description": "The generation still runs: the same address, to be asked again at once.",
+            "description": "The generation still runs: the same address, to be requested again at once.",
             "headers": {"Location": header("The same address.", WORD, required=True)},
         },
-        "416": {"description": "The range holds no byte.", "headers": {**_BLOB_HEADERS, **_CONTENT_RANGE}},
+        "416": {"description": "The range has no bytes.", "headers": {**_BLOB_HEADERS, **_CONTENT_RANGE}},
     },
     codes=(
         *("invalid_request", "invalid_image", "image_too_large", "unsupported_media_type", "not_found"),
@@ -262,8 +245,9 @@ DELETE_UPLOAD = Operation(
     tag=TAG,
     summary="Remove an uploaded file",
     description=(
-        "By the last part of the address that the upload answered. Another user's, one that is gone, and the image of a "
-        "generation, which is deleted with the generation, are 404. What was made from the upload stays."
+        "By the last part of the address that the upload returned. Another user's upload, a removed one, and the "
+        "image of a generation, which is deleted with its generation, are 404. Images that were made from the upload "
+        "stay."
     ),
     parameters=(
         parameter(
@@ -275,7 +259,7 @@ DELETE_UPLOAD = Operation(
             example=UPLOADED,
         ),
     ),
-    answers={"204": {"description": "It is gone."}},
+    answers={"204": {"description": "It was removed."}},
     codes=("not_found", "storage_unavailable"),
 )
 
@@ -304,7 +288,7 @@ USAGE_REPORT = Operation(
                 "month": _SPENDING,
                 "budget": {
                     "dailyUsd": 2.0,
-                    "runningUsd": USAGE["costUsd"],
+                    "runningUsd": 0.134,
                     "remainingUsd": 1.464,
                     "resetsAt": "2026-01-02T00:00:00.000Z",
                 },
@@ -318,7 +302,7 @@ MODELS = Operation(
     name="listModels",
     tag=TAG,
     summary="The models that a request may name, and the limits of a request",
-    description="What a front end needs to draw its controls, and to say what an image costs before it is made.",
+    description="What a front end needs to draw its controls, and to show the cost of an image before it is made.",
     answers={
         "200": json_answer(
             "The chain, in its order.",
@@ -354,11 +338,11 @@ _HEALTHY: Part = {"status": "ok", "version": "0.2.0"}
 HEALTH = Operation(
     name="getHealth",
     tag=SERVICE,
-    summary="Whether it works",
-    description="With `deep=1` each dependency is looked at, anew at most every ten seconds.",
+    summary="Whether the API works",
+    description="With `deep=1` each dependency is checked, at most once in ten seconds.",
     parameters=(parameter("query", "deep", "`1` for the dependencies too.", WORD, example="1"),),
     answers={
-        "200": json_answer("It works.", Health, _HEALTHY),
+        "200": json_answer("The API works.", Health, _HEALTHY),
         "503": json_answer(
             "A dependency is down.",
             Health,
@@ -379,8 +363,8 @@ HEALTH = Operation(
     },
 )
 
-_CACHED = {"ETag": header("The version of it.", WORD, required=True)}
-_KNOWN: Part = {"description": "The caller has it.", "headers": _CACHED}
+_CACHED = {"ETag": header("The version of the description.", WORD, required=True)}
+_KNOWN: Part = {"description": "The caller has this version.", "headers": _CACHED}
 
 DOCUMENT = Operation(
     name="getDocument",
@@ -402,7 +386,7 @@ PAGE = Operation(
     name="getPage",
     tag=SERVICE,
     summary="This description as a page",
-    description="Made of the document, for people.",
+    description="Made from the document, for people.",
     parameters=(_IF_NONE_MATCH,),
     answers={
         "200": {"description": "The page.", "headers": _CACHED, "content": {"text/html": {"schema": WORD}}},

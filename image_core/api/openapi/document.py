@@ -36,27 +36,25 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "openapi.json"): browsing.DOCUMENT,
     ("GET", "docs"): browsing.PAGE,
 }
-"""By method and path; what is no route is not in the document."""
+"""By method and path; the document has the routes of `api.router.ROUTES`."""
 
 SESSION_CODES = ("unauthorized", "misconfigured", "session_unavailable", "busy", "internal")
 PUBLIC_CODES = ("misconfigured", "internal")
 WAITING_STATUSES = {429, 503}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
-INTRODUCTION = """\
-Images and a prompt go in, a new image comes out.
-
-The session cookie of NextAuth is the only key; calls from the front end's own origin carry it by themselves. Writes from \
-other sites' pages are refused.
-
-Every error has the same body: `error` is for people, `code` for programs, and `retryable` says whether the same request can \
-succeed later. A method that a route does not have is 405 with `Allow`; `OPTIONS` is answered for every route, and `HEAD` wherever `GET` is. \
-The case of letters in the fixed parts of a path does not matter.\
-"""
+INTRODUCTION = (
+    "Make an image from images and a prompt.\n\n"
+    "Requests are authenticated by the session cookie of NextAuth, which browsers send from the front end's own "
+    "origin. Writes by pages of other sites are refused.\n\n"
+    "Every error has the same body: `error` is for people, `code` for programs, and `retryable` says whether the same "
+    "request can succeed later. A method that a route does not have is 405 with `Allow`. Every route answers "
+    "`OPTIONS`, and every `GET` also `HEAD`. The fixed parts of a path are compared without regard to case."
+)
 
 
 def build(settings: Settings, clock: Clock | None = None) -> dict[str, Any]:
-    """The document of an API with these settings: its cookie's name, its models and its limits are in it."""
+    """Return the document of an API with these settings, which give it the cookie's name, the models and the limits."""
     raw: dict[str, Any] = {
         "openapi": "3.1.1",
         "info": {
@@ -69,8 +67,8 @@ def build(settings: Settings, clock: Clock | None = None) -> dict[str, Any]:
         **_servers(settings),
         "tags": [
             {"name": generating.TAG, "description": "Make images."},
-            {"name": browsing.TAG, "description": "What was made."},
-            {"name": browsing.SERVICE, "description": "Open to everybody: no session."},
+            {"name": browsing.TAG, "description": "Read and remove generations and images."},
+            {"name": browsing.SERVICE, "description": "Public: no session is needed."},
         ],
         "paths": {},
         "components": {
@@ -89,7 +87,7 @@ def build(settings: Settings, clock: Clock | None = None) -> dict[str, Any]:
 
 
 def codes_of(route: Route) -> list[str]:
-    """The errors that a route answers, by status."""
+    """Return the codes of the errors that a route answers with, by status."""
     codes = {*OPERATIONS[route.method, route.path].codes, *(PUBLIC_CODES if route.public else SESSION_CODES)}
     if not route.public and route.method not in SAFE_METHODS:
         codes.add("cross_site")
@@ -160,9 +158,10 @@ def _maker(name: str) -> str:
 
 
 def _servers(settings: Settings) -> Part:
-    """The front end's origin, where `/api` is ours.
+    """Return the front end's origin, where this API is `/api`.
 
-    None where it is not known, or is the reader's own machine: clients are then given the address.
+    Nothing where the origin is not known or is on the reader's own machine: clients are then configured with the
+    address.
     """
     origin = origin_of(settings.nextauth_url) if settings.nextauth_url else None
     if origin is None or settings.allowed_origins or urlsplit(origin).hostname in LOOPBACK:

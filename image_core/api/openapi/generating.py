@@ -1,5 +1,6 @@
-"""The operations that make images, and take what they are made from."""
+"""The operations that make images and store inputs."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import ConfigDict, RootModel
@@ -22,7 +23,10 @@ from image_core.api.openapi.samples import GENERATION
 from image_core.api.wire.generations import DryRun, Result, Running
 from image_core.api.wire.images import Upload
 from image_core.api.wire.requests import GenerateRequest
+from image_core.generations.record import Record, Status
 from image_core.models.catalog import DEFAULT_CHAIN
+from image_core.models.generated import Attempt, Options, Usage
+from image_core.storage.input_copies import InputCopy
 
 
 def _one_of(schema: dict[str, Any]) -> None:
@@ -31,7 +35,7 @@ def _one_of(schema: dict[str, Any]) -> None:
 
 
 class GenerateAnswer(RootModel[Result | Running | DryRun]):
-    """The new image (`status` is `succeeded`), a generation that is still running (`running`), or what a dry run found (none).
+    """The new image (`status` is `succeeded`), a running generation (`running`), or the result of a dry run (none).
 
     Both statuses have this schema, because many generated clients know one schema for all of an operation's successes.
     """
@@ -45,8 +49,8 @@ MODEL = DEFAULT_CHAIN[0]
 NAME = "generated-1767225600000-9b2f3c5d7e8a41b6a0c4d1e2f3a5b6c7.png"
 UPLOADED = "1767225600000-4f1c2a9be07d33584f1c2a9be07d3358-photo.jpg"
 ADDRESS = f"https://account.blob.core.windows.net/catafract/{NAME}"
-USAGE = {"inputTokens": 1300, "outputTokens": 1120, "costUsd": 0.134}
-CREATED = "2026-01-01T00:00:00.000Z"
+USAGE = Usage(1300, 1120, 0.134)
+CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 
 # Sixteen pixels: small enough to be read, and a real image, so that the example can be sent as it is.
 DATA_URL = (
@@ -60,30 +64,31 @@ MASK_URL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAEAQAAAACBiqPTAAAAEElEQVR4nGNgYGBg+MDEAAAC3ADz2450nAAAAABJRU5ErkJggg=="
 )
 
-RESULT: Part = {
-    "imageBase64": "data:image/png;base64,iVBORw0KGgo=",
-    "imageUrl": ADDRESS,
-    "thumbnailUrl": f"/api/images/{NAME}?w=320&format=webp",
-    "text": "Here is your photograph as a watercolor.",
-    "id": GENERATION,
-    "status": "succeeded",
-    "model": MODEL,
-    "mimeType": "image/png",
-    "width": 1024,
-    "height": 1024,
-    "usage": USAGE,
-    "attempts": [{"model": MODEL, "outcome": "ok", "durationMs": 21042, "usage": USAGE}],
-    "warnings": [],
-}
+RECORD = Record(
+    id=GENERATION,
+    user_id="ada@example.com",
+    prompt="as a watercolor painting",
+    input_images=("/api/images/input-4f1c2a9be07d3358.jpg",),
+    inputs=(InputCopy("input-4f1c2a9be07d3358.jpg", "image/jpeg", 1600, 1200, 409600),),
+    options=Options(aspect_ratio="1:1"),
+    created_at=CREATED,
+    request_hash="",
+    blob_stem="",
+    status=Status.SUCCEEDED,
+    output_image_url=ADDRESS,
+    model=MODEL,
+    mime_type="image/png",
+    width=1024,
+    height=1024,
+    text="Here is your photograph as a watercolor.",
+    usage=USAGE,
+    attempts=(Attempt(MODEL, "ok", 21042, USAGE),),
+    completed_at=CREATED + timedelta(seconds=21.31),
+)
+"""The generation of the examples, from which the models of the answers make them."""
 
-RUNNING: Part = {
-    "id": GENERATION,
-    "status": "running",
-    "statusUrl": f"/api/generations/{GENERATION}",
-    "imageUrl": f"/api/images/{GENERATION}",
-    "createdAt": CREATED,
-    "expectedSeconds": 22,
-}
+RESULT: Part = {**Result.of(RECORD).to_wire(), "imageBase64": "data:image/png;base64,iVBORw0KGgo="}
+RUNNING: Part = Running.of(RECORD, expected_seconds=22).to_wire()
 
 ENDED_WITHOUT_AN_IMAGE = (
     *("no_image", "refused", "model_error", "model_auth_failed", "model_unavailable", "rate_limited"),
@@ -96,33 +101,36 @@ GENERATE = Operation(
     tag=TAG,
     summary="Make one image from images and a prompt",
     description=(
-        "Answers 200 with the new image, or 202 where it still runs when the response has to leave (where nothing else is set "
-        "after 40 seconds behind Static Web Apps and 95 elsewhere, or earlier, as `Prefer` says): `statusUrl` then says how it "
-        "stands, and `imageUrl` answers with the image as soon as there is one.\n\n"
-        "An input that cannot be used fails the request before anything is paid for: none is skipped. Unknown fields are "
-        "ignored.\n\n"
-        "With `outputFormat` the image is converted before it is stored, so that `imageBase64`, `imageUrl` and `mimeType` agree. "
-        "An image that the model made in that format is stored as it is. Where the conversion drops Content Credentials (C2PA) "
-        "`warnings` has `metadata_lost`; where it fails the model's own file is stored, with `format_kept`.\n\n"
-        "With `mask` a part of the first image is edited. The model gets the part around the mask, in a shape that it makes, and "
-        "its answer is put back inside the mask, with an edge that is softened inside of it. All other pixels are those of the "
-        "first image, and the new image has its size. `warnings` has `mask_misaligned` where the model shows the surroundings "
-        "elsewhere or changed, and `mask_not_applied` where its answer could not be put back and is stored as it is. A mask of "
-        "another shape than the image, and one that leaves nothing to edit, is `invalid_image` with `field` `mask`; one of the "
-        "whole image counts as none.\n\n"
-        "With `from` the image of an earlier generation is edited further: it is the first input, and the model is shown the turns "
-        "that led to it where it can be. Where it was not, `warnings` has `context_not_kept`.\n\n"
-        "With `dryRun` everything is checked and nothing is generated: the answer (`DryRun`) has the model that would be asked, "
-        "what it is expected to cost, the inputs as the model would get them, and what is left of the budget.\n\n"
-        "With an `Idempotency-Key` a request that is sent twice is paid for once: the second one waits for the first, or gets "
-        "its answer again. One that was canceled, or failed and is `retryable`, runs again under the same `id`."
+        "Answers 200 with the new image, or 202 where it is still being made when the response has to leave: after 40 "
+        "seconds behind Static Web Apps and 95 elsewhere, unless the service is configured otherwise, or earlier, as "
+        "`Prefer` says. `statusUrl` then has the state, and `imageUrl` answers with the image as soon as there is "
+        "one.\n\n"
+        "An input that cannot be used fails the request before anything is paid for: none is skipped. Unknown fields "
+        "are ignored.\n\n"
+        "With `outputFormat` the image is converted before it is stored, so that `imageBase64`, `imageUrl` and "
+        "`mimeType` agree. An image that the model made in that format is stored unchanged. Where the conversion "
+        "drops Content Credentials (C2PA), `warnings` has `metadata_lost`; where it fails, the model's own file is "
+        "stored and `warnings` has `format_kept`.\n\n"
+        "With `mask` a part of the first image is edited. The model gets the part around the mask, in a shape that it "
+        "makes. Its answer is put back inside the mask, with a feathered edge. All other pixels are those of the "
+        "first image, and the new image has its size. `warnings` has `mask_misaligned` where the model moved or "
+        "changed the surroundings, and `mask_not_applied` where its answer could not be put back and is stored "
+        "unchanged. A mask of another shape than the image, and one that leaves nothing to edit, is `invalid_image` "
+        "with `field` `mask`. A mask of the whole image counts as none.\n\n"
+        "With `from` the image of an earlier generation is edited: it becomes the first input, and the model is sent "
+        "the turns that led to it where that is possible. Where it is not, `warnings` has `context_not_kept`.\n\n"
+        "With `dryRun` everything is checked and nothing is generated. The answer (`DryRun`) has the model that would "
+        "be asked, the expected cost, the inputs as the model would get them, and what is left of the budget.\n\n"
+        "With an `Idempotency-Key` a request that is sent twice is paid for once: the second request waits for the "
+        "first, or gets its answer again. A generation that was canceled, or failed and is `retryable`, runs again "
+        "under the same `id`."
     ),
     parameters=(
         parameter("header", "Prefer", f"{PREFER} `respond-async`: 202 at once.", WORD),
         parameter(
             "header",
             "Idempotency-Key",
-            "1 to 255 visible ASCII characters, new for each image that is wanted.",
+            "1 to 255 visible ASCII characters, another key for each new image.",
             {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
         ),
     ),
@@ -140,7 +148,7 @@ GENERATE = Operation(
                         "summary": "Several, with options",
                         "value": {
                             "images": [DATA_URL, DATA_URL],
-                            "prompt": "both in one picture, at sunset",
+                            "prompt": "both in one image, at sunset",
                             "aspectRatio": "16:9",
                             "imageSize": "2K",
                             "includeBase64": False,
@@ -155,7 +163,7 @@ GENERATE = Operation(
                         "value": {"from": GENERATION, "prompt": "the same, at night"},
                     },
                     "check": {
-                        "summary": "What would it cost?",
+                        "summary": "A dry run",
                         "value": {"images": [DATA_URL], "prompt": "as a watercolor painting", "dryRun": True},
                     },
                 },
@@ -181,7 +189,7 @@ GENERATE = Operation(
             RUNNING,
             {
                 "Location": header("The `statusUrl`.", WORD, required=True),
-                "Retry-After": header("Seconds after which to ask.", SECONDS, required=True),
+                "Retry-After": header("Seconds after which to ask again.", SECONDS, required=True),
                 "Preference-Applied": PREFERENCE_APPLIED,
             },
             {"read": READ_LINK, "delete": DELETE_LINK},
@@ -206,8 +214,8 @@ GENERATE = Operation(
 UPLOAD = Operation(
     name="uploadImage",
     tag=TAG,
-    summary="Store a file, to be used as an input",
-    description="Checked as an input is. The address that is answered works as an entry of `images`.",
+    summary="Store a file that is used as an input later",
+    description="The file is checked as an input is. The address in the answer works as an entry of `images`.",
     body={
         "required": True,
         "content": {
@@ -224,7 +232,7 @@ UPLOAD = Operation(
         "200": json_answer(
             "Stored.",
             Upload,
-            {"url": f"https://account.blob.core.windows.net/catafract/{UPLOADED}"},
+            Upload(url=f"https://account.blob.core.windows.net/catafract/{UPLOADED}").to_wire(),
         )
     },
     codes=(

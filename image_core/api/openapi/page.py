@@ -1,4 +1,4 @@
-"""The document as a page for people: plain HTML with nothing to load and nothing to run."""
+"""The document as a page for people: HTML that loads and runs nothing."""
 
 import base64
 import hashlib
@@ -15,13 +15,13 @@ POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-"""The page's Content-Security-Policy: this one style sheet and an icon that is none, and nothing from anywhere."""
+"""The page's Content-Security-Policy: it allows this style sheet and an empty icon."""
 
 Part = dict[str, Any]
 
 
 def page(document: Part) -> str:
-    """HTML of an OpenAPI document as `build` makes it."""
+    """Return the HTML of an OpenAPI document that `document.build` made."""
     info = document["info"]
     operations = [
         (method, path, operation) for path, item in document["paths"].items() for method, operation in item.items()
@@ -66,8 +66,8 @@ def _cookies(document: Part) -> str:
 
 
 def _tag(tag: Part, operations: list[tuple[str, str, Part]], document: Part) -> str:
-    told = "".join(_operation(*row, document) for row in operations)
-    return f"<section><h2>{escape(tag['name'])}</h2><p>{_line(tag['description'])}</p>{told}</section>"
+    described = "".join(_operation(*row, document) for row in operations)
+    return f"<section><h2>{escape(tag['name'])}</h2><p>{_line(tag['description'])}</p>{described}</section>"
 
 
 def _operation(method: str, path: str, operation: Part, document: Part) -> str:
@@ -98,18 +98,18 @@ def _operation(method: str, path: str, operation: Part, document: Part) -> str:
 
 
 def _answer(answer: Part) -> str:
-    told = []
+    lines = []
     for media_type, content in answer.get("content", {}).items():
         if codes := content.get("examples", {}):
-            told.append(", ".join(f'<a href="#error-{code}">{_code(code)}</a>' for code in codes))
+            lines.append(", ".join(f'<a href="#error-{code}">{_code(code)}</a>' for code in codes))
         else:
             named = f"{_kind(content['schema'])} as " if "$ref" in content["schema"] else ""
-            told.append(f"{_line(answer['description'])} {named}{_code(media_type)}")
-    if not told:
-        told.append(_line(answer["description"]))
+            lines.append(f"{_line(answer['description'])} {named}{_code(media_type)}")
+    if not lines:
+        lines.append(_line(answer["description"]))
     for name, header in answer.get("headers", {}).items():
-        told.append(f"{_code(name)}: {_line(header['description'])}")
-    return "<br>".join(told)
+        lines.append(f"{_code(name)}: {_line(header['description'])}")
+    return "<br>".join(lines)
 
 
 def _errors(document: Part) -> str:
@@ -123,7 +123,7 @@ def _errors(document: Part) -> str:
 
 
 def _statuses(document: Part) -> Part:
-    """The status of each code, from the operations that answer it."""
+    """Return the status of each code, as the operations have it."""
     found: Part = {}
     for item in document["paths"].values():
         for operation in item.values():
@@ -141,7 +141,7 @@ def _schemas(document: Part) -> str:
 
 
 def _fields(schema: Part, document: Part) -> str:
-    """A table of an object's fields, or the schemas of which it is one."""
+    """Return a table of an object's fields, or the alternatives where the schema is a union."""
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]
     if "properties" not in schema:
@@ -159,7 +159,7 @@ def _fields(schema: Part, document: Part) -> str:
 
 
 def _kind(schema: Part) -> str:
-    """A type in words."""
+    """Return a type in words."""
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
         return f'<a href="#schema-{name}">{name}</a>'
@@ -206,7 +206,7 @@ def _prose(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    """One line of the CommonMark that the document uses: code, and nothing else."""
+    """Return a line of CommonMark as HTML. The document uses code spans only."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 

@@ -10,7 +10,8 @@ from pydantic.json_schema import SkipJsonSchema
 from image_core.clock import iso
 
 Absent = SkipJsonSchema[None]
-"""The None of a field that is left out of the answer where it has no value, and is never null. Declare it with `absent`."""
+"""The None of a field that is left out of the answer where it has no value, and is never null. Declare it with
+`absent`."""
 
 Time = Annotated[datetime, PlainSerializer(iso, return_type=str)]
 """ISO 8601 with milliseconds, in UTC."""

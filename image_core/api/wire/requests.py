@@ -38,7 +38,7 @@ def _unset(value: Any) -> Any:
 
 
 def _chosen(value: Any) -> Any:
-    """A choice that a form left open: the original front end sends these words."""
+    """Return None for the words that the original front end sends for a choice that is left open."""
     return None if value in ("", "auto") else value
 
 
@@ -64,20 +64,20 @@ class GenerateRequest(BaseModel):
     # These two have defaults because what is missing has an error of its own.
     images: Annotated[tuple[str, ...], Field(strict=False), FailFast(), BeforeValidator(_absent)] = Field(
         (),
-        description="Data URLs, bare base64, addresses of our own pictures, or any other http(s) address; in order. "
-        "With `from` they come after its image, and there may be none.",
+        description="Data URLs, bare base64, addresses of this API's images, or other http(s) addresses, in order. "
+        "With `from` they follow its image, and there may be none.",
     )
     prompt: Annotated[str, BeforeValidator(_blank)] = Field(
         "",
         max_length=MAX_PROMPT_CHARACTERS,
-        description="What to make of them; not blank.",
+        description="What to make from them; not blank.",
         json_schema_extra={"x-required": True, "minLength": 1, "pattern": r"\S"},
     )
     aspect_ratio: Annotated[AspectRatio | None, BeforeValidator(_chosen)] = Field(
         None, description="The shape of the new image. An empty string and `auto` count as absent."
     )
     image_size: Annotated[ImageSize | None, BeforeValidator(_chosen)] = Field(
-        None, description="Its size. An empty string and `auto` count as absent."
+        None, description="The size of the new image. An empty string and `auto` count as absent."
     )
     model: str | None = Field(
         None,
@@ -88,27 +88,28 @@ class GenerateRequest(BaseModel):
         None,
         alias="from",
         max_length=255,
-        description="The `id` of an earlier generation of the caller, which is edited further: its image is the first input.",
+        description="The `id` of an earlier generation of the caller. Its image is edited: it becomes the first input.",
     )
     mask: Annotated[str | None, BeforeValidator(_unset)] = Field(
         None,
-        description="Which part of the first image is edited: an image of its shape, in any of the forms of `images`. Where it "
-        "has transparency, its transparent pixels are edited, otherwise its white ones. All other pixels stay as they are. "
-        "The new image has the size of the first one, so `aspectRatio` cannot be given as well; without `outputFormat` it is "
-        "a PNG. An empty string counts as absent.",
+        description="Which part of the first image is edited: an image of its shape, in any of the forms of `images`. "
+        "Where it has transparency, the transparent pixels are edited, otherwise the white ones. All other pixels "
+        "stay unchanged. The new image has the size of the first one, so `aspectRatio` must be absent; without "
+        "`outputFormat` it is a PNG. An empty string counts as absent.",
     )
     output_format: Annotated[OutputFormat | None, BeforeValidator(_chosen)] = Field(
         None,
-        description="The format of the new image; absent: as the model made it. An empty string and `auto` count as absent.",
+        description="The format of the new image; where it is absent, the model's. An empty string and `auto` count as "
+        "absent.",
     )
     output_quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
-        None, description=f"Of `jpeg` and `webp`; {DEFAULT_QUALITY} where it is absent."
+        None, description=f"The quality of `jpeg` and `webp`; {DEFAULT_QUALITY} where it is absent."
     )
     dry_run: Annotated[bool, BeforeValidator(_no, json_schema_input_type=bool | None)] = Field(
         default=False, description="`true` checks everything and generates nothing: see `DryRun`."
     )
     include_base64: Annotated[bool, BeforeValidator(_yes, json_schema_input_type=bool | None)] = Field(
-        default=True, description="`false` leaves `imageBase64` null: the address is enough."
+        default=True, description="`false` leaves `imageBase64` null, for callers that only need the address."
     )
 
     def to_domain(self) -> GenerationRequest:

@@ -11,9 +11,11 @@ from openapi_spec_validator import validate
 from image_core.api.openapi.document import OPERATIONS, build, codes_of
 from image_core.api.openapi.samples import EVERY_CODE, SAMPLES
 from image_core.api.router import ROUTES
+from image_core.api.wire.errors import ErrorBody
 from image_core.api.wire.requests import MAX_PROMPT_CHARACTERS, GenerateRequest
 from image_core.auth.cookies import NAMES
 from image_core.errors import STATUS_BY_CODE, ImageError
+from image_core.generations.failure import Failure
 from image_core.settings import Settings
 from tests.support.contract import document, problems, violations
 from tests.support.paths import ROOT
@@ -42,6 +44,14 @@ def test_it_has_every_error_with_an_example_and_its_status() -> None:
         responses = document()["paths"][f"/api/{route.path}"][route.method.lower()]["responses"]
         for code in codes_of(route):
             assert code in responses[str(STATUS_BY_CODE[code])]["content"]["application/json"]["examples"]
+
+
+@pytest.mark.parametrize("code", EVERY_CODE)
+def test_no_field_of_an_error_is_lost_in_its_body(code: str) -> None:
+    error = SAMPLES[code].error
+    assert ErrorBody.of(error).to_wire() == error.body()
+    kept = ErrorBody.of(Failure.of(error), "gen-1").to_wire()
+    assert kept == {**error.body(), "id": "gen-1"}
 
 
 def contents(part: Any) -> list[dict[str, Any]]:
