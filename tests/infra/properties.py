@@ -7,6 +7,7 @@ from pathlib import Path
 
 from image_core.settings import Settings
 from image_core.storage.images import UPLOAD_TAGS
+from image_core.storage.naming import INPUTS, RENDITIONS, TURNS
 from tests.infra.predicted import Prediction
 from tests.support.paths import ROOT
 
@@ -157,7 +158,7 @@ def inputs_are_always_private_and_go(predicted: Prediction) -> None:
     assert container["properties"]["publicAccess"] == "None"
     rule, _, _ = predicted.one(f"{STORAGE}/managementPolicies")["properties"]["policy"]["rules"]
     assert rule["enabled"] is True
-    assert rule["definition"]["filters"]["prefixMatch"] == ["catafract-private/inputs/", "catafract-private/turns/"]
+    assert rule["definition"]["filters"]["prefixMatch"] == [f"catafract-private/{INPUTS}", f"catafract-private/{TURNS}"]
     assert rule["definition"]["actions"] == {"baseBlob": {"delete": {"daysAfterModificationGreaterThan": 30}}}
     service = predicted.one(f"{STORAGE}/blobServices", predicted.one(STORAGE, "stpics")["name"])
     assert service["properties"]["deleteRetentionPolicy"]["enabled"] is True
@@ -166,7 +167,7 @@ def inputs_are_always_private_and_go(predicted: Prediction) -> None:
 def renditions_that_are_left_behind_go(predicted: Prediction) -> None:
     _, rule, _ = predicted.one(f"{STORAGE}/managementPolicies")["properties"]["policy"]["rules"]
     assert rule["enabled"] is True
-    assert rule["definition"]["filters"]["prefixMatch"] == ["catafract-private/renditions/"]
+    assert rule["definition"]["filters"]["prefixMatch"] == [f"catafract-private/{RENDITIONS}"]
     assert list(rule["definition"]["actions"]["baseBlob"]["delete"]) == ["daysAfterModificationGreaterThan"]
 
 
