@@ -1,4 +1,4 @@
-"""The Gemini image models: what each can make, what it costs, and until when it is served.
+"""The catalog of the Gemini image models: their capabilities, prices and retirement dates.
 
 One table. Validation, the fallback chain, expected cost, billing, the OpenAPI document, `GET /api/models`, the
 playground and `make doctor` read it. A model that is not in the table works: its price counts as the dearest, and only
@@ -28,70 +28,69 @@ PIXELS_OF_1K: Mapping[AspectRatio, tuple[int, int]] = {
     "4:5": (928, 1152), "5:4": (1152, 928), "9:16": (768, 1376), "16:9": (1376, 768), "21:9": (1584, 672),
     "1:4": (512, 2048), "4:1": (2048, 512), "1:8": (384, 3072), "8:1": (3072, 384),
 }  # fmt: skip
-"""Width and height of the images that all models but 2.5 flash make in their smallest size; 2K and 4K have two and four
-times as many on each side (image-generation, "Aspect ratios and image size")."""
+"""Width and height of 1K images of all models but 2.5 flash; 2K and 4K have two and four times as many pixels on each
+side (image-generation, "Aspect ratios and image size")."""
 
 USUAL_SIZE: ImageSize = "1K"
-"""What the service makes where no size is asked for."""
+"""The size of images for which no size is requested."""
 
 CLASSIC: tuple[AspectRatio, ...] = ASPECT_RATIOS[:10]
-"""The aspect ratios that every image model makes."""
+"""The aspect ratios that every image model can make."""
 
 INPUT_IMAGE_TOKENS = 1120
-"""Of one input image, at most (ai.google.dev/gemini-api/docs/media-resolution)."""
+"""Maximum tokens of one input image (ai.google.dev/gemini-api/docs/media-resolution)."""
 THINKING_TOKENS = 2048
-"""Allowed for thoughts. Answers have 100 to 500; up to two drafts of 1120 tokens fit too, should the service count
-them."""
+"""Maximum tokens of thoughts. Answers have 100 to 500; two drafts of 1120 tokens would fit as well."""
 TEXT_TOKENS = 1024
-"""Allowed for the words beside an image: a long paragraph."""
+"""Maximum tokens of the text beside an image: a long paragraph."""
 
 WARNING_DAYS = 30
-"""How long before its retirement a model is warned about."""
+"""Days before a retirement from which on warnings are given."""
 
 MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class ImageModel:
-    """One line of the table. Prices are US dollars for a million tokens; thinking is billed as text."""
+    """One model. Prices are US dollars for a million tokens; thinking is billed as text."""
 
     input_usd: float
     text_usd: float
     image_usd: float
     image_tokens: Mapping[ImageSize, int] = field(hash=False)
-    """Output tokens of an image, by the sizes that the model makes, smallest first."""
+    """Output tokens of an image, by the sizes that the model can make, smallest first."""
     aspect_ratios: tuple[AspectRatio, ...] = CLASSIC
     max_input_images: int = 14
     thinks: bool = True
     retires_on: date | None = None
-    """The first day (UTC) on which it is not served; None where no end is announced."""
+    """The first day (UTC) without service; None where no end is announced."""
     successor: str | None = None
 
     @property
     def image_sizes(self) -> tuple[ImageSize, ...]:
+        """The sizes that the model can make, smallest first."""
         return tuple(self.image_tokens)
 
     def tokens_of(self, size: str | None) -> int:
-        """Output tokens of one image of `size`; of the largest size where it does not make that one."""
+        """Return the output tokens of one image of `size`; of the largest size if it cannot make that one."""
         wanted = size or USUAL_SIZE
         return next((count for name, count in self.image_tokens.items() if name == wanted), None) or max(
             self.image_tokens.values()
         )
 
     def max_output_tokens(self, size: str | None) -> int:
-        """The bound on output that is sent with a call: an image of `size`, what is thought before it, and a
-        paragraph."""
+        """Return the output limit that is sent with a call: an image of `size`, thoughts and a paragraph."""
         return self.tokens_of(size) + (THINKING_TOKENS if self.thinks else 0) + TEXT_TOKENS
 
     def cost(self, input_tokens: int, output_by_modality: Mapping[str, int]) -> float:
-        """US dollars, to a millionth. Output that is not an image is priced as text."""
+        """Return US dollars, rounded to a millionth. Output that is not an image is priced as text."""
         images = output_by_modality.get("IMAGE", 0)
         others = sum(output_by_modality.values()) - images
         dollars = input_tokens * self.input_usd + images * self.image_usd + others * self.text_usd
         return round(dollars / MILLION, 6)
 
     def image_price(self, size: str | None) -> float:
-        """US dollars of the output tokens of one image."""
+        """Return the US dollars of the output tokens of one image."""
         return self.cost(0, {"IMAGE": self.tokens_of(size)})
 
 
@@ -137,32 +136,32 @@ MODELS: Mapping[str, ImageModel] = {
 DEFAULT_CHAIN = ("gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image")
 
 DEAREST = max(MODELS.values(), key=lambda model: model.image_usd)
-"""What a model that is not in the table is priced as, so that no budget is passed because a model is new."""
+"""The model whose prices are used for unknown ones, so that a new model cannot exceed a budget."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retirement:
-    """A name that is not served any more, or soon will not be."""
+    """A name that is not served any more, or will not be soon."""
 
     name: str
     on: date
     successor: str | None
 
     def warning(self) -> str:
-        """For a caller whose model it was."""
+        """Return the warning for a caller that names the model."""
         return f"model_retired: {self.name} was shut down on {self.on.isoformat()}; {self.successor} takes its place"
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One model of a chain, and the retired name that stands for it, where one does."""
+    """One model of a chain, and the retired name that means it, if any."""
 
     model: str
     retired: Retirement | None = None
 
 
 def retirement(name: str, on: date) -> Retirement | None:
-    """Set where `name` is not served any more on that day and has a successor."""
+    """Return the retirement of `name` if it is not served on that day and has a successor."""
     known = MODELS.get(name)
     if known is None or known.retires_on is None or known.successor is None or on < known.retires_on:
         return None
@@ -170,7 +169,7 @@ def retirement(name: str, on: date) -> Retirement | None:
 
 
 def current(name: str, on: date) -> str:
-    """The model that a name means on that day: itself, or the successor of a retired one."""
+    """Return the model that a name means on that day: itself, or the successor of a retired one."""
     known = MODELS.get(name)
     while known is not None and known.retires_on is not None and known.successor is not None and on >= known.retires_on:
         name = known.successor
@@ -179,17 +178,17 @@ def current(name: str, on: date) -> str:
 
 
 def max_input_images(model: str) -> int:
-    """Return how many images one call of `model` may hold; of the dearest model where it is not in the table."""
+    """Return how many images one call of `model` may hold; of the most expensive model where it is not in the table."""
     return MODELS.get(model, DEAREST).max_input_images
 
 
 def family(model: str) -> str:
-    """The models that take one another's turns in a conversation: a model and its preview. Others refuse them."""
+    """Return the family of a model. Only models of one family, one and its preview, accept each other's turns."""
     return model.removesuffix("-preview")
 
 
 def chain(names: Iterable[str], on: date) -> tuple[Link, ...]:
-    """The models that the configured names mean on that day, in their order, each once."""
+    """Return the models that the configured names mean on that day, in order, each once."""
     links: dict[str, Link] = {}
     for name in names:
         model = current(name, on)
@@ -198,7 +197,7 @@ def chain(names: Iterable[str], on: date) -> tuple[Link, ...]:
 
 
 def retiring(names: Iterable[str], on: date, days: int = WARNING_DAYS) -> tuple[Retirement, ...]:
-    """The names whose retirement is at most `days` away, or past."""
+    """Return the names whose retirement is at most `days` away, or past."""
     found = []
     for name in dict.fromkeys(names):
         known = MODELS.get(name)
@@ -210,15 +209,14 @@ def retiring(names: Iterable[str], on: date, days: int = WARNING_DAYS) -> tuple[
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """What a model cannot do of a request: the request's field in the words of the wire, and a sentence."""
+    """What a model cannot do for a request: the field as in the request's JSON, and a sentence."""
 
     field: str
     sentence: str
 
 
 def lack(model: str, options: Options, inputs: int) -> Lack | None:
-    """Why `model` cannot take a request with these options and so many inputs; None where it can, or is not in the
-    table."""
+    """Return why `model` cannot serve a request; None where it can, or is not in the catalog."""
     known = MODELS.get(model)
     if known is None:
         return None
@@ -232,16 +230,15 @@ def lack(model: str, options: Options, inputs: int) -> Lack | None:
 
 
 def shapes(models: Iterable[str]) -> Mapping[str, tuple[int, int]]:
-    """Return the aspect ratios that each of `models` makes, with their pixels in 1K. Those outside the table make the
-    usual ones."""
+    """Return the aspect ratios that all `models` can make, with their pixels in 1K; unknown ones make the usual."""
     known = [MODELS[model].aspect_ratios if model in MODELS else CLASSIC for model in models]
     return {ratio: pixels for ratio, pixels in PIXELS_OF_1K.items() if all(ratio in ratios for ratios in known)}
 
 
 def lacking_field(models: Iterable[str], options: Options, inputs: int) -> str | None:
-    """The field that leaves no model of a chain, None where one can take the request.
+    """Return the field of a request for which no model of a chain is left; None where one can serve the request.
 
-    Where no single field does, it is the one that rules out the last of those that the fields before it had left.
+    If no single field excludes all models, it is the one that excludes the last of those that the earlier fields left.
     """
     left = tuple(models)
     for field_name, part, count in (

@@ -61,8 +61,8 @@ PASSING = {HTTPStatus.REQUEST_TIMEOUT, 499}
 """Statuses below 500 of temporary faults: the service's own timeout, and a call that its backend cancelled."""
 
 ACCOUNT_DETAILS = (
-    "The model's service does not serve this account ({reason}). The operator of this API must check the region, the billing "
-    "and the limits of the Google account that GEMINI_API_KEY belongs to."
+    "The model's service does not serve this account ({reason}). The operator of this API must check the region, the "
+    "billing and the limits of the Google account that GEMINI_API_KEY belongs to."
 )
 TURNS_DETAILS = "The model's service refused the earlier turns, and the image could not be read to send it without them"
 IMAGE_DETAILS = (
@@ -371,8 +371,7 @@ class ModelChain:
         return after if after is not None else self._backoff(attempt)
 
     def _rejected(self, run: _Run, model: str, failed: CallFailed, attempt: int) -> float:
-        """Handle a 4xx. Returns the seconds before another attempt where an image could not be decoded; raises
-        otherwise."""
+        """Handle a 4xx. Returns the seconds until another attempt if an image could not be decoded; else raises."""
         answer = f"{failed.status} {failed.name}".strip()
         if failed.image_unreadable:
             run.last = ModelFailed(IMAGE_DETAILS)

@@ -1,5 +1,4 @@
-"""What calls of a model cost: billed, as budgets count it, and expected before a call is made. The table is
-`catalog`."""
+"""The cost of model calls: as billed, as counted in budgets, and as expected before a call. Prices: `catalog`."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -10,29 +9,29 @@ from image_core.models.generated import Options, Usage
 from image_core.models.turns import ContextSize
 
 TYPICAL_PROMPT_CHARACTERS = 1000
-"""Where the prompt is not at hand."""
+"""Assumed length of a prompt that is not known."""
 
 
 def cost_usd(model: str, input_tokens: int, output_by_modality: Mapping[str, int]) -> float | None:
-    """The price of one call; None where the model is not in the table. What is not an image is priced as text."""
+    """Return the price of one call; None where the model is not in the catalog. All but images is priced as text."""
     known = MODELS.get(model)
     return None if known is None else known.cost(input_tokens, output_by_modality)
 
 
 def budget_usd(model: str, usage: Usage) -> float:
-    """What a call counts as in a budget: its price, or the highest that is known."""
+    """Return the amount that a call counts in a budget: its price, or the highest known price."""
     if usage.cost_usd is not None:
         return usage.cost_usd
     return MODELS.get(model, DEAREST).cost(usage.input_tokens or 0, usage.output_by_modality)
 
 
 def expected_usd(model: str, size: str | None) -> float:
-    """The price of the output tokens of one image of `size`; of the dearest model where `model` is not in the table."""
+    """Return the price of the output tokens of one image of `size`; the highest where `model` is not in the catalog."""
     return MODELS.get(model, DEAREST).image_price(size)
 
 
 def max_output_tokens(model: str, size: str | None) -> int:
-    """The bound on output that is sent with a call. It cuts no normal answer: an image, thoughts and a paragraph."""
+    """Return the output limit that is sent with a call: enough for an image, thoughts and a paragraph."""
     known = MODELS.get(model)
     if known is not None:
         return known.max_output_tokens(size)
@@ -47,7 +46,7 @@ def expected_cost(
     prompt_characters: int = TYPICAL_PROMPT_CHARACTERS,
     context: ContextSize | None = None,
 ) -> float:
-    """US dollars that one answered call for a generation costs at most: what budgets count before the call is made.
+    """Return the maximum cost of one answered call of a generation in US dollars, which budgets count before the call.
 
     `models` are the configured names; retired ones mean their successors as of the day `on`. Of those that can take the
     request (`options`, `inputs` images) the dearest counts, because the chain may come to it. The sum covers the
@@ -60,7 +59,7 @@ def expected_cost(
     """
     links = catalog.chain((options.model, *models) if options.model else models, on)
     able = [link.model for link in links if catalog.lack(link.model, options, inputs) is None]
-    # A token is one character at least in nearly every text, and three or four in most.
+    # Nearly every token has at least one character, and most have three or four.
     plain = inputs * INPUT_IMAGE_TOKENS + prompt_characters
     return max(
         (_most(model, options.image_size, plain + _context_tokens(model, context)) for model in able), default=0.0
@@ -68,8 +67,7 @@ def expected_cost(
 
 
 def _context_tokens(model: str, context: ContextSize | None) -> int:
-    """The most input tokens of earlier turns. What a model thought in a turn is in its signatures, and may be counted
-    again."""
+    """Return the maximum input tokens of earlier turns. Their thoughts are in the signatures, and may count again."""
     if context is None or catalog.family(context.model) != catalog.family(model):
         return 0
     return context.images * INPUT_IMAGE_TOKENS + context.characters + context.turns * THINKING_TOKENS
@@ -89,7 +87,7 @@ def _most_of(known: ImageModel, size: str | None, given: int) -> float:
 
 
 def priced(model: str, input_by_modality: dict[str, int], output_by_modality: dict[str, int]) -> Usage:
-    """The usage of one call with its price."""
+    """Return the usage of one call with its price."""
     input_tokens, output_tokens = sum(input_by_modality.values()), sum(output_by_modality.values())
     cost = cost_usd(model, input_tokens, output_by_modality)
     return Usage(input_tokens, output_tokens, cost, input_by_modality, output_by_modality)

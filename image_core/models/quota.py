@@ -23,8 +23,7 @@ def next_reset(now: datetime) -> datetime:
 
 
 class DayQuotas:
-    """The daily quotas that this process found to be used up. Each process makes a call of its own for it, which is
-    free."""
+    """The daily quotas that this process found to be used up. Each process makes a free call to find it out."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

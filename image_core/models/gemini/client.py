@@ -156,8 +156,7 @@ class Gemini:
             return replace(reply, in_context=in_context)
 
     async def _exchange_of(self, call: Call, inputs: CallInputs, until: float, *, sdk_alone: bool) -> Exchange:
-        """Return the exchange of a call. It has the only reference to the images, and releases them when they are
-        sent."""
+        """Return the exchange of a call. It has the only reference to the images, and releases them once sent."""
         images = await inputs.images()
         turns = await inputs.turns() if call.in_context else ()
         if turns:
@@ -242,8 +241,7 @@ def _contents(exchange: Exchange, prompt: str, *, sdk_alone: bool) -> "list[type
 
 
 def _answer_of(response: Any, body: str | None) -> dict[str, Any]:
-    """Return the answer's JSON: its body, or without it (`new_session` was not used) the SDK's object. Raises
-    CallFailed."""
+    """Return the answer's JSON: its body, or the SDK's object if the body is not known. Raises CallFailed."""
     if body is None:
         if response is None:
             raise CallFailed(None)
@@ -289,8 +287,7 @@ def _make_client(key: str | None, base_url: str | None, http: aiohttp.ClientSess
 
 
 def _failure(body: Any, status: int | None, headers: Mapping[str, str], now: Callable[[], datetime]) -> CallFailed:
-    """Classify an error. `body`: a google.rpc.Status, or an object with one as `error`; `status`: None where it was
-    200."""
+    """Classify an error. `body`: a google.rpc.Status, or an object with one as `error`; `status`: None for 200."""
     error = _error_object(body)
     name = error.get("status")
     name = name if isinstance(name, str) and RPC_CODE.fullmatch(name) else ""

@@ -73,8 +73,7 @@ class SentTwice(ConnectionError):
 
 
 def _new_placeholder() -> bytes:
-    """Return 24 random bytes whose base64 has only digits and lower-case letters: equal in both alphabets, without
-    padding."""
+    """Return 24 random bytes whose base64 has only digits and lower-case letters: it is equal in both alphabets."""
     return base64.b64decode(secrets.token_hex(16))
 
 
@@ -203,8 +202,7 @@ class Exchange:
         await self._inputs.receiving(self._expected, left * MAY_WAIT)
 
     def received(self, count: int) -> None:
-        """Count the bytes of the answer beyond the expected ones, and the image that is decoded from its `count`
-        bytes."""
+        """Count the bytes of the answer beyond the expected ones, and of the image that is decoded from it."""
         self._inputs.received(max(0, count - self._expected) + count * 3 // 4)
 
     def with_placeholders(self, body: bytes) -> bytes:
@@ -236,8 +234,7 @@ class Exchange:
 
 
 def _position(body: bytes, placeholder: bytes, *, whole_turn: bool) -> tuple[int, int]:
-    """Return start and end of a placeholder, or with `whole_turn` of the model's turn around it. Raises
-    PlaceholderLost."""
+    """Return start and end of a placeholder, or with `whole_turn` of the turn around it. Raises PlaceholderLost."""
     if not whole_turn:
         begin = body.find(placeholder)
         if begin < 0:
