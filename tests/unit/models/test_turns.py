@@ -2,12 +2,13 @@
 
 import base64
 import json
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import JsonPayload, web
 
 from image_core.errors import ModelFailed
 from image_core.images.image import Image
@@ -244,3 +245,30 @@ async def test_an_image_without_a_signature_leaves_no_turn(bench: Bench, fake_ge
     fake_gemini.script.add(finished("STOP", {"inlineData": {"mimeType": "image/jpeg", "data": DATA}}))
     made = await bench.generate()
     assert made.turn is None
+
+
+class Nowhere:
+    """A writer that counts what it is given."""
+
+    size = 0
+
+    async def write(self, chunk: bytes | memoryview) -> None:
+        self.size += len(chunk)
+
+
+async def test_sending_turns_copies_none_of_them() -> None:
+    answer = b'{"role":"model","parts":["' + b"A" * 20_000_000 + b'"]}'
+    with Exchange(InHand(()), (), 0.0, turns=[EarlierTurn((), "x", memoryview(answer))] * 3) as exchange:
+        marks = [base64.b64encode(turn.answer).decode() for turn in exchange.turns()]
+        contents = [{"parts": [{"text": mark}], "role": "model"} for mark in marks]
+        written = Nowhere()
+        tracemalloc.start()
+        try:
+            carried = await exchange.payload(JsonPayload({"contents": contents}))
+            assert carried is not None
+            await carried.write(written)  # type: ignore[arg-type] # all that is asked of a writer
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert written.size == carried.size == 3 * len(answer) + len('{"contents": [, , ]}')
+    assert peak < 1_000_000
