@@ -39,7 +39,7 @@ class FakeGemini:
     def __init__(self, latency: float = 0.0, *, shrink: int = 1) -> None:
         self.latency = latency
         self.shrink = shrink
-        """Divides the sides of an image whose request names no size: a small one is painted in a fiftieth of the time."""
+        """Divides the sides of an image whose request names no size: a small one takes a fiftieth of the time."""
         self.script = Script()
         self.calls: list[Call] = []
         self.answering = asyncio.Event()
