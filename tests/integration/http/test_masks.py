@@ -245,6 +245,36 @@ async def test_part_that_is_larger_than_what_the_model_makes_is_reported(product
     assert answer.json["warnings"] == []
 
 
+async def test_private_edit_is_its_owners_alone(product: Harness) -> None:
+    async with product.another(IMAGE_ACCESS="private") as private:
+        answer = await edited(private)
+        assert_edited(answer.image)
+        assert_edited((await private.call("GET", answer.json["imageUrl"])).body)
+        url = (await private.call("GET", f"/api/generations/{answer.json['id']}")).json["mask"]["url"]
+        again = await edited(private, answer.json["imageUrl"], mask=url)
+        assert again.status == 200
+        async with private.another("eve@example.com") as other:
+            assert (await other.call("GET", url)).status == 404
+            stolen = await edited(other, mask=url)
+            assert (stolen.status, stolen.json["field"]) == (400, "mask")
+
+
+async def test_image_that_is_being_composed_wins_over_a_cancellation(product: Harness) -> None:
+    """The model has made it, and it is paid for."""
+    composing = asyncio.Event()
+    held = product.blobs.rule(Rule(reads_a_copy, before=composing.wait))
+    running = asyncio.create_task(edited(product, headers={"Idempotency-Key": "canceled"}))
+    await asyncio.wait_for(held.hit.wait(), 30)
+    (item,) = (await product.call("GET", "/api/generations")).json["items"]
+    canceling = asyncio.create_task(product.call("POST", f"/api/generations/{item['id']}/cancel"))
+    await asyncio.sleep(0)
+    composing.set()
+    answer = await running
+    assert answer.status == 200
+    assert_edited(answer.image)
+    assert (await canceling).json["status"] == "succeeded"
+
+
 def reads_a_copy(method: str, path: str) -> bool:
     return method == "GET" and "/inputs/" in path
 

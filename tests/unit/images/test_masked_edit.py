@@ -4,6 +4,7 @@ import io
 import random
 from dataclasses import dataclass
 
+import pi_heif
 import PIL.Image
 import pytest
 from hypothesis import assume, given
@@ -157,14 +158,17 @@ def test_pixels_outside_the_mask_are_those_of_the_input(file: Drawn) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "coffee.jpg", "cat.png", "rocket.webp", "awkward/rotated-by-exif.jpg", "awkward/palette.png", "awkward/alpha.png",
+        "coffee.jpg", "cat.png", "rocket.webp", "awkward/photo.avif", "awkward/cat.heic", "heif/alpha.heic", "awkward/rotated-by-exif.jpg", "awkward/palette.png", "awkward/alpha.png",
         "awkward/sixteen-bit.png", "awkward/photo.bmp", "awkward/photo.tiff", "awkward/animated.gif", "awkward/animated.webp",
         "real/uint16-rgb-planar.tif", "real/zero-bytes-between-segments.jpg",
     ],
 )  # fmt: skip
 async def test_real_photograph_in_the_sandbox(name: str) -> None:
     data = (IMAGES / name).read_bytes()
-    upright = in_eight_bits(ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(data))))
+    if name.endswith(".heic"):
+        upright = in_eight_bits(pi_heif.HeifFile(data).to_pillow())
+    else:
+        upright = in_eight_bits(ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(data))))
     mask = PIL.Image.new("L", upright.size)
     width, height = upright.size
     ImageDraw.Draw(mask).ellipse((0.3 * width, 0.3 * height, 0.6 * width, 0.6 * height), fill=255)
