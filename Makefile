@@ -95,6 +95,9 @@ format: setup ## Format code and documents; write generated tables and diagrams.
 	@$(BIN)/python -m mdformat $(MARKDOWN)
 	@! command -v bicep > /dev/null || { bicep format --pattern 'infra/**/*.bicep' && bicep format --pattern 'infra/*.bicepparam'; }
 
+mutation: setup ## Change a package in many small ways and list the changes that no unit test notices: ONLY=auth (billing, generations, images)
+	@$(BIN)/python checks/mutation.py $(or $(ONLY),auth)
+
 client: setup ## Generate the TypeScript client's types from the OpenAPI document.
 	@$(BIN)/python checks/client_types.py
 
@@ -132,4 +135,4 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.PHONY: help run demo client bench soak test test-faults test-page test-generators test-next test-infra reconcile test-unit coverage check check-code check-infra imports check-az format lock clean local-setup local-python setup smoke doctor usage
+.PHONY: help run demo client bench soak test test-faults test-page test-generators test-next test-infra reconcile test-unit coverage mutation check check-code check-infra imports check-az format lock clean local-setup local-python setup smoke doctor usage

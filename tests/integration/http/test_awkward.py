@@ -1,7 +1,5 @@
 """Every awkward file through the HTTP API: an image, or the right code with its place, and no model call without a picture."""
 
-import time
-
 import pytest
 
 from tests.support.awkward_files import AWKWARD
@@ -11,10 +9,8 @@ STATUS = {"image": 200, "invalid_image": 400, "image_too_large": 413, "unsupport
 
 
 @pytest.mark.parametrize(("name", "end"), AWKWARD.items(), ids=AWKWARD)
-async def test_it_ends_as_it_should_within_five_seconds(product: Harness, name: str, end: str) -> None:
-    began = time.monotonic()
+async def test_awkward_file_ends_in_an_image_or_in_its_code(product: Harness, name: str, end: str) -> None:
     answer = await product.generate(data_url(picture()), data_url(picture(f"awkward/{name}"), "image/png"))
-    assert time.monotonic() - began < 5
     assert answer.status == STATUS[end], answer.body[:300]
     if end == "image":
         assert product.fake_gemini.calls[0].inputs == 2

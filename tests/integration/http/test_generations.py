@@ -65,7 +65,7 @@ async def test_while_it_runs_it_says_so_and_waiting_answers_as_soon_as_it_is_fin
     assert started.status == 202
     (message,) = started.enqueue
     resuming = asyncio.create_task(product.app.resume(message.encode()))
-    await asyncio.sleep(0.5)
+    await product.called()
     running = await product.call("GET", f"/api/generations/{started.json['id']}")
     assert (running.status, running.json["status"]) == (200, "running")
     assert int(running.headers["Retry-After"]) > 0
