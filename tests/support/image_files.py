@@ -6,6 +6,7 @@ import struct
 import zlib
 
 import PIL.Image
+from PIL import ImageChops
 
 from image_core.images import metadata
 from image_core.images.convert import converted
@@ -162,3 +163,20 @@ WEBPS = {
     "transparent": saved(photo("RGBA"), "WEBP"),
     "with EXIF": saved(photo(), "WEBP", exif=b"Exif\0\0" + b"II*\0\x08\0\0\0\0\0\0\0\0\0" + b"x" * 50),
 }
+
+
+def in_eight_bits(image: PIL.Image.Image) -> PIL.Image.Image:
+    """What Pillow reads, in RGB or RGBA."""
+    if image.mode == "I;16":
+        image = PIL.Image.frombytes("L", image.size, image.tobytes()[1::2])
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def differing(first: PIL.Image.Image, second: PIL.Image.Image, where: PIL.Image.Image) -> int:
+    """How many values of the pixels in the white of `where` differ."""
+    assert (first.mode, first.size) == (second.mode, second.size)
+    count = 0
+    for one, two in zip(first.split(), second.split(), strict=True):
+        histogram = ImageChops.difference(one, two).histogram(where)
+        count += sum(histogram[1:])
+    return count

@@ -4,7 +4,6 @@ import io
 import random
 from dataclasses import dataclass
 
-import pi_heif
 import PIL.Image
 import pytest
 from hypothesis import assume, given
@@ -15,10 +14,10 @@ from image_core.errors import InvalidImage
 from image_core.images.convert import Limits
 from image_core.images.fault import Fault, MaskFault
 from image_core.images.image import Target
-from image_core.images.masked_edit import ComposedEdit, PreparedEdit, compose_in_sandbox, prepare_in_sandbox
+from image_core.images.masked_edit import ComposedEdit, PreparedEdit, prepare_in_sandbox
 from image_core.images.masked_edit_pixels import _encoded, compose, prepare
 from image_core.images.original import Original
-from tests.support.image_files import awkward, profile, saved
+from tests.support.image_files import awkward, differing, in_eight_bits, profile, saved
 from tests.support.paths import IMAGES
 
 SHAPES = {"1:1": (64, 64), "3:2": (72, 48), "2:3": (48, 72), "16:9": (80, 45), "9:16": (45, 80)}
@@ -107,23 +106,6 @@ def some_mask(draw: st.DrawFn, size: tuple[int, int]) -> PIL.Image.Image:
     return mask
 
 
-def in_eight_bits(image: PIL.Image.Image) -> PIL.Image.Image:
-    """What Pillow reads, in RGB or RGBA."""
-    if image.mode == "I;16":
-        image = PIL.Image.frombytes("L", image.size, image.tobytes()[1::2])
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
-
-
-def differing(first: PIL.Image.Image, second: PIL.Image.Image, where: PIL.Image.Image) -> int:
-    """How many values of the pixels in the white of `where` differ."""
-    assert (first.mode, first.size) == (second.mode, second.size)
-    count = 0
-    for one, two in zip(first.split(), second.split(), strict=True):
-        histogram = ImageChops.difference(one, two).histogram(where)
-        count += sum(histogram[1:])
-    return count
-
-
 def answer(size: tuple[int, int], colour: str = "#c81e3c") -> bytes:
     return saved(PIL.Image.new("RGB", size, colour), "PNG")
 
@@ -153,36 +135,6 @@ def test_pixels_outside_the_mask_are_those_of_the_input(file: Drawn) -> None:
         SHAPES[both[0].crop.aspect_ratio][0] / SHAPES[both[0].crop.aspect_ratio][1],
         abs=2 / min(both[0].sent.width, both[0].sent.height) + 0.02,
     )
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "coffee.jpg", "cat.png", "rocket.webp", "awkward/photo.avif", "awkward/cat.heic", "heif/alpha.heic", "awkward/rotated-by-exif.jpg", "awkward/palette.png", "awkward/alpha.png",
-        "awkward/sixteen-bit.png", "awkward/photo.bmp", "awkward/photo.tiff", "awkward/animated.gif", "awkward/animated.webp",
-        "real/uint16-rgb-planar.tif", "real/zero-bytes-between-segments.jpg",
-    ],
-)  # fmt: skip
-async def test_real_photograph_in_the_sandbox(name: str) -> None:
-    data = (IMAGES / name).read_bytes()
-    if name.endswith(".heic"):
-        upright = in_eight_bits(pi_heif.HeifFile(data).to_pillow())
-    else:
-        upright = in_eight_bits(ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(data))))
-    mask = PIL.Image.new("L", upright.size)
-    width, height = upright.size
-    ImageDraw.Draw(mask).ellipse((0.3 * width, 0.3 * height, 0.6 * width, 0.6 * height), fill=255)
-    shapes = {"1:1": (1024, 1024), "3:2": (1264, 848), "2:3": (848, 1264)}
-    limits = (100_000_000, 40_000_000)
-    prepared = await prepare_in_sandbox(data, *limits, mask=saved(mask, "PNG"), shapes=shapes, max_side=2048)
-    assert prepared is not None
-    made = PIL.Image.open(io.BytesIO(prepared.sent.data)).convert("RGB").resize(shapes[prepared.crop.aspect_ratio])
-    composed = await compose_in_sandbox(
-        data, *limits, mask=prepared.mask.data, answer=saved(made, "PNG"), box=prepared.crop.box, target=PNG
-    )
-    result = PIL.Image.open(io.BytesIO(composed.image.data))
-    assert composed.aligned
-    assert differing(result, upright, ImageChops.invert(mask)) == 0
 
 
 def picture(name: str = "coffee.jpg") -> PIL.Image.Image:

@@ -52,10 +52,10 @@ def test_every_setting_that_is_named_exists(page: Path) -> None:
         *("PORT", "FRONT_PORT", "COSMOS_PORT", "GEMINI_PORT", "IMAGE_API", "SIGKILL", "SIGTERM", "FIX", "PYTHON"),
         *("AZURITE_BLOB_PORT", "AZURITE_QUEUE_PORT", "AZURITE_TABLE_PORT", "PAGE_PORT", "IMAGE", "PROMPT"),
         *("IMAGE_ORIGIN", "IMAGE_COOKIE", "SMOKE_COOKIE", "SESSION_COOKIE"),
-        *("RANDOM_OPERATIONS", "RANDOM_SEED"),  # of the fault tests
+        *("RANDOM_OPERATIONS", "RANDOM_SEED", "EVENT_LOOP", "HYPOTHESIS_PROFILE"),  # of the tests
         *("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID", "AZURE_PRINCIPAL_OBJECT_ID", "ALERT_EMAIL"),
         "SO_REUSEADDR",
-        *("FAILED_PRECONDITION", "PUP_LIMITED_DISABLED"),  # the Gemini API's words
+        *("FAILED_PRECONDITION", "PUP_LIMITED_DISABLED", "MAX_TOKENS"),  # the Gemini API's words
         *("COSMOS__accountEndpoint", "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY"),
     }
     named = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`", page.read_text()))

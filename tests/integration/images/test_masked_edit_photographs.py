@@ -1,0 +1,45 @@
+"""Masked edits of real photographs, in the sandbox: outside the mask nothing changes."""
+
+import io
+
+import pi_heif
+import PIL.Image
+import pytest
+from PIL import ImageChops, ImageDraw, ImageOps
+
+from image_core.images.image import Target
+from image_core.images.masked_edit import compose_in_sandbox, prepare_in_sandbox
+from tests.support.image_files import differing, in_eight_bits, saved
+from tests.support.paths import IMAGES
+
+PNG = Target(None, "png")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "coffee.jpg", "cat.png", "rocket.webp", "awkward/photo.avif", "awkward/cat.heic", "heif/alpha.heic", "awkward/rotated-by-exif.jpg", "awkward/palette.png", "awkward/alpha.png",
+        "awkward/sixteen-bit.png", "awkward/photo.bmp", "awkward/photo.tiff", "awkward/animated.gif", "awkward/animated.webp",
+        "real/uint16-rgb-planar.tif", "real/zero-bytes-between-segments.jpg",
+    ],
+)  # fmt: skip
+async def test_real_photograph_in_the_sandbox(name: str) -> None:
+    data = (IMAGES / name).read_bytes()
+    if name.endswith(".heic"):
+        upright = in_eight_bits(pi_heif.HeifFile(data).to_pillow())
+    else:
+        upright = in_eight_bits(ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(data))))
+    mask = PIL.Image.new("L", upright.size)
+    width, height = upright.size
+    ImageDraw.Draw(mask).ellipse((0.3 * width, 0.3 * height, 0.6 * width, 0.6 * height), fill=255)
+    shapes = {"1:1": (1024, 1024), "3:2": (1264, 848), "2:3": (848, 1264)}
+    limits = (100_000_000, 40_000_000)
+    prepared = await prepare_in_sandbox(data, *limits, mask=saved(mask, "PNG"), shapes=shapes, max_side=2048)
+    assert prepared is not None
+    made = PIL.Image.open(io.BytesIO(prepared.sent.data)).convert("RGB").resize(shapes[prepared.crop.aspect_ratio])
+    composed = await compose_in_sandbox(
+        data, *limits, mask=prepared.mask.data, answer=saved(made, "PNG"), box=prepared.crop.box, target=PNG
+    )
+    result = PIL.Image.open(io.BytesIO(composed.image.data))
+    assert composed.aligned
+    assert differing(result, upright, ImageChops.invert(mask)) == 0
