@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import azure.functions as func
 
 from image_core.api.http import Request
-from image_core.app import App
+from image_core.app import Application
 
 STORAGE = "AzureWebJobsStorage"
 COSMOS = "COSMOS"
@@ -24,7 +24,7 @@ Messages = typing.List[str]  # noqa: UP006 - see above
 
 # Function keys do not work behind Static Web Apps; `image_core` verifies the session of every request.
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-product = App(os.environ)
+product = Application(os.environ)
 product.prepare_worker()
 
 

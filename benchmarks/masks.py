@@ -28,8 +28,8 @@ from image_core.images.masked_edit import compose_in_sandbox, prepare_in_sandbox
 from image_core.images.masked_edit_pixels import PNG_LEVEL
 from image_core.images.sandbox import PROGRAM
 from image_core.images.sandbox_memory import most_memory_bytes
-from image_core.models.catalog import DEFAULT_CHAIN, shapes
-from image_core.settings import Settings
+from image_core.models.catalog import shapes
+from image_core.settings import DEFAULT_CHAIN, Settings
 from local import config
 
 MEGAPIXELS = (12, 24, 48)

@@ -21,7 +21,7 @@ from statistics import median
 from benchmarks import images, programs
 from benchmarks.table import InvalidMeasurement, Row
 from image_core.api.http import Request, Response
-from image_core.app import App
+from image_core.app import Application
 
 PAGE = 12
 """Images on one page."""
@@ -30,7 +30,7 @@ THUMBNAILER = "vipsthumbnail"
 """In Debian's package `libvips-tools`."""
 
 
-async def _page(app: App, around: programs.Services) -> tuple[dict[str, list[float]], dict[str, int], bytes]:
+async def _page(app: Application, around: programs.Services) -> tuple[dict[str, list[float]], dict[str, int], bytes]:
     """Return the milliseconds of each request by kind, the bytes of the page by kind, and one of the images."""
     headers = {"content-type": "application/json", "cookie": around.cookie(1)}
 
@@ -79,7 +79,7 @@ def rows(rounds: int) -> list[Row]:
     times: dict[str, list[float]] = {}
     with programs.services() as around:
         for _ in range(rounds):
-            found, sizes, image = asyncio.run(_page(App(around.configuration.environment), around))
+            found, sizes, image = asyncio.run(_page(Application(around.configuration.environment), around))
             for kind, took in found.items():
                 times.setdefault(kind, []).extend(took)
     cold, warm, whole = (median(times[kind]) for kind in ("cold", "warm", "image"))

@@ -15,7 +15,7 @@ from statistics import median
 from benchmarks import images, programs
 from benchmarks.table import InvalidMeasurement, Row
 from image_core.api.http import Request
-from image_core.app import App
+from image_core.app import Application
 
 REQUESTS = 20
 MEGAPIXELS = 20
@@ -54,7 +54,7 @@ async def _busy(seconds: float) -> Ticker:
     return ticker.stop()
 
 
-async def _converting(app: App, around: programs.Services) -> tuple[Ticker, float]:
+async def _converting(app: Application, around: programs.Services) -> tuple[Ticker, float]:
     """Measure the loop while all requests run; return the seconds that they took as well."""
     large = images.request(images.data_url(images.photograph(MEGAPIXELS), "image/jpeg"))
 
@@ -79,7 +79,7 @@ def rows(rounds: int) -> list[Row]:
     idle, busy, own = [], [], []
     with programs.services(settings=LARGE_BUDGET) as around:
         for _ in range(rounds):
-            ticker, took = asyncio.run(_converting(App(around.configuration.environment), around))
+            ticker, took = asyncio.run(_converting(Application(around.configuration.environment), around))
             busy.append(ticker.longest * 1000)
             own.append(ticker.own * 1000)
             idle.append(asyncio.run(_busy(took)).longest * 1000)

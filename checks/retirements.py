@@ -10,7 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from image_core.models.catalog import DEFAULT_CHAIN, retiring
+from image_core.models.catalog import retiring
+from image_core.settings import DEFAULT_CHAIN
 
 
 def warnings(names: Sequence[str], on: date) -> list[str]:

@@ -1,6 +1,7 @@
-"""Builds the product from its settings: once per process, each part when it is first needed.
+"""The composition root: build the application from its settings, once per process, each part when it is first needed.
 
-What a health check does not need is not imported for it: the SDKs cost a second of a cold start.
+A health check must not import the SDKs, which take a second of a cold start. So imports are inside the functions here,
+and `components` builds the parts that need the SDKs.
 """
 
 import asyncio
@@ -42,16 +43,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("image_core.app")
 
 PRELOAD_AFTER_SECONDS = 0.05
-"""So long the first answer has to leave the process without anybody in its way."""
+"""Seconds after the first response until modules are preloaded, so that it is sent without delay."""
 
 
-class App:
-    """The product. `environment` is read at the first request, so that a wrong setting is an answer and not a dead host."""
+class Application:
+    """The application.
+
+    `environment` is read at the first request: a wrong setting leads to an error response, not to a crash.
+    """
 
     def __init__(self, environment: Mapping[str, str], clock: Clock | None = None) -> None:
         self._environment = environment
         self.clock = clock or Clock()
         self._api = Api(self)
+        self._components: Components | None = None
+        self._sessions: Sessions | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._preloading = False
         quiet_libraries()
@@ -64,65 +70,69 @@ class App:
         return response
 
     async def find_unfinished(self) -> list[str]:
-        """What the recovery's timer puts into the queue."""
+        """Return the messages that the recovery's timer puts into the queue."""
         with self._invocation():
             return await self.components.recovery.find()
 
     async def resume(self, message: bytes) -> None:
-        """Run the generation of a queue message. Raises where the queue should give the message again."""
+        """Run the generation of a queue message. Raises where the queue should deliver the message again."""
         with self._invocation():
             await self.components.recovery.resume(message)
 
     async def poisoned(self, message_id: str) -> None:
-        """Log a message that the queue has given up."""
+        """Log a message that the queue does not deliver again."""
         with self._invocation():
             log.error("poison message %s", message_id)
 
     async def ledger(self, changed: Sequence[Mapping[str, Any]]) -> None:
-        """Enter what records that changed say was billed; log those that have ended. Raises where the feed should deliver again."""
-        from image_core.generations.ledger_entries import delivered_entries  # noqa: PLC0415 - see the head of this file
-        from image_core.generations.log_line import log_ended  # noqa: PLC0415 - see the head of this file
+        """Enter the billed calls of changed records into the ledger, and log the records that have ended.
+
+        Raises where the change feed should deliver the records again.
+        """
+        from image_core.generations.ledger_entries import delivered_entries  # noqa: PLC0415 - see the module's docstring
+        from image_core.generations.log_line import log_ended  # noqa: PLC0415 - see the module's docstring
 
         with self._invocation():
             await self.components.ledger.enter_delivered(delivered_entries(changed))
             await log_ended(changed, self.components.pseudonyms, prompts=self.settings.log_prompts)
 
     def prepare_worker(self) -> None:
-        """Set up a process that serves nothing but this application, in a Functions worker.
+        """Set up a Functions worker process that serves only this application.
 
-        Warnings that the host would drop go to standard output. On SIGTERM it gives its leases back and exits with 0.
+        Warnings that the host would drop go to standard output. On SIGTERM the leases are released and the exit code is
+        0.
         """
         log_outside_invocations()
         on_shutdown_signal(self._release, lambda: self._loop)
 
     @contextmanager
     def _invocation(self) -> Iterator[None]:
-        """A call by the host, on the event loop that all of them run on."""
+        """Mark a call by the host. All calls run on the same event loop."""
         self._loop = asyncio.get_running_loop()
         with invocation():
             yield
 
     def _preload_soon(self) -> None:
-        """Behind the first answer, which a platform that starts processes is waiting for: after it people come."""
+        """Preload modules after the first response, which a platform waits for when it starts a process."""
         if not self._preloading:
             self._preloading = True
             loop = asyncio.get_running_loop()
             loop.call_later(PRELOAD_AFTER_SECONDS, loop.run_in_executor, None, preload)
 
     async def _release(self) -> int:
-        built = self.__dict__.get("components")
-        return 0 if built is None else await built.leases.release_all()
+        return 0 if self._components is None else await self._components.leases.release_all()
 
     async def close(self) -> None:
-        """Wait for what runs, then close every connection: for a host that has a last moment, and for tests."""
-        for name in ("components", "sessions"):
-            built = self.__dict__.get(name)
-            if built is not None:
-                await built.close()
+        """Wait for running generations, then close all connections."""
+        if self._components is not None:
+            await self._components.close()
+        if self._sessions is not None:
+            await self._sessions.close()
 
     @cached_property
     def settings(self) -> "Settings":
-        from image_core.settings import Settings, SettingsError  # noqa: PLC0415 - see the head of this file
+        """The settings. Raises Misconfigured."""
+        from image_core.settings import Settings, SettingsError  # noqa: PLC0415 - see the module's docstring
 
         try:
             return Settings.read(self._environment)
@@ -131,8 +141,9 @@ class App:
 
     @cached_property
     def memory_budget(self) -> "MemoryBudget":
+        """The memory budget. The first use also sets up the process's memory allocation and threads."""
         from image_core.runtime.allocator import return_large_blocks  # noqa: PLC0415 - the same
-        from image_core.runtime.memory_budget import MemoryBudget  # noqa: PLC0415 - see the head of this file
+        from image_core.runtime.memory_budget import MemoryBudget  # noqa: PLC0415 - see the module's docstring
         from image_core.runtime.offload import shorten_thread_turns  # noqa: PLC0415 - the same
 
         return_large_blocks()
@@ -147,36 +158,42 @@ class App:
     @cached_property
     def origin_policy(self) -> "OriginPolicy":
         """The rules for requests from other sites."""
-        from image_core.api.origin import OriginPolicy  # noqa: PLC0415 - see the head of this file
+        from image_core.api.origin import OriginPolicy  # noqa: PLC0415 - see the module's docstring
 
         return OriginPolicy(self.settings.allowed_origins, self.settings.nextauth_url)
 
     @cached_property
     def response_budget(self) -> "ResponseBudget":
         """The time until a response has to leave."""
-        from image_core.api.response_budget import ResponseBudget  # noqa: PLC0415 - see the head of this file
+        from image_core.api.response_budget import ResponseBudget  # noqa: PLC0415 - see the module's docstring
 
         return ResponseBudget(self.settings.response_budget_seconds, self.clock)
 
-    @cached_property
+    @property
     def sessions(self) -> "Sessions":
-        from image_core.auth.sessions import sessions_from  # noqa: PLC0415 - see the head of this file
+        """The sessions. Raises Misconfigured."""
+        if self._sessions is None:
+            from image_core.auth.sessions import sessions_from  # noqa: PLC0415 - see the module's docstring
 
-        return sessions_from(self.settings, self.clock)
+            self._sessions = sessions_from(self.settings, self.clock)
+        return self._sessions
 
-    @cached_property
+    @property
     def components(self) -> "Components":
-        from image_core.components import Components  # noqa: PLC0415 - see the head of this file
+        """The parts that need the SDKs. Raises Misconfigured."""
+        if self._components is None:
+            from image_core.components import Components  # noqa: PLC0415 - see the module's docstring
 
-        return Components(self.settings, self.clock, self.memory_budget)
+            self._components = Components(self.settings, self.clock, self.memory_budget)
+        return self._components
 
     @cached_property
-    def handlers(self) -> "AppHandlers":
+    def handlers(self) -> "ApplicationHandlers":
         """The handlers of the routes."""
-        return AppHandlers(self)
+        return ApplicationHandlers(self)
 
     def probes(self) -> Mapping[str, Probe]:
-        """The probes of the deep health check."""
+        """Return the probes of the deep health check."""
         return {"database": self._database, "storage": self._storage, "model": self._model, "session": self._session}
 
     async def _database(self) -> Mapping[str, Any]:
@@ -186,7 +203,7 @@ class App:
         return _existing(await self.components.probe_storage())
 
     async def _session(self) -> Mapping[str, Any]:
-        # Building it is the probe: it raises where there is no secret that could verify anything.
+        # Building the sessions raises if there is no secret.
         return {"mode": self.settings.nextauth_jwt} if self.sessions else {}
 
     async def _model(self) -> Mapping[str, Any]:
@@ -194,22 +211,22 @@ class App:
 
 
 def _existing(containers: Mapping[str, str]) -> Mapping[str, Any]:
-    """A probe's result: down where a container is missing, with the state of each."""
+    """Return the result of a probe: down if a container is missing, with the state of each."""
     if all(state == "ok" for state in containers.values()):
         return {"containers": containers}
     return {"status": "down", "code": StorageUnavailable.code, "containers": containers}
 
 
-class AppHandlers:
+class ApplicationHandlers:
     """The handlers of the routes (`api.router.Handlers`), each built when it is first used."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: Application) -> None:
         self._app = app
 
     @cached_property
     def generate_image(self) -> "GenerateImage":
         """Answers `POST /api/image`."""
-        from image_core.api.handlers.generate import GenerateImage  # noqa: PLC0415 - see the head of this file
+        from image_core.api.handlers.generate import GenerateImage  # noqa: PLC0415 - see the module's docstring
 
         app, parts = self._app, self._app.components
         return GenerateImage(
@@ -224,7 +241,7 @@ class AppHandlers:
     @cached_property
     def upload_image(self) -> "UploadImage":
         """Answers `POST /api/upload`."""
-        from image_core.api.handlers.upload import UploadImage  # noqa: PLC0415 - see the head of this file
+        from image_core.api.handlers.upload import UploadImage  # noqa: PLC0415 - see the module's docstring
 
         app, parts = self._app, self._app.components
         return UploadImage(parts.loader, parts.pictures, app.memory_budget, app.response_budget, app.clock)
@@ -232,7 +249,7 @@ class AppHandlers:
     @cached_property
     def list_generations(self) -> "ListGenerations":
         """Answers `GET /api/generations`."""
-        from image_core.api.handlers.generations import ListGenerations  # noqa: PLC0415 - see the head of this file
+        from image_core.api.handlers.generations import ListGenerations  # noqa: PLC0415 - see the module's docstring
 
         app, parts = self._app, self._app.components
         return ListGenerations(parts.history, parts.reading, app.memory_budget, app.response_budget)
@@ -240,7 +257,7 @@ class AppHandlers:
     @cached_property
     def get_generation(self) -> "GetGeneration":
         """Answers `GET /api/generations/{id}`."""
-        from image_core.api.handlers.generations import GetGeneration  # noqa: PLC0415 - see the head of this file
+        from image_core.api.handlers.generations import GetGeneration  # noqa: PLC0415 - see the module's docstring
 
         app, parts = self._app, self._app.components
         return GetGeneration(parts.history, parts.reading, parts.background, app.memory_budget, app.response_budget)
@@ -248,7 +265,7 @@ class AppHandlers:
     @cached_property
     def cancel_generation(self) -> "CancelGeneration":
         """Answers `POST /api/generations/{id}/cancel`."""
-        from image_core.api.handlers.generations import CancelGeneration  # noqa: PLC0415 - see the head of this file
+        from image_core.api.handlers.generations import CancelGeneration  # noqa: PLC0415 - see the module's docstring
 
         app, parts = self._app, self._app.components
         return CancelGeneration(parts.cancellation, parts.reading, app.memory_budget, app.response_budget)
@@ -256,14 +273,14 @@ class AppHandlers:
     @cached_property
     def delete_generation(self) -> "DeleteGeneration":
         """Answers `DELETE /api/generations/{id}`."""
-        from image_core.api.handlers.generations import DeleteGeneration  # noqa: PLC0415 - see the head of this file
+        from image_core.api.handlers.generations import DeleteGeneration  # noqa: PLC0415 - see the module's docstring
 
         return DeleteGeneration(self._app.components.history)
 
     @cached_property
     def get_image(self) -> "GetImage":
         """Answers `GET /api/images/{name}`."""
-        from image_core.api.handlers.images import GetImage  # noqa: PLC0415 - see the head of this file
+        from image_core.api.handlers.images import GetImage  # noqa: PLC0415 - see the module's docstring
 
         app, parts = self._app, self._app.components
         return GetImage(
@@ -273,14 +290,14 @@ class AppHandlers:
     @cached_property
     def delete_upload(self) -> "DeleteUpload":
         """Answers `DELETE /api/images/{name}`."""
-        from image_core.api.handlers.images import DeleteUpload  # noqa: PLC0415 - see the head of this file
+        from image_core.api.handlers.images import DeleteUpload  # noqa: PLC0415 - see the module's docstring
 
         return DeleteUpload(self._app.components.reading)
 
     @cached_property
     def list_models(self) -> "ListModels":
         """Answers `GET /api/models`."""
-        from image_core.api.handlers.models import ListModels  # noqa: PLC0415 - see the head of this file
+        from image_core.api.handlers.models import ListModels  # noqa: PLC0415 - see the module's docstring
         from image_core.api.wire.models import Limits  # noqa: PLC0415 - the same
 
         parts = self._app.components
@@ -289,7 +306,7 @@ class AppHandlers:
     @cached_property
     def get_usage(self) -> "GetUsage":
         """Answers `GET /api/usage`."""
-        from image_core.api.handlers.usage import GetUsage  # noqa: PLC0415 - see the head of this file
+        from image_core.api.handlers.usage import GetUsage  # noqa: PLC0415 - see the module's docstring
 
         return GetUsage(self._app.components.spending)
 
@@ -301,25 +318,25 @@ class AppHandlers:
     @cached_property
     def get_document(self) -> "GetDocument":
         """Answers `GET /api/openapi.json`."""
-        from image_core.api.handlers.docs import GetDocument  # noqa: PLC0415 - see the head of this file
+        from image_core.api.handlers.docs import GetDocument  # noqa: PLC0415 - see the module's docstring
 
         return GetDocument(self._documentation)
 
     @cached_property
     def get_page(self) -> "GetPage":
         """Answers `GET /api/docs`."""
-        from image_core.api.handlers.docs import GetPage  # noqa: PLC0415 - see the head of this file
+        from image_core.api.handlers.docs import GetPage  # noqa: PLC0415 - see the module's docstring
 
         return GetPage(self._documentation)
 
     @cached_property
     def _documentation(self) -> "Documentation":
-        from image_core.api.handlers.docs import Documentation  # noqa: PLC0415 - see the head of this file
+        from image_core.api.handlers.docs import Documentation  # noqa: PLC0415 - see the module's docstring
 
         settings, clock = self._app.settings, self._app.clock
 
         def build() -> Mapping[str, Any]:
-            from image_core.api.openapi.document import build  # noqa: PLC0415 - half a second, in a thread
+            from image_core.api.openapi.document import build  # noqa: PLC0415 - it takes half a second, in a thread
 
             return build(settings, clock)
 

@@ -1,4 +1,4 @@
-"""All that makes generations, put together: importing this brings the SDKs in."""
+"""The part of the composition root that imports the SDKs: build everything that makes generations."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -57,7 +57,7 @@ PROBE_SECONDS = 4.0
 
 
 class Components:
-    """Raises Misconfigured where a setting is missing that any of it needs."""
+    """The parts of the application that need the SDKs. Raises Misconfigured where a setting is missing."""
 
     def __init__(self, settings: Settings, clock: Clock, memory_budget: MemoryBudget | None = None) -> None:
         self._settings = settings
@@ -128,18 +128,19 @@ class Components:
         return await self.blobs.probe(self._settings.storage_container, self._settings.storage_private_container)
 
     async def model_health(self) -> Mapping[str, Any]:
-        """Each model of the chain: up while one of them answers, degraded where the first does not."""
+        """Return the state of each model: up while one of them can be called, degraded where the first cannot."""
         probed = await self.models.describe(PROBE_SECONDS)
-        told: dict[str, Any] = {
+        report: dict[str, Any] = {
             "status": state_of_chain(probed).value,
             "models": {each.model: each.words for each in probed},
             "retired": {name: iso(since) for name, since in self.models.availability.gone().items()},
         }
         if retiring := self.model.retiring():
-            told["retiring"] = {each.name: each.on.isoformat() for each in retiring}
-        return told
+            report["retiring"] = {each.name: each.on.isoformat() for each in retiring}
+        return report
 
     async def close(self) -> None:
+        """Wait for running generations, then close all connections."""
         await self.background.drain()
         await self.rendering.close()
         await self.loader.close()

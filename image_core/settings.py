@@ -24,8 +24,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from image_core.auth.user import lowered
-from image_core.models.catalog import DEFAULT_CHAIN
+from image_core.email_address import lowered
 
 log = logging.getLogger("image_core.settings")
 
@@ -207,6 +206,9 @@ CosmosName = Annotated[str, _matching(r"[^/\\#?\"']{1,255}", "the name must not 
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 MEGABYTE = 1_000_000
+
+DEFAULT_CHAIN = ("gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image")
+"""The default of `GEMINI_MODELS`; tests check that the catalog has them."""
 
 FUNCTION_TIMEOUT_SECONDS = 600
 """`functionTimeout` of host.json. A longer invocation restarts the worker, which ends all other invocations."""

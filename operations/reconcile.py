@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 
-from image_core.app import App
+from image_core.app import Application
 from image_core.errors import ImageError, Misconfigured
 from image_core.generations.reconciliation import Finding, Kind, Reconciliation
 
@@ -40,7 +40,7 @@ async def reconcile(reconciliation: Reconciliation, *, fix: bool) -> int:
 
 async def main(*, fix: bool) -> int:
     """Reconcile the app of this environment; return the exit code."""
-    app = App(os.environ)
+    app = Application(os.environ)
     try:
         return 1 if await reconcile(app.components.reconciliation, fix=fix) else 0
     except ImageError as error:

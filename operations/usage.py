@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TextIO
 
-from image_core.app import App
+from image_core.app import Application
 from image_core.billing.entries import Entry, Sum
 from image_core.billing.ledger import Ledger
 from image_core.errors import ImageError, Misconfigured
@@ -67,7 +67,7 @@ def columns(text: str) -> tuple[str, ...]:
 
 async def main(since: date, until: date, by: Sequence[str], *, as_csv: bool) -> int:
     """Print the sums of the app of this environment; return the exit code."""
-    app = App(os.environ)
+    app = Application(os.environ)
     try:
         found = await collect(app.components.ledger, since, until, by)
     except ImageError as error:

@@ -48,7 +48,7 @@ class SessionCheck(Protocol):
 
 
 class Application(Protocol):
-    """What requests need before their handlers do; each part is built when it is first used (`app.App`).
+    """What requests need before their handlers do; each part is built when it is first used (`app.Application`).
 
     All parts raise Misconfigured where a setting is unusable.
     """

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from image_core.auth.cookies import Token
-from image_core.auth.user import User, lowered
+from image_core.auth.user import User
 from image_core.clock import Clock
+from image_core.email_address import lowered
 from image_core.errors import Unauthorized
 
 TOLERANCE_SECONDS = 15

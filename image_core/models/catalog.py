@@ -133,8 +133,6 @@ MODELS: Mapping[str, ImageModel] = {
     ),
 }
 
-DEFAULT_CHAIN = ("gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image")
-
 DEAREST = max(MODELS.values(), key=lambda model: model.image_usd)
 """The model whose prices are used for unknown ones, so that a new model cannot exceed a budget."""
 

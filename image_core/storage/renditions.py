@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from image_core.auth.user import User, lowered
+from image_core.auth.user import User
+from image_core.email_address import lowered
 from image_core.errors import BlobMissing
 from image_core.images.image import MIME_TYPES, Image, Target
 from image_core.storage.blobs import Blob, Blobs

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from image_core.app import App
+from image_core.app import Application
 from image_core.errors import ImageError
 from image_core.generations.queue_message import QueueMessage
 from local.emulators import COSMOS_KEY, AzuritePorts
@@ -105,7 +105,7 @@ class Host:
             "AZURE_COSMOS_CONNECTION_STRING": f"AccountEndpoint={cosmos.url}/;AccountKey={COSMOS_KEY}",
         }
         product = Harness(
-            App(environment), shared.fake_gemini, cosmos, blobs, environment, shared.email, shared.blob_base
+            Application(environment), shared.fake_gemini, cosmos, blobs, environment, shared.email, shared.blob_base
         )
         return cls(product, stack, (cosmos, blobs))
 

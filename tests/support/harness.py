@@ -19,7 +19,7 @@ from azure.cosmos.aio import CosmosClient
 from azure.storage.blob.aio import BlobServiceClient
 
 from image_core.api.http import Request
-from image_core.app import App
+from image_core.app import Application
 from local import nextauth
 from local.emulators import COSMOS_KEY, AzuritePorts, cosmos_connection_string
 from local.gemini.server import FakeGemini
@@ -66,7 +66,7 @@ class Answer:
 class Harness:
     """One user at one instance of the product. Others share its storage through `another`."""
 
-    app: App
+    app: Application
     fake_gemini: FakeGemini
     cosmos: FaultyProxy
     blobs: FaultyProxy
@@ -137,7 +137,7 @@ class Harness:
     async def another(self, email: str | None = None, **settings: str) -> AsyncIterator["Harness"]:
         """A second instance on the same storage; another user's where `email` is given."""
         environment = {**self.environment, **settings}
-        app = App(environment)
+        app = Application(environment)
         try:
             yield Harness(
                 app, self.fake_gemini, self.cosmos, self.blobs, environment, email or self.email, self.blob_base
@@ -164,7 +164,7 @@ async def harness(azurite: AzuritePorts, cosmos_url: str, **settings: str) -> As
             "DIRECT_STORAGE": azurite.connection_string(),
             **settings,
         }
-        app = App(environment)
+        app = Application(environment)
         try:
             yield Harness(app, fake_gemini, cosmos, blobs, environment, f"user{next(_users)}@example.com", blob_base)
         finally:

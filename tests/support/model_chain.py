@@ -7,11 +7,10 @@ from typing import Any
 from image_core.clock import Clock
 from image_core.images.image import Image
 from image_core.models.build import Models, build_models
-from image_core.models.catalog import DEFAULT_CHAIN
 from image_core.models.chain import ModelChain
 from image_core.models.generated import Attempt, Generated, Options
 from image_core.models.turns import EarlierTurn
-from image_core.settings import Settings
+from image_core.settings import DEFAULT_CHAIN, Settings
 from local.gemini.server import FakeGemini
 from tests.support.harness import picture
 

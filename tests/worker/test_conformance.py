@@ -23,7 +23,7 @@ from aiohttp import web
 from yarl import URL
 
 from image_core.api.http import Request, Response
-from image_core.app import App
+from image_core.app import Application
 from image_core.auth.user import User
 from image_core.generations.record_codec import to_document
 from local import nextauth
@@ -258,7 +258,7 @@ async def test_a_session_in_the_second_of_two_cookie_lines_verifies(
         "AZURE_STORAGE_CONNECTION_STRING": AzuritePorts(9, 9, 9).connection_string(),
         "AZURE_COSMOS_CONNECTION_STRING": cosmos_connection_string_of("http://127.0.0.1:9"),
     }
-    products = [App(environment), App(environment)]
+    products = [Application(environment), Application(environment)]
     monkeypatch.setattr(sys.modules["function_app"], "product", products[0])
     monkeypatch.setitem(ours.functions[0].call.__globals__, "product", products[1])
     lines = ["theme=dark; sizes=1,2", session_cookie()]
@@ -304,7 +304,7 @@ async def test_a_request_that_is_not_waited_for_goes_into_the_queue_in_both(
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", azurite_connection_string)
     monkeypatch.setenv("AZURE_COSMOS_CONNECTION_STRING", cosmos_connection_string)
     monkeypatch.setenv("GEMINI_API_KEY", "key")
-    products = [App(os.environ), App(os.environ)]
+    products = [Application(os.environ), Application(os.environ)]
     monkeypatch.setattr(sys.modules["function_app"], "product", products[0])
     monkeypatch.setitem(ours.functions[0].call.__globals__, "product", products[1])
     headers = {"Content-Type": "application/json", "Cookie": session_cookie(), "Prefer": "respond-async"}
@@ -330,7 +330,7 @@ async def test_changes_of_records_enter_the_ledger_in_the_real_worker(
     await provision_cosmos(cosmos_connection_string)
     monkeypatch.setenv("AZURE_COSMOS_CONNECTION_STRING", cosmos_connection_string)
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_URL", "https://nowhere.blob.core.windows.net")
-    product = App(os.environ)
+    product = Application(os.environ)
     monkeypatch.setattr(sys.modules["function_app"], "product", product)
     usage = {"inputTokens": 1, "outputTokens": 1120, "costUsd": 0.1344, "outputByModality": {"IMAGE": 1120}}
     when = "2026-01-01T00:00:00.000Z"
@@ -429,7 +429,7 @@ async def test_a_generation_that_ends_after_its_answer_has_a_line_that_the_host_
     }.items():
         monkeypatch.setenv(name, value)
     module = sys.modules["function_app"]
-    product = App(os.environ)
+    product = Application(os.environ)
     monkeypatch.setattr(module, "product", product)
     fake_gemini.latency = 2
     body = json.dumps({"images": [data_url(picture(), "image/jpeg")], "prompt": "x"}).encode()

@@ -24,8 +24,8 @@ from image_core.api.wire.generations import DryRun, Result, Running
 from image_core.api.wire.images import Upload
 from image_core.api.wire.requests import GenerateRequest
 from image_core.generations.record import Record, Status
-from image_core.models.catalog import DEFAULT_CHAIN
 from image_core.models.generated import Attempt, Options, Usage
+from image_core.settings import DEFAULT_CHAIN
 from image_core.storage.input_copies import InputCopy
 
 

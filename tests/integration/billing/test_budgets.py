@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from azure.cosmos.aio import CosmosClient
 
-from image_core.app import App
+from image_core.app import Application
 from image_core.clock import Clock
 from image_core.models.generated import Options
 from image_core.models.prices import expected_cost
@@ -224,7 +224,7 @@ async def test_at_midnight_there_is_money_again(seconds: int, product: Harness) 
 
 @asynccontextmanager
 async def at(product: Harness, settings: dict[str, str], now: Callable[[], datetime]) -> AsyncIterator[Harness]:
-    app = App(settings, Clock(now=now))
+    app = Application(settings, Clock(now=now))
     try:
         yield Shifted(
             app, product.fake_gemini, product.cosmos, product.blobs, settings, product.email, product.blob_base, now

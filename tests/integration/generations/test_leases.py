@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from image_core.app import App
+from image_core.app import Application
 from image_core.clock import Clock, iso
 from image_core.errors import StorageUnavailable
 from image_core.generations.queue_message import QueueMessage
@@ -165,7 +165,7 @@ class clock_of:  # noqa: N801 - used as a function
 
         # A session that is valid at both times: the difference is the host's and not the front end's.
         product = self._product
-        self._app = App(product.environment, Clock(now=now))
+        self._app = Application(product.environment, Clock(now=now))
         return Shifted(
             self._app,
             product.fake_gemini,

@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 from azure.storage.blob.aio import BlobServiceClient
 
-from image_core.models.catalog import DEFAULT_CHAIN
+from image_core.settings import DEFAULT_CHAIN
 from local.gemini.script import Scripted, expired_signature, finished, overloaded
 from tests.support.faulty_proxy import Rule
 from tests.support.harness import PROMPT, Answer, Harness, data_url, picture

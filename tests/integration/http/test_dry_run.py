@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from azure.cosmos.aio import CosmosClient
 
-from image_core.models.catalog import DEFAULT_CHAIN
+from image_core.settings import DEFAULT_CHAIN
 from local.emulators import AzuritePorts, cosmos_connection_string
 from local.gemini.script import Scripted
 from tests.support.harness import Answer, Harness, data_url, harness, picture

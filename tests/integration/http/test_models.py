@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from image_core.models.catalog import ASPECT_RATIOS, CLASSIC, DEFAULT_CHAIN, IMAGE_SIZES, MODELS
-from image_core.settings import Settings
+from image_core.models.catalog import ASPECT_RATIOS, CLASSIC, IMAGE_SIZES, MODELS
+from image_core.settings import DEFAULT_CHAIN, Settings
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted
 from tests.support.harness import Harness, harness

@@ -17,8 +17,7 @@ from azure.storage.blob import PublicAccess
 from azure.storage.blob.aio import BlobServiceClient
 
 from image_core.clock import Clock
-from image_core.models.catalog import DEFAULT_CHAIN
-from image_core.settings import Settings
+from image_core.settings import DEFAULT_CHAIN, Settings
 from local import nextauth
 from local.emulators import AzuritePorts, cosmos_connection_string
 from local.gemini.script import Scripted

@@ -8,7 +8,7 @@ import pytest
 from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobServiceClient
 
-from image_core.app import App
+from image_core.app import Application
 from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.generations.record import Status
@@ -30,7 +30,7 @@ def tomorrow() -> datetime:
 
 async def said(product: Harness, capsys: pytest.CaptureFixture[str], *, fix: bool = False) -> str:
     """What it prints a day from now, when nothing is young any more."""
-    app = App(product.environment, Clock(now=tomorrow))
+    app = Application(product.environment, Clock(now=tomorrow))
     await reconcile(app.components.reconciliation, fix=fix)
     await app.close()
     return capsys.readouterr().out

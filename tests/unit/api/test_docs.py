@@ -10,33 +10,33 @@ from html.parser import HTMLParser
 import pytest
 
 from image_core.api.http import Request, Response
-from image_core.app import App
+from image_core.app import Application
 from image_core.errors import STATUS_BY_CODE
 from tests.support.contract import document, violations
 
 
 @pytest.fixture
-async def app() -> AsyncIterator[App]:
-    product = App({"NEXTAUTH_SECRET": "x"})
+async def app() -> AsyncIterator[Application]:
+    product = Application({"NEXTAUTH_SECRET": "x"})
     yield product
     await product.close()
 
 
-async def get(app: App, path: str, **headers: str) -> Response:
+async def get(app: Application, path: str, **headers: str) -> Response:
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     answer = await app.handle(Request("GET", path, headers=sent))
     assert violations("GET", path, answer.status, answer.headers, answer.body) == []
     return answer
 
 
-async def test_the_document_is_answered_without_a_session(app: App) -> None:
+async def test_the_document_is_answered_without_a_session(app: Application) -> None:
     answer = await get(app, "openapi.json")
     assert json.loads(answer.body) == document()
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
 
 
 @pytest.mark.parametrize("path", ["openapi.json", "docs"])
-async def test_who_has_it_already_is_not_sent_it_again(app: App, path: str) -> None:
+async def test_who_has_it_already_is_not_sent_it_again(app: Application, path: str) -> None:
     first = await get(app, path)
     again = await get(app, path, if_none_match=f'"other", W/{first.headers["ETag"]}')
     assert (again.status, again.body) == (304, b"")
@@ -45,7 +45,7 @@ async def test_who_has_it_already_is_not_sent_it_again(app: App, path: str) -> N
 
 
 async def test_without_usable_settings_it_is_misconfigured_as_everything_is() -> None:
-    app = App({"MAX_IMAGES": "none"})
+    app = Application({"MAX_IMAGES": "none"})
     answer = await get(app, "openapi.json")
     assert (answer.status, json.loads(answer.body)["code"]) == (500, "misconfigured")
 
@@ -68,7 +68,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-async def test_the_page_has_every_operation_error_and_schema_and_its_links_lead_there(app: App) -> None:
+async def test_the_page_has_every_operation_error_and_schema_and_its_links_lead_there(app: Application) -> None:
     page = Page((await get(app, "docs")).body.decode())
     assert page.open == []
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
@@ -82,7 +82,7 @@ async def test_the_page_has_every_operation_error_and_schema_and_its_links_lead_
     assert [link for link in links if not link.startswith("#")] == ["/api/openapi.json"]
 
 
-async def test_the_page_loads_and_runs_nothing_and_its_policy_lets_it_be_styled(app: App) -> None:
+async def test_the_page_loads_and_runs_nothing_and_its_policy_lets_it_be_styled(app: Application) -> None:
     answer = await get(app, "docs")
     text = answer.body.decode()
     page = Page(text)

@@ -7,7 +7,7 @@ import pytest
 
 from image_core.api.http import Request, Response
 from image_core.api.router import ROUTES, find
-from image_core.app import App
+from image_core.app import Application
 from image_core.errors import NotFound
 
 SECRET = "a secret of these tests"
@@ -15,13 +15,13 @@ GETS = sorted({route.path for route in ROUTES if route.method == "GET"})
 
 
 @pytest.fixture
-async def app() -> AsyncIterator[App]:
-    product = App({"NEXTAUTH_SECRET": SECRET, "ALLOWED_ORIGINS": "https://studio.example.com"})
+async def app() -> AsyncIterator[Application]:
+    product = Application({"NEXTAUTH_SECRET": SECRET, "ALLOWED_ORIGINS": "https://studio.example.com"})
     yield product
     await product.close()
 
 
-async def call(app: App, method: str, path: str, **headers: str) -> Response:
+async def call(app: Application, method: str, path: str, **headers: str) -> Response:
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     return await app.handle(Request(method, path, headers=sent))
 
@@ -31,7 +31,7 @@ def code(answer: Response) -> str:
 
 
 @pytest.mark.parametrize("path", ["health", "HEALTH", "Health", "OpenAPI.json", "DOCS", "docs/"])
-async def test_literal_parts_are_compared_without_case(app: App, path: str) -> None:
+async def test_literal_parts_are_compared_without_case(app: Application, path: str) -> None:
     assert (await call(app, "GET", path)).status == 200
 
 
@@ -49,13 +49,13 @@ def test_a_segment_that_no_name_can_be_is_404(path: str) -> None:
         find(path)
 
 
-async def test_a_letter_that_only_resembles_one_is_another(app: App) -> None:
+async def test_a_letter_that_only_resembles_one_is_another(app: Application) -> None:
     kelvin = "docs".replace("s", "\u017f")  # its upper case is S
     assert (await call(app, "GET", kelvin)).status == 404
 
 
 @pytest.mark.parametrize("path", ["health", "openapi.json", "docs"])
-async def test_head_has_the_headers_of_get_and_no_body(app: App, path: str) -> None:
+async def test_head_has_the_headers_of_get_and_no_body(app: Application, path: str) -> None:
     got = await call(app, "GET", path)
     headed = await call(app, "HEAD", path)
     assert (headed.status, dict(headed.headers), headed.body) == (got.status, dict(got.headers), b"")
@@ -63,7 +63,7 @@ async def test_head_has_the_headers_of_get_and_no_body(app: App, path: str) -> N
 
 
 @pytest.mark.parametrize("path", GETS)
-async def test_every_get_has_a_head(app: App, path: str) -> None:
+async def test_every_get_has_a_head(app: Application, path: str) -> None:
     """Without a session all but the public ones are refused as GET is."""
     got = await call(app, "GET", path)
     headed = await call(app, "HEAD", path)
@@ -73,22 +73,22 @@ async def test_every_get_has_a_head(app: App, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["image", "IMAGE", "upload"])
-async def test_head_of_a_post_is_405_without_a_body(app: App, path: str) -> None:
+async def test_head_of_a_post_is_405_without_a_body(app: Application, path: str) -> None:
     headed = await call(app, "HEAD", path)
     assert (headed.status, headed.headers["Allow"], headed.body) == (405, "POST", b"")
 
 
-async def test_a_405_lists_head(app: App) -> None:
+async def test_a_405_lists_head(app: Application) -> None:
     refused = await call(app, "PUT", "generations/x")
     assert (refused.status, code(refused), refused.headers["Allow"]) == (405, "method_not_allowed", "GET, HEAD, DELETE")
 
 
-async def test_a_preflight_allows_the_methods_of_the_route_whatever_its_case(app: App) -> None:
+async def test_a_preflight_allows_the_methods_of_the_route_whatever_its_case(app: Application) -> None:
     answer = await call(app, "OPTIONS", "Generations/x", origin="https://studio.example.com")
     assert answer.status == 204
     assert answer.headers["Access-Control-Allow-Methods"] == "GET, HEAD, DELETE"
 
 
-async def test_an_unknown_path_is_404(app: App) -> None:
+async def test_an_unknown_path_is_404(app: Application) -> None:
     answer = await call(app, "GET", "images")
     assert (answer.status, code(answer)) == (404, "not_found")

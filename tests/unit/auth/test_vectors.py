@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from image_core.api.http import Request
-from image_core.app import App
+from image_core.app import Application
 from image_core.auth.sessions import sessions_from
 from image_core.errors import Unauthorized
 from image_core.settings import Settings
@@ -68,7 +68,7 @@ async def test_the_api_gives_the_same_verdict_and_never_says_why(
     user: str,
     caplog: Any,
 ) -> None:
-    app = App(environment(settings))
+    app = Application(environment(settings))
     caplog.set_level("DEBUG")
     headers = {"cookie": cookie} if cookie else {}
     answer = await app.handle(Request("POST", "image", headers=headers, body=b"{}"))

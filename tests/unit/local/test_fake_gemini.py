@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from image_core.models.catalog import DEFAULT_CHAIN
+from image_core.settings import DEFAULT_CHAIN
 from local.gemini.paint import FRAME
 from local.gemini.script import expired_signature
 from local.gemini.server import SAYS, FakeGemini

@@ -14,7 +14,6 @@ from image_core.models import catalog
 from image_core.models.catalog import (
     ASPECT_RATIOS,
     CLASSIC,
-    DEFAULT_CHAIN,
     IMAGE_SIZES,
     INPUT_IMAGE_TOKENS,
     MODELS,
@@ -26,6 +25,7 @@ from image_core.models.catalog import (
 from image_core.models.generated import Options
 from image_core.models.prices import cost_usd, expected_cost, max_output_tokens
 from image_core.models.turns import ContextSize
+from image_core.settings import DEFAULT_CHAIN
 from tests.support.paths import ROOT
 
 PRO, NANO, LITE = DEFAULT_CHAIN
@@ -161,7 +161,7 @@ def test_every_retirement_leads_to_a_model_that_is_served() -> None:
 
 def test_every_line_of_the_table_names_its_source() -> None:
     source = Path(catalog.__file__).read_text(encoding="utf-8")
-    table = source[source.index("MODELS: Mapping") : source.index("DEFAULT_CHAIN")]
+    table = source[source.index("MODELS: Mapping") : source.index("DEAREST")]
     lines = re.findall(r'((?:^    # .*\n)+)    "([^"]+)":', table, re.MULTILINE)
     assert [name for _, name in lines] == list(MODELS)
     assert all(re.search("pricing|deprecations", comment) for comment, _ in lines)

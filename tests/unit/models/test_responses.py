@@ -14,10 +14,9 @@ from PIL import Image
 from image_core.clock import Clock
 from image_core.errors import ModelError
 from image_core.models.build import build_models
-from image_core.models.catalog import DEFAULT_CHAIN
 from image_core.models.generated import Options
 from image_core.models.quota import next_reset
-from image_core.settings import Settings
+from image_core.settings import DEFAULT_CHAIN, Settings
 from local.gemini.script import Scripted, finished, overloaded, problem, rate_limited
 from local.gemini.server import FakeGemini
 from tests.support.model_chain import Bench

@@ -91,7 +91,7 @@ def test_a_record_that_cannot_be_formatted_does_not_raise(capsys: pytest.Capture
 def test_an_application_outside_of_a_worker_prints_nothing() -> None:
     """The commands of operators write their results to standard output."""
     program = (
-        "import logging; from image_core.app import App; App({});"
+        "import logging; from image_core.app import Application; Application({});"
         "logging.getLogger('image_core.storage').warning('cosmos did not answer')"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

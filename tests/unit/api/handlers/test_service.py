@@ -19,9 +19,9 @@ from image_core.billing.budgets import Budgets
 from image_core.clock import Clock
 from image_core.errors import InvalidImage, NoFile, StorageUnavailable
 from image_core.images.image import Image
-from image_core.models.catalog import ASPECT_RATIOS, DEFAULT_CHAIN, IMAGE_SIZES
+from image_core.models.catalog import ASPECT_RATIOS, IMAGE_SIZES
 from image_core.runtime.memory_budget import MemoryBudget
-from image_core.settings import Settings
+from image_core.settings import DEFAULT_CHAIN, Settings
 from tests.support.contract import violations
 from tests.support.fakes.application import ADA
 from tests.support.fakes.handler_ports import FakeChain, FakeDurations, FakeImages, FakeSpending
