@@ -86,8 +86,7 @@ class Rendering:
                 self._making[path] = making
                 making.add_done_callback(partial(self._made, path))
             # A caller that goes away does not end what others wait for, and what is not ready in time is there the next time.
-            await asyncio.wait((making,), timeout=deadline.remaining())
-            if not making.done():
+            if not await self._clock.wait(making, deadline.remaining()):
                 raise Busy("The rendition is still being made", retry_after=5)
             blob = making.result()
         return Opened(self._renditions.container, blob)

@@ -1,5 +1,6 @@
 """The domain over stores in memory, a fake clock and a scripted model: one `Process` for each instance of the product."""
 
+import asyncio
 import itertools
 import random
 from collections.abc import Callable, Sequence
@@ -81,6 +82,7 @@ class FakeLoader:
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.edit: PreparedEdit | None = None
+        self.original: bytes | None = b"the file"
         self.loaded: list[tuple[str, ...]] = []
 
     async def load_all(
@@ -93,7 +95,7 @@ class FakeLoader:
         first = () if earlier is None else (LoadedInput(image(1), f"/api/images/{earlier}"),)
         others = (
             LoadedInput(
-                image(2), each if each.startswith("http") else None, original=b"the file" if edit_first else None
+                image(2), each if each.startswith("http") else None, original=self.original if edit_first else None
             )
             for each in images
         )
@@ -136,10 +138,14 @@ class InlineSandboxes:
     def __init__(self, job: Callable[[bytes], object]) -> None:
         self.job = job
         self.runs = 0
+        self.gate = asyncio.Event()
+        """Each job waits until it is set."""
+        self.gate.set()
 
     async def run(self, data: bytes, user: str, wait_seconds: Callable[[], float], convert: Convert[T]) -> T:
         """Run `job`."""
         self.runs += 1
+        await self.gate.wait()
         return self.job(data)  # type: ignore[return-value] # the test's job makes what the caller's job would
 
 
@@ -203,7 +209,7 @@ class Store:
 class Process:
     """One instance of the product."""
 
-    def __init__(self, store: Store | None = None, limits: RunLimits = LIMITS) -> None:
+    def __init__(self, store: Store | None = None, limits: RunLimits = LIMITS, *, private: bool = False) -> None:
         self.store = store or Store()
         self.fake_clock = self.store.clock
         clock, blobs = self.fake_clock.clock, self.store.blobs
@@ -212,7 +218,7 @@ class Process:
         self.ledger = Ledger(self.store.entries, backoff, clock)
         self.pseudonyms = Pseudonyms(blobs, PRIVATE, lambda count: b"k" * count)
         renditions, turns = Renditions(blobs, PRIVATE), Turns(blobs, PRIVATE)
-        owned = OwnedUrls("https://account.example", PUBLIC, PRIVATE, private=False)
+        owned = self.locations = OwnedUrls("https://account.example", PUBLIC, PRIVATE, private=private)
         self.stored_images = StoredImages(blobs, owned, self.pseudonyms, renditions, turns)
         self.copies = InputCopies(blobs, PRIVATE)
         self.outbox = Outbox(blobs, PRIVATE)
@@ -249,7 +255,7 @@ class Process:
             self.outbox,
             self.delivery,
             self.recovery,
-            ImagePlaces(PUBLIC, PRIVATE, True, 60),  # noqa: FBT003 - public
+            ImagePlaces(PUBLIC, PRIVATE, not private, 60),
         )
         self.starter = Starter(self.records, self.history, self.admission, self.leases, self.background, clock)
         inputs = RequestInputs(self.history, self.loader, self.copies, self.model)
