@@ -1,8 +1,8 @@
 """The earlier turns of an edit: which are replayed to the model, where they are read from, and how they are kept.
 
-A turn is what one generation said: the user's images and prompt, and the model's answer. The answer is stored as it came;
-the images are the generation's private copies. A record names the turns that its model saw (`context`) and its own
-(`turn`), so that an edit of its image can replay both without reading other records.
+A turn is one generation as a conversation has it: the user's images and prompt, and the model's answer. The answer is
+stored as it came; the images are the generation's private copies. A record names the turns that its model was shown
+(`context`) and its own (`turn`), so that an edit of its image can replay both without reading other records.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from image_core.runtime.telemetry import where
 from image_core.storage.input_copies import InputCopies, InputCopy
 from image_core.storage.turns import Turns
 
-log = logging.getLogger("image_core.generation")
+log = logging.getLogger("image_core.generations")
 
 MAX_TURNS = 3
 """The most earlier generations that a model is shown."""
@@ -37,14 +37,14 @@ NONE: tuple[StoredTurn, ...] = ()
 
 
 def turns_after(parent: Record | None) -> tuple[StoredTurn, ...]:
-    """Return what an edit of the image of `parent` can replay, oldest first: what its model saw and its answer."""
+    """Return what an edit of the image of `parent` can replay, oldest first: what its model was shown, and its turn."""
     return NONE if parent is None or parent.turn is None else (*parent.context, parent.turn)
 
 
 def chosen(turns: Sequence[StoredTurn], images: int, image_bytes: int, max_bytes: int) -> tuple[StoredTurn, ...]:
     """Return the newest of `turns` that fit into a request, oldest first: at most MAX_TURNS.
 
-    `images` and `image_bytes` are those that the request adds, `max_bytes` is the memory for the turns and their images.
+    `images` and `image_bytes` are those that the request adds; `max_bytes` is the memory for turns and their images.
     """
     if not turns:
         return NONE
@@ -66,7 +66,7 @@ def chosen(turns: Sequence[StoredTurn], images: int, image_bytes: int, max_bytes
 
 
 def shown(turns: Sequence[StoredTurn]) -> tuple[InputCopy, ...]:
-    """Return the user's images in `turns`: of the oldest all, of the others those beside the image of the turn before."""
+    """Return the user's images in `turns`: all of the oldest; of the others those beside the answer before them."""
     return tuple(copy for index, turn in enumerate(turns) for copy in (turn.inputs[1:] if index else turn.inputs))
 
 
@@ -91,7 +91,7 @@ class Conversations:
         self._copies = copies
 
     def hold(self, record: Record, claim: Claim, trace: Trace, pictures: tuple[Image, ...] | None = None) -> HeldInputs:
-        """Return what a run of `record` holds: its inputs, in memory where `pictures` are given, and its earlier turns."""
+        """Return what a run of `record` holds: its inputs (`pictures` are they in memory), and its earlier turns."""
         size = sum(copy.size for copy in record.sent) + memory(record.context)
         read = partial(self._copies.read_all, record.user, record.sent)
         if record.parent_id is None:
@@ -121,7 +121,7 @@ class Conversations:
         return StoredTurn(name, model, len(data), turn.images, characters, record.inputs)
 
     async def read(self, user: User, turns: Sequence[StoredTurn]) -> tuple[EarlierTurn, ...]:
-        """Read the newest of `turns` that are complete, oldest first: with their answers, and with all of their images."""
+        """Read the newest of `turns` that are complete, with answers and images, oldest first."""
         found = await asyncio.gather(*(self._read(user, turn) for turn in turns))
         # A turn that is gone ends the conversation: what is older cannot stand before what came after it.
         first = max((index for index, turn in enumerate(found) if turn is None), default=-1) + 1

@@ -35,8 +35,8 @@ def painted(
 
     The image has the shape `ratio` and `size` times the pixels that `sizes` has for it. The newest of the `earlier`
     images of a conversation is edited, as if it were the first input; each of them is shown, small and framed, in the
-    lower left corner. `shift` moves what is painted by so many pixels to the right and down, as models do that are asked
-    to edit a part of an image. Raises OSError where an input cannot be read.
+    lower left corner. `shift` moves what is painted by so many pixels to the right and down, as models do that are
+    asked to edit a part of an image. Raises OSError where an input cannot be read.
     """
     turns = [_opened(data) for data in earlier]
     images = [*turns[-1:], *map(_opened, inputs)]

@@ -1,8 +1,8 @@
 """Thought signatures: signs the parts of an answer, and refuses a conversation in which they were changed.
 
 The rules of the service (ai.google.dev/gemini-api/docs/image-generation, "Thought signatures"): an answer of a Gemini
-3 image model has a `thoughtSignature` on each image and on the first text before it, none on its thoughts. A later request
-that replays the turn must have each of them on its part, unchanged. The messages are those that the service sends.
+3 image model has a `thoughtSignature` on each image and on the first text before it, none on its thoughts. A later
+request that replays the turn must have each of them on its part, unchanged. The messages are those of the service.
 """
 
 import hashlib
