@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from image_core.images.image import Image
+
 Reserve = Callable[[int], Awaitable[None]]
 """Waits until there is memory for so many bytes, as `memory_budget.Claim.enter` does. Raises Busy."""
 
@@ -65,3 +67,33 @@ class Blobs(Protocol):
 
     async def set_headers(self, container: str, name: str, content_type: str, cache_control: str) -> None:
         """Replace the headers that a blob is served with. Raises BlobMissing."""
+
+
+OWNER = "owner"
+"""The name of metadata: the lease of the process that stored an image."""
+
+
+async def put_as(
+    blobs: Blobs,
+    container: str,
+    name: str,
+    image: Image,
+    owner: str,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    cache_control: str | None = None,
+) -> bool:
+    """Store an image where there is none of this name. Returns whether the one that is stored is this owner's.
+
+    `owner` is the lease of the writer, by which it recognises its own write after a lost acknowledgement.
+    """
+    written = await blobs.put(
+        container,
+        name,
+        image.data,
+        image.mime_type,
+        overwrite=False,
+        metadata={**(metadata or {}), OWNER: owner},
+        cache_control=cache_control,
+    )
+    return written or (await blobs.describe(container, name)).metadata.get(OWNER) == owner

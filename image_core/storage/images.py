@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from image_core.auth.user import User
 from image_core.errors import BlobMissing
 from image_core.images.image import Image
-from image_core.storage.blobs import Blob, Blobs, Reserve
+from image_core.storage.blobs import Blob, Blobs, Reserve, put_as
 from image_core.storage.naming import Locations, image_name, last_segment, stem_of
 from image_core.storage.pseudonyms import Pseudonyms
 from image_core.storage.renditions import Renditions
@@ -26,9 +26,6 @@ reads."""
 
 USER, UNKEYED_USER = "user", "proof"
 """Names of metadata: the digest of an image's user, and the one without a key that older blobs have."""
-
-OWNER = "owner"
-"""The name of metadata: the lease of the process that stored an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +62,19 @@ class StoredImages:
     async def put(self, user: User, stem: str, image: Image, owner: str) -> StoredImage:
         """Store an image under `stem`; where one with the same name exists already, that one stays.
 
-        `owner` is the lease of the writer, by which it recognises its own write after a lost acknowledgement.
+        `owner` is the lease of the writer (`put_as`).
         """
         name = image_name(stem, image.extension)
-        metadata = {USER: await self._pseudonyms.of_owner(user, name), OWNER: owner}
-        path = self._locations.path(user, name)
-        written = await self._blobs.put(
+        mine = await put_as(
+            self._blobs,
             self._locations.container,
-            path,
-            image.data,
-            image.mime_type,
-            overwrite=False,
-            metadata=metadata,
+            self._locations.path(user, name),
+            image,
+            owner,
+            metadata={USER: await self._pseudonyms.of_owner(user, name)},
             cache_control=REVALIDATE,
         )
-        if not written:
-            stored = await self._blobs.describe(self._locations.container, path)
-            written = stored.metadata.get(OWNER) == owner
-        return StoredImage(name, self.url(name), written)
+        return StoredImage(name, self.url(name), mine)
 
     async def put_upload(self, user: User, name: str, image: Image) -> str:
         """Store an uploaded image under a new name and return its address."""

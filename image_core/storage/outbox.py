@@ -9,15 +9,12 @@ from typing import Any
 
 from image_core.errors import BlobMissing
 from image_core.images.image import Image
-from image_core.storage.blobs import Blob, Blobs
+from image_core.storage.blobs import Blob, Blobs, put_as
 from image_core.storage.documents import Document
 from image_core.storage.naming import OUTBOX_RECORDS, OutboxImage, OutboxRecord, image_name, stem_of
 
 MAX_ENTRY_BYTES = 2_000_000
 """The longest entry, which is also the longest document of Cosmos DB."""
-
-OWNER = "owner"
-"""The name of metadata: the lease of the process that stored an image."""
 
 
 class Outbox:
@@ -53,17 +50,10 @@ class Outbox:
         await self._blobs.delete(self._container, OutboxRecord(record_id).path)
 
     async def put_image(self, stem: str, image: Image, owner: str) -> bool:
-        """Keep an image. Returns False where another image of the generation is kept already: that one counts.
-
-        `owner` is the lease of the writer, by which it recognises its own write after a lost acknowledgement.
-        """
+        """Keep an image. Returns False where another image of the generation is kept already: that one counts."""
         path = OutboxImage(image_name(stem, image.extension)).path
-        written = await self._blobs.put(
-            self._container, path, image.data, image.mime_type, overwrite=False, metadata={OWNER: owner}
-        )
-        if not written:
-            written = (await self._blobs.describe(self._container, path)).metadata.get(OWNER) == owner
-        return written and (await self._images(stem))[0].name == path
+        mine = await put_as(self._blobs, self._container, path, image, owner)
+        return mine and (await self._images(stem))[0].name == path
 
     async def image(self, stem: str, max_bytes: int) -> tuple[str, bytes] | None:
         """Return the name and the bytes of the oldest image of a generation; None where none is kept."""
