@@ -150,7 +150,7 @@ DRIFTED: list[tuple[str, str, str, int, dict[str, str], Any]] = [
     ("an error of another route", "GET", "health", 500, {}, {"error": "x", "code": "refused", "retryable": False}),
     ("a code that there is not", "GET", "none", 404, {}, {"error": "x", "code": "gone", "retryable": False}),
     ("a header that is missing", "POST", "image", 202, {"Location": "/"}, RUNNING),
-    ("a running generation that is told as made", "POST", "image", 200, {}, RUNNING),
+    ("a running generation that is answered as finished", "POST", "image", 200, {}, RUNNING),
 ]
 
 

@@ -1,4 +1,4 @@
-"""A request's JSON either becomes a request or is told what is wrong with it, by field."""
+"""A request's JSON is parsed, or refused with the field that is wrong."""
 
 import pytest
 
