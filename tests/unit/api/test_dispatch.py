@@ -111,6 +111,22 @@ async def test_body_is_held_in_the_memory_budget_while_its_handler_works() -> No
     assert application.memory_budget.held == 0
 
 
+async def test_body_counts_for_its_user_once_the_session_is_verified() -> None:
+    application = FakeApplication()
+    received: list[int] = []
+
+    async def shares(*_: object) -> Response:
+        with application.memory_budget.body(100) as other:  # of a request whose session is not verified yet
+            received.append(application.memory_budget.held)
+            with pytest.raises(Busy):
+                other.assign(ADA.id)
+        return Response(200)
+
+    application.handlers.generate_image = FakeHandler(shares)
+    response = await answer(application, Request("POST", "image", headers=COOKIE, body=b"x" * 100))
+    assert (response.status, received) == (200, [500])
+
+
 async def test_body_of_a_route_that_takes_none_is_not_checked() -> None:
     request = Request("POST", "generations/x/cancel", headers={**COOKIE, "content-encoding": "gzip"}, body=b"x" * 200)
     assert (await answer(FakeApplication(), request)).status == 200

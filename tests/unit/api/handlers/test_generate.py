@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from image_core.api.handlers.generate import GenerateImage, check_json_type
+from image_core.api.handlers.generate import PARSED_COPIES, GenerateImage, check_json_type
 from image_core.api.http import Request, Response
 from image_core.api.response_budget import ResponseBudget
 from image_core.clock import Clock
@@ -22,6 +22,7 @@ from image_core.errors import (
 )
 from image_core.generations.failure import Failure
 from image_core.generations.record import Record, Status
+from image_core.generations.starter import Submitted
 from image_core.images.image import Image
 from image_core.models.generated import Options
 from image_core.runtime.memory_budget import MemoryBudget
@@ -192,6 +193,27 @@ async def test_refused_request_holds_no_memory() -> None:
     with pytest.raises(GeminiKeyMissing):
         await GenerateImage(submissions, FakeImages(), FakeDurations(), memory, BUDGET, 3).handle(posted(), ADA)
     assert memory.working == 0
+
+
+class NotingSubmissions(FakeSubmissions):
+    """Keeps how much memory is held while the generation begins, and while it is waited for."""
+
+    memory = MemoryBudget(1_000_000)
+    seen: tuple[int, ...] = ()
+
+    async def begin(self, *arguments: Any, **options: Any) -> Submitted:
+        self.seen += (self.memory.working,)
+        return await super().begin(*arguments, **options)
+
+    async def wait(self, submitted: Submitted, seconds: float) -> Submitted:
+        self.seen += (self.memory.working,)
+        return await super().wait(submitted, seconds)
+
+
+async def test_memory_for_the_body_is_released_before_the_generation_is_waited_for() -> None:
+    submissions, request = NotingSubmissions(make(ADA)), posted()
+    await GenerateImage(submissions, FakeImages(), FakeDurations(), submissions.memory, BUDGET, 3).handle(request, ADA)
+    assert submissions.seen == (PARSED_COPIES * len(request.body), 0)
 
 
 def typed(content_type: str) -> Request:

@@ -139,6 +139,12 @@ async def test_usage_has_sums_by_model_and_what_is_left(budgets: Budgets, budget
     assert body["month"]["estimatedUsd"] == 0.25
 
 
+async def test_what_is_left_is_the_smaller_of_day_and_month() -> None:
+    response = await GetUsage(FakeSpending(Budgets(1.0, 3.0))).handle(Request("GET", "usage"), ADA)
+    budget = json.loads(response.body)["budget"]
+    assert (budget["remainingUsd"], budget["monthlyRemainingUsd"]) == (0.25, 1.0)
+
+
 async def works() -> Mapping[str, Any]:
     return {"mode": "encrypted"}
 
