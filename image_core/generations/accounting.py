@@ -32,7 +32,7 @@ class Accounting:
         await self._ledger.enter(record.user, entries(record))
 
     async def enter_lost(self, record: Record, lost: tuple[Attempt, ...]) -> None:
-        """Enter the call of a process that died, if there was one. The change feed enters it where the database is down."""
+        """Enter the call of a process that died, if there was one; while the database is down the feed enters it."""
         if lost:
             with suppress(StorageUnavailable):
                 await self._ledger.enter(record.user, entries(replace(record, attempts=lost)))
@@ -48,11 +48,11 @@ class Accounting:
         log_generation(record, self._clock.now(), self._pseudonyms)
 
     async def log_gone(self, record: Record, made: tuple[Attempt, ...]) -> None:
-        """Write the log line of a generation whose record was removed while it ran: the ledger has the calls that it made."""
+        """Write the log line of a generation whose record was removed while it ran and made the calls `made`."""
         await self.log(replace(record, status=Status.DELETING, attempts=merged(record.attempts, made)))
 
     def measure(self, trace: Trace, record: Record, code: str, made: tuple[Attempt, ...]) -> None:
-        """Record the metrics of a run that ended with `code` (`ok` or an error code); `made` are the calls of this process."""
+        """Record the metrics of a run that ended with `code` (`ok` or an error code) and made the calls `made`."""
         trace.ended(code, record.model, made)
         if code == OK and record.model is not None and "finish" in trace.steps:  # else another process made the image
             seconds = sum(seconds for step, seconds in trace.steps.items() if step in RUN_STEPS)

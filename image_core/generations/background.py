@@ -54,7 +54,7 @@ class BackgroundTasks:
             log.warning("a generation did not end here: %s", type(error).__name__, extra={"generation": record.id})
 
     async def wait(self, record: Record, seconds: float) -> Result:
-        """Return how `record` stands after at most `seconds`, or as soon as it has ended. Raises Gone, StorageUnavailable."""
+        """Return how `record` stands after `seconds`, or once it has ended. Raises Gone, StorageUnavailable."""
         deadline = self._clock.deadline(seconds)
         mine = self._tasks.get(record.id)
         if mine is not None:

@@ -1,7 +1,7 @@
-"""What was paid for reaches the record and the ledger at once, so that a process that dies after the model answered leaves it.
+"""Write what was paid for into the record and the ledger at once: it is known even if the process dies afterwards.
 
-These writes go beside that of the image, which matters more. Where the database does not answer, the completed record has
-all of it, and the change feed's function enters it.
+These writes go beside that of the image, which matters more. Where the database does not answer, the completed record
+has all of it, and the change feed's function enters it.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ SETTLE_SECONDS = 1.0
 """How long completing the record waits for these writes: it has the same, and the caller's answer waits for both."""
 
 MAY_BE_BILLED = frozenset({DeadlineExceeded.code, OK})
-"""Outcomes of calls that may be billed although they report no usage: those that we gave up, and images without counts."""
+"""Outcomes of calls that may be billed although they report no usage: given up, or an image without counts."""
 
 
 class BilledCalls:
@@ -37,7 +37,8 @@ class BilledCalls:
     def note(self, attempt: Attempt) -> None:
         """Note a call that has ended, and write it where the service billed it, or may have.
 
-        One that was aborted waits for `cancel`: where another process has the generation now, that one entered it as lost.
+        One that was aborted waits for `cancel`: where another process has the generation now, that one entered it as
+        lost.
         """
         if attempt.outcome == CANCELED:
             self._aborted = attempt
@@ -45,7 +46,7 @@ class BilledCalls:
             self._add(attempt, may_be_billed=attempt.outcome in MAY_BE_BILLED)
 
     def cancel(self, *, sent: bool) -> None:
-        """Note the call that was aborted because the generation was canceled, at the expected price where it was `sent`."""
+        """Note the call that a cancellation aborted, at the expected price where it was `sent`."""
         aborted, self._aborted = self._aborted, None
         if aborted is not None:
             self._add(aborted, may_be_billed=sent)
@@ -79,7 +80,7 @@ class BilledCalls:
             log.error("the calls of a generation were not written: %s", where(error), extra={"generation": record.id})  # noqa: TRY400 - the message may hold what was sent
 
     async def settled(self) -> Record:
-        """Return the newest version of the record once the calls are written; a write that takes too long is given up."""
+        """Return the newest version of the record once the calls are written, or after SETTLE_SECONDS."""
         if self._writing is not None and not await self._lease.clock.wait(self._writing, SETTLE_SECONDS):
             self._writing.cancel()
             await asyncio.wait({self._writing})

@@ -1,7 +1,7 @@
 """Cancel a generation: from any instance, in every state, once or many times. An image that is there stays.
 
-The request is noted in the record first. The process that runs the generation stops its call: at once where it is this one,
-else with its next lease renewal. Where no process runs it, this one ends it, as the recovery would.
+The request is noted in the record first. The process that runs the generation stops its call: at once where it is
+this one, else with its next lease renewal. Where no process runs it, this one ends it, as the recovery would.
 """
 
 from dataclasses import replace
@@ -29,7 +29,7 @@ class Cancellation:
         self._clock = clock
 
     async def cancel(self, user: User, record_id: str, seconds: float) -> Record:
-        """Return the generation as it stands then; `running` where another process is to stop it, or `seconds` were too few.
+        """Return the generation as it stands then: `running` if another process has to stop it, or after `seconds`.
 
         One that has ended stays as it is. Raises NotFound, StorageUnavailable, Busy.
         """

@@ -2,7 +2,7 @@
 
 Who may write:
 
-- A generated image overrides a running record, and a failed or canceled one, regardless of which process holds the lease.
+- A generated image overrides a running record, and a failed or canceled one, regardless of who holds the lease.
 - A record that has its image keeps it: a second image is deleted, and the stored record is returned.
 - `failed` and `canceled` are written by the process that holds the lease only.
 - Nothing is written into a record that is being deleted or is gone: the image is deleted.
@@ -67,7 +67,7 @@ class Completion:
         return await self._write(record, succeeded, stored.name)
 
     async def postpone(self, record: Record, generated: Generated, stored: StoredImage) -> None:
-        """Put the completed record of an image in the outbox there as well: the recovery applies both (`outbox_delivery`)."""
+        """Put the completed record into the outbox, where its image is: `outbox_delivery` applies both."""
         if stored.mine:  # else another process's image counts, and its record
             completed = record.succeeded(stored.url, generated, record.lease_owner, self._clock.now())
             await self._into_outbox(completed)
@@ -80,7 +80,7 @@ class Completion:
         return completed
 
     async def fail(self, record: Record, error: ImageError, attempts: tuple[Attempt, ...] = ()) -> Record:
-        """Complete a generation without an image. `attempts` are those that the record may not have yet. Raises Gone."""
+        """Complete a generation without an image. `attempts` may be missing in the record so far. Raises Gone."""
         now = self._clock.now()
         warnings = error.warnings if isinstance(error, ModelError) else ()
         failure = Failure.of(error)
@@ -146,7 +146,7 @@ class Completion:
             await tries.pause()
 
     async def drop(self, completed: Record, stored: Record | None) -> None:
-        """Account for a generation that was deleted while it ran, and remove the rest of its record, if that is `stored`."""
+        """Account for a generation that was deleted while it ran, and remove its record if that is `stored`."""
         mine = stored if stored is not None and stored.blob_stem == completed.blob_stem else None
         base = mine or completed
         attempts = merged(base.attempts, completed.attempts)

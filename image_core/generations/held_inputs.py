@@ -20,9 +20,9 @@ class Context:
 class HeldInputs:
     """The inputs of a run and the memory for its image (`models.provider.CallInputs`), and what was measured so far.
 
-    `claim` is on the memory budget, `size` are the bytes of the inputs and of the earlier turns. `read` reads the inputs
-    from their private copies: for a first attempt where `pictures` are not in memory, and for any that comes after they
-    were sent.
+    `claim` is on the memory budget, `size` are the bytes of the inputs and of the earlier turns. `read` reads the
+    inputs from their private copies: for a first attempt where `pictures` are not in memory, and for any that comes
+    after they were sent.
     """
 
     def __init__(

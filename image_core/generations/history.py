@@ -55,7 +55,7 @@ class History:
         return record
 
     async def page(self, user: User, limit: int, continuation: str | None) -> Page:
-        """Read a page of the user's generations, newest first. Raises InvalidRequest for a continuation that is none."""
+        """Read a page of the user's generations, newest first. Raises InvalidRequest for a wrong continuation."""
         return await self._records.page(user, limit, continuation)
 
     async def tree(self, user: User, root_id: str, limit: int, continuation: str | None) -> Page:
@@ -65,7 +65,8 @@ class History:
     async def delete(self, user: User, record_id: str) -> None:
         """Hide the generation everywhere at once, then remove its image and its record. Raises NotFound.
 
-        While a process runs it the record stays, hidden, until the lease is over: that process may still store an image.
+        While a process runs it the record stays, hidden, until the lease is over: that process may still store an
+        image.
         """
         record = await self.read(user, record_id)
         now = self._records.now()

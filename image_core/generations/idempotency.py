@@ -16,7 +16,7 @@ VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def checked_key(header: str | None) -> str | None:
-    """The `Idempotency-Key` header; None where there is none. Raises InvalidRequest where it cannot be a key."""
+    """Return the key in an `Idempotency-Key` header; None for no header. Raises InvalidRequest where it is no key."""
     if header is None:
         return None
     key = header.strip()
@@ -31,10 +31,10 @@ def record_id(user: User, key: str) -> str:
 
 
 def fingerprint(request: GenerationRequest) -> str:
-    """What makes two requests the same: `images` and `mask` as sent, `prompt`, options, `model` and `from`.
+    """Return a digest of what makes two requests the same: `images`, `mask`, `prompt`, options, `model`, `from`.
 
-    Milliseconds for megabytes. A field that is not set leaves no trace, so that a request has the fingerprint that earlier
-    versions gave it.
+    Milliseconds for megabytes. A field that is not set leaves no trace, so that a request has the fingerprint that
+    earlier versions gave it.
     """
     options: dict[str, str | int] = request.options.to_dict()
     if request.from_id is not None:

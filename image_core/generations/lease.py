@@ -97,7 +97,7 @@ class Lease:
             self._canceling.set()
 
     def check_canceled(self) -> None:
-        """Raises CancelRequested where the generation was canceled."""
+        """Raise CancelRequested where the generation was canceled."""
         if self._canceling.is_set():
             raise CancelRequested
 
@@ -139,7 +139,10 @@ class Lease:
         raise CancelRequested
 
     async def start(self) -> Record:
-        """Note in the record that a model is about to be called. Raises CancelRequested, LeasedElsewhere, Gone, StorageUnavailable."""
+        """Note in the record that a model is about to be called.
+
+        Raises CancelRequested, LeasedElsewhere, Gone, StorageUnavailable.
+        """
         run_id, now = self._token(16), self.clock.now()
 
         def started(stored: Record) -> Record | None:
@@ -212,7 +215,10 @@ class Leases:
         return self._token(count)
 
     async def create(self, record: Record, *, queued: bool) -> Record:
-        """Write a new record, leased to this process and started, or for the queue to run. Raises AlreadyThere, StorageUnavailable."""
+        """Write a new record, leased to this process and started, or for the queue to run.
+
+        Raises AlreadyThere, StorageUnavailable.
+        """
         if queued:
             record = replace(record, lease_expires_at=self._in(QUEUE_SECONDS))
         else:
@@ -226,7 +232,10 @@ class Leases:
         return await self._records.replace(record.reopened(owner, self._in(seconds), expected_usd))
 
     async def claim(self, record: Record) -> Record:
-        """Take the lease; return a generation that has ended as it is. Raises LeasedElsewhere, Gone, StorageUnavailable."""
+        """Take the lease; return a generation that has ended as it is.
+
+        Raises LeasedElsewhere, Gone, StorageUnavailable.
+        """
         owner = self._token(16)
 
         def claimed(stored: Record) -> Record | None:

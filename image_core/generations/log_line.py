@@ -1,11 +1,11 @@
 """The log line of each generation: `generation {…}`, JSON, which `infra/queries.kql` and the alerts read.
 
-The change feed's function writes it when it sees a record that has ended, and a deletion writes it before the record goes.
-The feed delivers at least once and a record can end more than once, so a line may come several times: queries take the
-newest line of each `id`, the time of the end from `endedAt`, and each ledger entry (`bills`) once.
+The change feed's function writes it when it sees a record that has ended, and a deletion writes it before the record
+goes. The feed delivers at least once and a record can end more than once, so a line may come several times: queries
+take the newest line of each `id`, the time of the end from `endedAt`, and each ledger entry (`bills`) once.
 
-A line names its user by a keyed digest (`store.pseudonyms`), and holds no prompt (unless LOG_PROMPTS is set), image, token
-or e-mail address.
+A line names its user by a keyed digest (`storage.pseudonyms`), and holds no prompt (unless LOG_PROMPTS is set),
+image, token or e-mail address.
 """
 
 import json
@@ -39,7 +39,7 @@ async def log_ended(changed: Iterable[Mapping[str, Any]], pseudonyms: Pseudonyms
             if record.completed_at is not None:
                 log_generation(record, record.completed_at, pseudonyms, prompts=prompts)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            # An operator's edit: without this the feed would deliver its batch again for ever.
+            # An operator's edit: without this the feed would deliver its batch again forever.
             log.warning("%s has no line: %s", document.get("id"), type(error).__name__)
 
 

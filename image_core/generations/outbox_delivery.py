@@ -37,7 +37,7 @@ class OutboxDelivery:
         self._completion = completion
 
     async def apply_all(self) -> Delivered:
-        """Apply every entry. One that the storage does not take yet does not stop the others. Raises StorageUnavailable."""
+        """Apply every entry; one that the storage does not take yet does not stop others. Raises StorageUnavailable."""
         applied, waiting = 0, []
         for record_id in await self._outbox.ids():
             try:
@@ -68,7 +68,7 @@ class OutboxDelivery:
         return await self.apply(entry)
 
     async def recovered(self, record: Record) -> Result | None:
-        """Complete a generation whose process died between storing the image and completing the record; None for no image."""
+        """Complete a generation whose process died after it stored the image; return None where there is no image."""
         found = await self._images.find(record)
         if found is None:
             return None
@@ -76,7 +76,7 @@ class OutboxDelivery:
         return Result(await self._completion.recover(record, name, image), image)
 
     async def apply(self, entry: Record) -> Record:
-        """Write an entry into the record where it still belongs, and only then remove it. Raises Gone, StorageUnavailable."""
+        """Write an entry where it still belongs, and only then remove it. Raises Gone, StorageUnavailable."""
         try:
             stored = await self._write(entry)
         except Gone:

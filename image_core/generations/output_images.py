@@ -40,8 +40,8 @@ class OutputImages:
     async def store(self, record: Record, generated: Generated) -> tuple[StoredImage, StoredTurn | None]:
         """Store the image, repeatedly while the storage is down, and beside it the model's turn.
 
-        Where the container does not take the image for CONTAINER_SECONDS, it goes into the outbox (`StoredImage.waiting`).
-        Raises StorageUnavailable where the image cannot be stored.
+        Where the container does not take the image for CONTAINER_SECONDS, it goes into the outbox
+        (`StoredImage.waiting`). Raises StorageUnavailable where the image cannot be stored.
         """
         keeping = asyncio.create_task(self._conversations.keep(record, generated.model, generated.turn))
         try:
@@ -72,7 +72,7 @@ class OutputImages:
         return StoredImage(name, self._images.url(name), mine, waiting=True)
 
     async def find(self, record: Record) -> tuple[str, Image] | None:
-        """Return the name and the image of a generation whose process died before its record was completed; None for none.
+        """Return the name and the image of a generation that was not completed; None where there is none.
 
         An image in the outbox is moved into its container, and stays in the outbox as well until the record has ended.
         Raises StorageUnavailable.

@@ -35,7 +35,7 @@ class Converter(Protocol):
     async def compose(
         self, record: Record, edit: MaskedEdit, answer: Image, target: Target, seconds: float
     ) -> ComposedEdit | None:
-        """Return the first input of `record` with the model's answer in the place of its mask, None where that fails."""
+        """Return the first input with the model's answer in the place of its mask, None where that fails."""
         ...
 
 

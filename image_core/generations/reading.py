@@ -1,4 +1,4 @@
-"""Images and input copies, read back: for an answer, and for their owner by name."""
+"""Read images and input copies back: for an answer, for their owner by name, and as inputs."""
 
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,7 @@ from image_core.storage.naming import Locations, name_in
 from image_core.storage.renditions import Renditions
 
 MAX_OUTPUT_BYTES = 100_000_000
-"""More than any model answers: a picture that was stored is always read back whole."""
+"""More than any model answers: an image that was stored is always read back whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +41,21 @@ class Reading:
         self._own = own
 
     async def picture(self, result: Result, claim: Claim) -> Image:
-        """The image of a generation that succeeded: from memory, else from its blob, and then `claim` holds it. Raises Busy."""
+        """Return the image of a generation: from memory, else from its blob, and then `claim` holds it.
+
+        Raises Busy, StorageUnavailable.
+        """
         if result.image is not None:
             return result.image
         record = result.record
         try:
             data = await self._pictures.read(record.user, stored_name(record), MAX_OUTPUT_BYTES, claim.enter)
         except BlobMissing as error:
-            raise StorageUnavailable("The picture is not there; its record remains") from error
+            raise StorageUnavailable("The image is not there; its record remains") from error
         return Image(data, record.mime_type or "image/png", record.width or 0, record.height or 0)
 
     async def open(self, user: User, name: str) -> Opened:
-        """What lies under `/api/images/<name>` for `user`. Raises NotFound where that is nothing, or another user's."""
+        """Return what `/api/images/NAME` is for `user`. Raises NotFound where that is nothing, or another user's."""
         for place in self._own.find(user, name):
             try:
                 blob = await self._blobs.describe(place.container, place.path)
@@ -69,7 +72,7 @@ class Reading:
         await self._renditions.delete_of_image(user, name)
 
     def shown(self, record: Record) -> Record:
-        """`record` with addresses that can be read now, whatever `IMAGE_ACCESS` was when they were written."""
+        """Return `record` with addresses that can be read now, whatever `IMAGE_ACCESS` was when they were written."""
         url = record.output_image_url
         return replace(
             record,
@@ -78,18 +81,18 @@ class Reading:
         )
 
     async def open_result(self, record: Record) -> Opened:
-        """The image of a generation that succeeded. Raises NotFound where its blob is gone."""
+        """Return the image of a generation that succeeded. Raises NotFound where its blob is gone."""
         return await self.open(record.user, stored_name(record))
 
     async def _owns(self, user: User, name: str, blob: Blob) -> bool:
-        """Whether an image outside of folders is `user`'s, by its metadata or by a record of the original product."""
-        told = await self._pictures.belongs_to(user, name, blob)
-        return await self._records.names_image(user, name) if told is None else told
+        """Return whether an image outside of folders is `user`'s, by metadata or a record of the original product."""
+        known = await self._pictures.belongs_to(user, name, blob)
+        return await self._records.names_image(user, name) if known is None else known
 
     async def read_input(
         self, user: User, own: OwnBlob | OwnResult, max_bytes: int, reserve: Reserve | None = None
     ) -> bytes:
-        """One of our images as an input, read after `reserve` has found memory for it.
+        """Read a stored image as an input, after `reserve` has found memory for it.
 
         Raises Fault where it is not there for `user`, BlobTooLarge.
         """
@@ -119,7 +122,7 @@ class Reading:
         return OwnBlob(name, self._own.find(record.user, name))
 
     async def read(self, opened: Opened, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset`. Raises NotFound where it was deleted meanwhile."""
+        """Return `length` bytes from `offset`. Raises NotFound where it was deleted meanwhile."""
         try:
             return await self._blobs.read_range(opened.container, opened.blob.name, offset, length)
         except BlobMissing:
@@ -127,5 +130,5 @@ class Reading:
 
 
 def stored_name(record: Record) -> str:
-    """The name under which `/api/images` has the image of a generation that succeeded."""
+    """Return the name under which `/api/images` has the image of a generation that succeeded."""
     return name_in(record.output_image_url or "")

@@ -119,11 +119,11 @@ class Reconciliation:
         return found + [Finding(Kind.OUTBOX_ENTRY, record_id, self._apply(record_id)) for record_id in waiting]
 
     def _revalidate(self, blob: Blob) -> Callable[[], Awaitable[object]]:
-        """What was stored before `no-cache`: browsers reuse it without the headers that a download needs."""
+        """Return the fix of what was stored before `no-cache`: browsers reuse it without the headers of a download."""
         return lambda: self._blobs.set_headers(self._places.container, blob.name, blob.content_type, REVALIDATE)
 
     def _delete_rendition(self, name: str) -> Callable[[], Awaitable[object]]:
-        """What is left where a process died between storing a rendition and seeing that its image was deleted meanwhile."""
+        """Return the fix of what a process left that died while it made a rendition of a deleted image."""
         return lambda: self._blobs.delete(self._places.private_container, name)
 
     def _resume(self, record: Summary) -> Callable[[], Awaitable[object]]:

@@ -31,20 +31,23 @@ class Status(StrEnum):
 
 
 MAX_TEXT_BYTES = 64 * 1024
-"""What is kept of the model's words: an item may hold 2 MB, and nobody reads more than this."""
+"""The longest text of a model that is kept: a document may have 2 MB."""
 
 LOST = "lost"
 """The outcome of a call whose process ended before the answer was written."""
 
 MAX_ATTEMPTS = 60
-"""Those without a bill beyond it are dropped, oldest first, when a generation is run again: an item may hold 2 MB."""
+"""Beyond it, attempts that were not billed are dropped, oldest first, when a generation is run again."""
 
 WARNING_RECOVERED = "recovered: the picture was found after its process died; what the model said is not known"
 WARNING_PENDING = "record_pending: the database did not answer; the record will show the end of this generation shortly"
 WARNING_METADATA_LOST = (
     "metadata_lost: the conversion to another format dropped the Content Credentials (C2PA) of the model's file"
 )
-WARNING_MASK_MISALIGNED = "mask_misaligned: the model shows the surroundings of the mask elsewhere or changed; the edge of the edited part may be visible"
+WARNING_MASK_MISALIGNED = (
+    "mask_misaligned: the model shows the surroundings of the mask elsewhere or changed; "
+    "the edge of the edited part may be visible"
+)
 WARNING_MASK_NOT_APPLIED = (
     "mask_not_applied: the model's image could not be put into the first image, and is stored as the model made it"
 )
@@ -53,7 +56,7 @@ WARNING_TEXT_TRUNCATED = "text_truncated: the model's text was longer than 64 KB
 
 @dataclass(frozen=True, slots=True)
 class StoredTurn:
-    """What one generation said to its model and what it answered: the user's images and prompt, and the answer as it came.
+    """What a model was shown and what it answered: the user's images and prompt, and the answer as it came.
 
     The blob `name` (`storage.turns`) has the prompt and the answer, `inputs` are private copies.
     """
@@ -94,7 +97,7 @@ class StoredTurn:
 
 @dataclass(frozen=True, slots=True)
 class MaskedEdit:
-    """A generation that edits a part of its first input. `mask` and `sent` are private copies, as those of the inputs are."""
+    """A generation that edits a part of its first input. `mask` and `sent` are private copies, as the inputs' are."""
 
     mask: InputCopy
     """White where the image is edited, else black."""
@@ -175,8 +178,10 @@ class Record:
     lost_claims: int = 0
     """How many processes had the lease and ended without giving it back."""
     run_id: str | None = None
-    """Random token of the newest run that called a model, written before its first call: the ids of its ledger entries begin
-    with it."""
+    """Random token of the newest run that called a model, written before its first call.
+
+    The ids of its ledger entries begin with it.
+    """
     expected_usd: float | None = None
     """What it is expected to cost at most: what budgets count until it ends."""
     parent_id: str | None = None
@@ -184,7 +189,7 @@ class Record:
     root_id: str | None = None
     """The first generation of its chain; None where it began without an earlier one."""
     context: tuple[StoredTurn, ...] = ()
-    """The earlier turns, oldest first: while it runs those that may be replayed, afterwards those that its model was shown."""
+    """The earlier turns, oldest first: while it runs those that may be replayed, then those that were."""
     turn: StoredTurn | None = None
     """Its own turn, to be replayed when its image is edited; None where it has none that can be."""
     trace_parent: str | None = None
@@ -192,7 +197,7 @@ class Record:
     cancel_requested_at: datetime | None = None
     """When its caller canceled it while it ran. An image that is there all the same wins."""
     timings: dict[str, int] | None = None
-    """Milliseconds that each step took (`image_core.generations.trace.Trace.timings`); None where no run has come to its end."""
+    """Milliseconds of each step (`trace.Trace.timings`); None where no run has ended."""
     etag: str = ""
 
     @property
@@ -207,37 +212,39 @@ class Record:
 
     @property
     def user(self) -> User:
+        """The user whose generation it is."""
         return User(self.user_id)
 
     def attempts_of_run(self) -> tuple[Attempt, ...]:
-        """The attempts of the newest run, as far as they are in the record."""
+        """Return the attempts of the newest run, as far as they are in the record."""
         if self.run_id is None:
             return ()
         return tuple(attempt for attempt in self.attempts if (attempt.id or "").startswith(self.run_id))
 
     def is_gone(self, earlier: "Record") -> bool:
-        """Return whether the generation that was read as `earlier` was deleted, where this is what is stored under its id.
+        """Return whether the generation that was read as `earlier` was deleted; this record is stored under its id.
 
         Another stem is another generation: its key was free again.
         """
         return self.status is Status.DELETING or self.blob_stem != earlier.blob_stem
 
     def leased(self, now: datetime) -> bool:
-        """Whether a process holds it at `now`."""
+        """Return whether a process has the lease at `now`."""
         return self.lease_owner is not None and self.lease_expires_at is not None and self.lease_expires_at > now
 
     def claimed(self, owner: str, until: datetime) -> "Record":
+        """Return it leased to `owner`."""
         lost = self.lost_claims + (self.lease_owner is not None)
         return replace(self, lease_owner=owner, lease_expires_at=until, lost_claims=lost)
 
     def started(self, run_id: str, now: datetime) -> "Record":
-        """Written before the first call of a run, so that no call is without a trace in the record."""
+        """Return it with a run, which is written before its first call: no call is without a trace in the record."""
         return replace(
             self, run_id=run_id, attempt_count=self.attempt_count + 1, attempts=self.attempts + self.lost(now)
         )
 
     def lost(self, now: datetime) -> tuple[Attempt, ...]:
-        """The call whose bill is not known because its process ended: an attempt at the expected price, where there was one."""
+        """Return the call of a process that died before it was written, at the expected price; empty for none."""
         if self.run_id is None or any(attempt.outcome in {OK, CANCELED} for attempt in self.attempts_of_run()):
             return ()
         lost_id = f"{self.run_id}-lost"
@@ -252,7 +259,7 @@ class Record:
         return self.status is Status.RUNNING and self.cancel_requested_at is not None
 
     def reopened(self, owner: str | None, until: datetime, expected_usd: float) -> "Record":
-        """To be run again by its caller's wish; what was attempted before stays on the bill."""
+        """Return it to be run again because its caller asks; the calls so far stay in it."""
         return replace(
             self,
             status=Status.RUNNING,
@@ -270,15 +277,16 @@ class Record:
         )
 
     def released(self, now: datetime) -> "Record":
+        """Return it without a lease."""
         return replace(self, lease_owner=None, lease_expires_at=now)
 
     def deleting(self, until: datetime, *, leased: bool) -> "Record":
-        """Hidden. Its runner's lease stays where it is `leased`: that one may still store a picture."""
+        """Return it hidden. With `leased` the lease stays: its process may still store an image."""
         owner = self.lease_owner if leased else None
         return replace(self, status=Status.DELETING, lease_owner=owner, lease_expires_at=until)
 
     def succeeded(self, url: str, generated: Generated, owner: str | None, now: datetime) -> "Record":
-        """Finished with a picture. It bears the writer's name, so that a lost acknowledgement can be told from a conflict."""
+        """Return it with its image. `owner` stays in it, so that a lost acknowledgement is told from a conflict."""
         text, warnings = generated.text, generated.warnings
         if text is not None and (kept := cut(text)) != text:
             text, warnings = kept, (*warnings, WARNING_TEXT_TRUNCATED)
@@ -303,7 +311,7 @@ class Record:
         )
 
     def recovered(self, url: str, picture: Image, now: datetime) -> "Record":
-        """Finished with a picture that was found: the process that stored it died before it could say more."""
+        """Return it with an image that was found: the process that stored it died before it completed the record."""
         made_by = next((attempt.model for attempt in reversed(self.attempts) if attempt.outcome == OK), None)
         return replace(
             self,
@@ -322,13 +330,14 @@ class Record:
         )
 
     def billed(self, made: tuple[Attempt, ...]) -> "Record":
-        """With these calls on its bill, whatever else becomes of it."""
+        """Return it with these calls, whatever else becomes of it."""
         attempts = merged(self.attempts, made)
         return replace(self, attempts=attempts, usage=total(attempts))
 
     def failed(
         self, failure: Failure, attempts: tuple[Attempt, ...], warnings: tuple[str, ...], now: datetime
     ) -> "Record":
+        """Return it ended without an image."""
         return replace(
             self,
             status=Status.FAILED,
@@ -341,14 +350,14 @@ class Record:
         )
 
     def canceled(self, attempts: tuple[Attempt, ...], now: datetime) -> "Record":
-        """Ended by its caller's wish, without an image. Its failure says what was billed."""
+        """Return it ended without an image because its caller asked. Its failure says what was billed."""
         usage = total(merged(self.attempts, attempts))
         failure = Failure.of(Canceled(None if usage is None else usage.to_dict()))
         return replace(self.failed(failure, attempts, (), now), status=Status.CANCELED)
 
 
 def bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
-    """At most MAX_ATTEMPTS and every one that has a bill: a generation may be run again any number of times."""
+    """Return at most MAX_ATTEMPTS, and all that were billed: a generation may be run again any number of times."""
     surplus = len(attempts) - MAX_ATTEMPTS
     kept = []
     for attempt in attempts:
@@ -360,12 +369,12 @@ def bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
 
 
 def cut(text: str) -> str:
-    """`text` within MAX_TEXT_BYTES of UTF-8, never in the middle of a character."""
+    """Return the beginning of `text` in MAX_TEXT_BYTES of UTF-8, in whole characters."""
     return text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
 
 
 def total(attempts: tuple[Attempt, ...]) -> Usage | None:
-    """What all of them cost together; None where the service counted nothing. An unknown price makes the sum unknown."""
+    """Return the sum of what was billed, None where nothing was; an unknown price makes the sum unknown."""
     billed = [attempt.usage for attempt in attempts if attempt.usage is not None]
     if not billed:
         return None

@@ -1,8 +1,8 @@
 """The stored form of a record: the document in Cosmos DB, and the entry of the outbox.
 
-The keys of a document are those of the API's answers as far as callers see them. Times are ISO 8601, UTC, milliseconds, `Z`,
-so that they sort as text. Documents of the original product have only `id`, `userId`, `prompt`, `inputImages`,
-`outputImageUrl` and `createdAt`.
+The keys of a document are those of the API's answers as far as callers see them. Times are ISO 8601, UTC,
+milliseconds, `Z`, so that they sort as text. Documents of the original product have only `id`, `userId`, `prompt`,
+`inputImages`, `outputImageUrl` and `createdAt`.
 """
 
 from collections.abc import Mapping

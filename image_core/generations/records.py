@@ -1,8 +1,8 @@
 """The repository of records: conditional writes, and the lists that are read from it.
 
 Every write is conditional: a create on the absence of the record, a replace on the version that was read. A lost
-acknowledgement is told from a conflict by what is stored: a record with the caller's own random stem, or equal to the one
-that the caller wrote, is the caller's write.
+acknowledgement is told from a conflict by what is stored: a record with the caller's own random stem, or equal to the
+one that the caller wrote, is the caller's write.
 """
 
 import json
@@ -145,8 +145,8 @@ class Records:
     async def change(self, record: Record, change: Callable[[Record], Record | None]) -> Record | None:
         """Write `change` of the stored version, again for each newer version, until it holds or `change` returns None.
 
-        Returns the newest version: the changed one, or the stored one that `change` left alone; None where the record was
-        deleted. Raises StorageUnavailable where newer versions keep coming.
+        Returns the newest version: the changed one, or the stored one that `change` left alone; None where the record
+        was deleted. Raises StorageUnavailable where newer versions keep coming.
         """
         stored: Record | None = record
         tries = self.tries()
@@ -172,8 +172,8 @@ class Records:
     async def page(self, user: User, limit: int, continuation: str | None) -> Page:
         """Return one page of the history, newest first, without the long fields; `limit` is 1 to 100.
 
-        The user's partitions are merged by time. A page has fewer records than `limit` where they are long (PAGE_BYTES).
-        Raises InvalidRequest where `continuation` was not issued by this API.
+        The user's partitions are merged by time. A page has fewer records than `limit` where they are long
+        (PAGE_BYTES). Raises InvalidRequest where `continuation` was not issued by this API.
         """
         after = None if continuation is None else unseal(user, continuation)
         until = None if after is None else after.created_at
@@ -212,8 +212,8 @@ class Records:
     async def under_way(self, user: User) -> tuple[Record, ...]:
         """Return the generations of `user` that have not ended, also those that were deleted while a process runs them.
 
-        A running one counts until it ends, whether a process has its lease or the queue is to start it. A deleted one counts
-        until its lease expires: its process may still be waiting for a model that is to be paid.
+        A running one counts until it ends, whether a process has its lease or the queue is to start it. A deleted one
+        counts until its lease expires: its process may still be waiting for a model that is to be paid.
         """
         return await self._under_way(user.id)
 
@@ -268,7 +268,7 @@ async def _read(found: AsyncIterator[Document], after: Position | None, limit: i
 
 
 def _page(user: User, items: Sequence[dict[str, Any]], limit: int, *, complete: bool) -> Page:
-    """Return the first of `items`: at most `limit`, and PAGE_BYTES beyond the first. `complete`: none are behind them."""
+    """Return the first of `items`: at most `limit` and PAGE_BYTES, but one. `complete`: none are behind them."""
     taken: list[dict[str, Any]] = []
     size = 0
     for item in items:

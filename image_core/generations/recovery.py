@@ -19,7 +19,7 @@ from image_core.generations.runner import Runner
 log = logging.getLogger("image_core.generations")
 
 NOT_READABLE_SECONDS = 60.0
-"""A record may be written by one instance and not be readable by another yet. A message that is younger is given back."""
+"""A younger message is given back: a record may be written by one instance and not be readable by another yet."""
 
 NOTHING = Delivered(0, frozenset())
 

@@ -1,4 +1,4 @@
-"""Makes renditions of stored images when they are first asked for, and converts what a model made to another format."""
+"""Make renditions of stored images when they are first asked for, and convert or compose what a model made."""
 
 import asyncio
 import logging
@@ -29,10 +29,10 @@ log = logging.getLogger("image_core.generations")
 T = TypeVar("T")
 
 MAKE_SECONDS = 60.0
-"""The longest that making one rendition takes, from the wait for memory to its blob."""
+"""Maximum time for making one rendition, from the wait for memory to its blob, in seconds."""
 
 CONVERT_SECONDS = 30.0
-"""The longest that the conversion of a new image takes, from the wait for a sandbox on: the image has yet to be stored."""
+"""Maximum time for converting a new image, with the wait for a sandbox: the image has yet to be stored."""
 
 COMPOSE_SECONDS = 150.0
 """The longest that composing a masked edit takes, with the reading of what it is composed of and the waits for both."""
@@ -41,7 +41,7 @@ PAUSE_SECONDS = 1.0
 """Between two tries to compose, while the storage or every sandbox is not available."""
 
 SOURCE_COPIES = 2
-"""Of an image's bytes while it is converted: ours, and those on their way to the sandbox."""
+"""Copies of an image while it is converted: ours, and the one on its way to the sandbox."""
 
 
 class SandboxRunner(Protocol):
@@ -53,7 +53,7 @@ class SandboxRunner(Protocol):
 
 
 class Rendering:
-    """One for the process: many requests for a rendition at once make it once."""
+    """Makes images of images. There is one for the process: many requests for a rendition at once make it once."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Rendering:
         self._making: dict[str, asyncio.Task[Blob]] = {}
 
     async def open(self, user: User, name: str, image: Opened, target: Target, deadline: Deadline) -> Opened:
-        """The rendition of an image that `user` may read; made where there is none, and waited for until `deadline`.
+        """Return the rendition of an image that `user` may read; make it where there is none, until `deadline`.
 
         Raises Busy; NotFound where the image is deleted meanwhile; InputError where it cannot be decoded.
         """
@@ -85,7 +85,7 @@ class Rendering:
                 making = asyncio.create_task(self._make(user, path, source, image, target))
                 self._making[path] = making
                 making.add_done_callback(partial(self._made, path))
-            # A caller that goes away does not end what others wait for, and what is not ready in time is there the next time.
+            # A caller that goes away does not end what others wait for; what is not ready in time is ready the next time.
             if not await self._clock.wait(making, deadline.remaining()):
                 raise Busy("The rendition is still being made", retry_after=5)
             blob = making.result()
@@ -120,7 +120,7 @@ class Rendering:
         return blob
 
     async def convert(self, user: User, picture: Image, target: Target) -> Image | None:
-        """`picture` in another format; None where that fails, for whatever reason: what was paid for is kept as it is."""
+        """Return `picture` in another format; None where that fails: what was paid for is kept as it is."""
         deadline = self._clock.deadline(CONVERT_SECONDS)
         convert = partial(convert_in_sandbox, target=target)
         try:
@@ -131,13 +131,13 @@ class Rendering:
         except Busy as busy:
             log.warning("an image could not be converted to %s: %s", target.format, busy.details)
         except Exception as error:  # noqa: BLE001 - no defect of a conversion may lose an image that was paid for
-            log.error("converting an image broke: %s", where(error))  # noqa: TRY400 - no stack needed
+            log.error("converting an image failed: %s", where(error))  # noqa: TRY400 - no stack needed
         return None
 
     async def compose(
         self, record: Record, edit: MaskedEdit, answer: Image, target: Target, seconds: float
     ) -> ComposedEdit | None:
-        """Put what a model made into the first input of `record`, as `target` says. None where that fails, for whatever reason.
+        """Return the first input of `record` with what a model made in it, as `target` says; None where that fails.
 
         While the storage or every sandbox is not available it is tried again, for `seconds` in all.
         """
@@ -154,7 +154,7 @@ class Rendering:
                 log.warning("a masked edit could not be composed: %s", fault.details)
                 return None
             except Exception as error:  # noqa: BLE001 - no defect of composing may lose an image that was paid for
-                log.error("composing a masked edit broke: %s", where(error))  # noqa: TRY400 - no stack needed
+                log.error("composing a masked edit failed: %s", where(error))  # noqa: TRY400 - no stack needed
                 return None
             await self._clock.sleep(PAUSE_SECONDS)
 
@@ -172,7 +172,7 @@ class Rendering:
         return await self._sandboxes.run(data, user.id, deadline.remaining, compose)
 
     async def close(self) -> None:
-        """End what is being made: it is made again when it is asked for."""
+        """Cancel what is being made: it is made again when it is asked for."""
         making = tuple(self._making.values())
         for task in making:
             task.cancel()
@@ -180,5 +180,5 @@ class Rendering:
 
 
 def version(name: str, image: Opened) -> str:
-    """What changes when an image does. The copy of an input is written again with the same bytes each time it is used."""
+    """Return what changes when an image does: not its ETag for input copies, which are written again each time."""
     return name if is_copy(name) else image.blob.etag.strip('"')

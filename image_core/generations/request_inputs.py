@@ -1,4 +1,4 @@
-"""The inputs of a new request: the earlier generation that it goes on with, its images, its mask, and their private copies."""
+"""The inputs of a new request: the earlier generation, its images, its mask, and their private copies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class InputLoader(Protocol):
     async def load_all(
         self, images: Sequence[str], user: User, claim: Claim, earlier: str | None = None, *, edit_first: bool = False
     ) -> tuple[LoadedInput, ...]:
-        """Load the image of the generation `earlier`, then every image; with `edit_first` keep the file of the first one."""
+        """Load the image of the generation `earlier` and every image; with `edit_first` keep the first file."""
         ...
 
     async def prepare_edit(
@@ -108,7 +108,10 @@ class RequestInputs:
         return parent
 
     async def load(self, user: User, request: GenerationRequest, parent: Record | None, claim: Claim) -> LoadedRequest:
-        """Load all inputs; `claim` holds their bytes. Raises InputError, ImagesTooLarge, Conflict, StorageUnavailable, Busy."""
+        """Load all inputs; `claim` holds their bytes.
+
+        Raises InputError, ImagesTooLarge, Conflict, StorageUnavailable, Busy.
+        """
         inputs, edit = await self._load(user, request, parent, claim)
         turns = () if edit is not None else _turns(request, parent, inputs, claim)
         return LoadedRequest(inputs, edit, turns)

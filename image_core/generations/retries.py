@@ -23,9 +23,9 @@ class StorageRetries:
         return self._clock.deadline(min(seconds, self._keep_seconds))
 
     async def run(self, operation: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
-        """Return the result of `operation`, repeated for at most `seconds` (all by default) while it raises StorageUnavailable.
+        """Return the result of `operation`, repeated while it raises StorageUnavailable, for at most `seconds`.
 
-        Raises the last StorageUnavailable.
+        Without `seconds` it is repeated for as long as things are kept. Raises the last StorageUnavailable.
         """
         deadline = self.deadline(self._keep_seconds if seconds is None else seconds)
         while True:

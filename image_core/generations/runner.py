@@ -1,7 +1,7 @@
 """Bring a generation from its record to its end.
 
-`resume` is the same procedure for a retry, the queue and the recovery; every step of it is safe to repeat, by this process or
-by another.
+`resume` is the same procedure for a retry, the queue and the recovery; every step of it is safe to repeat, by this
+process or by another.
 """
 
 from image_core.billing.admission import Admission

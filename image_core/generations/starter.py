@@ -22,7 +22,10 @@ from image_core.storage.naming import new_record_id, new_stem
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What became of a request. `replayed`: an earlier one with its key had succeeded. `queued`: the queue is to run it."""
+    """What became of a request.
+
+    `replayed`: an earlier one with its key had succeeded. `queued`: the queue is to run it.
+    """
 
     result: Result
     replayed: bool = False
@@ -62,7 +65,7 @@ class Starter:
         self._clock = clock
 
     async def create(self, new: NewGeneration, inputs: StoredRequest, *, queued: bool) -> Record | Submitted:
-        """Write the record, `running` and leased to this process, or for the queue to run. Nothing has been paid for yet.
+        """Write the record, leased to this process or for the queue to run. Nothing has been paid for yet.
 
         Returns the other generation where one was created under the same key at the same moment. Raises as `find` does.
         """
@@ -117,7 +120,7 @@ class Starter:
             raise IdempotencyMismatch
 
     async def repeat(self, stored: Record, request_hash: str, *, queued: bool) -> Submitted | None:
-        """Return what becomes of a request whose key `stored` has; None where that was deleted and the key is free again.
+        """Return what becomes of a request whose key `stored` has; None where the key is free again.
 
         Raises as `find` does.
         """

@@ -190,7 +190,10 @@ class Submission:
         return self._starter.message(record)
 
     async def wait(self, submitted: Submitted, seconds: float) -> Submitted:
-        """Wait at most `seconds` for what was begun, unless it is queued. Raises StorageUnavailable; Gone where it was deleted."""
+        """Wait at most `seconds` for what was begun, unless it is queued.
+
+        Raises StorageUnavailable; Gone where it was deleted.
+        """
         record = submitted.result.record
         if record.status.ended or submitted.queued:
             return submitted

@@ -33,7 +33,7 @@ _tokens = _meter.create_histogram("gen_ai.client.token.usage", unit="{token}", d
 
 
 def trace_parent(header: str | None) -> str | None:
-    """The caller's trace, where the header is one."""
+    """Return the caller's `traceparent` header, None where it is not one."""
     return header if header is not None and TRACE_PARENT.fullmatch(header) else None
 
 
@@ -66,7 +66,7 @@ class Trace:
         return {name: round(value * 1000) for name, value in seconds.items()}
 
     def ended(self, outcome: str, model: str | None, attempts: tuple[Attempt, ...]) -> None:
-        """Record the metrics of one run: `outcome` is `ok` or an error code, `attempts` are the calls of this process."""
+        """Record the metrics of one run: `outcome` is `ok` or an error code, `attempts` are its calls."""
         labels = {"outcome": outcome, "model": model or "none"}
         _generations.add(1, labels)
         _duration.record(self._clock.monotonic() - self._began, labels)
