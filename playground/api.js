@@ -46,6 +46,16 @@ export function generate(request, key) {
   });
 }
 
+/** What `generate` would do and cost; nothing is generated. */
+export function check(request, signal) {
+  return call("/api/image", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ ...request, dryRun: true }),
+    signal,
+  });
+}
+
 // `no-store`, because Chromium lets a request wait for another one of the same address that it might keep: here one that waits.
 const one = (id, options) => call(`/api/generations/${encodeURIComponent(id)}`, { cache: "no-store", ...options });
 
@@ -56,6 +66,10 @@ export const detailsOf = (id) => one(id);
 
 export const history = (continuation) =>
   call(`/api/generations?limit=12${continuation ? `&continuation=${encodeURIComponent(continuation)}` : ""}`);
+
+/** The edits that descend from a generation, oldest first, one page. */
+export const descendants = (root, continuation) =>
+  call(`/api/generations?root=${encodeURIComponent(root)}&limit=100${continuation ? `&continuation=${encodeURIComponent(continuation)}` : ""}`);
 
 /** Stop a generation; answers how it stands: an image that was there already is kept. */
 export const cancel = (id) => call(`/api/generations/${encodeURIComponent(id)}/cancel`, { method: "POST" });

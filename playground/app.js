@@ -1,6 +1,8 @@
 // Puts the parts of the page together.
 
+import * as chain from "./chain.js";
 import * as choices from "./choices.js";
+import * as estimate from "./estimate.js";
 import * as gallery from "./gallery.js";
 import * as inputs from "./inputs.js";
 import * as make from "./make.js";
@@ -16,15 +18,23 @@ const SUGGESTIONS = [
   "remove the background",
 ];
 
-/** A picture that was made becomes what the next one is made from. What was there instead can be had back. */
+let withdrawUndo = () => undefined;
+
+/** Continue from an image that was made. What was chosen and typed before can be restored. */
 function edit(made) {
   const prompt = byId("prompt");
   const typed = prompt.value;
   inputs.knowStorage(made.imageUrl);
-  const back = inputs.replaceAll(made.imageUrl);
+  const restore = [inputs.clear(), chain.continueFrom(made)];
   prompt.value = "";
   prompt.focus();
-  toast("It is the input now: say what to change", { label: "Undo", run: () => { back(); prompt.value = typed; prompt.focus(); } }, 10);
+  const undo = () => {
+    for (const each of restore) each();
+    prompt.value = typed;
+    prompt.focus();
+  };
+  withdrawUndo(); // it would restore what was before another edit
+  withdrawUndo = toast("Say what to change: the next edit continues from this image", { label: "Undo", run: undo }, 10);
 }
 
 /** `again` is what goes on after signing in; `before` says what this means. */
@@ -33,8 +43,19 @@ function failed(error, again = refresh, before = "") {
   else toast(`${before}${words(error).title}. ${words(error).advice}`, undefined, 8);
 }
 
+/** What the next press of the button would send has changed. */
+function changed() {
+  const from = chain.chosen();
+  byId("prompt-label").textContent = from ? "What should change?" : "What should it become?";
+  byId("prompt").placeholder = from ? "make the sky darker" : "a watercolor painting of it";
+  // The words hardly change the cost, and there may be none yet.
+  const request = from && { from: from.id, prompt: byId("prompt").value.trim() || "edit", ...choices.chosen() };
+  estimate.show(request, !inputs.none());
+}
+
 function refresh() {
   gallery.load();
+  chain.refresh();
   session.showSpending();
 }
 
@@ -66,10 +87,12 @@ byId("sign-out").addEventListener("submit", async (event) => {
   event.target.submit();
 });
 keepToasts();
-inputs.setup();
+inputs.setup(changed);
+chain.setup({ changed, failed });
+choices.setup(changed);
 suggest();
 make.setup({ edit, finished: refresh, sessionEnded: session.ended });
-gallery.setup({ edit, failed, seen: inputs.knowStorage, finished: session.showSpending });
+gallery.setup({ edit, failed, seen: inputs.knowStorage, finished: session.showSpending, deleted: chain.deleted });
 session.setup(refresh).then(
   (signedIn) => { if (signedIn) { offer(); refresh(); } },
   () => toast("The page did not arrive whole. Is there a connection?", { label: "Load it again", run: () => location.reload() }, 3600),

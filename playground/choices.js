@@ -1,11 +1,28 @@
-// The selects of shape, size and model: only what the models can make together, and what a press of the button costs.
+// The selects of shape, size, model and format: only what the models can make together, and what a press of the button costs.
 
 import * as api from "./api.js";
 import { byId, dollars, element } from "./dom.js";
 
 let models = [];
+let changed = () => undefined;
 
-/** Fills the selects. Answers the limits of a request. */
+/** Call `whenChanged` when something else is chosen. */
+export function setup(whenChanged) {
+  changed = whenChanged;
+  byId("format").addEventListener("change", () => { byId("quality").disabled = !["jpeg", "webp"].includes(byId("format").value); });
+}
+
+/** The fields of the request that are chosen. */
+export function chosen() {
+  const fields = {};
+  for (const [field, id] of [["aspectRatio", "aspect"], ["imageSize", "size"], ["model", "model"], ["outputFormat", "format"]]) {
+    if (byId(id).value) fields[field] = byId(id).value;
+  }
+  if (!byId("quality").disabled) fields.outputQuality = byId("quality").valueAsNumber;
+  return fields;
+}
+
+/** Fill the selects. Return the limits of a request. */
 export async function load() {
   const answer = await api.models();
   models = answer.models;
@@ -14,7 +31,7 @@ export async function load() {
   fill("aspect", shapes.map((shape) => [shape, shape]));
   fill("size", sizes.map((size) => [size, size]));
   fill("model", models.map((model) => [model.id, label(model)]));
-  for (const id of ["aspect", "size", "model"]) byId(id).addEventListener("change", refresh);
+  for (const id of ["aspect", "size", "model"]) byId(id).addEventListener("change", () => { refresh(); changed(); });
   refresh();
   return answer.limits;
 }

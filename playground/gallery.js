@@ -17,7 +17,7 @@ let loads = 0;
 /** What is deleted but can be undone: its id, and what takes the offer away. */
 const leaving = new Map();
 
-/** `edit`, `failed`, `seen` and `finished` are what other parts do then. */
+/** `edit`, `failed`, `seen`, `finished` and `deleted` are what other parts do then. */
 export function setup(given) {
   hooks = given;
   byId("more").addEventListener("click", () => load(true));
@@ -192,6 +192,7 @@ async function destroy(id) {
     if (error.status !== 404) failure = error;
   }
   leaving.delete(id);
+  if (!failure) hooks.deleted(id);
   if (failure) {
     hide(id, false);
     hooks.failed(failure, () => destroy(id), "It was not deleted. ");

@@ -11,8 +11,11 @@ const MAX_INLINE = 15 * MEGABYTE;
 const LONGEST_NAME = 80;
 
 let inputs = [];
+let changed = () => undefined;
 
-export function setup() {
+/** `whenChanged` is called when one is added, removed or moved. */
+export function setup(whenChanged) {
+  changed = whenChanged;
   byId("files").addEventListener("change", (event) => { addFiles(event.target.files); event.target.value = ""; });
   byId("add-url").addEventListener("click", takeAddress);
   byId("url").addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); takeAddress(); } });
@@ -109,11 +112,12 @@ function distinct(name) {
   return tried;
 }
 
-/** Begin anew with one picture, the result that is edited again. Answers what brings the ones before back. */
-export function replaceAll(url) {
+/** Remove all. Return what restores them. */
+export function clear() {
   const before = inputs;
   inputs = [];
-  addAddresses([url]);
+  draw();
+  complain("");
   return () => { inputs = before; draw(); };
 }
 
@@ -150,6 +154,7 @@ function draw() {
       button("later", "Later", "›", () => move(index, 1), index === inputs.length - 1));
     return element("li", { className: "input" }, thumb(input.preview, input.name, input.name), actions);
   }));
+  changed();
 }
 
 /**

@@ -1,6 +1,8 @@
 // One press of the button: the request, the countdown, waiting for what takes longer, and trying again without paying again.
 
 import * as api from "./api.js";
+import * as chain from "./chain.js";
+import * as choices from "./choices.js";
 import * as inputs from "./inputs.js";
 import * as messages from "./messages.js";
 import * as result from "./result.js";
@@ -18,7 +20,6 @@ let longestPrompt = 32000;
 export function setup(given) {
   hooks = given;
   byId("make").addEventListener("submit", (event) => { event.preventDefault(); press(); });
-  byId("format").addEventListener("change", () => { byId("quality").disabled = !["jpeg", "webp"].includes(byId("format").value); });
   byId("cancel").addEventListener("click", cancel);
   byId("stop-waiting").addEventListener("click", stopWaiting);
 }
@@ -30,17 +31,15 @@ async function press() {
   const prompt = byId("prompt").value;
   byId("prompt-problem").textContent = "";
   if (inputs.addressIsWaiting() && !inputs.takeAddress()) return;
-  if (inputs.none()) { inputs.ask(); byId("files").focus(); return; }
-  if (!prompt.trim()) { askPrompt("Say what the picture should become."); return; }
+  const from = chain.chosen();
+  if (!from && inputs.none()) { inputs.ask(); byId("files").focus(); return; }
+  if (!prompt.trim()) { askPrompt("Say what the image should become."); return; }
   const characters = [...prompt].length; // as the API counts: an emoji is one
   if (characters > longestPrompt) { askPrompt(`The text has ${characters.toLocaleString("en")} characters; ${longestPrompt.toLocaleString("en")} are the most.`); return; }
-  const asked = { prompt };
-  for (const [field, id] of [["aspectRatio", "aspect"], ["imageSize", "size"], ["model", "model"], ["outputFormat", "format"]]) {
-    if (byId(id).value) asked[field] = byId(id).value;
-  }
-  if (!byId("quality").disabled) asked.outputQuality = byId("quality").valueAsNumber;
+  const asked = { prompt, ...choices.chosen() };
+  if (from) asked.from = from.id;
   // The key belongs to this press: whatever is sent again under it is paid for once.
-  await run(asked, crypto.randomUUID(), inputs.chosen());
+  await run(asked, crypto.randomUUID(), inputs.chosen(), from?.preview);
 }
 
 function askPrompt(text) {
@@ -48,7 +47,8 @@ function askPrompt(text) {
   byId("prompt").focus();
 }
 
-async function run(asked, key, pictures) {
+/** `before` is the address of the image that is edited, where it is not the first of `pictures`. */
+async function run(asked, key, pictures, before = pictures[0].preview) {
   if (running) return;
   const mine = { stop: new AbortController() };
   const { signal } = mine.stop;
@@ -61,7 +61,7 @@ async function run(asked, key, pictures) {
     if (made.status === "canceled") { canceled(made); return; }
     if (made.status === "failed") throw new api.ApiError(200, made.error, null);
     finish();
-    result.show({ ...made, prompt: asked.prompt }, pictures[0].preview, hooks.edit);
+    result.show({ ...made, prompt: asked.prompt }, before, hooks.edit);
     announce("Your picture is ready");
     // It is where the reader is, unless they are writing the next one.
     if (!document.activeElement.matches("input, textarea, select")) byId("result-title").focus();
@@ -73,7 +73,7 @@ async function run(asked, key, pictures) {
       canceled(await api.detailsOf(error.body.id).catch(() => ({ usage: error.body.usage })));
       return;
     }
-    failed(error, signal.aborted, () => run(asked, key, pictures));
+    failed(error, signal.aborted, () => run(asked, key, pictures, before));
   }
 }
 

@@ -31,14 +31,26 @@ const WORDS = {
   idempotency_mismatch: ["The request was changed meanwhile", "Press Generate again."],
   storage_unavailable: ["The storage does not answer", "Nothing was paid. It should be back shortly.", true],
   busy: ["Very busy just now", "Try again in a few seconds.", true],
+  conflict: ["That step has no image", "It is still running, failed or was canceled: continue from another one."],
+  "not_found:from": ["The image to continue from is gone", "Somebody deleted it, perhaps in another tab. Choose another step, or start from images."],
   not_found: ["It is gone", "Somebody deleted it, perhaps in another tab."],
   misconfigured: ["The service is not set up", "Whoever runs it can ask `make doctor` why."],
   gemini_key_missing: ["The service has no key for the model", "Whoever runs it has to set GEMINI_API_KEY."],
 };
 
+const WARNINGS = {
+  context_not_kept: "The model sees only the image that you edit, not the steps before it: say all that it needs to know, instead of “as before”",
+};
+
+/** A warning of the API, `code: sentence`, in plain words with the API's own sentence behind them. */
+export function explained(warning) {
+  const [code, ...rest] = warning.split(": ");
+  return WARNINGS[code] ? `${WARNINGS[code]}. (${rest.join(": ")})` : warning;
+}
+
 /** Title, advice, and whether the same may be tried again: the API knows, where it was the one that answered. */
 export function words(error) {
-  const [title, advice, again = false] = WORDS[error.code] ?? ["It did not work", "Try again; if it stays, tell whoever runs this.", true];
+  const [title, advice, again = false] = WORDS[`${error.code}:${error.body?.field}`] ?? WORDS[error.code] ?? ["It did not work", "Try again; if it stays, tell whoever runs this.", true];
   return { title, advice, again: error.body?.retryable ?? again };
 }
 

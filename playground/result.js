@@ -1,5 +1,6 @@
 // The result beside what it was made from, and what can be done with it.
 
+import { explained } from "./messages.js";
 import { byId, dollars, element, ownAddress, toast } from "./dom.js";
 
 const SHORT = 200;
@@ -43,7 +44,7 @@ function comparison(stage, originals) {
   return row;
 }
 
-/** Download, copy, edit again: for the result and for an entry of the history. */
+/** Download, copy, edit: for the result and for an entry of the history. */
 export function actions(made, editAgain) {
   const name = made.imageUrl.split("/").pop();
   const download = element("a", { className: "button", href: ownAddress(made.imageUrl), download: name, textContent: "Download" });
@@ -57,7 +58,7 @@ export function actions(made, editAgain) {
     download,
     format,
     element("button", { type: "button", textContent: "Copy address", onclick: () => copy(new URL(made.imageUrl, location.href).href) }),
-    element("button", { type: "button", textContent: "Edit this one again", onclick: () => editAgain(made) }));
+    element("button", { type: "button", textContent: "Edit this", onclick: () => editAgain(made) }));
 }
 
 async function copy(text) {
@@ -86,7 +87,7 @@ export function facts(made) {
     ["Size", made.width ? `${made.width} × ${made.height}, ${made.mimeType}` : ""],
     ["Time", seconds(made)],
     ["Attempts", (made.attempts ?? []).map((one) => `${one.model}: ${one.outcome}, ${(one.durationMs / 1000).toFixed(1)} s`).join("\n")],
-    ["Notes", (made.warnings ?? []).join("\n")],
+    ["Notes", (made.warnings ?? []).map(explained).join("\n")],
   ];
   return element("dl", { className: "facts" }, ...rows.filter(([, value]) => value)
     .flatMap(([name, value]) => [element("dt", { textContent: name }), element("dd", { textContent: value })]));

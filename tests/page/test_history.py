@@ -205,10 +205,11 @@ def test_what_is_done_in_the_details_is_seen_and_heard_there(page: Page) -> None
     page.keyboard.press("Escape")
     expect(page.locator(".toast")).to_be_visible()
     page.locator(".card button").click()
-    page.locator("#details").get_by_role("button", name="Edit this one again").click()
+    page.locator("#details").get_by_role("button", name="Edit this").click()
     expect(page.locator("#details")).to_be_hidden()
     expect(page.locator("#prompt")).to_be_focused()
-    expect(page.locator("#inputs .input")).to_have_count(1)
+    expect(page.locator("#inputs .input")).to_have_count(0)
+    expect(page.locator("#steps li")).to_have_count(1)
 
 
 def test_older_pages_are_added_once_and_stay_when_a_new_picture_comes(page: Page) -> None:

@@ -165,19 +165,21 @@ def test_a_suggestion_takes_nothing_away_that_was_written(page: Page) -> None:
     expect(page.locator("#prompt")).to_have_value("with a hat, a pixel art icon")
 
 
-def test_editing_a_result_again_can_be_undone(page: Page) -> None:
+def test_editing_a_result_can_be_undone(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
     generate(page)
     finished(page)
     choose(page, CAT)
     page.fill("#prompt", "what I am just writing")
-    page.get_by_role("button", name="Edit this one again").click()
-    expect(page.locator("#inputs .input")).to_have_count(1)
+    page.get_by_role("button", name="Edit this").click()
+    expect(page.locator("#inputs .input")).to_have_count(0)
+    expect(page.locator("#steps li")).to_have_count(1)
     expect(page.locator("#prompt")).to_have_value("")
     expect(page.locator("#prompt")).to_be_focused()
     page.get_by_role("button", name="Undo").click()
     assert names(page) == ["coffee.jpg", "cat.png"]
+    expect(page.locator("#chain")).to_be_hidden()
     expect(page.locator("#prompt")).to_have_value("what I am just writing")
 
 

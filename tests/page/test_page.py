@@ -30,8 +30,9 @@ def test_from_the_first_look_to_the_second_picture(page: Page, width: int) -> No
     expect(page.locator("#spent")).to_contain_text("left")
     if os.environ.get("SCREENSHOT") and width == 1280:
         page.screenshot(path=str(ROOT / "docs" / "playground.jpg"), type="jpeg", quality=72)
-    page.get_by_role("button", name="Edit this one again").first.click()
-    expect(page.locator("#inputs .input")).to_have_count(1)
+    page.get_by_role("button", name="Edit this").first.click()
+    expect(page.locator("#steps li")).to_have_count(1)
+    expect(page.locator("#inputs .input")).to_have_count(0)
     generate(page, "pixel art")
     expect(page.locator("#result img.after")).not_to_have_attribute("src", first, timeout=SECONDS)
     assert finished(page) != first
@@ -99,6 +100,10 @@ def test_axe_finds_nothing(page: Page, page_stack: Stack, axe: str, scheme: str,
     look(page, axe, "waiting")
     finished(page)
     look(page, axe, "a result")
+    page.locator("#result").get_by_role("button", name="Edit this").click()
+    expect(page.locator("#estimate")).to_contain_text("At most", timeout=SECONDS)
+    look(page, axe, "a chain")
+    page.get_by_role("button", name="Undo").click()
     page.locator(".card button").first.click()
     page.locator("#details").get_by_role("button", name="Copy address").click()
     look(page, axe, "details, and a message")
