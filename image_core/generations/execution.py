@@ -81,7 +81,8 @@ class Execution:
         self._accounting.measure(held.trace, result.record, code, calls.made)
         return result
 
-    async def _run(self, lease: Lease, held: HeldInputs, calls: BilledCalls) -> Result:
+    async def _call(self, lease: Lease, held: HeldInputs, calls: BilledCalls) -> Generated | Result:
+        """Call the model; return what it made, or the result where it made nothing that is still wanted."""
         trace, record = held.trace, lease.record
 
         def noted(attempt: Attempt) -> None:
@@ -110,11 +111,14 @@ class Execution:
             log.error("generation %s: unexpected %s", record.id, where(error))  # noqa: TRY400 - its message may hold what was sent
             unexpected = Internal(type(error).__name__)
             return Result(await self._completion.fail(await self._timed(held, calls), unexpected, calls.made))
-        return await self._keep(lease, held, calls, replace(generated, attempts=calls.made))
+        return replace(generated, attempts=calls.made)
 
-    async def _keep(self, lease: Lease, held: HeldInputs, calls: BilledCalls, generated: Generated) -> Result:
-        """Store what the model made, and complete the record."""
+    async def _run(self, lease: Lease, held: HeldInputs, calls: BilledCalls) -> Result:
         trace, record = held.trace, lease.record
+        generated = await self._call(lease, held, calls)
+        if isinstance(generated, Result):
+            return generated
+        # One name for all of its versions: an image that was converted must not stay in memory.
         generated = await self._postprocessing.apply(record, generated, held)
         with trace.step("picture"):
             if generated.turn is not None:
