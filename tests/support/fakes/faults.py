@@ -1,7 +1,8 @@
 """Outages and lost acknowledgements of a fake service, injected where the real ones happen: at the call."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
@@ -84,3 +85,29 @@ class Faults:
             case Effect.REPEATED:
                 apply()
         return apply()
+
+
+class FakeNetwork:
+    """What lies between a caller and a fake service, for the contract tests. `lost` is how a client takes a loss."""
+
+    def __init__(self, faults: Faults, lost: Effect) -> None:
+        self._faults = faults
+        self._lost = lost
+
+    def lose_acknowledgement(self) -> None:
+        """Apply the next call, and lose its answer."""
+        self._faults.add(self._lost)
+
+    @asynccontextmanager
+    async def outage(self) -> AsyncIterator[None]:
+        """Fail every call."""
+        self._faults.away = True
+        yield
+        self._faults.clear()
+
+    @asynccontextmanager
+    async def missing_container(self) -> AsyncIterator[None]:
+        """Fail every call as where the container does not exist."""
+        self._faults.add(Effect.CONTAINER_MISSING, times=1000)
+        yield
+        self._faults.clear()

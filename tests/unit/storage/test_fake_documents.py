@@ -1,38 +1,12 @@
 """The fake containers of documents, held to the contract of the real ones."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
 
 from tests.support.document_contract import DocumentContract, GenerationContract, LedgerContract, Network, user
 from tests.support.fakes.documents import FakeDocuments, FakeGenerations, FakeLedger
-from tests.support.fakes.faults import Effect
+from tests.support.fakes.faults import Effect, FakeNetwork
 
 __all__ = ["user"]
-
-
-class FakeNetwork:
-    """Faults of a fake container. Implements `Network`."""
-
-    def __init__(self, documents: FakeDocuments, lost: Effect) -> None:
-        self._faults = documents.faults
-        self._lost = lost
-
-    def lose_acknowledgement(self) -> None:
-        self._faults.add(self._lost)
-
-    @asynccontextmanager
-    async def outage(self) -> AsyncIterator[None]:
-        self._faults.away = True
-        yield
-        self._faults.clear()
-
-    @asynccontextmanager
-    async def missing_container(self) -> AsyncIterator[None]:
-        self._faults.add(Effect.CONTAINER_MISSING, times=1000)
-        yield
-        self._faults.clear()
 
 
 @pytest.fixture(params=[Effect.LOST, Effect.REPEATED], ids=str)
@@ -49,7 +23,7 @@ class TestFakeDocuments(DocumentContract):
 
     @pytest.fixture
     def network(self, documents: FakeDocuments, lost: Effect) -> Network:
-        return FakeNetwork(documents, lost)
+        return FakeNetwork(documents.faults, lost)
 
 
 class TestFakeGenerations(GenerationContract):
@@ -59,7 +33,7 @@ class TestFakeGenerations(GenerationContract):
 
     @pytest.fixture
     def network(self, generations: FakeGenerations) -> Network:
-        return FakeNetwork(generations, Effect.LOST)
+        return FakeNetwork(generations.faults, Effect.LOST)
 
 
 class TestFakeLedger(LedgerContract):
