@@ -97,6 +97,7 @@ async def test_a_deletion_removes_every_image_of_a_stem_with_what_was_made_of_it
         await renditions.put(renditions.path(user, stored.name, target), "v1", target, WEBP)
         await turns.put(user, stem, "token", b"{}")
     await blobs.put("images", f"{STEM}.png.txt", b"foreign", "text/plain", overwrite=True)
+    await blobs.put("images", f"{STEM}.x/{STEM}.png", b"foreign", "image/png", overwrite=True)
     await blobs.put("private", f"renditions/{ada.folder}/{STEM}.png/readme.txt", b"x", "text/plain", overwrite=True)
     kept = {container: blobs.names(container) for container in ("images", "private")}
     for access, image in ((images, PNG), (images, WEBP), (images_earlier, PNG)):
