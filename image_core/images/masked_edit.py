@@ -11,7 +11,7 @@ from image_core.images.region import Box, Crop, Shapes
 from image_core.images.sandbox import ProgramLimits, run_in_sandbox
 
 COMPOSE_CPU_SECONDS = 40
-"""Of processor time. Composing 48 megapixels takes a fifth of it; both images have been decoded before."""
+"""Of processor time. Composing 48 megapixels takes an eighth of it; both images have been decoded before."""
 COMPOSE_WALL_SECONDS = 90.0
 
 
