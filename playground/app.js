@@ -2,10 +2,12 @@
 
 import * as chain from "./chain.js";
 import * as choices from "./choices.js";
+import * as editor from "./editor.js";
 import * as estimate from "./estimate.js";
 import * as gallery from "./gallery.js";
 import * as inputs from "./inputs.js";
 import * as make from "./make.js";
+import * as mask from "./mask.js";
 import * as session from "./session.js";
 import { byId, element, keepToasts, toast } from "./dom.js";
 import { words } from "./messages.js";
@@ -48,8 +50,12 @@ function changed() {
   const from = chain.chosen();
   byId("prompt-label").textContent = from ? "What should change?" : "What should it become?";
   byId("prompt").placeholder = from ? "make the sky darker" : "a watercolor painting of it";
+  const first = from ?? inputs.chosen()[0] ?? null;
+  mask.show(first);
+  const part = first && mask.dataUrl(first);
+  choices.keepShape(Boolean(part));
   // The words hardly change the cost, and there may be none yet.
-  const request = from && { from: from.id, prompt: byId("prompt").value.trim() || "edit", ...choices.chosen() };
+  const request = from && { from: from.id, prompt: byId("prompt").value.trim() || "edit", ...(part && { mask: part }), ...choices.chosen() };
   estimate.show(request, !inputs.none());
 }
 
@@ -90,6 +96,8 @@ keepToasts();
 inputs.setup(changed);
 chain.setup({ changed, failed });
 choices.setup(changed);
+mask.setup({ changed });
+editor.setup();
 suggest();
 make.setup({ edit, finished: refresh, sessionEnded: session.ended });
 gallery.setup({ edit, failed, seen: inputs.knowStorage, finished: session.showSpending, deleted: chain.deleted });

@@ -16,10 +16,17 @@ export function setup(whenChanged) {
 export function chosen() {
   const fields = {};
   for (const [field, id] of [["aspectRatio", "aspect"], ["imageSize", "size"], ["model", "model"], ["outputFormat", "format"]]) {
-    if (byId(id).value) fields[field] = byId(id).value;
+    if (byId(id).value && !byId(id).disabled) fields[field] = byId(id).value;
   }
   if (!byId("quality").disabled) fields.outputQuality = byId("quality").valueAsNumber;
   return fields;
+}
+
+/** With a mask the result has the shape of the first image: none can be asked for. */
+export function keepShape(kept) {
+  if (byId("aspect").disabled === kept) return;
+  byId("aspect").disabled = kept;
+  refresh();
 }
 
 /** Fill the selects. Return the limits of a request. */
@@ -51,7 +58,7 @@ const makes = (model, shape, size) =>
 
 /** Only combinations that a model can make can be chosen: none that was chosen becomes impossible. */
 function refresh() {
-  const [shape, size, name] = ["aspect", "size", "model"].map((id) => byId(id).value);
+  const [shape, size, name] = ["aspect", "size", "model"].map((id) => (byId(id).disabled ? "" : byId(id).value));
   const candidates = models.filter((model) => !name || model.id === name);
   const allow = (id, possible) => {
     for (const option of byId(id).options) option.disabled = option.value !== "" && !possible(option.value);

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import * as chain from "./chain.js";
 import * as choices from "./choices.js";
 import * as inputs from "./inputs.js";
+import * as mask from "./mask.js";
 import * as messages from "./messages.js";
 import * as result from "./result.js";
 import { announce, byId, pause, toast } from "./dom.js";
@@ -38,8 +39,11 @@ async function press() {
   if (characters > longestPrompt) { askPrompt(`The text has ${characters.toLocaleString("en")} characters; ${longestPrompt.toLocaleString("en")} are the most.`); return; }
   const asked = { prompt, ...choices.chosen() };
   if (from) asked.from = from.id;
+  const images = inputs.chosen();
+  const part = mask.dataUrl(from ?? images[0]);
+  if (part) asked.mask = part;
   // The key belongs to this press: whatever is sent again under it is paid for once.
-  await run(asked, crypto.randomUUID(), inputs.chosen(), from?.preview);
+  await run(asked, crypto.randomUUID(), images, from?.preview);
 }
 
 function askPrompt(text) {

@@ -31,6 +31,7 @@ const WORDS = {
   idempotency_mismatch: ["The request was changed meanwhile", "Press Generate again."],
   storage_unavailable: ["The storage does not answer", "Nothing was paid. It should be back shortly.", true],
   busy: ["Very busy just now", "Try again in a few seconds.", true],
+  "invalid_image:mask": ["The mask cannot be used", "Mark the part again: it has to fit the first image, and mark something."],
   conflict: ["That step has no image", "It is still running, failed or was canceled: continue from another one."],
   "not_found:from": ["The image to continue from is gone", "Somebody deleted it, perhaps in another tab. Choose another step, or start from images."],
   not_found: ["It is gone", "Somebody deleted it, perhaps in another tab."],
@@ -39,6 +40,9 @@ const WORDS = {
 };
 
 const WARNINGS = {
+  mask_misaligned: "The model painted the surroundings elsewhere or changed them: at the edge of the marked part a seam may be visible",
+  mask_not_applied: "The edited part could not be put into the image: this is the model's own answer, of that part alone",
+  format_changed: "The image is too large as a PNG, and was stored as a JPEG",
   context_not_kept: "The model sees only the image that you edit, not the steps before it: say all that it needs to know, instead of “as before”",
 };
 
@@ -57,7 +61,7 @@ export function words(error) {
 /** Show `error` in `place`, with a button for `action`, where there is something to do about it at once. */
 export function show(place, error, action) {
   const { title, advice } = words(error);
-  const where = Number.isInteger(error.body?.imageIndex) ? ` It is picture ${error.body.imageIndex + 1}.` : "";
+  const where = Number.isInteger(error.body?.imageIndex) ? ` It is picture ${error.body.imageIndex + 1}.` : error.body?.field === "mask" ? " It is the mask." : "";
   const wait = error.retryAfter && error.retryAfter < 3600 ? ` Try again in ${error.retryAfter} s.` : "";
   const said = error.body?.text ? [element("p", { textContent: `The model said: “${error.body.text}”` })] : [];
   const technical = error.status === 200 ? error.body : { status: error.status, ...error.body };
