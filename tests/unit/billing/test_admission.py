@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -14,8 +14,9 @@ from image_core.billing.spending import Spending, Unended
 from image_core.errors import BudgetExceeded, TooManyGenerations
 from image_core.models.generated import Options
 from image_core.models.prices import expected_cost
-from tests.support.domain import ADA, BOB, Process
-from tests.support.fakes.clock import START
+from image_core.models.turns import ContextSize
+from tests.support.domain import ADA, BOB, Process, Store
+from tests.support.fakes.clock import START, FakeClock
 from tests.support.fakes.model import MODEL
 
 DAILY, MONTHLY = Budgets(1.0, None), Budgets(None, 1.0)
@@ -236,3 +237,120 @@ async def test_month_of_december_ends_with_the_year() -> None:
     rig = Rig()
     await rig.process.fake_clock.advance(20 * 86400)
     assert rig.spending.next_month().isoformat() == "2027-01-01T00:00:00+00:00"
+
+
+def test_expected_cost_includes_the_earlier_turns() -> None:
+    context = ContextSize(MODEL, 2, 3, 1000)
+    admission = Rig().admission
+    assert admission.expected_usd(Options(), 1, 12, context) > admission.expected_usd(Options(), 1, 12)
+    assert admission.expected_usd(Options(), 1, 12, context) == expected_cost(
+        [MODEL], Options(), 1, START.date(), 12, context
+    )
+
+
+async def test_limits_are_those_of_the_user() -> None:
+    rig = Rig()
+    limits = {ADA.id: UserLimits(1, DAILY), BOB.id: UserLimits(2, MONTHLY)}
+    spending = Spending(
+        rig.unended,
+        rig.process.ledger,
+        SpendingLimits(limits.__getitem__, NO_BUDGETS),
+        [MODEL],
+        rig.process.fake_clock.clock,
+    )
+    assert (spending.budgets(ADA), spending.budgets(BOB)) == (DAILY, MONTHLY)
+    assert (spending.max_concurrent(ADA), spending.max_concurrent(BOB)) == (1, 2)
+
+
+async def test_too_many_generations_may_be_tried_again_soon() -> None:
+    rig = Rig(limits=UserLimits(0, NO_BUDGETS))
+    with pytest.raises(TooManyGenerations) as caught:
+        await rig.admission.check(ADA, 0.1, None)
+    assert caught.value.retry_after == 10
+
+
+@pytest.mark.parametrize(("seconds", "retry_after"), [(43199.9, 1), (43198.4, 2)])
+async def test_budget_that_begins_again_in_a_moment(seconds: float, retry_after: int) -> None:
+    rig = Rig(limits=UserLimits(10, DAILY))
+    await rig.process.fake_clock.advance(seconds)
+    with pytest.raises(BudgetExceeded) as caught:
+        await rig.admission.check(ADA, 1.1, None)
+    assert caught.value.retry_after == retry_after
+
+
+@pytest.mark.parametrize("budget", ["user", "all"])
+async def test_queued_generation_is_told_whose_budget_is_used_up(budget: str) -> None:
+    rig = Rig(
+        all_users=DAILY if budget == "all" else NO_BUDGETS,
+        limits=UserLimits(9, DAILY if budget == "user" else NO_BUDGETS),
+    )
+    with pytest.raises(BudgetExceeded) as caught:
+        await rig.admission.check_start(Queued("gen-5", ADA, START, 1.1))
+    whose = "Your" if budget == "user" else "The service's"
+    assert str(caught.value.details).startswith(f"{whose} budget of 1 US dollars a day is used up")
+
+
+async def test_queued_generations_of_one_moment_start_in_the_order_of_their_ids() -> None:
+    rig = Rig(limits=UserLimits(1, NO_BUDGETS))
+    rig.unended.by_user[ADA.id] = [Unended(f"gen-{number}", START, 0.1, started=False) for number in (4, 5, 6)]
+    await rig.admission.check_start(Queued("gen-4", ADA, START, 0.1))
+    with pytest.raises(TooManyGenerations):
+        await rig.admission.check_start(Queued("gen-5", ADA, START, 0.1))
+
+
+async def test_least_of_all_budgets_is_left() -> None:
+    rig = Rig(limits=UserLimits(10, Budgets(2.0, 0.9)), all_users=Budgets(3.0, 4.0))
+    assert await rig.admission.check(ADA, 0.1, None) == 0.9
+    rig.limits = UserLimits(10, Budgets(3.0, None))
+    rig.all_users = Budgets(None, 0.7)
+    assert await rig.admission.check(ADA, 0.1, None) == 0.7
+
+
+async def test_month_of_all_users_counts_their_month() -> None:
+    rig = Rig(all_users=MONTHLY)
+    await rig.spend(0.8, BOB, START - timedelta(days=3))
+    with pytest.raises(BudgetExceeded) as caught:
+        await rig.admission.check(ADA, 0.3, None)
+    assert caught.value.numbers["spentUsd"] == 0.8
+    assert await rig.admission.check(ADA, 0.2, None) == 0.2
+
+
+@pytest.mark.parametrize(
+    ("budgets", "spent"), [(DAILY, (0.3, 0.0)), (MONTHLY, (0.0, 0.4)), (Budgets(9.0, 9.0), (0.3, 0.4))]
+)
+async def test_spent_includes_what_the_ledger_does_not_have_yet(budgets: Budgets, spent: tuple[float, float]) -> None:
+    rig = Rig(limits=UserLimits(10, budgets))
+    await rig.spend(0.1)
+    late = Entry("late", ADA.id, "gen-1", MODEL, "ok", 1, 1, 0.2, 0.2, START)
+    earlier = replace(late, id="earlier", time=START - timedelta(days=2), usd=0.1, budget_usd=0.1)
+    rig.unended.by_user[ADA.id] = [unended(entries=(late, earlier))]
+    found = await rig.spending.of_user(ADA, budgets)
+    assert (found.day_usd, found.month_usd) == spent
+
+
+@pytest.mark.parametrize(
+    ("now", "midnight", "month"),
+    [
+        (
+            datetime(2026, 11, 25, 12, 34, 56, 789, UTC),
+            datetime(2026, 11, 26, tzinfo=UTC),
+            datetime(2026, 12, 1, tzinfo=UTC),
+        ),
+        (datetime(2027, 1, 31, 23, 59, 59, 1, UTC), datetime(2027, 2, 1, tzinfo=UTC), datetime(2027, 2, 1, tzinfo=UTC)),
+        (datetime(2026, 12, 31, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_budgets_begin_again_at_midnight(now: datetime, midnight: datetime, month: datetime) -> None:
+    rig = Rig(process=Process(Store(clock=FakeClock(now))))
+    assert (rig.spending.midnight(), rig.spending.next_month()) == (midnight, month)
+
+
+async def test_numbers_are_rounded_to_a_millionth() -> None:
+    rig = Rig(limits=UserLimits(10, DAILY))
+    rig.unended.by_user[ADA.id] = [unended(1, 0.1000003), unended(2, 0.1000003)]
+    assert await rig.admission.check(ADA, 0.7999995, None) == 0.799999
+    report = await rig.spending.report(ADA)
+    assert (report.running_usd, report.daily_left_usd) == (0.200001, 0.799999)
+    with pytest.raises(BudgetExceeded) as caught:
+        await rig.admission.check(ADA, 0.9, None)
+    assert caught.value.numbers["runningUsd"] == 0.200001

@@ -130,3 +130,60 @@ def test_documents_of_entries_and_sums_are_read_as_they_were_written() -> None:
     assert Entry.from_document(entry().to_document()) == entry()
     assert entry().to_document()["time"] == "2026-11-25T12:00:00.000Z"
     assert (added.images, added.calls) == (1, 2)
+
+
+async def test_new_entry_is_written_without_being_looked_for() -> None:
+    process = Process()
+    await process.ledger.enter(ADA, [entry()])
+    assert ("read", "run-1") not in process.store.entries.faults.calls
+
+
+async def test_delivered_entry_that_is_known_is_not_written_again() -> None:
+    process = Process()
+    await process.ledger.enter_delivered([entry()])
+    process.store.entries.faults.calls.clear()
+    await process.ledger.enter_delivered([entry()])
+    assert process.store.entries.faults.calls == [("read", "run-1")]
+
+
+async def test_processes_that_enter_the_same_call_count_it_once() -> None:
+    first = Process()
+    second = Process(first.store)
+    await first.fake_clock.run(_all(*(process.ledger.enter(ADA, [entry()]) for process in (first, second))))
+    assert (await first.ledger.sum_of(ADA, DAY)).calls == 1
+
+
+async def test_all_users_are_entered_before_a_failure_is_raised_and_none_waits_for_another() -> None:
+    process = Process()
+    gate = asyncio.Event()
+    process.store.entries.faults.add(Effect.APPLIED, "write_batch", BOB.id).before = gate.wait
+    process.store.entries.faults.add(Effect.REFUSED, "write_batch", ADA.id)
+    entering = asyncio.ensure_future(process.ledger.enter_delivered([entry(2, user=BOB), entry()]))
+    await process.fake_clock.settle()
+    assert ("write_batch", ADA.id) in process.store.entries.faults.calls
+    assert not entering.done()
+    gate.set()
+    await process.fake_clock.settle()
+    with pytest.raises(StorageUnavailable):
+        await entering
+
+
+async def test_sum_says_when_it_was_written() -> None:
+    process = Process()
+    await process.ledger.enter(ADA, [entry()])
+    (document,) = [each for each in process.store.entries.all if each["id"] == f"sum-{DAY}"]
+    assert (document["updatedAt"], document["period"], document["budgetUsd"]) == ("2026-11-25T12:00:00.000Z", DAY, 0.1)
+
+
+async def test_sum_of_all_users_is_that_of_its_period() -> None:
+    ledger = Process().ledger
+    await ledger.enter(ADA, [entry(1, 0.1), entry(2, 0.2, time=START + timedelta(days=1))])
+    assert [await ledger.of_all_users(period) for period in (DAY, "2026-11-26", MONTH)] == [0.1, 0.2, 0.3]
+
+
+def test_sums_are_rounded_to_a_millionth() -> None:
+    added = Sum()
+    for number in range(2):
+        added.add(entry(number, 0.1000003))
+        added.add(replace(entry(number, None), budget_usd=0.1000003))
+    assert (added.usd, added.unpriced, added.estimated_usd, added.budget_usd) == (0.2, 2, 0.2, 0.4)
