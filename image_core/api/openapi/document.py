@@ -14,6 +14,7 @@ from image_core.api.openapi.samples import EVERY_CODE, SAMPLES, UPLOAD_FAILED
 from image_core.api.origin import SAFE_METHODS, origin_of
 from image_core.api.router import ROUTES, Route
 from image_core.api.wire.errors import ErrorBody
+from image_core.api.wire.requests import OPEN
 from image_core.api.wire.usage import UsageReport
 from image_core.auth.cookies import NAMES, V4, V5
 from image_core.clock import Clock
@@ -173,6 +174,6 @@ def _as_set(request: dict[str, Any], settings: Settings, models: Sequence[str]) 
     """Write into the schema of a request what it may hold with these settings."""
     fields = request["properties"]
     fields["images"]["maxItems"] = settings.max_images
-    request["then"] = {"properties": {"images": {"maxItems": settings.max_images - 1}}}
+    request["then"] = {"properties": {"images": {"maxItems": settings.max_images - 1}}} | OPEN
     named, absent = fields["model"]["anyOf"]
     fields["model"]["anyOf"] = [{"type": named["type"], "enum": list(models)}, absent]

@@ -42,11 +42,15 @@ def _chosen(value: Any) -> Any:
     return None if value in ("", "auto") else value
 
 
+OPEN: dict[str, Any] = {"unevaluatedProperties": {}}
+"""For a schema that is about some fields only: linters take one that names properties for one that allows no others."""
+
+
 def _images_or_from(schema: dict[str, Any]) -> None:
     """Say that `images` may be missing or empty only beside `from`. Generators of clients pass over `if`."""
     as_published(schema)
-    schema["if"] = {"required": ["from"], "properties": {"from": {"type": "string", "minLength": 1}}}
-    schema["else"] = {"required": ["images"], "properties": {"images": {"minItems": 1}}}
+    schema["if"] = {"required": ["from"], "properties": {"from": {"type": "string", "minLength": 1}}} | OPEN
+    schema["else"] = {"required": ["images"], "properties": {"images": {"minItems": 1}}} | OPEN
 
 
 class GenerateRequest(BaseModel):
