@@ -244,7 +244,7 @@ class ApplicationHandlers:
         from image_core.api.handlers.upload import UploadImage  # noqa: PLC0415 - see the module's docstring
 
         app, parts = self._app, self._app.components
-        return UploadImage(parts.loader, parts.pictures, app.memory_budget, app.response_budget, app.clock)
+        return UploadImage(parts.loader, parts.images, app.memory_budget, app.response_budget, app.clock)
 
     @cached_property
     def list_generations(self) -> "ListGenerations":

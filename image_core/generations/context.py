@@ -90,15 +90,15 @@ class Conversations:
         self._turns = turns
         self._copies = copies
 
-    def hold(self, record: Record, claim: Claim, trace: Trace, pictures: tuple[Image, ...] | None = None) -> HeldInputs:
-        """Return what a run of `record` holds: its inputs (`pictures` are they in memory), and its earlier turns."""
+    def hold(self, record: Record, claim: Claim, trace: Trace, images: tuple[Image, ...] | None = None) -> HeldInputs:
+        """Return what a run of `record` holds: its inputs (`images` are they in memory), and its earlier turns."""
         size = sum(copy.size for copy in record.sent) + memory(record.context)
         read = partial(self._copies.read_all, record.user, record.sent)
         if record.parent_id is None:
-            return HeldInputs(claim, trace, size, read, pictures)
+            return HeldInputs(claim, trace, size, read, images)
         model = record.context[-1].model if record.context else None
         context = Context(model, partial(self.read, record.user, record.context))
-        return HeldInputs(claim, trace, size, read, pictures, context)
+        return HeldInputs(claim, trace, size, read, images, context)
 
     async def keep(self, record: Record, model: str, turn: ModelTurn | None) -> StoredTurn | None:
         """Store a turn of a generation; None where there is none, or it cannot be stored.

@@ -133,7 +133,7 @@ class Execution:
                 return Result(lease.record)
             completed = await self._completion.succeed(settled, generated, stored)
         mine = stored.mine and completed.output_image_url == stored.url
-        return Result(completed, generated.picture if mine else None)
+        return Result(completed, generated.image if mine else None)
 
     @staticmethod
     async def _timed(held: HeldInputs, calls: BilledCalls) -> Record:

@@ -21,7 +21,7 @@ class HeldInputs:
     """The inputs of a run and the memory for its image (`models.provider.CallInputs`), and what was measured so far.
 
     `claim` is on the memory budget, `size` are the bytes of the inputs and of the earlier turns. `read` reads the
-    inputs from their private copies: for a first attempt where `pictures` are not in memory, and for any that comes
+    inputs from their private copies: for a first attempt where `images` are not in memory, and for any that comes
     after they were sent.
     """
 
@@ -31,14 +31,14 @@ class HeldInputs:
         trace: Trace,
         size: int,
         read: Callable[[], Awaitable[tuple[Image, ...]]],
-        pictures: tuple[Image, ...] | None = None,
+        images: tuple[Image, ...] | None = None,
         context: Context | None = None,
     ) -> None:
         self.trace = trace
         self.size = size
         self._claim = claim
         self._read = read
-        self._pictures = pictures
+        self._images = images
         self._context = context
         self.left = False
         """Whether a request to a model was begun to be sent: from then on the call may be billed."""
@@ -67,11 +67,11 @@ class HeldInputs:
     async def images(self) -> tuple[Image, ...]:
         """Return the inputs, from memory or read again."""
         self.left = self.arriving = False
-        if self._pictures is None:
+        if self._images is None:
             self._claim.release()
             self._claim.take(self.size)
-            self._pictures = await self._read()
-        return self._pictures
+            self._images = await self._read()
+        return self._images
 
     def sending(self) -> None:
         """Note that the call may be billed from now on."""
@@ -92,5 +92,5 @@ class HeldInputs:
 
     def release(self) -> None:
         """Release the inputs and their memory; safe to repeat."""
-        self._pictures = None
+        self._images = None
         self._claim.release()

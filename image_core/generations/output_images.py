@@ -45,7 +45,7 @@ class OutputImages:
         """
         keeping = asyncio.create_task(self._conversations.keep(record, generated.model, generated.turn))
         try:
-            stored = await self._store(record, generated.picture)
+            stored = await self._store(record, generated.image)
             turn = await keeping
         finally:
             keeping.cancel()

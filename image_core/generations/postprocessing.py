@@ -28,7 +28,7 @@ MOST_ENLARGED = 1.25
 class Converter(Protocol):
     """What makes images of images (`rendering.Rendering`)."""
 
-    async def convert(self, user: User, picture: Image, target: Target) -> Image | None:
+    async def convert(self, user: User, image: Image, target: Target) -> Image | None:
         """Return the image as `target` says, None where that fails."""
         ...
 
@@ -50,7 +50,7 @@ class Postprocessing:
         """Return `generated` with the image that the request asked for."""
         if record.edit is not None:
             return await self._composed(record, record.edit, generated, held)
-        made, wanted = generated.picture, record.options.output_format
+        made, wanted = generated.image, record.options.output_format
         if wanted is None or made.mime_type == MIME_TYPES[wanted]:
             return generated
         with held.trace.step("convert"):
@@ -62,11 +62,11 @@ class Postprocessing:
             held.received(len(converted.data))
             lost = await _had_provenance(made)
         warnings = (*generated.warnings, WARNING_METADATA_LOST) if lost else generated.warnings
-        return replace(generated, picture=converted, warnings=warnings)
+        return replace(generated, image=converted, warnings=warnings)
 
     async def _composed(self, record: Record, edit: MaskedEdit, generated: Generated, held: HeldInputs) -> Generated:
         """Return the first input with the model's image in the place of its mask."""
-        made, options = generated.picture, record.options
+        made, options = generated.image, record.options
         target = Target(None, options.output_format or "png", options.output_quality or DEFAULT_QUALITY)
         with held.trace.step("compose"):
             await held.receiving(edit.edited_bytes + edit.mask.size, GROWTH_SECONDS)
@@ -89,7 +89,7 @@ class Postprocessing:
             warnings.append(WARNING_MASK_MISALIGNED)
         if lost:
             warnings.append(WARNING_METADATA_LOST)
-        return replace(generated, picture=composed.image, warnings=tuple(warnings))
+        return replace(generated, image=composed.image, warnings=tuple(warnings))
 
 
 async def _had_provenance(made: Image) -> bool:

@@ -32,15 +32,15 @@ class Reading:
     """Raises StorageUnavailable from every method while the storage does not answer."""
 
     def __init__(
-        self, blobs: Blobs, pictures: StoredImages, renditions: Renditions, records: Records, own: Locations
+        self, blobs: Blobs, images: StoredImages, renditions: Renditions, records: Records, own: Locations
     ) -> None:
         self._blobs = blobs
-        self._pictures = pictures
+        self._images = images
         self._renditions = renditions
         self._records = records
         self._own = own
 
-    async def picture(self, result: Result, claim: Claim) -> Image:
+    async def image(self, result: Result, claim: Claim) -> Image:
         """Return the image of a generation: from memory, else from its blob, and then `claim` holds it.
 
         Raises Busy, StorageUnavailable.
@@ -49,7 +49,7 @@ class Reading:
             return result.image
         record = result.record
         try:
-            data = await self._pictures.read(record.user, stored_name(record), MAX_OUTPUT_BYTES, claim.enter)
+            data = await self._images.read(record.user, stored_name(record), MAX_OUTPUT_BYTES, claim.enter)
         except BlobMissing as error:
             raise StorageUnavailable("The image is not there; its record remains") from error
         return Image(data, record.mime_type or "image/png", record.width or 0, record.height or 0)
@@ -76,8 +76,8 @@ class Reading:
         url = record.output_image_url
         return replace(
             record,
-            output_image_url=None if url is None else self._pictures.current_url(url),
-            input_images=tuple(map(self._pictures.current_url, record.input_images)),
+            output_image_url=None if url is None else self._images.current_url(url),
+            input_images=tuple(map(self._images.current_url, record.input_images)),
         )
 
     async def open_result(self, record: Record) -> Opened:
@@ -86,7 +86,7 @@ class Reading:
 
     async def _owns(self, user: User, name: str, blob: Blob) -> bool:
         """Return whether an image outside of folders is `user`'s, by metadata or a record of the original product."""
-        known = await self._pictures.belongs_to(user, name, blob)
+        known = await self._images.belongs_to(user, name, blob)
         return await self._records.names_image(user, name) if known is None else known
 
     async def read_input(

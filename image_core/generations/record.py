@@ -39,7 +39,7 @@ LOST = "lost"
 MAX_ATTEMPTS = 60
 """Beyond it, attempts that were not billed are dropped, oldest first, when a generation is run again."""
 
-WARNING_RECOVERED = "recovered: the picture was found after its process died; what the model said is not known"
+WARNING_RECOVERED = "recovered: the image was found after its process died; what the model said is not known"
 WARNING_PENDING = "record_pending: the database did not answer; the record will show the end of this generation shortly"
 WARNING_METADATA_LOST = (
     "metadata_lost: the conversion to another format dropped the Content Credentials (C2PA) of the model's file"
@@ -296,9 +296,9 @@ class Record:
             status=Status.SUCCEEDED,
             output_image_url=url,
             model=generated.model,
-            mime_type=generated.picture.mime_type,
-            width=generated.picture.width,
-            height=generated.picture.height,
+            mime_type=generated.image.mime_type,
+            width=generated.image.width,
+            height=generated.image.height,
             text=text,
             usage=total(attempts) or generated.usage,
             attempts=attempts,
@@ -310,7 +310,7 @@ class Record:
             lease_expires_at=None,
         )
 
-    def recovered(self, url: str, picture: Image, now: datetime) -> "Record":
+    def recovered(self, url: str, image: Image, now: datetime) -> "Record":
         """Return it with an image that was found: the process that stored it died before it completed the record."""
         made_by = next((attempt.model for attempt in reversed(self.attempts) if attempt.outcome == OK), None)
         return replace(
@@ -319,9 +319,9 @@ class Record:
             output_image_url=url,
             model=made_by,
             usage=total(self.attempts),
-            mime_type=picture.mime_type,
-            width=picture.width,
-            height=picture.height,
+            mime_type=image.mime_type,
+            width=image.width,
+            height=image.height,
             failure=None,
             warnings=(WARNING_RECOVERED,),
             context=(),

@@ -119,13 +119,13 @@ class Rendering:
             raise NotFound from None
         return blob
 
-    async def convert(self, user: User, picture: Image, target: Target) -> Image | None:
-        """Return `picture` in another format; None where that fails: what was paid for is kept as it is."""
+    async def convert(self, user: User, image: Image, target: Target) -> Image | None:
+        """Return `image` in another format; None where that fails: what was paid for is kept as it is."""
         deadline = self._clock.deadline(CONVERT_SECONDS)
         convert = partial(convert_in_sandbox, target=target)
         try:
             async with asyncio.timeout(CONVERT_SECONDS):
-                return await self._sandboxes.run(picture.data, user.id, deadline.remaining, convert)
+                return await self._sandboxes.run(image.data, user.id, deadline.remaining, convert)
         except Fault as fault:
             log.warning("an image could not be converted to %s: %s", target.format, fault.details)
         except Busy as busy:

@@ -23,16 +23,16 @@ def encoded_length(size: int) -> int:
     return 4 * -(-size // 3)
 
 
-def encoded_bytes(pictures: Sequence[Image]) -> int:
+def encoded_bytes(images: Sequence[Image]) -> int:
     """Return the size of the images in a request: their length in base64."""
-    return sum(encoded_length(len(picture.data)) for picture in pictures)
+    return sum(encoded_length(len(image.data)) for image in images)
 
 
 async def fitted(
-    pictures: Sequence[Image], shrink: Shrink, most: int = MAX_INLINE_BYTES - RESERVED_BYTES
+    images: Sequence[Image], shrink: Shrink, most: int = MAX_INLINE_BYTES - RESERVED_BYTES
 ) -> tuple[Image, ...]:
     """Return the images, the largest of them scaled down until all fit. Raises ImagesTooLarge."""
-    fit = list(pictures)
+    fit = list(images)
     for side in SIDES:
         for index in sorted(range(len(fit)), key=lambda index: len(fit[index].data), reverse=True):
             if encoded_bytes(fit) <= most:
@@ -45,13 +45,13 @@ async def fitted(
                 # The same image may occur several times.
                 fit = [after if each is before else each for each in fit]
     if encoded_bytes(fit) > most:
-        check_fit(pictures, most)
+        check_fit(images, most)
     return tuple(fit)
 
 
-def check_fit(pictures: Sequence[Image], most: int) -> None:
+def check_fit(images: Sequence[Image], most: int) -> None:
     """Raise ImagesTooLarge where the images have more than `most` bytes together in a request."""
-    if (size := encoded_bytes(pictures)) > most:
+    if (size := encoded_bytes(images)) > most:
         raise ImagesTooLarge(
             f"together they have {size:,} bytes in a request to the model, which takes {most:,}; "
             "send fewer or smaller images"

@@ -1,7 +1,7 @@
-"""Our own images: which addresses are ours, and whose they are.
+"""Recognise owned URLs, and find the stored images that they name for a user.
 
-An address is taken apart and compared part by part; what is read is then built anew from a name that fits a pattern, so
-that no query, snapshot, `..` or encoded slash of the caller's ever reaches the storage.
+A URL is split and compared part by part; the blob's path is then built from a name that matches the grammar, so that no
+query, snapshot, `..` or encoded slash of a caller reaches the storage.
 """
 
 import re
@@ -22,14 +22,14 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class OwnedUrls(Locations):
-    """The addresses that lead to our images: of the containers, of `/api`, and of `/api` at each of `site_origins`."""
+    """The owned URLs: those of the containers, of `/api`, and of `/api` at each of `site_origins`."""
 
     site_origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class OwnBlob:
-    """A stored image by its name, and the blobs in which it may lie, the likeliest first."""
+    """A stored image by its name, and the blobs that may hold it, most likely first."""
 
     name: str
     places: tuple[BlobLocation, ...]
@@ -43,35 +43,37 @@ class OwnResult:
 
 
 class OwnImages(Protocol):
-    """Reads our own images with our own credentials (`generation.reading.Reading`)."""
+    """Reads stored images (`generations.reading.Reading`)."""
 
     async def read_input(
         self, user: User, own: OwnBlob | OwnResult, max_bytes: int, reserve: Callable[[int], Awaitable[None]]
-    ) -> bytes: ...
+    ) -> bytes:
+        """Return the bytes of an image. `reserve` waits for memory. Raises Fault, BlobTooLarge, StorageUnavailable."""
+        ...
 
 
 def own_image(url: str, user: User, own: OwnedUrls) -> OwnBlob | OwnResult | None:
-    """The image of ours that `url` names for `user`; None where the address is not ours at all.
+    """Return the stored image that `url` names for `user`; None where it is not an owned URL.
 
-    Raises Fault where it is ours and names no image, or one that is not theirs to read.
+    Raises Fault where an owned URL names no image, or another user's.
     """
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return None  # the fetching says what is wrong with it
+        return None  # the fetcher raises the error
     if not parts.netloc and url.startswith(API_IMAGES):
         return _by_name(parts, user, own)
-    if any(_same_place(parts, port, origin) for origin in own.site_origins) and parts.path.startswith(API_IMAGES):
+    if any(_is_below(parts, port, origin) for origin in own.site_origins) and parts.path.startswith(API_IMAGES):
         return _by_name(parts, user, own)
     account = urlsplit(own.account_url)
     base = account.path.rstrip("/") + "/"
-    if _same_place(parts, port, own.account_url) and parts.path.startswith(base):
+    if _is_below(parts, port, own.account_url) and parts.path.startswith(base):
         return _by_blob(parts, parts.path.removeprefix(base), user, own)
     return None
 
 
-def _same_place(parts: SplitResult, port: int | None, origin: str) -> bool:
+def _is_below(parts: SplitResult, port: int | None, origin: str) -> bool:
     other = urlsplit(origin)
     default = _DEFAULT_PORTS.get(parts.scheme.lower())
     same_host = (parts.hostname or "").rstrip(".") == (other.hostname or "")
@@ -84,13 +86,12 @@ def _refused() -> Fault:
 
 
 def missing() -> Fault:
-    """Of an address that is ours and names nothing."""
+    """Return the Fault for an owned URL that names no image."""
     return Fault(InvalidImage, "there is no such image")
 
 
 def _plain(segment: str) -> str:
-    """The name in one segment of a path, decoded once. Raises Fault where it has a separator, is `..`, or is no
-    text."""
+    """Decode the name in one segment of a path. Raises Fault for a separator, `..`, or bytes that are not UTF-8."""
     if _SEPARATOR.search(segment) or "/" in segment:
         raise _refused()
     try:

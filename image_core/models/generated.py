@@ -144,7 +144,7 @@ def merged(there: tuple[Attempt, ...], made: tuple[Attempt, ...]) -> tuple[Attem
 class Generated:
     """A generated image. `usage` is that of the call that made it; the usage of others is in `attempts`."""
 
-    picture: Image
+    image: Image
     text: str | None
     model: str
     usage: Usage

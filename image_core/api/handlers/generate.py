@@ -121,7 +121,7 @@ class GenerateImage:
         if not base64:
             return await succeeded(self._reading.shown(record), None, headers)
         try:
-            image = await self._reading.picture(result, claim)
+            image = await self._reading.image(result, claim)
         except ImageError as error:
             error.record_id = record.id  # it exists: the caller can ask for it again
             raise

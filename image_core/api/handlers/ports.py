@@ -104,7 +104,7 @@ class StoredImages(Protocol):
         """Return `record` with addresses that can be read now."""
         ...
 
-    async def picture(self, result: Result, claim: Claim, /) -> Image:
+    async def image(self, result: Result, claim: Claim, /) -> Image:
         """Return the image of a generation that succeeded. Raises StorageUnavailable, Busy."""
         ...
 

@@ -196,7 +196,7 @@ async def test_an_image_that_a_dead_process_left_is_found(product: Harness) -> N
     )
     assert stored is not None
     picture = Image(data, kind, made.json["width"], made.json["height"])
-    await product.app.components.pictures.put(stored.user, stored.blob_stem, picture, "a process that died")
+    await product.app.components.images.put(stored.user, stored.blob_stem, picture, "a process that died")
     answer = await canceled(product, queued.json["id"])
     assert (answer.status, answer.json["status"], answer.json["warnings"][0][:9]) == (200, "succeeded", "recovered")
 

@@ -88,7 +88,7 @@ class FakeImages:
         """Return the record as it is."""
         return record
 
-    async def picture(self, result: Result, claim: Claim) -> Image:
+    async def image(self, result: Result, claim: Claim) -> Image:
         """Return the image of a record."""
         self._fail()
         if result.image is not None:

@@ -22,9 +22,9 @@ async def test_image_is_answered_from_memory_else_from_its_blob() -> None:
     process = Process()
     record = await process.make()
     with process.memory.claim(ADA.id) as claim:
-        assert await process.reading.picture(Result(record, image(3)), claim) == image(3)
+        assert await process.reading.image(Result(record, image(3)), claim) == image(3)
         assert process.memory.held == 0
-        assert await process.reading.picture(Result(record), claim) == process.model.image
+        assert await process.reading.image(Result(record), claim) == process.model.image
         assert process.memory.held == len(process.model.image.data)
 
 
@@ -33,7 +33,7 @@ async def test_image_that_is_gone_is_an_outage() -> None:
     record = await process.make()
     process.store.blobs.containers[PUBLIC].clear()
     with process.memory.claim(ADA.id) as claim, pytest.raises(StorageUnavailable):
-        await process.reading.picture(Result(record), claim)
+        await process.reading.image(Result(record), claim)
     with pytest.raises(NotFound):
         await process.reading.open_result(record)
 

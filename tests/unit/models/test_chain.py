@@ -29,7 +29,7 @@ async def test_the_first_model_is_asked_once_and_its_picture_comes_back(bench: B
     made = await bench.generate()
     assert made.model == PRO
     assert bench.models == [PRO]
-    assert made.picture.mime_type == "image/png"
+    assert made.image.mime_type == "image/png"
     assert (made.attempts[0].outcome, made.attempts[0].usage) == ("ok", made.usage)
     assert bench.slept == []
 

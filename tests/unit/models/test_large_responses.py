@@ -45,9 +45,9 @@ FOUND: list[tuple[str, list[dict[str, Any]], bytes, str | None]] = [
 async def test_the_picture_is_found(bench: Bench, parts: list[dict[str, Any]], data: bytes, text: str | None) -> None:
     bench.fake_gemini.script.add(finished("STOP", *parts))
     made = await bench.generate()
-    assert made.picture.data == data
-    assert made.picture.mime_type == ("image/jpeg" if data == JPEG else "image/png")
-    assert (made.picture.width, made.picture.height) == (8, 6)
+    assert made.image.data == data
+    assert made.image.mime_type == ("image/jpeg" if data == JPEG else "image/png")
+    assert (made.image.width, made.image.height) == (8, 6)
     assert made.text == text
 
 
@@ -76,26 +76,26 @@ async def test_incomplete_image_that_can_be_decoded_is_kept(bench: Bench, data: 
     bench.fake_gemini.script.add(finished("STOP", part(data)))
     made = await bench.generate()
     assert len(bench.models) == 1
-    with Image.open(io.BytesIO(made.picture.data)) as opened:
+    with Image.open(io.BytesIO(made.image.data)) as opened:
         opened.load()
         red = opened.convert("RGB").getpixel((10, 10))
     assert isinstance(red, tuple)
     assert red[0] > 200
-    assert metadata.whole(made.picture.data, made.picture.mime_type)
+    assert metadata.whole(made.image.data, made.image.mime_type)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF"])
 async def test_image_of_a_kind_that_is_not_kept_becomes_a_png(bench: Bench, kind: str) -> None:
     bench.fake_gemini.script.add(finished("STOP", part(image("red", kind, (64, 48)))))
     made = await bench.generate()
-    assert (len(bench.models), made.picture.mime_type, made.picture.width) == (1, "image/png", 64)
-    with Image.open(io.BytesIO(made.picture.data)) as opened:
+    assert (len(bench.models), made.image.mime_type, made.image.width) == (1, "image/png", 64)
+    with Image.open(io.BytesIO(made.image.data)) as opened:
         assert opened.convert("RGB").getpixel((10, 10)) == (255, 0, 0)
 
 
 async def test_whole_image_goes_before_one_that_must_be_repaired(bench: Bench) -> None:
     bench.fake_gemini.script.add(finished("STOP", part(RED), part(without_end("JPEG"))))
-    assert (await bench.generate()).picture.data == RED
+    assert (await bench.generate()).image.data == RED
 
 
 NONE: list[tuple[str, Scripted]] = [
@@ -169,7 +169,7 @@ async def test_a_new_reason_is_no_warning_in_the_log(bench: Bench) -> None:
 async def test_half_a_character_does_not_cost_the_picture(bench: Bench) -> None:
     bench.fake_gemini.script.add(finished("STOP", {"text": "caf\ud83d"}, part(RED)))
     made = await bench.generate()
-    assert (made.text, made.picture.data) == ("caf?", RED)
+    assert (made.text, made.image.data) == ("caf?", RED)
 
 
 async def test_a_reason_of_any_length_is_cut(bench: Bench) -> None:
@@ -206,8 +206,8 @@ async def test_a_picture_of_twenty_megabytes_comes_through(bench: Bench) -> None
     noise.save(out, "PNG", compress_level=0)
     bench.fake_gemini.script.add(finished("STOP", part(out.getvalue())))
     made = await bench.generate()
-    assert len(made.picture.data) > 20_000_000
-    assert made.picture.width == 2600
+    assert len(made.image.data) > 20_000_000
+    assert made.image.width == 2600
 
 
 async def test_tokens_are_counted_by_modality_and_priced(bench: Bench) -> None:

@@ -172,7 +172,7 @@ async def test_the_sdk_alone_sends_the_turns_too() -> None:
 async def edited(bench: Bench, made: Generated, *images: Image, **options: Any) -> tuple[Generated, InHand]:
     """An edit of `made` whose turns are at hand."""
     assert made.turn is not None
-    hold = InHand((made.picture, *images), (earlier(made.turn, CUP),), made.model, continues=True)
+    hold = InHand((made.image, *images), (earlier(made.turn, CUP),), made.model, continues=True)
     return await bench.generate("high contrast", hold=hold, **options), hold
 
 
