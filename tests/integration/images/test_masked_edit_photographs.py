@@ -15,12 +15,17 @@ from tests.support.paths import IMAGES
 PNG = Target(None, "png")
 
 
+EOI = b"\xff\xd9"
+"""The end mark of a JPEG, without which Pillow refuses a file."""
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        "coffee.jpg", "cat.png", "rocket.webp", "awkward/photo.avif", "awkward/cat.heic", "heif/alpha.heic", "awkward/rotated-by-exif.jpg", "awkward/palette.png", "awkward/alpha.png",
-        "awkward/sixteen-bit.png", "awkward/photo.bmp", "awkward/photo.tiff", "awkward/animated.gif", "awkward/animated.webp",
-        "real/uint16-rgb-planar.tif", "real/zero-bytes-between-segments.jpg",
+        "coffee.jpg", "cat.png", "rocket.webp", "awkward/photo.avif", "awkward/cat.heic", "heif/alpha.heic",
+        "awkward/rotated-by-exif.jpg", "awkward/palette.png", "awkward/alpha.png", "awkward/sixteen-bit.png",
+        "awkward/photo.bmp", "awkward/photo.tiff", "awkward/animated.gif", "awkward/animated.webp",
+        "real/uint16-rgb-planar.tif", "real/zero-bytes-between-segments.jpg", "real/no-eoi.jpg", "real/no-iend.png",
     ],
 )  # fmt: skip
 async def test_real_photograph_in_the_sandbox(name: str) -> None:
@@ -28,7 +33,8 @@ async def test_real_photograph_in_the_sandbox(name: str) -> None:
     if name.endswith(".heic"):
         upright = in_eight_bits(pi_heif.HeifFile(data).to_pillow())
     else:
-        upright = in_eight_bits(ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(data))))
+        whole = data + EOI if name == "real/no-eoi.jpg" else data
+        upright = in_eight_bits(ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(whole))))
     mask = PIL.Image.new("L", upright.size)
     width, height = upright.size
     ImageDraw.Draw(mask).ellipse((0.3 * width, 0.3 * height, 0.6 * width, 0.6 * height), fill=255)

@@ -223,6 +223,24 @@ def test_gray_with_a_profile_stays_as_it_looks_and_can_be_edited_in_colour() -> 
     assert max(abs(a - b) for a, b in zip(middle, (200, 30, 60), strict=True)) <= 3
 
 
+@pytest.mark.parametrize(
+    ("icc", "kept"),
+    [
+        (profile((0, 0, 0), (0, 0, 0), (0, 0, 0)), True),  # which no colour leads back from
+        (profile(gray=True), False),
+        (b"no profile", False),
+    ],
+    ids=["one way", "of gray", "broken"],
+)
+def test_profile_that_cannot_be_converted_changes_no_pixel(icc: bytes, kept: bool) -> None:
+    image = picture().resize((60, 40))
+    both = edited(saved(image, "PNG", icc_profile=icc), saved(disc(image.size), "PNG"))
+    assert both is not None
+    result = PIL.Image.open(io.BytesIO(both[1].image.data))
+    assert differing(result, image, ImageChops.invert(disc(image.size))) == 0
+    assert ("icc_profile" in result.info) == kept
+
+
 def test_edit_of_a_transparent_image_is_opaque_inside_and_has_no_dark_rim() -> None:
     image = PIL.Image.new("RGBA", (60, 40))
     both = edited(saved(image, "PNG"), saved(disc(image.size), "PNG"), answer((72, 48), "#ffffff"))
