@@ -128,6 +128,7 @@ async def test_yesterday_counts_in_the_month_and_not_in_the_day() -> None:
 async def test_budget_of_all_users_counts_every_user() -> None:
     rig = Rig(all_users=Budgets(1.0, 5.0))
     await rig.spend(0.5, BOB)
+    await rig.spend(2.0, BOB, START - timedelta(days=1))
     rig.unended.by_user[BOB.id] = [unended(usd=0.3)]
     assert await rig.admission.check(ADA, 0.2, None) == 0.2
     with pytest.raises(BudgetExceeded, match="The service's budget of 1 US dollars a day"):
@@ -309,6 +310,7 @@ async def test_least_of_all_budgets_is_left() -> None:
 async def test_month_of_all_users_counts_their_month() -> None:
     rig = Rig(all_users=MONTHLY)
     await rig.spend(0.8, BOB, START - timedelta(days=3))
+    await rig.spend(5.0, BOB, START - timedelta(days=30))
     with pytest.raises(BudgetExceeded) as caught:
         await rig.admission.check(ADA, 0.3, None)
     assert caught.value.numbers["spentUsd"] == 0.8

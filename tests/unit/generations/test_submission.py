@@ -3,11 +3,13 @@
 import asyncio
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from image_core.billing.budgets import Budgets, UserLimits
 from image_core.errors import (
+    BudgetExceeded,
     Busy,
     Conflict,
     GeminiKeyMissing,
@@ -137,6 +139,26 @@ async def test_failed_generation_is_queued_again_where_the_caller_does_not_wait(
     again = await process.submission.begin(ADA, REQUEST, "k", queued=True)
     assert (again.queued, again.result.record.lease_owner) == (True, None)
     assert len(process.model.calls) == 1
+
+
+async def test_generation_that_runs_again_is_leased_and_counts_at_its_new_price() -> None:
+    process = Process()
+    process.model.script = [Call(error=NoImage()), Call(before_answer=asyncio.Event())]
+    failed = await process.make(key="k")
+    await process.store.write(replace(failed, expected_usd=9.0))
+    again = (await process.submission.begin(ADA, REQUEST, "k", queued=False)).result.record
+    assert again.expected_usd == process.admission.expected_usd(Options(), 1, len(REQUEST.prompt))
+    assert again.lease_expires_at == process.fake_clock.now() + timedelta(seconds=60)
+    assert again.lease_owner not in {None, failed.lease_owner}
+
+
+async def test_generation_that_runs_again_needs_its_budget_again() -> None:
+    process = Process()
+    process.model.script = [Call(error=NoImage())]
+    await process.make(key="k")
+    process.store.limits = UserLimits(10, Budgets(0.14, None))
+    with pytest.raises(BudgetExceeded):
+        await process.submission.begin(ADA, REQUEST, "k", queued=False)
 
 
 async def test_refused_generation_is_not_run_again() -> None:
