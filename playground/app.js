@@ -101,7 +101,7 @@ editor.setup();
 suggest();
 make.setup({ edit, finished: refresh, sessionEnded: session.ended });
 gallery.setup({ edit, failed, seen: inputs.knowStorage, finished: session.showSpending, deleted: chain.deleted });
-session.setup(refresh).then(
+session.setup(() => { chain.leave(); refresh(); }).then(
   (signedIn) => { if (signedIn) { offer(); refresh(); } },
   () => toast("The page did not arrive whole. Is there a connection?", { label: "Load it again", run: () => location.reload() }, 3600),
 );

@@ -43,7 +43,8 @@ function imageOf(made) {
   return known.get(made.id);
 }
 
-const leave = () => show(null, []);
+/** Continue from no image any more. */
+export const leave = () => show(null, []);
 
 /** A generation was deleted, perhaps the one to continue from. */
 export function deleted(id) {

@@ -13,14 +13,14 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
-/** Said to whoever does not see the page. While a dialog is open the rest of the page is inert, and silent. */
+/** Announce to people who do not see the page. While a dialog is open the rest of the page is inert, and silent. */
 export function announce(text) {
   (document.querySelector("dialog[open] .live") ?? byId("live")).textContent = text;
 }
 
 /**
- * A message that goes by itself after `seconds`, with an action until then: `run` if it is chosen, else `otherwise`, which is told
- * whether the focus went with the message. Answers what takes it away early.
+ * A message that goes by itself after `seconds`, with an action until then: `run` if it is chosen, else `otherwise`, which gets
+ * whether the focus went with the message. Return what takes it away early.
  */
 export function toast(text, action, seconds = 5) {
   const made = element("div", { className: "toast" }, element("span", { textContent: text }));
@@ -51,7 +51,7 @@ export const pause = (milliseconds) => new Promise((resolve) => { setTimeout(res
 
 export const dollars = (amount) => (amount === null || amount === undefined ? "unknown" : `$${amount.toFixed(amount < 0.1 && amount > 0 ? 3 : 2)}`);
 
-/** An image, or a tile with words where the browser cannot show it (HEIC, a picture that is gone). */
+/** An image, or a tile with words where the browser cannot show it (HEIC, an image that is gone). */
 export function thumb(source, alt, fallback) {
   const tile = element("span", { className: "thumb" });
   const instead = () => tile.replaceChildren(element("span", { textContent: fallback }));
@@ -60,5 +60,5 @@ export function thumb(source, alt, fallback) {
   return tile;
 }
 
-/** Where the API has a picture of ours on its own origin: for downloads, which another origin does not allow. */
+/** Where the API has an image of ours on its own origin: for downloads, which another origin does not allow. */
 export const ownAddress = (url) => `/api/images/${url.split("/").pop()}`;

@@ -7,8 +7,8 @@ import { announce, byId, dollars, element, pause, thumb, toast } from "./dom.js"
 
 const UNDO_SECONDS = 5;
 // Short: a browser has six connections, and this is to take one of them for a moment.
-const LOOK_SECONDS = 5;
-const LOOK_PAUSE = 1000;
+const CHECK_SECONDS = 5;
+const CHECK_PAUSE = 1000;
 const LOST_PAUSE = 5000;
 
 let hooks = {};
@@ -51,8 +51,8 @@ export async function load(next = false) {
   if (older.length === 0) continuation = page.continuation;
   show(next ? [...before, ...cards] : [...cards, ...older]);
   if (next && cards.length > 0) focusOn(cards[0]);
-  const pictured = page.items.find((item) => item.imageUrl);
-  if (pictured) hooks.seen(pictured.imageUrl);
+  const finished = page.items.find((item) => item.imageUrl);
+  if (finished) hooks.seen(finished.imageUrl);
   watch();
 }
 
@@ -85,19 +85,19 @@ async function watch() {
   if (watching) return;
   watching = true;
   for (let made; (made = byId("gallery").querySelectorAll("[data-status=running]")).length > 0;) {
-    for (const { dataset: { id } } of made) if (!await look(id)) { watching = false; return; }
-    await pause(LOOK_PAUSE);
+    for (const { dataset: { id } } of made) if (!await check(id)) { watching = false; return; }
+    await pause(CHECK_PAUSE);
   }
   watching = false;
 }
 
-/** Whether to look again. */
-async function look(id) {
+/** Show the state of one that is being made. Return whether to ask again. */
+async function check(id) {
   try {
-    const standing = await api.generation(id, undefined, LOOK_SECONDS);
+    const standing = await api.generation(id, undefined, CHECK_SECONDS);
     if (standing.status === "running" || !cardOf(id)) return true;
     show([...byId("gallery").children].map((each) => (each.dataset.id === id ? card(standing) : each)));
-    announce(`A picture of your history ${{ succeeded: "is ready", canceled: "was canceled" }[standing.status] ?? "failed"}`);
+    announce(`An image of your history ${{ succeeded: "is ready", canceled: "was canceled" }[standing.status] ?? "failed"}`);
     hooks.finished();
   } catch (error) {
     if (error.status === 401) return false;
@@ -119,7 +119,7 @@ async function details(id) {
     return;
   }
   if (dialog.open) return; // a double click
-  const title = { succeeded: "Picture", running: "Being made", canceled: "Canceled" }[made.status] ?? "No picture";
+  const title = { succeeded: "Image", running: "Being made", canceled: "Canceled" }[made.status] ?? "No image";
   const parts = [element("div", { className: "head" },
     element("h2", { id: "details-title", textContent: title }),
     element("button", { type: "button", className: "quiet", textContent: "Close", onclick: close }))];
@@ -127,7 +127,7 @@ async function details(id) {
     parts.push(element("div", { className: "problem" }));
     messages.show(parts.at(-1), new api.ApiError(200, made.error, null), null);
   }
-  if (made.imageUrl) parts.push(element("img", { className: "picture", src: made.imageUrl, alt: `Result: ${short(made.prompt)}` }));
+  if (made.imageUrl) parts.push(element("img", { className: "image", src: made.imageUrl, alt: `Result: ${short(made.prompt)}` }));
   if (made.inputs?.length) {
     parts.push(element("ul", { className: "strip", role: "list", "aria-label": "Made from" },
       ...made.inputs.map((copy, index) => element("li", {}, thumb(`/api/images/${copy.name}?w=320&format=webp`, `Input ${index + 1}`, "gone")))));

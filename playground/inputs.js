@@ -21,7 +21,7 @@ export function setup(whenChanged) {
   byId("url").addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); takeAddress(); } });
   // Of the whole page: a file that misses the frame would open in place of the page, and all that was typed be lost.
   document.addEventListener("dragover", (event) => {
-    if (!carriesPicture(event)) return;
+    if (!carriesImage(event)) return;
     event.preventDefault();
     byId("drop").classList.add("over");
   });
@@ -35,12 +35,12 @@ const isField = (target) => target instanceof Element && target.matches("textare
 const isAddress = (text) => /^(https?:\/\/|\/api\/images\/)\S+$/.test(text) && URL.canParse(text, location.href);
 
 /** Files anywhere, links anywhere but over a field, which takes them as text. */
-const carriesPicture = ({ dataTransfer, target }) =>
+const carriesImage = ({ dataTransfer, target }) =>
   dataTransfer.types.includes("Files") || (dataTransfer.types.includes("text/uri-list") && !isField(target));
 
 function dropped(event) {
   byId("drop").classList.remove("over");
-  if (!carriesPicture(event)) return;
+  if (!carriesImage(event)) return;
   event.preventDefault();
   if (signedOut()) { toast("Sign in first, then drop it again"); return; }
   const { files } = event.dataTransfer;
@@ -52,7 +52,7 @@ function pasted(event) {
   if (signedOut()) return;
   const { files } = event.clipboardData;
   const text = event.clipboardData.getData("text/plain").trim();
-  // Office programs put a picture of the text beside it: in a field, the text is meant.
+  // Office programs put an image of the text beside it: in a field, the text is meant.
   if (files.length && !(text && isField(event.target))) addFiles(files);
   else if (!isField(event.target) && isAddress(text)) addAddresses([text]);
   else return;
@@ -64,15 +64,15 @@ const complain = (text) => { byId("inputs-problem").textContent = text; };
 
 function addFiles(files) {
   complain([...files].map((file) => {
-    if (!isPicture(file)) return `${file.name} is not a picture.`;
-    if (file.size > MAX_FILE) return `${file.name} has ${Math.round(file.size / MEGABYTE)} MB; a picture may have 20.`;
+    if (!isImage(file)) return `${file.name} is not an image.`;
+    if (file.size > MAX_FILE) return `${file.name} has ${Math.round(file.size / MEGABYTE)} MB; an image may have 20.`;
     return add(file.name, { file });
   }).filter(Boolean).join(" "));
 }
 
-const isPicture = (file) => file.type.startsWith("image/") || /\.(heic|heif|avif|jpe?g|png|webp|gif|bmp|tiff?)$/i.test(file.name);
+const isImage = (file) => file.type.startsWith("image/") || /\.(heic|heif|avif|jpe?g|png|webp|gif|bmp|tiff?)$/i.test(file.name);
 
-/** Addresses of pictures, of the web or of our own. False where one is none. */
+/** Addresses of images, of the web or of our own. False where one is none. */
 function addAddresses(addresses) {
   const problems = addresses.map((url) => (isAddress(url) ? add(url.split("/").pop() || url, { url }) : "An address begins with https://"));
   complain(problems.filter(Boolean).join(" "));
@@ -88,15 +88,15 @@ export function takeAddress() {
 
 export const addressIsWaiting = () => byId("url").value.trim() !== "";
 
-// The page's policy lets pictures be shown from here and from the storage; others are only named.
+// The page's policy lets images be shown from here and from the storage; others are only named.
 const ours = (address) => [location.host, storageHost].includes(new URL(address, location.href).host);
 let storageHost = "";
-/** Learn where pictures lie, from one of them. */
+/** Learn where images lie, from one of them. */
 export const knowStorage = (url) => { storageHost = new URL(url, location.href).host; };
 
 /** The complaint, if it cannot be added. */
 function add(name, input) {
-  if (inputs.length === MAX_COUNT) return `${name} is one too many: ${MAX_COUNT} pictures are the most.`;
+  if (inputs.length === MAX_COUNT) return `${name} is one too many: ${MAX_COUNT} images are the most.`;
   // Previews are never revoked: a result may still be compared with what was removed meanwhile.
   const preview = input.file ? URL.createObjectURL(input.file) : ours(input.url) ? input.url : null;
   inputs.push({ ...input, preview, name: distinct(name.slice(0, LONGEST_NAME)) });
@@ -124,7 +124,7 @@ export function clear() {
 /** Those of this moment, whatever is changed while they are being sent. */
 export const chosen = () => [...inputs];
 export const none = () => inputs.length === 0;
-export const ask = () => complain("Add a picture first.");
+export const ask = () => complain("Add an image first.");
 
 function move(index, by) {
   const [input] = inputs.splice(index, 1);
@@ -161,15 +161,15 @@ function draw() {
  * What the request's `images` are: data URLs, or addresses where the files together would be too much; each is uploaded once.
  * `patiently` makes a call, again if the connection is lost.
  */
-export async function forRequest(pictures, patiently) {
-  const total = pictures.reduce((sum, input) => sum + (input.file?.size ?? 0), 0);
-  return Promise.all(pictures.map(async (input, index) => {
+export async function forRequest(sources, patiently) {
+  const total = sources.reduce((sum, input) => sum + (input.file?.size ?? 0), 0);
+  return Promise.all(sources.map(async (input, index) => {
     if (!input.url && total > MAX_INLINE) input.url = await patiently(() => uploaded(input.file, index));
     return input.url ?? dataUrl(input.file);
   }));
 }
 
-/** Its address. An upload knows of no other picture: where it is at fault, its place is added. */
+/** Its address. An upload knows of no other image: where it is at fault, its place is added. */
 async function uploaded(file, index) {
   try {
     return await upload(file);

@@ -51,22 +51,22 @@ function askPrompt(text) {
   byId("prompt").focus();
 }
 
-/** `before` is the address of the image that is edited, where it is not the first of `pictures`. */
-async function run(asked, key, pictures, before = pictures[0].preview) {
+/** `before` is the address of the image that is edited, where it is not the first of `sources`. */
+async function run(asked, key, sources, before = sources[0].preview) {
   if (running) return;
   const mine = { stop: new AbortController() };
   const { signal } = mine.stop;
   running = mine;
   begin();
   try {
-    const images = await inputs.forRequest(pictures, (call) => patiently(call, signal));
+    const images = await inputs.forRequest(sources, (call) => patiently(call, signal));
     const made = await untilFinished({ ...asked, images }, key, signal);
     if (signal.aborted) { hooks.finished(); return; }
     if (made.status === "canceled") { canceled(made); return; }
     if (made.status === "failed") throw new api.ApiError(200, made.error, null);
     finish();
     result.show({ ...made, prompt: asked.prompt }, before, hooks.edit);
-    announce("Your picture is ready");
+    announce("Your image is ready");
     // It is where the reader is, unless they are writing the next one.
     if (!document.activeElement.matches("input, textarea, select")) byId("result-title").focus();
     hooks.finished();
@@ -77,7 +77,7 @@ async function run(asked, key, pictures, before = pictures[0].preview) {
       canceled(await api.detailsOf(error.body.id).catch(() => ({ usage: error.body.usage })));
       return;
     }
-    failed(error, signal.aborted, () => run(asked, key, pictures, before));
+    failed(error, signal.aborted, () => run(asked, key, sources, before));
   }
 }
 
@@ -114,7 +114,7 @@ async function untilFinished(request, key, signal) {
 }
 
 const lost = (error) => error.status === 0 && error.code === "offline";
-/** A look at what goes on anyway may fail for many reasons that pass. */
+/** Reading the state of what goes on anyway may fail for many reasons that pass. */
 const busyToo = (error) => lost(error) || error.status === 429 || error.status >= 500;
 
 async function patiently(call, signal, passes = lost) {
@@ -174,7 +174,7 @@ function begin() {
 }
 
 function busy(now) {
-  // Not `disabled`: that would take the focus from whoever pressed it.
+  // Not `disabled`: that would take the focus away.
   byId("go").setAttribute("aria-disabled", String(now));
   byId("go").textContent = now ? "Generating …" : "Generate";
   byId("waiting").hidden = !now;

@@ -5,28 +5,28 @@ import { element } from "./dom.js";
 const WORDS = {
   offline: ["No connection", "The request did not get through. Nothing is paid twice: trying again goes on with the same one.", true],
   unauthorized: ["Your session has ended", "Sign in again; what you typed is still here."],
-  refused: ["The model declined this", "Change the words or the pictures: it would say the same again."],
-  no_image: ["The model answered without a picture", "Say more plainly what should be drawn, then try again.", true],
+  refused: ["The model declined this", "Change the words or the images: it would say the same again."],
+  no_image: ["The model answered without an image", "Say more plainly what should be drawn, then try again.", true],
   rate_limited: ["The model is busy", "Its quota is used up for the moment.", true],
   model_unavailable: ["The model is overloaded", "This passes, mostly within a minute.", true],
   deadline_exceeded: ["It took too long", "The model did not finish in time. A smaller size is faster.", true],
-  too_many_generations: ["Enough at once", "Wait until one of your pictures is finished.", true],
+  too_many_generations: ["Enough at once", "Wait until one of your images is finished.", true],
   budget_exceeded: ["The budget is used up", "It begins again with the next day or month (UTC); the details say when."],
-  interrupted: ["It was interrupted", "What made it stopped before the end. Trying again begins anew.", true],
+  interrupted: ["It was interrupted", "What made it stopped before the end. Trying again starts from the beginning.", true],
   canceled: ["It was canceled", "What the model's service billed until then is in your usage.", true],
-  image_too_large: ["A picture is too large", "Choose a smaller one, or make it smaller first."],
-  request_too_large: ["Too much at once", "Fewer or smaller pictures fit."],
+  image_too_large: ["An image is too large", "Choose a smaller one, or make it smaller first."],
+  request_too_large: ["Too much at once", "Fewer or smaller images fit."],
   images_too_large: ["The images are too large together", "Fewer or smaller images fit into one request."],
   length_required: ["The request arrived without its length", "A proxy on the way changed it. Try again; if it stays, tell the operator of this service.", true],
   unsupported_media_type: ["A file of a kind that cannot be used", "PNG, JPEG, WebP, HEIC, AVIF, GIF, BMP and TIFF work."],
-  invalid_image: ["A picture cannot be read", "It is damaged, or no picture at all: remove it, or take another."],
-  image_fetch_failed: ["An address gave no picture", "Look at the address, or save the picture and choose the file."],
-  url_not_allowed: ["An address that is not fetched from", "Save the picture and choose the file instead."],
+  invalid_image: ["An image cannot be read", "It is damaged, or no image at all: remove it, or take another."],
+  image_fetch_failed: ["An address gave no image", "Check the address, or save the image and choose the file."],
+  url_not_allowed: ["An address that is not fetched from", "Save the image and choose the file instead."],
   unreadable_file: ["A file can no longer be read", "It was moved or changed since you chose it: remove it, and choose it again."],
-  model_error: ["The model did not work", "Press Generate for another attempt; if it stays, tell whoever runs this."],
-  model_auth_failed: ["The model does not accept the service", "Whoever runs it can ask `make doctor` why."],
+  model_error: ["The model did not work", "Press Generate for another attempt; if it stays, tell the operator of this service."],
+  model_auth_failed: ["The model does not accept the service", "Its operator can ask `make doctor` why."],
   session_unavailable: ["The sign-in cannot be checked", "This passes, mostly within a minute.", true],
-  cross_site: ["This page may not ask for that", "Whoever runs it has to name its address in ALLOWED_ORIGINS."],
+  cross_site: ["This page may not ask for that", "Its operator has to name its address in ALLOWED_ORIGINS."],
   unknown: ["The service did not answer", "Something on the way answered instead of it. Try again in a moment; nothing is paid twice.", true],
   idempotency_mismatch: ["The request was changed meanwhile", "Press Generate again."],
   storage_unavailable: ["The storage does not answer", "Nothing was paid. It should be back shortly.", true],
@@ -35,8 +35,8 @@ const WORDS = {
   conflict: ["That step has no image", "It is still running, failed or was canceled: continue from another one."],
   "not_found:from": ["The image to continue from is gone", "Somebody deleted it, perhaps in another tab. Choose another step, or start from images."],
   not_found: ["It is gone", "Somebody deleted it, perhaps in another tab."],
-  misconfigured: ["The service is not set up", "Whoever runs it can ask `make doctor` why."],
-  gemini_key_missing: ["The service has no key for the model", "Whoever runs it has to set GEMINI_API_KEY."],
+  misconfigured: ["The service is not set up", "Its operator can ask `make doctor` why."],
+  gemini_key_missing: ["The service has no key for the model", "Its operator has to set GEMINI_API_KEY."],
 };
 
 const WARNINGS = {
@@ -54,14 +54,14 @@ export function explained(warning) {
 
 /** Title, advice, and whether the same may be tried again: the API knows, where it was the one that answered. */
 export function words(error) {
-  const [title, advice, again = false] = WORDS[`${error.code}:${error.body?.field}`] ?? WORDS[error.code] ?? ["It did not work", "Try again; if it stays, tell whoever runs this.", true];
+  const [title, advice, again = false] = WORDS[`${error.code}:${error.body?.field}`] ?? WORDS[error.code] ?? ["It did not work", "Try again; if it stays, tell the operator of this service.", true];
   return { title, advice, again: error.body?.retryable ?? again };
 }
 
 /** Show `error` in `place`, with a button for `action`, where there is something to do about it at once. */
 export function show(place, error, action) {
   const { title, advice } = words(error);
-  const where = Number.isInteger(error.body?.imageIndex) ? ` It is picture ${error.body.imageIndex + 1}.` : error.body?.field === "mask" ? " It is the mask." : "";
+  const where = Number.isInteger(error.body?.imageIndex) ? ` It is image ${error.body.imageIndex + 1}.` : error.body?.field === "mask" ? " It is the mask." : "";
   const wait = error.retryAfter && error.retryAfter < 3600 ? ` Try again in ${error.retryAfter} s.` : "";
   const said = error.body?.text ? [element("p", { textContent: `The model said: “${error.body.text}”` })] : [];
   const technical = error.status === 200 ? error.body : { status: error.status, ...error.body };

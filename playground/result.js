@@ -4,7 +4,7 @@ import { explained } from "./messages.js";
 import { byId, dollars, element, ownAddress, toast } from "./dom.js";
 
 const SHORT = 200;
-/** A prompt as a caption, or as what a screen reader reads instead of the picture. */
+/** A prompt as a caption, or as what a screen reader reads instead of the image. */
 export const short = (prompt) => (prompt.length > SHORT ? `${prompt.slice(0, SHORT)} …` : prompt);
 
 /** Show a finished generation. `before` is the first input's address, null where the page may not show it. */

@@ -77,7 +77,7 @@ export async function showSpending() {
   try {
     const { today, budget } = await api.usage();
     const left = budget ? ` · ${dollars(budget.remainingUsd)} left` : "";
-    byId("spent").textContent = `Today ${dollars(today.costUsd)}, ${today.images} ${today.images === 1 ? "picture" : "pictures"}${left}`;
+    byId("spent").textContent = `Today ${dollars(today.costUsd)}, ${today.images} ${today.images === 1 ? "image" : "images"}${left}`;
     byId("spent").hidden = false;
   } catch (error) {
     if (error.status === 401) ended(showSpending);

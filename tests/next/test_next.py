@@ -31,6 +31,7 @@ from tests.support.paths import ROOT
 pytestmark = pytest.mark.timeout(600)
 EXAMPLE = ROOT / "examples" / "next"
 COFFEE = ROOT / "local" / "samples" / "coffee.jpg"
+MASK = ROOT / "local" / "samples" / "coffee-mask.png"
 
 
 OWN_ROUTE = 'export async function POST() { return Response.json({ error: "the old route" }, { status: 418 }); }\n'
@@ -238,6 +239,17 @@ def test_a_person_makes_a_picture_in_the_app_and_edits_it(app: str, stack: Stack
         page.wait_for_function("document.querySelector('figure img').naturalWidth > 0")
         if "SCREENSHOT_FOLDER" in os.environ:
             page.screenshot(path=f"{os.environ['SCREENSHOT_FOLDER']}/next.png", full_page=True)
+        page.get_by_role("button", name="Start from images").click()
+        page.set_input_files("#files", str(COFFEE))
+        page.set_input_files("#mask", str(MASK))
+        page.get_by_label("What should they become?").fill("the cup in blue")
+        page.get_by_role("button", name="Generate").click()
+        expect(page.get_by_text("s left")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("img", name="The result", exact=True)).to_be_visible(timeout=60_000)
+        (newest, *_) = page.request.get(f"{app}/api/generations").json()["items"]
+        masked = page.request.get(f"{app}/api/generations/{newest['id']}").json()
         browser.close()
         assert said == []
     assert replayed(stack, "now at sunset") == [1]
+    assert masked["prompt"] == "the cup in blue"
+    assert masked["mask"]["crop"]["width"] > 0

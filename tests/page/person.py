@@ -12,7 +12,7 @@ from tests.support.paths import ROOT
 SAMPLES = ROOT / "local" / "samples"
 COFFEE = SAMPLES / "coffee.jpg"
 SECONDS = 30_000
-"""Milliseconds that a picture may take on a busy machine."""
+"""Milliseconds that an image may take on a busy machine."""
 
 
 def sign_in(page: Page, name: str | None = None) -> None:
@@ -32,11 +32,11 @@ def generate(page: Page, prompt: str = "a watercolor painting of it") -> None:
 
 
 def finished(page: Page) -> str:
-    """The address of the picture that came back, once it is shown."""
-    picture = page.locator("#result img.after")
-    expect(picture).to_be_visible(timeout=SECONDS)
-    expect(picture).not_to_have_js_property("naturalWidth", 0)
-    return str(picture.get_attribute("src"))
+    """The address of the image that came back, once it is shown."""
+    image = page.locator("#result img.after")
+    expect(image).to_be_visible(timeout=SECONDS)
+    expect(image).not_to_have_js_property("naturalWidth", 0)
+    return str(image.get_attribute("src"))
 
 
 def script(stack: Stack, *replies: dict[str, object]) -> None:

@@ -16,7 +16,7 @@ REFUSED: dict[str, object] = {
 
 
 def make(page: Page, *prompts: str) -> None:
-    """A picture for each, the last one newest."""
+    """An image for each, the last one newest."""
     choose(page, COFFEE)
     for count, prompt in enumerate(prompts, 1):
         generate(page, prompt)
@@ -56,7 +56,7 @@ def test_deleting_can_be_undone_and_then_it_is_done(page: Page, deleted: list[st
     expect(page.locator("#history-empty")).to_be_visible()
 
 
-def test_whoever_deletes_with_the_keyboard_is_led_to_undo_and_on_to_the_next_picture(page: Page) -> None:
+def test_keyboard_focus_is_led_after_deleting_to_undo_and_on_to_the_next_image(page: Page) -> None:
     page.clock.install()
     sign_in(page)
     make(page, "rain", "snow")
@@ -164,7 +164,7 @@ def test_what_was_deleted_when_the_session_had_ended_is_deleted_after_signing_in
     assert len(deleted) == 2, "the one in vain, and the other"
 
 
-def test_a_picture_that_was_left_is_shown_when_it_is_finished(page: Page, page_stack: Stack) -> None:
+def test_an_image_that_was_left_is_shown_when_it_is_finished(page: Page, page_stack: Stack) -> None:
     sign_in(page)
     choose(page, COFFEE)
     script(page_stack, {"delay": 9})
@@ -178,8 +178,8 @@ def test_a_picture_that_was_left_is_shown_when_it_is_finished(page: Page, page_s
     expect(page.locator(".card button")).to_be_focused()
     expect(page.locator(".card img")).to_be_visible(timeout=SECONDS)
     expect(page.locator(".card button")).to_be_focused()
-    expect(page.locator("#live")).to_have_text("A picture of your history is ready")
-    expect(page.locator("#spent")).to_contain_text("1 picture")
+    expect(page.locator("#live")).to_have_text("An image of your history is ready")
+    expect(page.locator("#spent")).to_contain_text("1 image")
 
 
 def test_the_details_of_a_failure_say_what_to_do(page: Page, page_stack: Stack) -> None:
@@ -190,7 +190,7 @@ def test_the_details_of_a_failure_say_what_to_do(page: Page, page_stack: Stack) 
     page.locator(".card button").click(timeout=SECONDS)
     problem = page.locator("#details .problem")
     expect(problem).to_contain_text("The model declined this")
-    expect(problem).to_contain_text("Change the words or the pictures")
+    expect(problem).to_contain_text("Change the words or the images")
     expect(problem.locator("pre")).not_to_be_visible()
     expect(page.locator("#details")).to_contain_text(re.compile("gemini-3-pro-image: refused"))
 
@@ -212,7 +212,7 @@ def test_what_is_done_in_the_details_is_seen_and_heard_there(page: Page) -> None
     expect(page.locator("#steps li")).to_have_count(1)
 
 
-def test_older_pages_are_added_once_and_stay_when_a_new_picture_comes(page: Page) -> None:
+def test_older_pages_are_added_once_and_stay_when_a_new_image_comes(page: Page) -> None:
     def item(number: int) -> dict[str, object]:
         created = f"2024-01-{number:02}T00:00:00.000Z"
         return {"id": f"gen-{number}", "status": "succeeded", "prompt": f"number {number}", "createdAt": created}

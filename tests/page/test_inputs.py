@@ -23,7 +23,7 @@ PASTE = """([files, text, onto]) => {
 }"""
 
 
-def test_a_picture_from_the_clipboard_is_an_input(page: Page) -> None:
+def test_an_image_from_the_clipboard_is_an_input(page: Page) -> None:
     sign_in(page)
     page.evaluate(
         """async (data) => {
@@ -41,14 +41,14 @@ def test_a_picture_from_the_clipboard_is_an_input(page: Page) -> None:
     finished(page)
 
 
-def test_several_pictures_can_be_pasted_at_once(page: Page) -> None:
+def test_several_images_can_be_pasted_at_once(page: Page) -> None:
     sign_in(page)
     page.evaluate(PASTE, [["one.png", "two.png"], "", "body"])
     expect(page.locator("#live")).to_have_text("two.png added, 2 in all")
     expect(page.locator("#inputs .input")).to_have_count(2)
 
 
-def test_text_that_is_pasted_into_a_field_is_text_even_with_a_picture_of_it_beside(page: Page) -> None:
+def test_text_that_is_pasted_into_a_field_is_text_even_with_an_image_of_it_beside(page: Page) -> None:
     sign_in(page)
     page.evaluate(PASTE, [["cells.png"], "a cat", "#prompt"])
     page.evaluate(PASTE, [[], "https://example.com/cat.png", "#url"])
@@ -79,10 +79,10 @@ def test_every_file_that_cannot_be_taken_is_named_and_the_others_are(page: Page,
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7")
     (tmp_path / "b.txt").write_bytes(b"text")
     choose(page, tmp_path / "a.pdf", COFFEE, tmp_path / "b.txt")
-    expect(page.locator("#inputs-problem")).to_have_text("a.pdf is not a picture. b.txt is not a picture.")
+    expect(page.locator("#inputs-problem")).to_have_text("a.pdf is not an image. b.txt is not an image.")
     assert names(page) == ["coffee.jpg"]
     choose(page, *[CAT] * 14)
-    expect(page.locator("#inputs-problem")).to_have_text("cat.png is one too many: 14 pictures are the most.")
+    expect(page.locator("#inputs-problem")).to_have_text("cat.png is one too many: 14 images are the most.")
     expect(page.locator("#inputs .input")).to_have_count(14)
 
 
@@ -185,7 +185,7 @@ def test_editing_a_result_can_be_undone(page: Page) -> None:
 
 @pytest.fixture
 def heavy(tmp_path: Path) -> list[Path]:
-    """Two pictures, together more than one request may have."""
+    """Two images, together more than one request may have."""
     made = [tmp_path / "a.png", tmp_path / "b.png"]
     for each in made:
         Image.frombytes("RGB", (1700, 1700), os.urandom(1700 * 1700 * 3)).save(each, compress_level=0)
@@ -228,4 +228,4 @@ def test_an_upload_that_is_refused_is_named_by_its_place(page: Page, heavy: list
 
     page.route("**/api/upload", refuse_the_second)
     generate(page)
-    expect(page.locator("#problem")).to_contain_text("It is picture 2.", timeout=SECONDS)
+    expect(page.locator("#problem")).to_contain_text("It is image 2.", timeout=SECONDS)

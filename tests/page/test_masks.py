@@ -193,6 +193,18 @@ def test_part_is_marked_by_touch_on_a_phone(phone: Page, axe: str) -> None:
     screenshot(phone, "masked-phone")
 
 
+def test_pen_paints(page: Page) -> None:
+    sign_in(page)
+    choose(page, COFFEE)
+    open_editor(page)
+    pen = page.context.new_cdp_session(page)
+    for kind, point in (("mousePressed", (0.2, 0.5)), ("mouseMoved", (0.8, 0.5)), ("mouseReleased", (0.8, 0.5))):
+        x, y = at(page, *point)
+        held = {"button": "left", "buttons": 1, "clickCount": 1, "pointerType": "pen"}
+        pen.send("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **held})
+    assert marked(page, 0.5, 0.5)
+
+
 def test_rectangle_is_marked_with_the_keyboard_and_heard(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
@@ -250,7 +262,7 @@ def test_eraser_undo_and_clear(page: Page) -> None:
     open_editor(page)
     drag(page, (0.2, 0.5), (0.8, 0.5))
     page.get_by_label("Eraser").check()
-    page.get_by_label("Brush size").fill("20")
+    page.get_by_label("Brush width").fill("20")
     drag(page, (0.5, 0.4), (0.5, 0.6))
     assert [marked(page, x, 0.5) for x in (0.25, 0.5, 0.75)] == [True, False, True]
     undo, clear = page.get_by_role("button", name="Undo"), page.get_by_role("button", name="Clear")

@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_from_the_first_look_to_the_second_picture(page: Page, width: int) -> None:
+def test_from_the_first_look_to_the_second_image(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     sign_in(page)
     drop_from_outside(page, "#drop", COFFEE)
@@ -26,7 +26,7 @@ def test_from_the_first_look_to_the_second_picture(page: Page, width: int) -> No
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing is cut off at the side"
     page.locator("#split").fill("50")
     assert page.locator(".compare").evaluate("each => each.style.getPropertyValue('--split')") == "50%"
-    expect(page.locator("#spent")).to_contain_text("1 picture")
+    expect(page.locator("#spent")).to_contain_text("1 image")
     expect(page.locator("#spent")).to_contain_text("left")
     if os.environ.get("SCREENSHOT") and width == 1280:
         page.screenshot(path=str(ROOT / "docs" / "playground.jpg"), type="jpeg", quality=72)
@@ -45,7 +45,7 @@ def test_from_the_first_look_to_the_second_picture(page: Page, width: int) -> No
     expect(page.locator("#details")).to_contain_text(re.compile(r"Time[0-9.]+ s, "))
 
 
-def test_a_picture_can_be_downloaded_and_its_address_copied(page: Page) -> None:
+def test_an_image_can_be_downloaded_and_its_address_copied(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
     generate(page)

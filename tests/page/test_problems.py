@@ -87,15 +87,15 @@ def test_a_refusal_is_said_in_words_with_the_detail_folded(page: Page, page_stac
     expect(problem.locator("pre")).to_contain_text('"code": "refused"')
 
 
-def test_a_file_that_is_too_large_or_no_picture_is_refused_before_it_is_sent(page: Page, tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_or_no_image_is_refused_before_it_is_sent(page: Page, tmp_path: Path) -> None:
     sign_in(page)
     large, pdf = tmp_path / "large.png", tmp_path / "paper.pdf"
     large.write_bytes(b"\x89PNG" + bytes(50_000_000))
     pdf.write_bytes(b"%PDF-1.7")
     choose(page, large)
-    expect(page.locator("#inputs-problem")).to_have_text("large.png has 50 MB; a picture may have 20.")
+    expect(page.locator("#inputs-problem")).to_have_text("large.png has 50 MB; an image may have 20.")
     choose(page, pdf)
-    expect(page.locator("#inputs-problem")).to_have_text("paper.pdf is not a picture.")
+    expect(page.locator("#inputs-problem")).to_have_text("paper.pdf is not an image.")
     expect(page.locator("#inputs .input")).to_have_count(0)
 
 
@@ -111,13 +111,13 @@ def test_a_photograph_that_the_browser_cannot_show_still_works(page: Page) -> No
     expect(page.locator(".slider")).to_be_visible()
 
 
-def test_a_broken_picture_is_named_by_its_place(page: Page, tmp_path: Path) -> None:
+def test_a_broken_image_is_named_by_its_place(page: Page, tmp_path: Path) -> None:
     sign_in(page)
     broken = tmp_path / "broken.png"
     broken.write_bytes((SAMPLES / "cat.png").read_bytes()[:2000])
     choose(page, COFFEE, broken)
     generate(page)
-    expect(page.locator("#problem")).to_contain_text("It is picture 2.", timeout=SECONDS)
+    expect(page.locator("#problem")).to_contain_text("It is image 2.", timeout=SECONDS)
 
 
 def test_a_text_that_is_too_long_is_said_before_it_is_sent(page: Page) -> None:
@@ -140,7 +140,7 @@ def test_a_session_that_ends_meanwhile_keeps_what_was_typed_and_goes_on(page: Pa
     expect(page.locator("#who")).to_have_text("forgetful.fred")
 
 
-def test_a_session_that_ends_while_a_picture_is_made_goes_on_with_it_and_pays_once(
+def test_a_session_that_ends_while_an_image_is_made_goes_on_with_it_and_pays_once(
     page: Page, page_stack: Stack
 ) -> None:
     name = f"Forgetful {uuid.uuid4().hex[:10]}"

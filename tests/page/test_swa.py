@@ -62,7 +62,7 @@ def test_signing_in_gives_a_session_and_signing_out_ends_it(page_stack: Stack, c
     assert caller.get(f"{page_stack.front}/api/generations", timeout=10).status_code == 401
 
 
-def test_a_picture_is_made_and_a_key_that_is_sent_again_pays_once(page_stack: Stack, caller: requests.Session) -> None:
+def test_an_image_is_made_and_a_key_that_is_sent_again_pays_once(page_stack: Stack, caller: requests.Session) -> None:
     before = calls(page_stack)
     made = ask(caller, page_stack, "once")
     assert made.status_code == 200, made.text
@@ -152,7 +152,7 @@ def test_it_listens_on_this_machine_alone(page_stack: Stack) -> None:
         assert elsewhere.connect_ex(("127.0.0.2", page_stack.configuration.ports["FRONT_PORT"])) != 0
 
 
-def test_a_person_signs_in_drops_a_photograph_and_sees_the_picture(page: Page) -> None:
+def test_a_person_signs_in_drops_a_photograph_and_sees_the_image(page: Page) -> None:
     sign_in(page)
     drop_from_outside(page, "#drop", COFFEE)
     expect(page.locator("#inputs .input")).to_have_count(1)

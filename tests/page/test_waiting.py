@@ -1,4 +1,4 @@
-"""Between the press of the button and the picture: paid once, counted down, left and found again."""
+"""Between the press of the button and the image: paid once, counted down, left and found again."""
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -42,7 +42,7 @@ def test_what_takes_longer_counts_down_and_does_not_freeze(page: Page, page_stac
     finished(page)
 
 
-def test_a_picture_that_takes_longer_is_asked_for_with_patience(page: Page, page_stack: Stack) -> None:
+def test_an_image_that_takes_longer_is_asked_for_with_patience(page: Page, page_stack: Stack) -> None:
     sign_in(page)
     choose(page, COFFEE)
     script(page_stack, {"delay": 5})
@@ -132,13 +132,13 @@ def test_what_is_not_yet_sent_whole_goes_on_though_nobody_waits(page: Page) -> N
     expect(page.locator("#result")).to_be_hidden()
 
 
-def test_a_picture_that_was_left_and_fails_is_told(page: Page) -> None:
+def test_an_image_that_was_left_and_fails_is_told(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
     held = hold(page)
     page.get_by_role("button", name="Stop waiting").click()
     held[0].fulfill(status=400, json={"error": "No", "code": "invalid_image", "imageIndex": 0, "retryable": False})
-    expect(page.locator(".toast").last).to_contain_text("What you left did not work. A picture cannot be read")
+    expect(page.locator(".toast").last).to_contain_text("What you left did not work. An image cannot be read")
 
 
 def test_whoever_writes_the_next_text_meanwhile_is_not_interrupted(page: Page) -> None:
@@ -147,7 +147,7 @@ def test_whoever_writes_the_next_text_meanwhile_is_not_interrupted(page: Page) -
     generate(page)
     page.locator("#prompt").focus()
     finished(page)
-    expect(page.locator("#live")).to_have_text("Your picture is ready")
+    expect(page.locator("#live")).to_have_text("Your image is ready")
     expect(page.locator("#prompt")).to_be_focused()
 
 

@@ -33,14 +33,14 @@ export function Studio({ name }: { name: string }) {
             {/* eslint-disable-next-line @next/next/no-img-element */}
             <img src={earlier.thumbnailUrl ?? earlier.imageUrl} alt="The result that is edited" width={160} />{" "}
             <button type="button" onClick={() => setEarlier(undefined)}>
-              Start from pictures
+              Start from images
             </button>
           </p>
         )}
-        <label htmlFor="files">{earlier ? "More pictures" : "Pictures"}</label>
+        <label htmlFor="files">{earlier ? "More images" : "Images"}</label>
         <input key={earlier?.id} id="files" type="file" accept="image/*" multiple required={!earlier} onChange={(event) => setFiles([...(event.target.files ?? [])])} />
         <label htmlFor="mask">Only a part of the first? A mask of its shape, white where it may change</label>
-        <input id="mask" name="mask" type="file" accept="image/*" />
+        <input key={`mask of ${earlier?.id}`} id="mask" name="mask" type="file" accept="image/*" />
         <label htmlFor="prompt">What should they become?</label>
         <textarea id="prompt" name="prompt" rows={3} required maxLength={32000} defaultValue="a watercolor painting of it" />
         <button disabled={generation.state === "running"}>{generation.state === "running" ? "Generating …" : "Generate"}</button>
@@ -74,6 +74,9 @@ function Outcome({ generation, onEdit }: { generation: Generation; onEdit: (resu
           <img src={result.imageUrl} alt="The result" width={result.width ?? undefined} height={result.height ?? undefined} />
           <figcaption>
             <button onClick={() => onEdit(result)}>Edit this</button> {result.model}, {result.usage?.costUsd == null ? "price unknown" : `$${result.usage.costUsd.toFixed(3)}`}
+            {result.warnings.map((warning) => (
+              <p key={warning}>{warning}</p>
+            ))}
           </figcaption>
         </figure>
       );
