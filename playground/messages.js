@@ -42,7 +42,7 @@ const WORDS = {
 const WARNINGS = {
   mask_misaligned: "The model painted the surroundings elsewhere or changed them: at the edge of the marked part a seam may be visible",
   mask_not_applied: "The edited part could not be put into the image: this is the model's own answer, of that part alone",
-  format_changed: "The image is too large as a PNG, and was stored as a JPEG",
+  format_changed: "The image is too large for its format, and was stored in another one",
   context_not_kept: "The model sees only the image that you edit, not the steps before it: say all that it needs to know, instead of “as before”",
 };
 

@@ -83,7 +83,7 @@ class Postprocessing:
             warnings.append(f"size_reduced: the edited part was {enlarged}; a larger imageSize has more detail")
         if composed.image.mime_type != MIME_TYPES[target.format]:
             warnings.append(
-                f"format_changed: as a PNG the image is too large to be kept; it is {composed.image.mime_type}"
+                f"format_changed: the image is too large for {target.format}; it is {composed.image.mime_type}"
             )
         if not composed.aligned:
             warnings.append(WARNING_MASK_MISALIGNED)

@@ -474,6 +474,8 @@ PNG_LEVEL = 6
 """Compression level, 1 to 9: zlib's default."""
 CHROMA_IN_FULL = 90
 """Quality from which on a JPEG has its colours in full resolution; below it in half of it in each direction."""
+OPTIMIZED_PIXELS = 20_000_000
+"""A JPEG of more is encoded without its own Huffman tables, for which all coefficients would have to be in memory."""
 
 
 def encoded(image: PIL.Image.Image, target: Target, profile: bytes | None = None, png_level: int = PNG_LEVEL) -> Image:
@@ -488,7 +490,8 @@ def encoded(image: PIL.Image.Image, target: Target, profile: bytes | None = None
         options |= {"compress_level": png_level}
     elif target.format == "jpeg":
         subsampling = 0 if target.quality >= CHROMA_IN_FULL else 2
-        options |= {"quality": target.quality, "subsampling": subsampling, "optimize": True}
+        options |= {"quality": target.quality, "subsampling": subsampling}
+        options |= {"optimize": image.width * image.height <= OPTIMIZED_PIXELS}
     elif target.format == "webp":
         options |= {"quality": target.quality, "method": 4}
     out = io.BytesIO()

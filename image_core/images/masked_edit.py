@@ -14,6 +14,9 @@ COMPOSE_CPU_SECONDS = 40
 """Of processor time. Composing 48 megapixels takes an eighth of it; both images have been decoded before."""
 COMPOSE_WALL_SECONDS = 90.0
 
+ANSWER_BYTES = 40 * 2**20
+"""Memory for the file of the model's answer. Preparing leaves it free, so that composing does not lack it afterwards."""
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedEdit:
@@ -59,7 +62,7 @@ async def prepare_in_sandbox(
 
     `max_side`: the most pixels of a side that are sent to the model. Raises what `run_in_sandbox` does.
     """
-    job = {"job": "prepare edit", "shapes": dict(shapes), "maxSide": max_side}
+    job = {"job": "prepare edit", "shapes": dict(shapes), "maxSide": max_side, "reservedBytes": ANSWER_BYTES}
     facts, images = await run_in_sandbox(job, (data, mask), max_pixels, max_decoded_pixels, memory_bytes, **limits)
     if facts["full"]:
         return None

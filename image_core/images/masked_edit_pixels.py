@@ -27,6 +27,8 @@ LEAST_FEATHER, MOST_FEATHER = 2, 8
 MAX_PNG_BYTES = 95_000_000
 """Stored images are read back whole, up to 100 MB. Photographs of 48 megapixels have 40 to 90."""
 FALLBACK_QUALITY = 95
+MAX_WEBP_PIXELS = 30_000_000
+"""Encoding a larger WebP takes more memory than a sandbox has."""
 PNG_LEVEL = 3
 """Of compression: half the time of the usual 6, for a few percent of bytes."""
 
@@ -59,12 +61,24 @@ def compose(data: bytes, mask: bytes, answer: bytes, crop: Box, target: Target, 
     """
     with faults(limits):
         edited = edited_pixels(original(mask, limits).image)
-        answered = original(answer, limits)
+        # Before the answer, as in `prepare`: decoding it takes the most memory.
         whole = original(data, limits)
-        made = _in_mode(answered.colours.in_srgb(answered.image), whole.image.mode)
-        found = _aligned(whole, edited, made, crop)
-        _fill(whole, edited, _Answer.of(made, crop, found.shift), region_of(edited, whole.image.size))
-        return ComposedEdit(_encoded(whole, target), found.aligned)
+        aligned = _compose(whole, edited, _answered(answer, whole.image.mode, limits), crop)
+        del edited
+        return ComposedEdit(_encoded(whole, target), aligned)
+
+
+def _compose(whole: Original, edited: PIL.Image.Image, answer: PIL.Image.Image, crop: Box) -> bool:
+    """Change the edited pixels of `whole`. Returns whether the answer shows their surroundings where they are."""
+    found = _aligned(whole, edited, answer, crop)
+    _fill(whole, edited, _Answer.of(answer, crop, found.shift), region_of(edited, whole.image.size))
+    return found.aligned
+
+
+def _answered(data: bytes, mode: str, limits: Limits) -> PIL.Image.Image:
+    """Return a model's answer in sRGB."""
+    answered = original(data, limits)
+    return _in_mode(answered.colours.in_srgb(answered.image), mode)
 
 
 def _mask(data: bytes, limits: Limits) -> PIL.Image.Image:
@@ -125,7 +139,7 @@ def _in_mode(image: PIL.Image.Image, mode: str) -> PIL.Image.Image:
         opaque = PIL.Image.new("RGB", image.size, "white")
         opaque.paste(image, mask=image.getchannel("A"))
         return opaque
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _aligned(whole: Original, edited: PIL.Image.Image, answer: PIL.Image.Image, crop: Box) -> alignment.Alignment:
@@ -202,11 +216,14 @@ def _fill(whole: Original, edited: PIL.Image.Image, answer: _Answer, region: Box
 
 
 def _encoded(whole: Original, target: Target, max_bytes: int = MAX_PNG_BYTES) -> Image:
-    """Encode the image as `target` says; as a JPEG where it is a PNG of more than `max_bytes`."""
+    """Encode the image as `target` says: a WebP of too many pixels as a PNG, a PNG of more than `max_bytes` as a JPEG."""
+    if target.format == "webp" and whole.image.width * whole.image.height > MAX_WEBP_PIXELS:
+        target = Target(None, "png")
     image, size = whole.image, target.size(whole.image.size)
     if size != image.size:  # more pixels on a side than the format can have
         image = image.resize(size, PIL.Image.Resampling.LANCZOS)
     made = encoded(image, target, whole.profile, PNG_LEVEL)
     if target.format == "png" and len(made.data) > max_bytes:
+        del made
         return encoded(image, Target(None, "jpeg", FALLBACK_QUALITY), whole.profile)
     return made

@@ -29,7 +29,8 @@ def main() -> None:
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource  # noqa: PLC0415 - see above
 
-        resource.setrlimit(resource.RLIMIT_AS, (job["memoryBytes"], job["memoryBytes"]))
+        address_space = job["memoryBytes"] - job.get("reservedBytes", 0)
+        resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
     answer: Facts
     images: Sequence[Image] = ()
     try:

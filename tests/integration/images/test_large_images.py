@@ -3,11 +3,15 @@
 import PIL.Image
 import pytest
 
+from image_core.images.fault import NeedsMemory
 from image_core.images.image import OutputFormat, Target
+from image_core.images.masked_edit import compose_in_sandbox, prepare_in_sandbox
 from image_core.images.sandbox import convert_in_sandbox
 from image_core.images.sandbox_memory import most_memory_bytes
 from tests.support.image_files import LIMITS, saved
 
+DEFAULT_LIMITS = (120_000_000, 65_000_000)
+"""Of the settings `MAX_IMAGE_PIXELS` and `MAX_DECODED_PIXELS`."""
 FORMATS: tuple[OutputFormat, ...] = ("png", "jpeg", "webp")
 
 
@@ -19,3 +23,39 @@ async def test_largest_image_of_a_model_is_converted_within_the_memory_of_a_sand
     target = Target(None, format_name)
     made = await convert_in_sandbox(data, *LIMITS, most_memory_bytes(LIMITS[1]), target=target)
     assert (made.width, made.height) == (6336, 2688)
+
+
+@pytest.mark.parametrize(
+    ("format_name", "mime_type"),
+    [("png", "image/png"), ("jpeg", "image/jpeg"), ("webp", "image/png")],
+)
+async def test_photograph_of_64_megapixels_is_edited_with_a_mask_in_every_format(
+    format_name: OutputFormat, mime_type: str
+) -> None:
+    """Encoding a WebP takes more memory than there is: it becomes a PNG."""
+    size = (8000, 8000)
+    data = saved(PIL.Image.linear_gradient("L").convert("RGB").resize(size), "JPEG")
+    mask = PIL.Image.new("L", (80, 80))
+    mask.paste(255, (40, 40, 44, 44))
+    limits = (*DEFAULT_LIMITS, most_memory_bytes(DEFAULT_LIMITS[1]))
+    shapes = {"1:1": (1024, 1024)}
+    prepared = await prepare_in_sandbox(data, *limits, mask=saved(mask, "PNG"), shapes=shapes, max_side=4096)
+    assert prepared is not None
+    answer = saved(PIL.Image.new("RGB", (4096, 4096), "red"), "PNG")
+    target = Target(None, format_name)
+    composed = await compose_in_sandbox(
+        data, *limits, mask=prepared.mask.data, answer=answer, box=prepared.crop.box, target=target
+    )
+    assert (composed.image.mime_type, composed.image.width, composed.image.height) == (mime_type, *size)
+
+
+async def test_mask_that_leaves_too_little_memory_for_composing_is_refused_before_the_model_is_called() -> None:
+    size = (8000, 8000)
+    turned = PIL.Image.Exif()
+    turned[0x112] = 6
+    data = saved(PIL.Image.new("RGB", size), "JPEG", exif=turned)
+    mask = PIL.Image.new("L", size)
+    mask.paste(255, (4000, 4000, 4100, 4100))
+    limits = (*DEFAULT_LIMITS, most_memory_bytes(DEFAULT_LIMITS[1]))
+    with pytest.raises(NeedsMemory):
+        await prepare_in_sandbox(data, *limits, mask=saved(mask, "PNG"), shapes={"1:1": (64, 64)}, max_side=64)

@@ -211,7 +211,7 @@ async def test_conversion_that_drops_content_credentials_warns() -> None:
     [
         (True, True, None, WARNING_MASK_NOT_APPLIED),
         (False, False, None, WARNING_MASK_MISALIGNED),
-        (False, True, "image/jpeg", "format_changed: as a PNG the image is too large to be kept; it is image/jpeg"),
+        (False, True, "image/jpeg", "format_changed: the image is too large for png; it is image/jpeg"),
         (
             False,
             True,
