@@ -137,8 +137,10 @@ class Conversations:
         try:
             stored = await self._turns.read(user, turn.name, turn.size)
             images = await self._images(user, turn.inputs[1:])
-            return None if images is None else EarlierTurn.read(stored, images)
-        except (BlobMissing, BlobTooLarge, ImageError, ValueError, KeyError) as error:
+            if images is None or len(stored) != turn.size:
+                return None
+            return EarlierTurn.read(stored, images)
+        except (BlobMissing, BlobTooLarge, ImageError, ValueError, RecursionError) as error:
             log.warning("an earlier turn cannot be read: %s", type(error).__name__)
             return None
 

@@ -45,7 +45,10 @@ class EarlierTurn:
     def read(cls, stored: bytes, images: tuple[Image, ...]) -> "EarlierTurn":
         """Read the stored form. The answer shares its memory. Raises ValueError."""
         end = stored.index(b"\n")
-        return cls(images, json.loads(stored[:end])["prompt"], memoryview(stored)[end + 1 :])
+        match json.loads(stored[:end]):
+            case {"prompt": str(prompt)}:
+                return cls(images, prompt, memoryview(stored)[end + 1 :])
+        raise ValueError
 
 
 @dataclass(frozen=True, slots=True)

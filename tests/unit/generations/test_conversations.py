@@ -33,6 +33,15 @@ class Kept:
         (found,) = [each for each in self.blobs.containers[PRIVATE] if name in each]
         del self.blobs.containers[PRIVATE][found]
 
+    def path(self, number: int) -> str:
+        """The name of the blob of a turn."""
+        (found,) = [each for each in self.blobs.containers[PRIVATE] if stem(number) in each]
+        return found
+
+    async def overwrite(self, number: int, data: bytes) -> None:
+        """Store something else as a turn."""
+        await self.blobs.put(PRIVATE, self.path(number), data, "text/plain", overwrite=True)
+
     async def read(self) -> list[tuple[list[bytes], str, bytes]]:
         """Images, prompt and answer of each turn that is read."""
         found = await self.conversations.read(ADA, self.turns)
@@ -118,10 +127,19 @@ async def test_an_image_that_is_gone_takes_its_turn_along_where_it_is_shown(
     assert await kept.read() == expected
 
 
-@pytest.mark.parametrize("data", [b"", b"no line", b"no JSON\n{}", b"{}\n{}", b"x" * 1000], ids=len)
-async def test_a_turn_that_makes_no_sense_counts_as_gone(kept: Kept, data: bytes) -> None:
-    (name,) = [each for each in kept.blobs.containers[PRIVATE] if stem(2) in each]
-    await kept.blobs.put(PRIVATE, name, data, "text/plain", overwrite=True)
+@pytest.mark.parametrize(
+    "beginning",
+    [b"no line", b"no JSON\n", b"{}\n", b"[]\n", b'"prompt"\n', b"5\n", b'{"prompt":5}\n', b"[" * 30],
+)
+async def test_a_turn_that_makes_no_sense_counts_as_gone(kept: Kept, beginning: bytes) -> None:
+    await kept.overwrite(2, beginning.ljust(kept.turns[1].size))
+    assert await kept.read() == THIRD_FIRST
+
+
+@pytest.mark.parametrize("length", [0, -1, 1000])
+async def test_a_turn_of_another_length_than_it_was_stored_with_counts_as_gone(kept: Kept, length: int) -> None:
+    turn = await kept.blobs.read(PRIVATE, kept.path(2), 1000)
+    await kept.overwrite(2, turn.ljust(length) if length > 0 else turn[:length])
     assert await kept.read() == THIRD_FIRST
 
 
