@@ -15,7 +15,7 @@ COMPOSE_CPU_SECONDS = 40
 COMPOSE_WALL_SECONDS = 90.0
 
 ANSWER_BYTES = 40 * 2**20
-"""Memory for the file of the model's answer. Preparing leaves it free, so that composing does not lack it afterwards."""
+"""Memory for the file of the model's answer, which preparing leaves free: composing needs it beside the same images."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,7 +216,7 @@ def _fill(whole: Original, edited: PIL.Image.Image, answer: _Answer, region: Box
 
 
 def _encoded(whole: Original, target: Target, max_bytes: int = MAX_PNG_BYTES) -> Image:
-    """Encode the image as `target` says: a WebP of too many pixels as a PNG, a PNG of more than `max_bytes` as a JPEG."""
+    """Encode the image as `target` says; too large a WebP as a PNG, and a PNG of more than `max_bytes` as a JPEG."""
     if target.format == "webp" and whole.image.width * whole.image.height > MAX_WEBP_PIXELS:
         target = Target(None, "png")
     image, size = whole.image, target.size(whole.image.size)
