@@ -170,6 +170,7 @@ def test_mask_fits_a_rotated_photograph_that_is_larger_than_the_canvas(page: Pag
     body, result = generated(page)
     mask = image_of(body)
     assert mask.getpixel((mask.width // 2, round(mask.height * 0.125))) == 255
+    assert mask.getpixel((mask.width // 2, mask.height // 2)) == 0
     assert_only_the_mask_changed(upright(rotated), result, mask)
 
 
