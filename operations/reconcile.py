@@ -21,6 +21,7 @@ DESCRIPTIONS = {
     Kind.OUTBOX_ENTRY: "the result of this generation is in the outbox and not in its record: apply it",
     Kind.LONG_CACHE: "browsers may keep this public image for a year, as earlier versions allowed: set `no-cache`",
     Kind.RENDITION_WITHOUT_IMAGE: "this rendition's image was deleted: delete the rendition",
+    Kind.TURN_WITHOUT_RECORD: "the generation of this turn was deleted: delete what the model was asked and answered",
 }
 """What is wrong, and what repairs it."""
 

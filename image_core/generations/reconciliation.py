@@ -15,8 +15,10 @@ from image_core.storage.images import REVALIDATE
 from image_core.storage.naming import (
     INPUTS,
     RENDITIONS,
+    TURNS,
     InputBlob,
     RenditionBlob,
+    TurnBlob,
     is_own_stem,
     last_segment,
     name_in,
@@ -34,6 +36,7 @@ class Kind(StrEnum):
     OUTBOX_ENTRY = "outbox_entry"
     LONG_CACHE = "long_cache"
     RENDITION_WITHOUT_IMAGE = "rendition_without_image"
+    TURN_WITHOUT_RECORD = "turn_without_record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class Reconciliation:
         images = await self._blobs.find(self._places.container, "")
         renditions = await self._blobs.find(self._places.private_container, RENDITIONS)
         copies = await self._blobs.find(self._places.private_container, INPUTS) if renditions else ()
+        turns = await self._blobs.find(self._places.private_container, TURNS)
         waiting = await self._outbox.ids()
         records = [record async for record in self._records.everything()]
         stems = {record.blob_stem for record in records if record.blob_stem}
@@ -112,9 +116,14 @@ class Reconciliation:
         ]
         sources = names | {blob.copy_name for copy in copies if (blob := InputBlob.parse(copy.name))}
         found += [
-            Finding(Kind.RENDITION_WITHOUT_IMAGE, rendition.name, self._delete_rendition(rendition.name))
+            Finding(Kind.RENDITION_WITHOUT_IMAGE, rendition.name, self._delete_private(rendition.name))
             for rendition in renditions
             if (made := RenditionBlob.parse(rendition.name)) and made.name not in sources and rendition.created < young
+        ]
+        found += [
+            Finding(Kind.TURN_WITHOUT_RECORD, turn.name, self._delete_private(turn.name))
+            for turn in turns
+            if (stored := TurnBlob.parse(turn.name)) and stored.stem not in stems and turn.created < young
         ]
         return found + [Finding(Kind.OUTBOX_ENTRY, record_id, self._apply(record_id)) for record_id in waiting]
 
@@ -122,8 +131,8 @@ class Reconciliation:
         """Return the fix of what was stored before `no-cache`: browsers reuse it without the headers of a download."""
         return lambda: self._blobs.set_headers(self._places.container, blob.name, blob.content_type, REVALIDATE)
 
-    def _delete_rendition(self, name: str) -> Callable[[], Awaitable[object]]:
-        """Return the fix of what a process left that died while it made a rendition of a deleted image."""
+    def _delete_private(self, name: str) -> Callable[[], Awaitable[object]]:
+        """Return the fix of what a process left that died while it stored something beside a deleted image."""
         return lambda: self._blobs.delete(self._places.private_container, name)
 
     def _resume(self, record: Summary) -> Callable[[], Awaitable[object]]:

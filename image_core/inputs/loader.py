@@ -44,6 +44,8 @@ class LoadedInput:
     """Whether its pixels were encoded again, in another type, size, depth or orientation."""
     original: bytes | None = None
     """The unchanged file, where this input is to be edited and its pixels were encoded again."""
+    earlier: bool = False
+    """Whether it is the image of an earlier generation, and not one of the request."""
 
     @property
     def edited(self) -> bytes:
@@ -142,18 +144,19 @@ class Loader:
     ) -> PreparedEdit | None:
         """Load a mask, and prepare the edit of the first of `inputs`. Returns None where all of it is to be edited.
 
-        `mask` is in any of the forms of an input. Raises InputError, ImagesTooLarge, StorageUnavailable, Busy.
+        `mask` is in any of the forms of an input. Raises InputError, ImagesTooLarge, StorageUnavailable, Busy; Conflict
+        where the image of an earlier generation cannot be edited.
         """
+        position = EARLIER if inputs[0].earlier else 0
         try:
             async with asyncio.timeout(claim.wait_seconds()):
                 data = await self._mask(mask, user, claim)
                 prepare = partial(prepare_in_sandbox, mask=data, shapes=shapes, max_side=max_side)
-                edit = await self._sandboxes.run(inputs[0].edited, claim.user_id, claim.wait_seconds, prepare)
+                run = partial(self._sandboxes.run, inputs[0].edited, claim.user_id, claim.wait_seconds, prepare)
+                edit = await self._at_position(position, run)
         except MaskFault as fault:
             kind = InvalidImage if fault.kind is UnsupportedImage else fault.kind
             raise kind(None, fault.details) from fault
-        except Fault as fault:
-            raise fault.kind(0, fault.details) from fault
         except TimeoutError:
             raise Busy("The mask could not be applied in time", retry_after=5) from None
         if edit is not None:
@@ -202,6 +205,8 @@ class Loader:
     async def _at_position(self, position: int, load: Callable[[], Awaitable[T]]) -> T:
         try:
             return await load()
+        except MaskFault:
+            raise
         except Fault as fault:
             if position == EARLIER:
                 raise Conflict(fault.details) from fault
@@ -213,7 +218,7 @@ class Loader:
         image, converted = await self._prepare(data, claim, 0 if address is None else len(data), most)
         if keep:
             claim.take(len(data))
-        return LoadedInput(image, address, converted, data if keep else None)
+        return LoadedInput(image, address, converted, data if keep else None, isinstance(given, OwnResult))
 
     async def _bytes(self, given: str | OwnResult, user: User, claim: Claim) -> tuple[bytes, str | None]:
         """Return the file of an input or a mask, and its URL, if any: then `claim` is charged. Raises Fault, Busy."""

@@ -296,3 +296,16 @@ async def test_copy_that_is_gone_leaves_the_models_image_with_a_warning(product:
     assert answer.status == 200
     assert [warning.partition(":")[0] for warning in answer.json["warnings"]] == ["mask_not_applied"]
     assert len(product.fake_gemini.calls) == 1
+
+
+async def test_earlier_image_that_is_too_large_to_be_edited_with_a_mask_is_named_by_its_field(product: Harness) -> None:
+    first = await product.generate()
+    mask = data_url(saved(disc((79, 53)), "PNG"))
+    async with product.another(MAX_DECODED_PIXELS="10000") as small:
+        answer = await small.call("POST", "/api/image", {"from": first.json["id"], "prompt": "blue", "mask": mask})
+        other = await small.generate(data_url(first.image), mask=mask)
+    assert (answer.status, answer.json["field"]) == (409, "from")
+    assert "imageIndex" not in answer.json
+    assert "10,000" in answer.json["details"]
+    assert (other.status, other.json["imageIndex"]) == (413, 0)
+    assert len(product.fake_gemini.calls) == 1

@@ -120,3 +120,17 @@ async def test_rendition_whose_image_is_gone_is_deleted() -> None:
     assert kinds == [Kind.RECORD_WITHOUT_IMAGE, Kind.RENDITION_WITHOUT_IMAGE]
     await fixed(process)
     assert [each for each in process.store.blobs.names(PRIVATE) if name in each] == []
+
+
+async def test_turn_whose_generation_was_deleted_is_deleted() -> None:
+    process = Process()
+    record = await made(process)
+    kept, lost = (f"turns/{ADA.folder}/{stem}.{'a' * 32}" for stem in (record.blob_stem, STEM))
+    for name in (kept, lost):
+        await process.store.blobs.put(PRIVATE, name, b"{}\n{}", "application/json-lines", overwrite=True)
+    assert await findings(process) == [], "it may be new"
+    await process.fake_clock.advance(61)
+    assert await findings(process) == [(Kind.TURN_WITHOUT_RECORD, lost)]
+    assert await fixed(process) == []
+    assert lost not in process.store.blobs.names(PRIVATE)
+    assert kept in process.store.blobs.names(PRIVATE)
