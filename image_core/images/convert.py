@@ -474,7 +474,7 @@ PNG_LEVEL = 6
 """Compression level, 1 to 9: zlib's default."""
 CHROMA_IN_FULL = 90
 """Quality from which on a JPEG has its colours in full resolution; below it in half of it in each direction."""
-OPTIMIZED_PIXELS = 20_000_000
+OPTIMIZED_PIXELS = 18_000_000
 """A JPEG of more is encoded without its own Huffman tables, for which all coefficients would have to be in memory."""
 
 

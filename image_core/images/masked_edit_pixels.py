@@ -18,6 +18,7 @@ from image_core.images.mask import at_size, check_shape, edited_pixels, feathere
 from image_core.images.masked_edit import ComposedEdit, PreparedEdit
 from image_core.images.original import Original, original
 from image_core.images.region import Box, Crop, choose_crop
+from image_core.images.sandbox_memory import most_memory_bytes
 
 BAND_ROWS = 256
 """Rows that are composed at a time: nothing but the image itself is held in its size."""
@@ -27,8 +28,9 @@ LEAST_FEATHER, MOST_FEATHER = 2, 8
 MAX_PNG_BYTES = 95_000_000
 """Stored images are read back whole, up to 100 MB. Photographs of 48 megapixels have 40 to 90."""
 FALLBACK_QUALITY = 95
-MAX_WEBP_PIXELS = 30_000_000
-"""Encoding a larger WebP takes more memory than a sandbox has."""
+WEBP_BYTES = 20
+"""Bytes for each pixel of a WebP while it is encoded, the image included. One that needs more memory than the large
+sandbox has becomes a PNG."""
 PNG_LEVEL = 3
 """Of compression: half the time of the usual 6, for a few percent of bytes."""
 
@@ -65,6 +67,9 @@ def compose(data: bytes, mask: bytes, answer: bytes, crop: Box, target: Target, 
         whole = original(data, limits)
         aligned = _compose(whole, edited, _answered(answer, whole.image.mode, limits), crop)
         del edited
+        most_webp_pixels = most_memory_bytes(limits.decoded_pixels) // WEBP_BYTES
+        if target.format == "webp" and whole.image.width * whole.image.height > most_webp_pixels:
+            target = Target(None, "png")
         return ComposedEdit(_encoded(whole, target), aligned)
 
 
@@ -216,9 +221,7 @@ def _fill(whole: Original, edited: PIL.Image.Image, answer: _Answer, region: Box
 
 
 def _encoded(whole: Original, target: Target, max_bytes: int = MAX_PNG_BYTES) -> Image:
-    """Encode the image as `target` says; too large a WebP as a PNG, and a PNG of more than `max_bytes` as a JPEG."""
-    if target.format == "webp" and whole.image.width * whole.image.height > MAX_WEBP_PIXELS:
-        target = Target(None, "png")
+    """Encode the image as `target` says; as a JPEG where it is a PNG of more than `max_bytes`."""
     image, size = whole.image, target.size(whole.image.size)
     if size != image.size:  # more pixels on a side than the format can have
         image = image.resize(size, PIL.Image.Resampling.LANCZOS)
