@@ -67,10 +67,16 @@ def compose(data: bytes, mask: bytes, answer: bytes, crop: Box, target: Target, 
         whole = original(data, limits)
         aligned = _compose(whole, edited, _answered(answer, whole.image.mode, limits), crop)
         del edited
-        most_webp_pixels = most_memory_bytes(limits.decoded_pixels) // WEBP_BYTES
-        if target.format == "webp" and whole.image.width * whole.image.height > most_webp_pixels:
+        most = most_memory_bytes(limits.decoded_pixels)
+        if target.format == "webp" and whole.image.width * whole.image.height > most // WEBP_BYTES:
             target = Target(None, "png")
-        return ComposedEdit(_encoded(whole, target), aligned)
+        try:
+            return ComposedEdit(_encoded(whole, target), aligned)
+        except (MemoryError, OSError, ValueError):
+            if target.format != "webp" or limits.memory_bytes is None or limits.memory_bytes < most:
+                raise
+            # Of noise in high quality, which takes still more.
+            return ComposedEdit(_encoded(whole, Target(None, "png")), aligned)
 
 
 def _compose(whole: Original, edited: PIL.Image.Image, answer: PIL.Image.Image, crop: Box) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from image_core.images.fault import NeedsMemory
 from image_core.images.image import OutputFormat, Target
 from image_core.images.masked_edit import compose_in_sandbox, prepare_in_sandbox
+from image_core.images.region import Box
 from image_core.images.sandbox import convert_in_sandbox
 from image_core.images.sandbox_memory import most_memory_bytes
 from tests.support.image_files import LIMITS, saved
@@ -52,6 +53,24 @@ async def test_large_photograph_is_edited_with_a_mask_in_every_format(
         data, *limits, mask=prepared.mask.data, answer=answer, box=prepared.crop.box, target=target
     )
     assert (composed.image.mime_type, composed.image.width, composed.image.height) == (mime_type, *size)
+
+
+async def test_masked_edit_whose_webp_takes_too_much_memory_becomes_a_png() -> None:
+    """Noise with transparency, in the highest quality."""
+    size, limits = (5500, 5500), (*DEFAULT_LIMITS, most_memory_bytes(DEFAULT_LIMITS[1]))
+    image = PIL.Image.effect_noise((500, 500), 90).resize(size, PIL.Image.Resampling.NEAREST).convert("RGBA")
+    image.putalpha(PIL.Image.linear_gradient("L").resize(size))
+    mask = PIL.Image.new("L", (55, 55))
+    mask.paste(255, (20, 20, 24, 24))
+    composed = await compose_in_sandbox(
+        saved(image, "PNG"),
+        *limits,
+        mask=saved(mask, "PNG"),
+        answer=saved(PIL.Image.new("RGB", (64, 64), "red"), "PNG"),
+        box=Box(1900, 1900, 2500, 2500),
+        target=Target(None, "webp", 100),
+    )
+    assert (composed.image.mime_type, composed.image.width, composed.image.height) == ("image/png", *size)
 
 
 async def test_mask_that_leaves_too_little_memory_for_composing_is_refused_before_the_model_is_called() -> None:
