@@ -60,5 +60,5 @@ export function thumb(source, alt, fallback) {
   return tile;
 }
 
-/** Where the API has an image of ours on its own origin: for downloads, which another origin does not allow. */
+/** The address of an image on the page's own origin: browsers do not download from another one. */
 export const ownAddress = (url) => `/api/images/${url.split("/").pop()}`;

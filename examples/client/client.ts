@@ -191,7 +191,7 @@ export class ImageClient {
   /**
    * Stop a generation, and learn how it stands: `canceled` with what it cost as far as that is known, `succeeded` where the
    * image was there already, `running` where another process is to stop it within seconds (`finished` waits for that).
-   * Whoever waits for it in `generate` gets an ApiError `canceled`.
+   * A `generate` that waits for it throws an ApiError `canceled`.
    */
   async cancel(id: string, { signal }: CallOptions = {}): Promise<Generation> {
     return await read(await this.#send("POST", `/api/generations/${encodeURIComponent(id)}/cancel`, signal));

@@ -15,7 +15,7 @@ from image_core.models.generated import OK, Attempt, merged
 from image_core.storage.pseudonyms import Pseudonyms
 
 RUN_STEPS = frozenset({"model", "convert", "compose", "picture", "finish"})
-"""The steps of a trace that come after the inputs: callers are told how long those are likely to take."""
+"""The steps of a trace that come after the inputs: responses say how long those are likely to take."""
 
 
 class Accounting:

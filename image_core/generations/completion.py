@@ -1,4 +1,4 @@
-"""How a generation ends: the one place that writes `succeeded`, `failed` and `canceled`, whoever wrote first.
+"""Complete or fail a generation: the only module that writes `succeeded`, `failed` and `canceled`.
 
 Who may write:
 

@@ -286,7 +286,7 @@ class Record:
         return replace(self, status=Status.DELETING, lease_owner=owner, lease_expires_at=until)
 
     def succeeded(self, url: str, generated: Generated, owner: str | None, now: datetime) -> "Record":
-        """Return it with its image. `owner` stays in it, so that a lost acknowledgement is told from a conflict."""
+        """Return it with its image. `owner` distinguishes a lost acknowledgement from a conflict."""
         text, warnings = generated.text, generated.warnings
         if text is not None and (kept := cut(text)) != text:
             text, warnings = kept, (*warnings, WARNING_TEXT_TRUNCATED)

@@ -1,8 +1,8 @@
 """The repository of records: conditional writes, and the lists that are read from it.
 
 Every write is conditional: a create on the absence of the record, a replace on the version that was read. A lost
-acknowledgement is told from a conflict by what is stored: a record with the caller's own random stem, or equal to the
-one that the caller wrote, is the caller's write.
+acknowledgement is distinguished from a conflict by the stored record: one with the caller's own random stem, or equal
+to the one that the caller wrote, is the caller's write.
 """
 
 import json

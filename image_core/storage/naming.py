@@ -73,7 +73,7 @@ def is_record_id(name: str) -> bool:
 
 
 def may_be_newer(record_id: str, now: datetime, age: timedelta) -> bool:
-    """Return whether a generation of ours may be younger than `age`. One with a key may be of any age."""
+    """Return whether a generation of this API may be younger than `age`. One with a key may be of any age."""
     found = _OWN_ID.fullmatch(record_id)
     if found is None:
         return False

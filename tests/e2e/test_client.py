@@ -141,7 +141,7 @@ def test_the_history_is_read_page_by_page_and_a_deleted_one_is_gone(seen: dict[s
     assert seen["gone"]["code"] == "not_found"
 
 
-def test_a_generation_is_canceled_and_whoever_waits_for_it_learns_so(seen: dict[str, Any]) -> None:
+def test_canceling_a_generation_ends_the_call_that_waits_for_it(seen: dict[str, Any]) -> None:
     assert (seen["canceled"]["status"], seen["canceledAgain"]["status"]) == ("canceled", "canceled")
     assert (seen["canceledWait"]["code"], seen["canceledWait"]["retryable"]) == ("canceled", True)
     assert seen["canceledWait"]["body"]["id"] == seen["canceled"]["id"]

@@ -168,7 +168,7 @@ def test_a_page_that_did_not_arrive_whole_says_so(page: Page) -> None:
     expect(page.locator("#sign-in")).to_be_visible()
 
 
-def test_whoever_does_not_sign_in_again_at_once_can_do_so_later(page: Page) -> None:
+def test_signing_in_again_is_possible_later(page: Page) -> None:
     sign_in(page, "Forgetful Fred")
     choose(page, COFFEE)
     generate(page, "at noon")

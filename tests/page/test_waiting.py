@@ -141,7 +141,7 @@ def test_an_image_that_was_left_and_fails_is_told(page: Page) -> None:
     expect(page.locator(".toast").last).to_contain_text("What you left did not work. An image cannot be read")
 
 
-def test_whoever_writes_the_next_text_meanwhile_is_not_interrupted(page: Page) -> None:
+def test_typing_the_next_prompt_is_not_interrupted(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
     generate(page)

@@ -1,6 +1,6 @@
 """The messages that the Functions host and its Python worker exchange: those that the worker reads and writes here.
 
-The worker is handed its message classes by whoever starts it and does not bring them along. These are real protobuf
+The program that starts the worker passes the message classes to it: its package does not contain them. These are real protobuf
 messages, declared with the names and types that the worker uses, so that a wrong field or type fails as it would there.
 """
 

@@ -260,7 +260,7 @@ async def test_the_inputs_are_let_go_when_they_have_left_and_before_the_answer_c
     assert hold.more == [size * 3 // 4]  # what is decoded from it
 
 
-async def test_an_exchange_that_is_over_holds_nothing_whoever_still_knows_it() -> None:
+async def test_an_exchange_that_is_over_holds_no_bytes_even_if_it_is_referenced() -> None:
     body = json.dumps(reply(part(PLAIN))).encode()
     with Exchange(InHand((CUP,)), (CUP,), 0.0) as exchange:
         exchange.with_placeholders(body)
