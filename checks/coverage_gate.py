@@ -13,25 +13,17 @@ from pathlib import Path
 import coverage
 
 THRESHOLDS: Mapping[str, float] = {
-    "image_core": 75,
+    "image_core": 93,
     "image_core/api": 98,
     "image_core/auth": 98,
     "image_core/billing": 98,
     "image_core/generations": 96,
     "image_core/images": 92,
-    "image_core/inputs": 94,
-    "image_core/models": 92,
+    "image_core/inputs": 96,
+    "image_core/models": 95,
     "image_core/runtime": 86,
     "image_core/storage": 95,
 }
-GOALS: Mapping[str, float] = {
-    "image_core": 90,
-    "image_core/billing": 95,
-    "image_core/generations": 95,
-    "image_core/models": 95,
-}
-"""What the thresholds are to become."""
-
 Counts = tuple[int, int]
 """Lines and branches that were run, and all."""
 
@@ -74,8 +66,7 @@ def measured() -> dict[str, Counts]:
 if __name__ == "__main__":
     packages = by_package(measured())
     for name, (run, every) in packages.items():
-        goal = f", to become {GOALS[name]}" if name in GOALS else ""
-        print(f"{name:24} {100 * run / max(1, every):5.1f} %  (at least {THRESHOLDS[name]}{goal})")
+        print(f"{name:24} {100 * run / max(1, every):5.1f} %  (at least {THRESHOLDS[name]})")
     faults = list(below(packages))
     for line in faults:
         print(line, file=sys.stderr)
