@@ -427,7 +427,7 @@ def _why_without_context(run: _Run, model: str, turns_of: str | None) -> str:
 def _other_family(model: str, turns_of: str | None) -> str | None:
     """Return why the turns of another model cannot be replayed to `model`; None where they can."""
     if turns_of is None:
-        return "there are no earlier turns that can be replayed"
+        return "no earlier turns can be replayed for this edit"
     if catalog.family(turns_of) != catalog.family(model):
         return f"the earlier turns are of {turns_of}"
     return None
