@@ -25,6 +25,7 @@ from local.emulators import COSMOS_KEY, AzuritePorts, cosmos_connection_string
 from local.gemini.server import FakeGemini
 from local.provision import provision_cosmos, provision_storage
 from tests.support.contract import violations
+from tests.support.eventually import eventually
 from tests.support.faulty_proxy import FaultyProxy, faulty
 from tests.support.paths import IMAGES
 
@@ -123,11 +124,9 @@ class Harness:
             download = await client.get_blob_client(container, name).download_blob()
             return await download.readall(), str(download.properties.content_settings.content_type)
 
-    async def called(self) -> None:
-        """Until the model has been called."""
-        async with asyncio.timeout(30):
-            while not self.fake_gemini.calls:  # noqa: ASYNC110 - the fake Gemini has no event, as the service has none
-                await asyncio.sleep(0.05)
+    async def called(self, times: int = 1) -> None:
+        """Wait until the model has been called, `times` times in all."""
+        await eventually(lambda: len(self.fake_gemini.calls) >= times)
 
     async def drained(self) -> None:
         """Until nothing of this instance runs any more."""

@@ -15,6 +15,7 @@ from image_core.generations.reconciliation import Kind
 from local import functions_host
 from local.emulators import AzuritePorts, cosmos_connection_string
 from local.processes import end, reserve_port
+from tests.support.eventually import eventually
 from tests.support.faulty_proxy import Rule
 from tests.support.harness import Harness, data_url, harness, picture
 from tests.support.paths import ROOT
@@ -131,15 +132,8 @@ class Rig:
         return len(self.product.fake_gemini.calls)
 
     async def until(self, true: Any, seconds: float = PATIENCE) -> None:
-        """Until `true()` is; fails where that takes longer than `seconds`."""
-        async with asyncio.timeout(seconds):
-            while True:
-                result = true()
-                if asyncio.iscoroutine(result):
-                    result = await result
-                if result:
-                    return
-                await asyncio.sleep(0.1)
+        """Wait until `true()` is; fails where that takes longer than `seconds`."""
+        await eventually(true, seconds)
 
     async def called(self, times: int = 1) -> None:
         await self.until(lambda: self.model_calls >= times, 30)

@@ -11,6 +11,7 @@ from image_core.errors import StorageUnavailable
 from local.emulators import AzuritePorts
 from local.gemini.script import overloaded
 from tests.support.change_feed import Feed, feed
+from tests.support.eventually import eventually
 from tests.support.faulty_proxy import Rule
 from tests.support.gemini_responses import no_picture, refusal
 from tests.support.harness import Harness, harness
@@ -88,10 +89,12 @@ async def test_the_bill_is_in_the_record_before_the_picture_is_stored(product: H
     )
     request = asyncio.create_task(product.generate())
     try:
-        async with asyncio.timeout(30):
-            await held.hit.wait()
-            while not (await ledger.changed())[0]["attempts"]:  # noqa: ASYNC110 - the database has no event
-                await asyncio.sleep(0.05)
+        await asyncio.wait_for(held.hit.wait(), 30)
+
+        async def attempted() -> bool:
+            return bool((await ledger.changed())[0]["attempts"])
+
+        await eventually(attempted)
         (running,) = await ledger.changed()
         assert running["status"] == "running"
         await ledger.deliver()

@@ -15,6 +15,7 @@ import pytest
 from local.emulators import AzuritePorts
 from local.gemini.script import finished
 from tests.support.change_feed import Feed, feed
+from tests.support.eventually import eventually
 from tests.support.faulty_proxy import Rule
 from tests.support.gemini_responses import BILLED_REFUSAL, refusal
 from tests.support.harness import Harness, harness
@@ -101,11 +102,9 @@ async def crashed(product: Harness, ledger: Feed) -> str:
         dying.cosmos.rule(Rule(replaces))  # the bill is written, the end is not
         hold = dying.cosmos.rule(Rule(replaces, times=9, before=asyncio.Event().wait))
         request = asyncio.create_task(dying.generate(headers={"Prefer": "wait=60"}))
-        async with asyncio.timeout(30):
-            await hold.hit.wait()
-            (running,) = [record for record in await ledger.changed() if record["status"] == "running"]
-            while not await product.blob_names("catafract", running["blobStem"]):  # noqa: ASYNC110 - no event there
-                await asyncio.sleep(0.05)
+        await asyncio.wait_for(hold.hit.wait(), 30)
+        (running,) = [record for record in await ledger.changed() if record["status"] == "running"]
+        await eventually(lambda: product.blob_names("catafract", running["blobStem"]))
         for task in [*dying.app.components.background._tasks.values()]:
             task[0].cancel()
         request.cancel()
@@ -133,9 +132,7 @@ async def model_called(product: Harness) -> AsyncIterator[None]:
     """Ends when the model has been called once more than at its beginning."""
     calls = len(product.fake_gemini.calls)
     yield
-    async with asyncio.timeout(30):
-        while len(product.fake_gemini.calls) == calls:  # noqa: ASYNC110 - the fake Gemini has no event
-            await asyncio.sleep(0.02)
+    await product.called(calls + 1)
 
 
 async def after_its_answer(product: Harness) -> str:

@@ -17,6 +17,7 @@ from image_core.generations.result import Gone
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted
 from tests.support.change_feed import Feed, feed
+from tests.support.eventually import eventually
 from tests.support.faulty_proxy import Rule, blob_error, cosmos_not_found
 from tests.support.harness import Harness, harness
 from tests.support.shifted_clock import Shifted
@@ -60,9 +61,11 @@ async def test_a_lease_is_renewed_while_its_generation_runs(product: Harness, re
     running = asyncio.create_task(product.generate())
     await product.called()
     first = await expires(records)
-    async with asyncio.timeout(30):
-        while await expires(records) < first + timedelta(seconds=4):  # noqa: ASYNC110 - the database has no event
-            await asyncio.sleep(0.1)
+
+    async def renewed() -> bool:
+        return await expires(records) >= first + timedelta(seconds=4)
+
+    await eventually(renewed)
     record_id = (await the_record(records)).id
     assert [each for each in await product.app.find_unfinished() if record_id in each] == []
     async with product.another() as other:
@@ -121,9 +124,11 @@ async def test_a_lease_outlasts_a_deletion_for_as_long_as_its_process_works(prod
     await product.call("DELETE", f"/api/generations/{stored.id}")
     for document in await records.changed():
         await records.edit({**document, "leaseExpiresAt": iso(stored.lease_expires_at or NEVER)})
-    async with asyncio.timeout(30):
-        while await expires(records) <= (stored.lease_expires_at or NEVER):  # noqa: ASYNC110 - the database has no event
-            await asyncio.sleep(0.1)
+
+    async def renewed() -> bool:
+        return await expires(records) > (stored.lease_expires_at or NEVER)
+
+    await eventually(renewed)
     assert (await waiting).status == Gone.status
     assert await records.changed() == []
     assert await product.blob_names("catafract", stored.blob_stem) == []

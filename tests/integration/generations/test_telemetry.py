@@ -15,6 +15,7 @@ from image_core.generations.trace import trace_parent
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, finished, overloaded
 from tests.support.change_feed import Feed, feed
+from tests.support.eventually import eventually
 from tests.support.gemini_responses import BILLED_REFUSAL
 from tests.support.harness import Harness, data_url, harness, picture
 
@@ -139,9 +140,8 @@ async def test_a_generation_whose_record_goes_while_it_runs_has_a_line_with_its_
     product.fake_gemini.script.add(finished("STOP", {"text": "no"}, usage=BILLED_REFUSAL), Scripted(delay=20))
     async with product.another(LEASE_SECONDS="3") as running:
         request = asyncio.create_task(running.generate(headers={"Prefer": "wait=60"}))
-        async with asyncio.timeout(30):
-            while len(product.fake_gemini.calls) < 2 or not await changes.entries():  # noqa: ASYNC110 - no events there
-                await asyncio.sleep(0.05)
+        await product.called(2)
+        await eventually(changes.entries)
         (record,) = await changes.changed()
         await changes.remove_record(record)
         assert (await request).status == 404

@@ -13,6 +13,7 @@ from image_core.images.image import Image
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, finished
 from tests.support.change_feed import feed
+from tests.support.eventually import eventually
 from tests.support.faulty_proxy import Rule, blob_error
 from tests.support.harness import Answer, Harness, harness
 from tests.support.hosts import replaces, stores_picture
@@ -42,19 +43,12 @@ async def the_id(product: Harness) -> str:
     return str(record_id)
 
 
-async def until(true: Callable[[], object]) -> None:
-    """Until `true()` is, for what has no event."""
-    async with asyncio.timeout(30):
-        while not true():  # noqa: ASYNC110 - see above
-            await asyncio.sleep(0.02)
-
-
 async def running(product: Harness, headers: dict[str, str] | None = None) -> tuple[asyncio.Task[Answer], str]:
     """A request that waits for a model that does not answer soon, and the id of its generation."""
     product.fake_gemini.script.add(Scripted(delay=LONG))
     before = len(product.fake_gemini.calls)
     waiting = asyncio.create_task(product.generate(headers=headers))
-    await until(lambda: len(product.fake_gemini.calls) > before)
+    await product.called(before + 1)
     return waiting, await the_id(product)
 
 
@@ -165,9 +159,11 @@ async def test_an_image_that_is_there_wins(product: Harness, step: Callable[[str
         answer = await canceled(product, record_id)
     else:
         canceling = asyncio.create_task(canceled(product, record_id))
-        async with asyncio.timeout(10):
-            while not ((await product.record(record_id)) or {}).get("cancelRequestedAt"):  # noqa: ASYNC110 - the database has no event
-                await asyncio.sleep(0.02)
+
+        async def requested() -> bool:
+            return bool(((await product.record(record_id)) or {}).get("cancelRequestedAt"))
+
+        await eventually(requested)
         release.set()
         answer = await canceling
     assert (answer.status, answer.json["status"], answer.json["error"]) == (200, "succeeded", None)
@@ -181,7 +177,7 @@ async def test_an_answer_that_has_begun_to_arrive_is_kept(product: Harness) -> N
     waiting = asyncio.create_task(product.generate())
     await product.called()
     await asyncio.wait_for(product.fake_gemini.answering.wait(), 10)
-    await until(lambda: product.app.components.memory_budget.held)  # memory for the answer
+    await eventually(lambda: product.app.components.memory_budget.held)  # memory for the answer
     answer = await canceled(product, await the_id(product))
     assert (answer.status, answer.json["status"]) == (200, "succeeded")
     assert (await waiting).status == 200
@@ -263,7 +259,7 @@ async def test_no_further_call_is_made_where_an_answer_without_an_image_was_arri
     product.fake_gemini.script.add(words)
     waiting = asyncio.create_task(product.generate())
     await asyncio.wait_for(product.fake_gemini.answering.wait(), 10)
-    await until(lambda: product.app.components.memory_budget.held)  # memory for the answer
+    await eventually(lambda: product.app.components.memory_budget.held)  # memory for the answer
     answer = await canceled(product, await the_id(product))
     assert (answer.json["status"], [each["outcome"] for each in answer.json["attempts"]]) == ("canceled", ["no_image"])
     assert (await waiting).json["usage"]["costUsd"] == answer.json["usage"]["costUsd"] == product.fake_gemini.billed_usd
@@ -276,7 +272,7 @@ async def test_what_was_billed_before_is_told_and_kept(product: Harness) -> None
     )  # words and no image: the same model is asked once more
     product.fake_gemini.script.add(Scripted(delay=LONG))
     waiting = asyncio.create_task(product.generate())
-    await until(lambda: len(product.fake_gemini.calls) == 2)
+    await product.called(2)
     answer = await canceled(product, await the_id(product))
     assert [attempt["outcome"] for attempt in answer.json["attempts"]] == ["no_image", "canceled"]
     assert answer.json["usage"]["costUsd"] > 0
@@ -294,7 +290,7 @@ async def test_canceling_again_and_again_is_no_way_around_a_budget(
             product.fake_gemini.script.add(Scripted(delay=LONG))
             before = len(product.fake_gemini.calls)
             waiting = asyncio.create_task(product.generate(headers={"Idempotency-Key": f"key-{number % 3}"}))
-            await until(lambda: len(product.fake_gemini.calls) > before or waiting.done())  # noqa: B023 - called at once
+            await eventually(lambda: len(product.fake_gemini.calls) > before or waiting.done())  # noqa: B023 - called at once
             if not waiting.done():
                 await canceled(product, await the_id(product))
             answer = await waiting

@@ -23,6 +23,7 @@ from image_core.errors import (
 )
 from image_core.inputs.loader import Loader
 from image_core.runtime.memory_budget import MemoryBudget
+from tests.support.eventually import eventually
 from tests.support.harness import picture
 from tests.support.loopback_server import Canary, Handler
 
@@ -280,14 +281,21 @@ async def test_a_request_that_cannot_grow_is_busy_and_the_others_go_on(
 async def test_the_time_in_which_an_image_waits_for_memory_is_not_the_servers(
     canary: Canary, make: Callable[..., Loader]
 ) -> None:
-    canary.handler = body(picture())
+    called = asyncio.Event()
+
+    async def answer(_: web.Request) -> web.Response:
+        called.set()
+        return web.Response(body=picture())
+
+    canary.handler = answer
     memory_budget = MemoryBudget(int(4 * len(picture()) / 0.4))
-    loader = make(FETCH_ALLOW_HOSTS="localhost", FETCH_TIMEOUT_SECONDS="0.1")
+    loader = make(FETCH_ALLOW_HOSTS="localhost", FETCH_TIMEOUT_SECONDS="0.25")
     with memory_budget.claim(ADA.id) as before, memory_budget.claim(ADA.id) as claim:
         before.take(3 * len(picture()))
         loading = asyncio.create_task(loader.load_all([f"http://localhost:{canary.port}/"], ADA, claim))
-        await asyncio.sleep(0.3)
-        assert not loading.done()
+        await called.wait()  # the fetch's time began before
+        done, _ = await asyncio.wait({loading}, timeout=0.3)
+        assert not done
         before.release()
         assert [loaded.image.data for loaded in await loading] == [picture()]
 
@@ -399,8 +407,7 @@ async def test_a_server_that_announces_much_and_sends_little_holds_what_it_sent(
     with memory_budget.claim(ADA.id) as claim:
         loading = asyncio.create_task(make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, claim))
         await sent.wait()
-        while not memory_budget.held:  # noqa: ASYNC110 - the budget has no event
-            await asyncio.sleep(0.01)
+        await eventually(lambda: memory_budget.held)
         assert memory_budget.held == 1000
         end.set()
         with pytest.raises(ImageFetchFailed):

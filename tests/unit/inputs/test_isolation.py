@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -27,6 +27,7 @@ from image_core.inputs.sources import MAX_HEAD_CHARACTERS, Inline, parse
 from image_core.runtime.memory_budget import MemoryBudget
 from image_core.runtime.offload import in_thread
 from image_core.settings import Settings
+from tests.support.eventually import eventually
 from tests.support.harness import data_url, picture
 from tests.support.image_files import awkward
 from tests.support.input_loaders import make_loader
@@ -70,12 +71,6 @@ async def loader(sandboxes: Sandboxes) -> AsyncIterator[Loader]:
     await made.close()
 
 
-async def reached(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.005)
-
-
 def loading(loader: Loader, user: User, *images: str, seconds: float = 60) -> asyncio.Task[Any]:
     claim = MemoryBudget(10**9).claim(user.id, Clock().deadline(seconds))
     return asyncio.create_task(loader.load_all(images, user, claim))
@@ -84,9 +79,9 @@ def loading(loader: Loader, user: User, *images: str, seconds: float = 60) -> as
 async def test_two_users_who_convert_leave_a_sandbox_for_a_third(loader: Loader, sandboxes: Sandboxes) -> None:
     many = [f"{TO_CONVERT}{'A' * 4 * number}" for number in range(6)]
     attackers = [loading(loader, user, *many) for user in (ADA, BOB) for _ in range(2)]
-    await reached(lambda: sandboxes.running == 2)
+    await eventually(lambda: sandboxes.running == 2)
     victim = loading(loader, EVE, TO_CONVERT)
-    await reached(lambda: sandboxes.running == 3)
+    await eventually(lambda: sandboxes.running == 3)
     assert sandboxes.most == 3
     sandboxes.end.set()
     await asyncio.gather(victim, *attackers)
@@ -96,7 +91,7 @@ async def test_an_image_that_needs_no_conversion_does_not_wait_for_conversions(
     loader: Loader, sandboxes: Sandboxes
 ) -> None:
     busy = [loading(loader, user, TO_CONVERT) for user in (ADA, BOB, EVE)]
-    await reached(lambda: sandboxes.running == 3)
+    await eventually(lambda: sandboxes.running == 3)
     async with asyncio.timeout(20):
         (loaded,) = await loading(loader, ADA, AS_IT_IS)
     assert loaded.image.mime_type == "image/png"
@@ -106,7 +101,7 @@ async def test_an_image_that_needs_no_conversion_does_not_wait_for_conversions(
 
 async def test_a_conversion_waits_no_longer_than_its_request_may(loader: Loader, sandboxes: Sandboxes) -> None:
     first = loading(loader, ADA, TO_CONVERT)
-    await reached(lambda: sandboxes.running == 1)
+    await eventually(lambda: sandboxes.running == 1)
     with pytest.raises(Busy) as busy:
         await loading(loader, ADA, TO_CONVERT, seconds=0.01)
     assert busy.value.retry_after
@@ -121,7 +116,7 @@ async def test_a_request_that_fails_ends_its_conversions_before_its_memory_is_gi
         await loading(loader, ADA, TO_CONVERT, "bm8gaW1hZ2U=")
     assert sandboxes.running == 0
     again = loading(loader, ADA, TO_CONVERT)
-    await reached(lambda: sandboxes.running == 1)
+    await eventually(lambda: sandboxes.running == 1)
     again.cancel()
     await asyncio.gather(again, return_exceptions=True)
     assert sandboxes.running == 0
@@ -215,7 +210,7 @@ def resolving(resolver: BoundedResolver, user: User, host: str) -> asyncio.Task[
 async def test_names_that_never_answer_leave_threads_for_other_users_and_for_everything_else(names: Names) -> None:
     resolver = BoundedResolver(names, threads=8, seconds=30)
     stuck = [resolving(resolver, user, f"slow{number}") for user in (ADA, BOB) for number in range(20)]
-    await reached(lambda: len(names.asked) == 6)  # four of the first user's, two of the second's
+    await eventually(lambda: len(names.asked) == 6)  # four of the first user's, two of the second's
     (found,) = await resolving(resolver, EVE, "quick.example.com")
     assert (found["host"], found["port"], found["hostname"]) == ("203.0.113.7", 443, "quick.example.com")
     assert await asyncio.to_thread(lambda: 1) == 1  # the event loop's own pool is not used
@@ -232,7 +227,7 @@ async def test_a_lookup_that_takes_too_long_fails_and_keeps_its_thread_until_it_
         await resolving(resolver, ADA, "quick")
     assert names.asked == ["slow"]
     names.answer.set()
-    await reached(lambda: resolver.idle)
+    await eventually(lambda: resolver.idle)
     assert await resolving(resolver, ADA, "quick")
     with pytest.raises(OSError, match="no such name"):
         await resolving(resolver, ADA, "unknown")

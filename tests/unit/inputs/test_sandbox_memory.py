@@ -17,6 +17,7 @@ from image_core.images.sandbox_memory import USUAL_MEMORY_BYTES, most_memory_byt
 from image_core.inputs.loader import Loader
 from image_core.runtime.memory_budget import MemoryBudget
 from image_core.settings import Settings
+from tests.support.eventually import eventually
 from tests.support.image_files import turned
 from tests.support.input_loaders import make_loader
 from tests.support.owned_images import OWN, Shelf
@@ -121,9 +122,7 @@ def loading(loader: Loader, user: User) -> asyncio.Task[object]:
 
 async def test_one_large_conversion_runs_at_a_time(loader: Loader, sandboxes: Sandboxes) -> None:
     tasks = [loading(loader, ADA), loading(loader, BOB)]
-    async with asyncio.timeout(20):
-        while sandboxes.usual < 2 or sandboxes.large < 1:  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.005)
+    await eventually(lambda: sandboxes.usual == 2 and sandboxes.large == 1)
     sandboxes.end.set()
     await asyncio.gather(*tasks)
     assert (sandboxes.usual, sandboxes.most_large) == (2, 1)

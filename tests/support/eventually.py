@@ -1,0 +1,19 @@
+"""Wait for what has no event: the state of a database, of a fake service or of another process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+PAUSE_SECONDS = 0.02
+"""Between two evaluations of a condition, in seconds."""
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Return once `condition()`, or what it returns to be awaited, is true. Raises TimeoutError after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while True:
+            result = condition()
+            if isinstance(result, Awaitable):
+                result = await result
+            if result:
+                return
+            await asyncio.sleep(PAUSE_SECONDS)
