@@ -101,6 +101,7 @@ async def test_rendition_is_revalidated_without_reading_or_making_it(product: Ha
     assert (part_of_it.status, part_of_it.body) == (206, first.body[4:12])
     other = await product.call("GET", url.replace("320", "640"))
     whole = await product.call("GET", url.partition("?")[0])
+    assert [(answer.status, answer.body[:200]) for answer in (first, other, whole) if answer.status != 200] == []
     assert len({answer.headers["ETag"] for answer in (first, other, whole)}) == 3
     of_generation = await product.call("GET", f"/api/images/{made.json['id']}?w=320")
     assert (of_generation.headers["Cache-Control"], of_generation.body) == ("no-store", first.body)
