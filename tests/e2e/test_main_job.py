@@ -1,4 +1,4 @@
-"""What a newcomer does: start everything, post a photograph, see the new picture, its address and its record."""
+"""What a newcomer does: start everything, post a photograph, see the new image, its address and its record."""
 
 import base64
 import io

@@ -11,7 +11,7 @@ from local.emulators import AzuritePorts
 from local.gemini.script import finished
 from tests.support.faulty_proxy import Rule
 from tests.support.gemini_responses import part
-from tests.support.harness import picture
+from tests.support.harness import sample_image
 from tests.support.hosts import LEASE, Rig, begins, replaces, rig, stores_picture
 
 pytestmark = pytest.mark.timeout(300)
@@ -24,7 +24,7 @@ async def faults(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[
 
 
 async def one_picture_and_the_client_gets_it(faults: Rig, calls: int) -> dict[str, Any]:
-    """One finished record, one picture of it, and a client that asks again with its key has it: `calls` in all."""
+    """One finished record, one image of it, and a client that asks again with its key has it: `calls` in all."""
     status, body = await faults.post(faults.hosts[-1])
     assert status == 200, body
     records = await faults.records()
@@ -243,7 +243,7 @@ async def test_a_process_that_wakes_with_a_picture_in_hand_after_its_lease_delet
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
     faults.product.fake_gemini.script.add(
-        finished("STOP", part(picture()))
+        finished("STOP", part(sample_image()))
     )  # a JPEG: another name than the first one's
     other = await faults.start_host()
     await faults.finished()

@@ -21,7 +21,7 @@ async def faults(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[
 
 
 async def test_killed_after_the_answer_leaves_the_bill_behind(faults: Rig) -> None:
-    """The picture is lost with the process and made once more: the ledger has both calls, as the service has."""
+    """The image is lost with the process and made once more: the ledger has both calls, as the service has."""
     never = asyncio.Event()
     faults.product.blobs.rule(Rule(stores_picture, before=never.wait, forward=False, deliver=False))
     host = await faults.start_host()

@@ -19,7 +19,7 @@ from image_core.api.openapi.document import build
 from image_core.settings import Settings
 from local.emulators import AzuritePorts
 from local.node import find_node, install_packages
-from tests.support.harness import Harness, harness, picture
+from tests.support.harness import Harness, harness, sample_image
 
 pytestmark = pytest.mark.timeout(600)
 FOLDER = Path(__file__).parent
@@ -119,7 +119,7 @@ async def api(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Map
     """What a client is told: where the API is, its session, and a photograph."""
     async with harness(azurite_ports, cosmos_url) as product, served(product) as url:
         product.fake_gemini.latency = 1.5
-        yield {"API": url, "COOKIE": product.cookie, "PHOTO": base64.b64encode(picture()).decode()}
+        yield {"API": url, "COOKIE": product.cookie, "PHOTO": base64.b64encode(sample_image()).decode()}
 
 
 def check(printed: str) -> None:

@@ -350,7 +350,7 @@ def test_mask_that_the_api_refuses_is_said(page: Page) -> None:
 
 def test_image_that_the_browser_cannot_show_cannot_be_marked_and_says_so(page: Page) -> None:
     sign_in(page)
-    choose(page, next((ROOT / "tests" / "fixtures" / "images" / "awkward").glob("*.heic")))
+    choose(page, next((ROOT / "tests" / "fixtures" / "images" / "unusual").glob("*.heic")))
     page.locator("#mark").click()
     expect(page.locator("#mask-problem")).to_contain_text("This browser cannot show the image")
     done(page)

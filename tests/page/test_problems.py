@@ -13,7 +13,7 @@ from tests.page.person import COFFEE, SAMPLES, SECONDS, calls, choose, finished,
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.timeout(180)
-IMAGES = ROOT / "tests" / "fixtures" / "images" / "awkward"
+IMAGES = ROOT / "tests" / "fixtures" / "images" / "unusual"
 NOT_OF_A_PERSON = {
     "internal",
     "invalid_json",

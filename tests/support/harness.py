@@ -36,7 +36,7 @@ SECRET = "a development secret, never deployed"
 _users = itertools.count()
 
 
-def picture(name: str = "coffee.jpg") -> bytes:
+def sample_image(name: str = "coffee.jpg") -> bytes:
     return (IMAGES / name).read_bytes()
 
 
@@ -100,7 +100,7 @@ class Harness:
         return Answer(answer.status, answer.headers, answer.body, answer.enqueue)
 
     async def generate(self, *images: str, headers: Mapping[str, str] | None = None, **fields: Any) -> Answer:
-        given = images or (data_url(picture(), "image/jpeg"),)
+        given = images or (data_url(sample_image(), "image/jpeg"),)
         body = {"images": list(given), "prompt": PROMPT, **fields}
         return await self.call("POST", "/api/image", body, headers)
 

@@ -17,7 +17,7 @@ from local.emulators import AzuritePorts, cosmos_connection_string
 from local.processes import end, reserve_port
 from tests.support.eventually import eventually
 from tests.support.faulty_proxy import Rule
-from tests.support.harness import Harness, data_url, harness, picture
+from tests.support.harness import Harness, data_url, harness, sample_image
 from tests.support.paths import ROOT
 
 LEASE = 6
@@ -115,7 +115,7 @@ class Rig:
         sent = {"Cookie": self.product.cookie, **{name.replace("_", "-"): value for name, value in headers.items()}}
         if key is not None:
             sent["Idempotency-Key"] = key
-        body = {"images": [data_url(picture(), "image/jpeg")], "prompt": "pixel art", **(options or {})}
+        body = {"images": [data_url(sample_image(), "image/jpeg")], "prompt": "pixel art", **(options or {})}
         try:
             async with self._client.post(f"{host.url}/api/image", json=body, headers=sent) as answer:
                 return answer.status, await answer.json()
@@ -157,7 +157,7 @@ class Rig:
         return await self.product.blob_names("catafract", "generated-")
 
     async def books_are_in_order(self) -> None:
-        """Nothing is left over: no picture without a record, no record without a picture, nothing begun and not ended."""
+        """Nothing is left over: no image without a record, no record without a image, nothing begun and not ended."""
         findings = await self.product.app.components.reconciliation.findings()
         mine = {record.id for record in await self.records()}
         assert [finding for finding in findings if finding.name in mine or finding.kind is Kind.OUTBOX_ENTRY] == []

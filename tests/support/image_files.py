@@ -24,13 +24,13 @@ def prepared(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Image:
     return as_it_is(data, max_pixels) or converted(data, max_pixels, max_decoded_pixels)
 
 
-async def prepared_apart(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Image:
+async def prepared_in_sandbox(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Image:
     """As the loader does it."""
     return as_it_is(data, max_pixels) or await convert_in_sandbox(data, max_pixels, max_decoded_pixels)
 
 
-def awkward(name: str) -> bytes:
-    return (IMAGES / "awkward" / name).read_bytes()
+def unusual_image(name: str) -> bytes:
+    return (IMAGES / "unusual" / name).read_bytes()
 
 
 def opened(made: Image) -> PIL.Image.Image:

@@ -7,7 +7,7 @@ from aiohttp import web
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Canary:
+class RecordingServer:
     """A server that notes every connection. One that must see none proves that nothing was sent."""
 
     def __init__(self) -> None:

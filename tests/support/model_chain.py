@@ -12,10 +12,10 @@ from image_core.models.generated import Attempt, Generated, Options
 from image_core.models.turns import EarlierTurn
 from image_core.settings import DEFAULT_CHAIN, Settings
 from local.gemini.server import FakeGemini
-from tests.support.harness import picture
+from tests.support.harness import sample_image
 
 PRO, NEXT, LITE = DEFAULT_CHAIN
-CUP = Image(picture(), "image/jpeg", 600, 400)
+CUP = Image(sample_image(), "image/jpeg", 600, 400)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ OWN = OwnedUrls(ACCOUNT, "catafract", "catafract-private", private=False, site_o
 PRIVATE = OwnedUrls(ACCOUNT, "catafract", "catafract-private", private=True, site_origins=("https://app.example.com",))
 
 
-class Shelf:
+class FakeOwnImages:
     """Our own images: blobs by container and path. What was asked for is written down."""
 
     def __init__(self) -> None:

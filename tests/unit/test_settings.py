@@ -202,7 +202,7 @@ def test_what_works_is_accepted(name: str, value: str) -> None:
     Settings.read({name: value})
 
 
-def test_several_errors_are_told_together() -> None:
+def test_several_errors_are_reported_together() -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.read({"MAX_IMAGES": "0", "NEXTAUTH_URL": "app.example.com", "ALLOWED_ORIGINS": "*, *"})
     names = [part.partition(":")[0].strip() for part in str(caught.value).split(";")]

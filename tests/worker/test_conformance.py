@@ -35,7 +35,7 @@ from local.functions_host.invocation import Invoker
 from local.gemini.server import FakeGemini
 from local.provision import provision_cosmos, provision_storage
 from tests.support.contract import document
-from tests.support.harness import SECRET, data_url, picture
+from tests.support.harness import SECRET, data_url, sample_image
 from tests.support.paths import ROOT
 from tests.worker.messages import protos
 
@@ -308,7 +308,7 @@ async def test_a_request_that_is_not_waited_for_goes_into_the_queue_in_both(
     monkeypatch.setattr(sys.modules["function_app"], "product", products[0])
     monkeypatch.setitem(ours.functions[0].call.__globals__, "product", products[1])
     headers = {"Content-Type": "application/json", "Cookie": session_cookie(), "Prefer": "respond-async"}
-    body = json.dumps({"images": [data_url(picture(), "image/jpeg")], "prompt": "x"}).encode()
+    body = json.dumps({"images": [data_url(sample_image(), "image/jpeg")], "prompt": "x"}).encode()
     sent = Sent()
     async with served(ours, sent) as url, aiohttp.ClientSession() as http:
         status, _, raw, outputs = await through_the_worker(functions, "POST", f"{url}/api/image", headers, body)
@@ -432,7 +432,7 @@ async def test_a_generation_that_ends_after_its_answer_has_a_line_that_the_host_
     product = Application(os.environ)
     monkeypatch.setattr(module, "product", product)
     fake_gemini.latency = 2
-    body = json.dumps({"images": [data_url(picture(), "image/jpeg")], "prompt": "x"}).encode()
+    body = json.dumps({"images": [data_url(sample_image(), "image/jpeg")], "prompt": "x"}).encode()
     http = MESSAGES.RpcHttp(
         method="POST",
         url="http://127.0.0.1/api/image",

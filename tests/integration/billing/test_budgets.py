@@ -17,7 +17,7 @@ from image_core.settings import Settings, SettingsError
 from local.emulators import AzuritePorts, cosmos_connection_string
 from local.gemini.script import finished
 from tests.support.change_feed import feed
-from tests.support.harness import PROMPT, Answer, Harness, harness, picture
+from tests.support.harness import PROMPT, Answer, Harness, harness, sample_image
 from tests.support.shifted_clock import Shifted
 
 EXPECTED = expected_cost(Settings.read({}).gemini_models, Options(), 1, datetime.now(UTC).date(), len(PROMPT))
@@ -87,7 +87,7 @@ async def test_the_numbers_stay_the_same_when_the_ledger_has_caught_up(product: 
 
 
 async def test_image_whose_answer_counts_no_tokens_counts_as_expected(product: Harness) -> None:
-    data = base64.b64encode(picture()).decode()
+    data = base64.b64encode(sample_image()).decode()
     product.fake_gemini.script.add(finished("STOP", {"inlineData": {"mimeType": "image/jpeg", "data": data}}))
     async with product.another(DAILY_BUDGET_USD_PER_USER="5") as limited:
         assert (await limited.generate()).status == 200

@@ -12,7 +12,7 @@ from image_core.models.prices import max_output_tokens
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, finished, overloaded
 from tests.support.gemini_responses import part
-from tests.support.harness import PROMPT, Harness, harness, picture
+from tests.support.harness import PROMPT, Harness, harness, sample_image
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def words(model: str) -> Scripted:
 def image(model: str) -> Scripted:
     """An image, and the longest text beside it."""
     longest = max_output_tokens(model, None) - 1120
-    return finished("STOP", {"text": "word"}, part(picture()), usage=usage(1120, longest))
+    return finished("STOP", {"text": "word"}, part(sample_image()), usage=usage(1120, longest))
 
 
 def expected(product: Harness, options: Options | None = None) -> float:

@@ -7,7 +7,7 @@ import pytest
 from local.emulators import AzuritePorts
 from tests.support.faulty_proxy import Answer, Rule, blob_error, cosmos_not_found
 from tests.support.harness import Answer as Response
-from tests.support.harness import Harness, harness, picture
+from tests.support.harness import Harness, harness, sample_image
 
 KEY = {"Idempotency-Key": "one"}
 GONE = [blob_error(404, "ContainerNotFound"), blob_error(409, "ContainerBeingDeleted")]
@@ -128,7 +128,9 @@ async def test_an_upload_is_answered_with_its_address_only_when_its_bytes_are_th
 ) -> None:
     boundary = "b"
     form = (
-        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n' + picture() + b"\r\n--b--\r\n"
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
+        + sample_image()
+        + b"\r\n--b--\r\n"
     )
     headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
     outage = product.blobs.rule(Rule(of_images, FOREVER, answer=gone))

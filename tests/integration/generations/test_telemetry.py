@@ -17,7 +17,7 @@ from local.gemini.script import Scripted, finished, overloaded
 from tests.support.change_feed import Feed, feed
 from tests.support.eventually import eventually
 from tests.support.gemini_responses import BILLED_REFUSAL
-from tests.support.harness import Harness, data_url, harness, picture
+from tests.support.harness import Harness, data_url, harness, sample_image
 
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 PROMPT = "a secret prompt about a lighthouse"
@@ -62,7 +62,7 @@ async def test_the_feed_of_an_ended_generation_writes_its_line(
     assert set(line["durationMs"]) == {"inputs", "copies", "record", "model", "picture", "total"}
     assert line["durationMs"]["total"] >= line["durationMs"]["model"]
     assert (line["images"], line["imageSize"], line["attempt"]) == (1, "2K", 1)
-    assert line["bytesIn"] == len(picture())
+    assert line["bytesIn"] == len(sample_image())
     record = await product.record(made.json["id"])
     assert record is not None
     assert (line["createdAt"], line["endedAt"]) == (record["createdAt"], record["completedAt"])
@@ -170,7 +170,7 @@ async def test_nothing_of_the_caller_is_in_the_logs(
     await changes.deliver()
     await product.call("DELETE", f"/api/generations/{made.json['id']}")
     assert lines(caplog)
-    image = data_url(picture(), "image/jpeg").partition(",")[2]
+    image = data_url(sample_image(), "image/jpeg").partition(",")[2]
     token = product.cookie.partition("=")[2]
     for secret in (PROMPT, product.email, image[:60], token[:60], "a-fake-key"):
         assert secret not in caplog.text

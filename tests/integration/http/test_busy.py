@@ -8,7 +8,7 @@ import pytest
 
 from image_core.auth.user import User
 from local.emulators import AzuritePorts
-from tests.support.harness import Answer, Harness, data_url, harness, picture
+from tests.support.harness import Answer, Harness, data_url, harness, sample_image
 
 LIMIT = 60_000_000
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -28,7 +28,7 @@ def is_busy(answer: Answer) -> bool:
 
 
 def upload() -> bytes:
-    return b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + picture("cat.png") + b"\r\n--x--"
+    return b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + sample_image("cat.png") + b"\r\n--x--"
 
 
 async def test_without_working_memory_every_route_waits_and_is_then_busy(product: Harness) -> None:
@@ -54,7 +54,7 @@ async def test_without_working_memory_every_route_waits_and_is_then_busy(product
 
 
 async def test_a_user_whose_share_of_bodies_is_used_up_is_refused_at_once_and_others_are_not(product: Harness) -> None:
-    large = data_url(picture("cat.png")) + "=" * 5_000_000
+    large = data_url(sample_image("cat.png")) + "=" * 5_000_000
     with product.app.memory_budget.body(7_000_000) as waiting:
         waiting.assign(User(product.email).id)
         assert is_busy(await product.generate(large))

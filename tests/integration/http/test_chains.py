@@ -11,7 +11,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from image_core.settings import DEFAULT_CHAIN
 from local.gemini.script import Scripted, expired_signature, finished, overloaded
 from tests.support.faulty_proxy import Rule
-from tests.support.harness import PROMPT, Answer, Harness, data_url, picture
+from tests.support.harness import PROMPT, Answer, Harness, data_url, sample_image
 from tests.support.image_files import saved
 from tests.support.original_product import put_blob, put_record
 
@@ -38,7 +38,7 @@ async def listed(product: Harness, root: str, query: str = "") -> list[str]:
 async def test_an_edit_has_the_earlier_image_as_its_first_input(product: Harness) -> None:
     product.fake_gemini.keep_inputs = True
     first = await product.generate()
-    second = await edit(product, first.json["id"], data_url(picture(), "image/jpeg"))
+    second = await edit(product, first.json["id"], data_url(sample_image(), "image/jpeg"))
     assert second.status == 200, second.body
     found = await detail(product, second.json["id"])
     assert [each["width"] for each in found["inputs"]] == [first.json["width"], 600]
@@ -147,13 +147,13 @@ async def test_an_image_that_is_gone_is_no_image(product: Harness) -> None:
 
 async def test_a_wrong_image_is_named_by_its_place_in_the_request(product: Harness) -> None:
     first = (await product.generate()).json["id"]
-    answer = await edit(product, first, data_url(picture(), "image/jpeg"), "data:image/png;base64,AAAA")
+    answer = await edit(product, first, data_url(sample_image(), "image/jpeg"), "data:image/png;base64,AAAA")
     assert (answer.status, answer.json["imageIndex"]) == (400, 1)
 
 
 async def test_the_earlier_image_counts_among_the_images(product: Harness) -> None:
     first = (await product.generate()).json["id"]
-    cup = data_url(picture(), "image/jpeg")
+    cup = data_url(sample_image(), "image/jpeg")
     async with product.another(MAX_IMAGES="2") as small:
         assert (await edit(small, first, cup)).status == 200
         answer = await edit(small, first, cup, cup)
@@ -178,7 +178,7 @@ async def test_a_private_image_is_edited_and_one_of_before_the_switch(product: H
 async def test_an_image_of_the_original_product_is_edited(product: Harness) -> None:
     written = f"Ada.{product.email.partition('@')[0]}@Example.com"
     ada = replace(product, email=written)
-    url = await put_blob(product, "generated-1704067230000.png", picture("cat.png"))
+    url = await put_blob(product, "generated-1704067230000.png", sample_image("cat.png"))
     await put_record(product, written, "gen-1704067230000-abc", "2024-01-01T00:00:30.000Z", outputImageUrl=url)
     answer = await edit(ada, "gen-1704067230000-abc")
     assert answer.status == 200, answer.body
@@ -230,7 +230,7 @@ def turns(product: Harness) -> list[int]:
 
 async def test_a_model_is_shown_the_turns_that_led_to_the_image(product: Harness) -> None:
     first = await product.generate()
-    second = await edit(product, first.json["id"], data_url(picture(), "image/jpeg"))
+    second = await edit(product, first.json["id"], data_url(sample_image(), "image/jpeg"))
     third = await edit(product, second.json["id"])
     assert [answer.json["warnings"] for answer in (first, second, third)] == [[], [], []]
     assert [(call.turns, call.inputs) for call in product.fake_gemini.calls] == [(0, 1), (1, 1), (2, 0)]

@@ -10,11 +10,11 @@ from azure.cosmos.aio import CosmosClient
 from image_core.settings import DEFAULT_CHAIN
 from local.emulators import AzuritePorts, cosmos_connection_string
 from local.gemini.script import Scripted
-from tests.support.harness import Answer, Harness, data_url, harness, picture
+from tests.support.harness import Answer, Harness, data_url, harness, sample_image
 from tests.support.paths import GEMINI_RESPONSES
 
 PRO, NANO, LITE = DEFAULT_CHAIN
-CUP = data_url(picture(), "image/jpeg")
+CUP = data_url(sample_image(), "image/jpeg")
 
 
 @pytest.fixture
@@ -41,7 +41,9 @@ async def kept(product: Harness) -> tuple[int, list[str], int]:
 
 async def test_dry_run_says_what_would_happen_and_leaves_nothing_behind(product: Harness) -> None:
     before = await kept(product)
-    answer = await dry(product, CUP, data_url(picture("rocket.webp"), "image/webp"), headers={"Idempotency-Key": "k"})
+    answer = await dry(
+        product, CUP, data_url(sample_image("rocket.webp"), "image/webp"), headers={"Idempotency-Key": "k"}
+    )
     assert answer.status == 200
     body = answer.json
     assert set(body) == {"dryRun", "model", "estimatedCostUsd", "inputs", "budget", "warnings"}

@@ -10,7 +10,7 @@ from azure.cosmos.aio import CosmosClient
 from image_core.errors import StorageUnavailable
 from local.emulators import AzuritePorts, cosmos_connection_string
 from local.gemini.script import finished
-from tests.support.harness import Harness, data_url, harness, picture
+from tests.support.harness import Harness, data_url, harness, sample_image
 
 
 async def test_the_history_is_paged_newest_first_without_the_long_fields(product: Harness) -> None:
@@ -115,7 +115,7 @@ async def test_another_users_generations_and_pictures_are_not_there(product: Har
         assert (await eve.call("GET", "/api/generations")).json["items"] == []
         stolen = await eve.generate(f"/api/images/{copy}")
         assert stolen.json["code"] == "invalid_image"
-    assert (await product.call("GET", f"/api/images/{copy}")).body == picture()
+    assert (await product.call("GET", f"/api/images/{copy}")).body == sample_image()
     assert (await product.call("GET", f"/api/images/{name}")).status == 200
 
 
@@ -167,7 +167,7 @@ async def test_a_retired_model_shows_in_the_deep_look(azurite_ports: AzuritePort
 
 async def test_nothing_private_is_in_the_logs(product: Harness, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "image_core")
-    await product.generate(data_url(picture("cat.png")), prompt="my very secret plan")
+    await product.generate(data_url(sample_image("cat.png")), prompt="my very secret plan")
     product.fake_gemini.script.add(finished("SAFETY", {"text": "a secret refusal"}))
     await product.generate(prompt="my very secret plan")
     await product.generate("https://user:hush@example.com/?sig=secret", prompt="my very secret plan")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from local.emulators import AzuritePorts
 from local.gemini.script import finished
-from tests.support.harness import Harness, data_url, harness, picture
+from tests.support.harness import Harness, data_url, harness, sample_image
 
 
 def opened(data: bytes) -> Image.Image:
@@ -25,7 +25,7 @@ async def test_a_photograph_and_a_prompt_become_a_new_picture_that_is_kept(produ
     body = answer.json
     assert list(body)[:3] == ["imageBase64", "imageUrl", "text"]
     assert body["imageBase64"].startswith("data:image/png;base64,")
-    assert answer.image != picture()
+    assert answer.image != sample_image()
     assert opened(answer.image).size == (body["width"], body["height"])
     assert body["status"] == "succeeded"
     assert body["model"] == "gemini-3-pro-image"
@@ -58,10 +58,10 @@ async def test_its_record_has_the_fixed_fields(product: Harness) -> None:
 
 @pytest.fixture
 async def outside() -> AsyncIterator[str]:
-    """A web server with a picture; its address."""
+    """A web server with a image; its address."""
 
     async def rocket(_: web.Request) -> web.Response:
-        return web.Response(body=picture("rocket.webp"), content_type="text/plain")
+        return web.Response(body=sample_image("rocket.webp"), content_type="text/plain")
 
     app = web.Application()
     app.router.add_get("/rocket", rocket)
@@ -77,9 +77,9 @@ async def test_inputs_of_every_kind_reach_the_model_in_their_order(
 ) -> None:
     async with harness(azurite_ports, cosmos_url, FETCH_ALLOW_HOSTS="localhost") as product:
         first = (await product.generate(prompt="black and white")).json
-        bare = data_url(picture("cat.png")).partition(",")[2]
+        bare = data_url(sample_image("cat.png")).partition(",")[2]
         answer = await product.generate(
-            data_url(picture(), "image/jpeg"), first["imageUrl"], f"{outside}/rocket?token=hush#part", bare
+            data_url(sample_image(), "image/jpeg"), first["imageUrl"], f"{outside}/rocket?token=hush#part", bare
         )
         assert answer.status == 200, answer.body
         assert product.fake_gemini.calls[-1].inputs == 4
@@ -91,7 +91,7 @@ async def test_inputs_of_every_kind_reach_the_model_in_their_order(
 
 
 async def test_a_private_address_is_refused_and_the_model_is_not_called(product: Harness, outside: str) -> None:
-    answer = await product.generate(data_url(picture()), f"{outside}/rocket")
+    answer = await product.generate(data_url(sample_image()), f"{outside}/rocket")
     assert (answer.status, answer.json["code"], answer.json["imageIndex"]) == (400, "url_not_allowed", 1)
     assert product.fake_gemini.calls == []
 
@@ -127,7 +127,7 @@ REFUSED: list[tuple[str, dict[str, object], int, dict[str, object]]] = [
 async def test_what_cannot_be_done_is_told_before_anything_is_paid_for(
     product: Harness, fields: dict[str, object], status: int, expected: dict[str, object]
 ) -> None:
-    answer = await product.call("POST", "/api/image", {"images": [data_url(picture())], "prompt": "x", **fields})
+    answer = await product.call("POST", "/api/image", {"images": [data_url(sample_image())], "prompt": "x", **fields})
     assert answer.status == status
     assert {name: answer.json.get(name) for name in expected} == expected
     assert {"error", "code", "retryable"} <= set(answer.json)
@@ -164,7 +164,7 @@ async def test_a_body_without_a_length_is_411(product: Harness, path: str) -> No
 
 
 async def test_a_path_in_capitals_is_the_same_route(product: Harness) -> None:
-    body = {"images": [data_url(picture())], "prompt": "x"}
+    body = {"images": [data_url(sample_image())], "prompt": "x"}
     assert (await product.call("POST", "/api/IMAGE", body)).status == 200
 
 

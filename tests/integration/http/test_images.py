@@ -1,4 +1,4 @@
-"""Images by name, uploads, and private pictures: to their owner, and to nobody else."""
+"""Images by name, uploads, and private images: to their owner, and to nobody else."""
 
 import pytest
 from azure.storage.blob.aio import BlobServiceClient
@@ -6,7 +6,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from image_core.storage.images import REVALIDATE, UPLOAD_TAGS
 from local.emulators import AzuritePorts
 from tests.support.faulty_proxy import Rule, blob_error
-from tests.support.harness import Harness, harness, picture
+from tests.support.harness import Harness, harness, sample_image
 from tests.support.uploads import form
 
 
@@ -21,12 +21,12 @@ async def test_blobs_are_served_with_a_cache_control_that_revalidates(product: H
     """A deleted image must not stay in a browser's cache or a proxy's."""
     made = await product.generate()
     assert await cache_control(product, made.json["imageUrl"]) == REVALIDATE == "no-cache"
-    uploaded = await product.call("POST", "/api/upload", *form(picture()))
+    uploaded = await product.call("POST", "/api/upload", *form(sample_image()))
     assert await cache_control(product, uploaded.json["url"]) == REVALIDATE
     product.blobs.rule(
         Rule(lambda method, _: method == "PUT", answer=blob_error(403, "AuthorizationPermissionMismatch"))
     )
-    without_tags = await product.call("POST", "/api/upload", *form(picture()))
+    without_tags = await product.call("POST", "/api/upload", *form(sample_image()))
     assert await cache_control(product, without_tags.json["url"]) == REVALIDATE
 
 
@@ -80,14 +80,14 @@ async def test_head_of_records_and_usage_has_the_headers_of_get(product: Harness
 
 
 async def test_an_uploaded_file_has_an_address_that_is_an_input(product: Harness) -> None:
-    body, headers = form(picture(), "../My Photo é.PNG")
+    body, headers = form(sample_image(), "../My Photo é.PNG")
     answer = await product.call("POST", "/api/upload", body, headers)
     assert answer.status == 200, answer.body
     name = answer.json["url"].rsplit("/", 1)[-1]
     assert name.endswith("-My-Photo-e.jpg")
-    assert await product.blob("catafract", name) == (picture(), "image/jpeg")
+    assert await product.blob("catafract", name) == (sample_image(), "image/jpeg")
     assert (await product.generate(answer.json["url"])).status == 200
-    assert (await product.call("GET", f"/api/images/{name}")).body == picture()
+    assert (await product.call("GET", f"/api/images/{name}")).body == sample_image()
     async with product.another("eve@example.com") as eve:
         assert (await eve.call("GET", f"/api/images/{name}")).status == 404
 
@@ -115,7 +115,7 @@ async def test_a_bad_upload_is_told(
 
 
 async def test_a_missing_file_has_the_fixed_message(product: Harness) -> None:
-    body, headers = form(picture(), field="other")
+    body, headers = form(sample_image(), field="other")
     assert (await product.call("POST", "/api/upload", body, headers)).json["error"] == "No file provided"
 
 
@@ -151,7 +151,7 @@ async def test_an_upload_is_deleted_by_its_owner_and_nothing_else_is(
 ) -> None:
     for access in ("public", "private"):
         async with harness(azurite_ports, cosmos_url, IMAGE_ACCESS=access) as product:
-            body, headers = form(picture(), "100%.jpg")
+            body, headers = form(sample_image(), "100%.jpg")
             url = (await product.call("POST", "/api/upload", body, headers)).json["url"]
             name = url.rsplit("/", 1)[-1]
             made = await product.generate(url)
@@ -173,7 +173,7 @@ async def test_an_upload_is_deleted_by_its_owner_and_nothing_else_is(
 
 
 async def test_an_upload_bears_the_tag_of_the_lifecycle_rule_and_a_generated_image_does_not(product: Harness) -> None:
-    body, headers = form(picture())
+    body, headers = form(sample_image())
     uploaded = (await product.call("POST", "/api/upload", body, headers)).json["url"].rsplit("/", 1)[-1]
     made = (await product.generate()).json["imageUrl"].rsplit("/", 1)[-1]
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
@@ -188,8 +188,8 @@ def stores_upload(method: str, path: str) -> bool:
 async def test_where_the_role_allows_no_tags_an_upload_is_stored_without(product: Harness) -> None:
     denied = blob_error(403, "AuthorizationPermissionMismatch")
     refused = product.blobs.rule(Rule(stores_upload, answer=denied))
-    body, headers = form(picture())
+    body, headers = form(sample_image())
     answer = await product.call("POST", "/api/upload", body, headers)
     assert answer.status == 200
     assert refused.hits == 1
-    assert (await product.call("GET", f"/api/images/{answer.json['url'].rsplit('/', 1)[-1]}")).body == picture()
+    assert (await product.call("GET", f"/api/images/{answer.json['url'].rsplit('/', 1)[-1]}")).body == sample_image()

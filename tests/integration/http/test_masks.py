@@ -12,11 +12,11 @@ from PIL import ImageChops, ImageDraw
 from local.emulators import AzuritePorts
 from local.gemini.script import Scripted
 from tests.support.faulty_proxy import Rule, blob_error
-from tests.support.harness import Answer, Harness, data_url, harness, picture
+from tests.support.harness import Answer, Harness, data_url, harness, sample_image
 from tests.support.image_files import saved
 from tests.support.paths import IMAGES
 
-CUP = data_url(picture(), "image/jpeg")
+CUP = data_url(sample_image(), "image/jpeg")
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ async def test_dry_run_says_which_part_the_model_would_get(product: Harness) -> 
         (data_url(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), 400, "invalid_image", "SVG"),
         ("data:image/png;base64,*", 400, "invalid_image", "base64"),
         ("http://127.0.0.1/mask.png", 400, "url_not_allowed", ""),
-        (data_url((IMAGES / "awkward" / "bomb.png").read_bytes()), 413, "image_too_large", "pixels"),
+        (data_url((IMAGES / "unusual" / "bomb.png").read_bytes()), 413, "image_too_large", "pixels"),
     ],
 )
 async def test_unusable_mask_is_refused_before_anything_is_paid(
@@ -166,7 +166,7 @@ async def test_turned_photograph_keeps_its_own_pixels(product: Harness) -> None:
 
 
 async def test_other_inputs_go_to_the_model_as_well(product: Harness) -> None:
-    answer = await edited(product, CUP, data_url(picture("cat.png")))
+    answer = await edited(product, CUP, data_url(sample_image("cat.png")))
     assert_edited(answer.image)
     assert product.fake_gemini.calls[0].inputs == 2
 

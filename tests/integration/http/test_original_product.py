@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from local.emulators import AzuritePorts
-from tests.support.harness import Harness, harness, picture
+from tests.support.harness import Harness, harness, sample_image
 from tests.support.original_product import put_blob, put_record
 
 NAMES = [
@@ -24,7 +24,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_an_old_upload_is_an_input_whatever_its_name(product: Harness, name: str) -> None:
-    url = await put_blob(product, f"1704067200000-{name}", picture())
+    url = await put_blob(product, f"1704067200000-{name}", sample_image())
     made = await product.generate(url)
     assert made.status == 200, made.body
     by_name = await product.generate(f"/api/images/1704067200000-{quote(name, safe='')}")
@@ -55,7 +55,7 @@ async def test_an_address_that_names_nothing_says_so_and_a_path_is_refused(
 async def test_records_under_an_address_with_capitals_are_their_sessions(product: Harness) -> None:
     written = f"Ada.{product.email.partition('@')[0]}@Example.com"
     ada = replace(product, email=written)
-    image = picture("cat.png")
+    image = sample_image("cat.png")
     url = await put_blob(product, "generated-1704067230000.png", image)
     base64_jpeg = "/9j/" + "A" * 1000
     await put_record(
@@ -88,11 +88,11 @@ async def test_records_under_an_address_with_capitals_are_their_sessions(product
 
 async def test_deleting_an_old_record_removes_its_image_by_whatever_host_it_names_it(product: Harness) -> None:
     name = "generated-1704067232000-k3j2h1.png"
-    await put_blob(product, name, picture())
+    await put_blob(product, name, sample_image())
     url = f"https://account.blob.core.windows.net/catafract/{name}?sv=1&sig=x"
     await put_record(product, product.email, "gen-old-host", "2024-01-01T00:00:32.000Z", outputImageUrl=url)
-    assert (await product.call("GET", "/api/images/gen-old-host")).body == picture()
-    assert (await product.call("GET", f"/api/images/{name}")).body == picture()
+    assert (await product.call("GET", "/api/images/gen-old-host")).body == sample_image()
+    assert (await product.call("GET", f"/api/images/{name}")).body == sample_image()
     assert (await product.call("DELETE", "/api/generations/gen-old-host")).status == 204
     assert await product.blob_names("catafract", name) == []
 
@@ -107,7 +107,7 @@ async def test_deleting_an_old_record_leaves_another_users_image(product: Harnes
 
 
 async def test_deleting_an_old_record_leaves_blobs_that_are_not_its_image(product: Harness) -> None:
-    await put_blob(product, "1704067200000-b.png", picture())
+    await put_blob(product, "1704067200000-b.png", sample_image())
     await put_record(
         product,
         product.email,
@@ -123,7 +123,7 @@ async def test_images_from_before_a_switch_of_the_access_are_their_owners(
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     async with harness(azurite_ports, cosmos_url) as public:
-        old_url = await put_blob(public, "generated-1704067231000.png", picture("cat.png"))
+        old_url = await put_blob(public, "generated-1704067231000.png", sample_image("cat.png"))
         await put_record(public, public.email, "gen-legacy", "2024-01-01T00:00:31.000Z", outputImageUrl=old_url)
         in_public = await public.generate(prompt="in public")
         async with public.another(IMAGE_ACCESS="private") as private:
@@ -131,7 +131,9 @@ async def test_images_from_before_a_switch_of_the_access_are_their_owners(
             name = in_public.json["imageUrl"].rsplit("/", 1)[-1]
             for path in (name, in_public.json["id"]):
                 assert (await private.call("GET", f"/api/images/{path}")).body == in_public.image
-            assert (await private.call("GET", "/api/images/generated-1704067231000.png")).body == picture("cat.png")
+            assert (await private.call("GET", "/api/images/generated-1704067231000.png")).body == sample_image(
+                "cat.png"
+            )
             for url in (
                 in_public.json["imageUrl"],
                 f"/api/images/{name}",

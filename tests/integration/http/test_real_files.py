@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.harness import Harness, data_url, picture
+from tests.support.harness import Harness, data_url, sample_image
 from tests.support.paths import IMAGES
 
 REAL = IMAGES / "real"
@@ -59,7 +59,7 @@ def test_every_real_file_has_its_row() -> None:
 @pytest.mark.parametrize(("name", "end"), FILES.items(), ids=FILES)
 async def test_the_model_is_sent_what_a_good_viewer_shows(product: Harness, name: str, end: Taken | Refused) -> None:
     product.fake_gemini.keep_inputs = True
-    answer = await product.generate(data_url(picture()), data_url((REAL / name).read_bytes(), "image/png"))
+    answer = await product.generate(data_url(sample_image()), data_url((REAL / name).read_bytes(), "image/png"))
     if isinstance(end, Refused):
         assert (answer.status, answer.json["imageIndex"]) == (end.status, 1)
         assert end.words in answer.json["details"]

@@ -14,7 +14,7 @@ from local.emulators import AzuritePorts
 from local.gemini.script import finished
 from tests.support.faulty_proxy import Rule, blob_error
 from tests.support.gemini_responses import part
-from tests.support.harness import Answer, Harness, harness, picture
+from tests.support.harness import Answer, Harness, harness, sample_image
 from tests.support.original_product import put_blob, put_record
 
 
@@ -163,7 +163,7 @@ async def test_private_images_and_uploads_have_renditions_too(azurite_ports: Azu
         copy = (await product.call("GET", f"/api/generations/{made.json['id']}")).json["inputs"][0]["name"]
         assert image(await product.call("GET", f"/api/images/{copy}?w=64")).width == 64
         boundary = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
-        body = boundary + picture() + b"\r\n--b--\r\n"
+        body = boundary + sample_image() + b"\r\n--b--\r\n"
         sent = await product.call("POST", "/api/upload", body, {"Content-Type": "multipart/form-data; boundary=b"})
         name = sent.json["url"].rsplit("/", 1)[-1]
         assert image(await product.call("GET", f"/api/images/{name}?w=64")).width == 64
@@ -175,7 +175,7 @@ async def test_private_images_and_uploads_have_renditions_too(azurite_ports: Azu
 async def test_image_of_the_original_product_has_a_thumbnail_that_goes_with_it(product: Harness) -> None:
     product.email = "ada.rendition@example.com"
     name = "generated-1704067230777.png"
-    address = await put_blob(product, name, picture("cat.png"))
+    address = await put_blob(product, name, sample_image("cat.png"))
     await put_record(
         product, product.email, "gen-1704067230777-orig", "2024-01-01T00:00:30.777Z", outputImageUrl=address
     )
@@ -201,12 +201,12 @@ async def test_rendition_of_an_earlier_version_of_its_image_is_made_again(produc
     product.email = "cy.rendition@example.com"
     name = "generated-1704067230779.png"
     for sample in ("cat.png", "coffee.jpg"):
-        address = await put_blob(product, name, picture(sample))
+        address = await put_blob(product, name, sample_image(sample))
         if sample == "cat.png":
             fields = {"outputImageUrl": address}
             await put_record(product, product.email, "gen-1704067230779-orig", "2024-01-01T00:00:30.779Z", **fields)
         got = image(await product.call("GET", f"/api/images/{name}?w=320"))
-        whole = Image.open(io.BytesIO(picture(sample)))
+        whole = Image.open(io.BytesIO(sample_image(sample)))
         assert got.size == (320, round(whole.height * 320 / whole.width))
 
 
@@ -244,13 +244,13 @@ async def test_image_is_converted_before_it_is_stored(product: Harness, wanted: 
 
 
 async def test_image_in_the_wanted_format_is_stored_as_the_model_made_it(product: Harness) -> None:
-    product.fake_gemini.script.add(finished("STOP", part(picture("cat.png"))))
+    product.fake_gemini.script.add(finished("STOP", part(sample_image("cat.png"))))
     made = await product.generate(outputFormat="png", outputQuality=10)
-    assert (made.image, made.json["warnings"]) == (picture("cat.png"), [])
+    assert (made.image, made.json["warnings"]) == (sample_image("cat.png"), [])
 
 
-async def test_dropped_content_credentials_are_told(product: Harness) -> None:
-    cat = picture("cat.png")
+async def test_dropped_content_credentials_give_a_warning(product: Harness) -> None:
+    cat = sample_image("cat.png")
     signed = cat[:33] + png_chunk(b"caBX", b"\0\0\0\x10jumb\0\0\0\x08jumd") + cat[33:]
     product.fake_gemini.script.add(*(finished("STOP", part(signed)) for _ in range(2)))
     converted = await product.generate(outputFormat="jpeg")
@@ -263,10 +263,10 @@ async def test_image_that_cannot_be_converted_is_stored_as_it_is_with_a_warning(
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     async with harness(azurite_ports, cosmos_url, MAX_DECODED_PIXELS="1000", MAX_IMAGE_PIXELS="1000000") as product:
-        product.fake_gemini.script.add(finished("STOP", part(picture("cat.png"))))
+        product.fake_gemini.script.add(finished("STOP", part(sample_image("cat.png"))))
         made = await product.generate(outputFormat="webp")
         assert made.status == 200
-        assert (made.json["mimeType"], made.image) == ("image/png", picture("cat.png"))
+        assert (made.json["mimeType"], made.image) == ("image/png", sample_image("cat.png"))
         assert [warning.partition(":")[0] for warning in made.json["warnings"]] == ["format_kept"]
 
 

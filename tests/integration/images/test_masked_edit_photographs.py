@@ -22,9 +22,9 @@ EOI = b"\xff\xd9"
 @pytest.mark.parametrize(
     "name",
     [
-        "coffee.jpg", "cat.png", "rocket.webp", "awkward/photo.avif", "awkward/cat.heic", "heif/alpha.heic",
-        "awkward/rotated-by-exif.jpg", "awkward/palette.png", "awkward/alpha.png", "awkward/sixteen-bit.png",
-        "awkward/photo.bmp", "awkward/photo.tiff", "awkward/animated.gif", "awkward/animated.webp",
+        "coffee.jpg", "cat.png", "rocket.webp", "unusual/photo.avif", "unusual/cat.heic", "heif/alpha.heic",
+        "unusual/rotated-by-exif.jpg", "unusual/palette.png", "unusual/alpha.png", "unusual/sixteen-bit.png",
+        "unusual/photo.bmp", "unusual/photo.tiff", "unusual/animated.gif", "unusual/animated.webp",
         "real/uint16-rgb-planar.tif", "real/zero-bytes-between-segments.jpg", "real/no-eoi.jpg", "real/no-iend.png",
     ],
 )  # fmt: skip

@@ -10,15 +10,15 @@ import pytest
 
 from image_core.images.fault import Fault, NeedsMemory
 from image_core.images.sandbox import convert_in_sandbox
-from tests.support.awkward_files import AWKWARD
-from tests.support.image_files import LIMITS, awkward, opened, prepared, prepared_apart, saved, turned
+from tests.support.image_files import LIMITS, opened, prepared, prepared_in_sandbox, saved, turned, unusual_image
 from tests.support.paths import IMAGES, ROOT
+from tests.support.unusual_files import UNUSUAL
 
 SEEDS = [
     "cat.png",
     "coffee.jpg",
     "rocket.webp",
-    *(f"awkward/{name}" for name, end in AWKWARD.items() if end == "image"),
+    *(f"unusual/{name}" for name, end in UNUSUAL.items() if end == "image"),
     *("real/bigtiff.tif", "real/dng-like-thumbnail-first.tif", "real/float-0-1.tif", "real/primary-is-second.heic"),
 ]
 
@@ -67,13 +67,13 @@ def test_cut_and_changed_files_end_in_pictures_or_errors_of_our_tree(name: str) 
 async def test_a_file_that_crashes_its_decoder_is_an_invalid_image_and_nothing_else() -> None:
     """Found by the test above: a HEIC with one byte changed ends the process that opens it."""
     dice = random.Random(0)
-    data = awkward("cat.heic")
+    data = unusual_image("cat.heic")
     for _ in range(12):
         broken = bytearray(data)
         for _ in range(8):
             broken[dice.randrange(400)] = dice.randrange(256)
         try:
-            made = await prepared_apart(bytes(broken), *LIMITS)
+            made = await prepared_in_sandbox(bytes(broken), *LIMITS)
         except Fault as fault:
             caught = fault
         else:
@@ -81,15 +81,15 @@ async def test_a_file_that_crashes_its_decoder_is_an_invalid_image_and_nothing_e
     assert caught.kind.code in {"invalid_image", "image_too_large"}
 
 
-async def test_a_conversion_apart_gives_what_it_gives_here() -> None:
-    assert await prepared_apart(awkward("cat.heic"), *LIMITS) == prepared(awkward("cat.heic"), *LIMITS)
+async def test_conversion_in_the_sandbox_equals_conversion_in_this_process() -> None:
+    assert await prepared_in_sandbox(unusual_image("cat.heic"), *LIMITS) == prepared(unusual_image("cat.heic"), *LIMITS)
 
 
 async def test_no_secret_reaches_the_process_that_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEXTAUTH_SECRET", "hush")
     told = "import json, os; print(json.dumps({'fault': 'InvalidImage', 'details': ' '.join(os.environ)}))"
     with pytest.raises(Fault) as caught:
-        await convert_in_sandbox(awkward("photo.bmp"), *LIMITS, program=told)
+        await convert_in_sandbox(unusual_image("photo.bmp"), *LIMITS, program=told)
     assert "PYTHONPATH" in caught.value.details
     assert "NEXTAUTH_SECRET" not in caught.value.details
 

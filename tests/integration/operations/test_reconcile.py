@@ -15,7 +15,7 @@ from image_core.generations.record import Status
 from image_core.generations.record_codec import to_document
 from local.emulators import AzuritePorts
 from operations.reconcile import reconcile
-from tests.support.harness import Harness, harness, picture
+from tests.support.harness import Harness, harness, sample_image
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def test_an_image_without_a_record_and_a_record_without_an_image_are_left_
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
         container = client.get_container_client("catafract")
         await container.delete_blob(gone)
-        await container.upload_blob(stray, picture(), overwrite=True)
+        await container.upload_blob(stray, sample_image(), overwrite=True)
         for fix in (False, True):
             out = await said(product, capsys, fix=fix)
             assert f"CHECK  {made['id']}: this generation succeeded and its image is missing" in out

@@ -18,7 +18,7 @@ from local import nextauth
 from local.emulators import AzuritePorts
 from tests.support.change_feed import feed
 from tests.support.faulty_proxy import Rule
-from tests.support.harness import Harness, harness, picture
+from tests.support.harness import Harness, harness, sample_image
 from tests.support.uploads import form
 
 PRIVATE = "catafract-private"
@@ -50,7 +50,7 @@ async def set_metadata(product: Harness, name: str, values: dict[str, str]) -> N
 async def stored(product: Harness) -> list[str]:
     """The names of one generated image and one upload."""
     made = await product.generate()
-    uploaded = await product.call("POST", "/api/upload", *form(picture()))
+    uploaded = await product.call("POST", "/api/upload", *form(sample_image()))
     return [made.json["imageUrl"].rsplit("/", 1)[-1], uploaded.json["url"].rsplit("/", 1)[-1]]
 
 

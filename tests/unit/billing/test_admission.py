@@ -280,7 +280,7 @@ async def test_budget_that_begins_again_in_a_moment(seconds: float, retry_after:
 
 
 @pytest.mark.parametrize("budget", ["user", "all"])
-async def test_queued_generation_is_told_whose_budget_is_used_up(budget: str) -> None:
+async def test_error_of_a_queued_generation_names_the_budget_that_is_used_up(budget: str) -> None:
     rig = Rig(
         all_users=DAILY if budget == "all" else NO_BUDGETS,
         limits=UserLimits(9, DAILY if budget == "user" else NO_BUDGETS),

@@ -16,13 +16,13 @@ from tests.support.image_files import (
     LIMITS,
     RIGHT,
     assert_halves,
-    awkward,
     halves,
     opened,
     photo,
     prepared,
     profile,
     saved,
+    unusual_image,
 )
 from tests.support.paths import IMAGES
 
@@ -186,7 +186,7 @@ def test_the_third_image_of_a_heic_is_sent_where_it_is_the_primary_one() -> None
 
 @pytest.mark.parametrize("name", ["arithmetic.jpg", "arithmetic-progressive.jpg"])
 def test_arithmetic_codes_of_a_jpeg_become_huffman_codes(name: str) -> None:
-    made = prepared(awkward(name), *LIMITS)
+    made = prepared(unusual_image(name), *LIMITS)
     assert b"\xff\xc9" not in made.data
     assert b"\xff\xca" not in made.data
     assert_halves(opened(made))

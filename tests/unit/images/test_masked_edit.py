@@ -17,7 +17,7 @@ from image_core.images.image import Target
 from image_core.images.masked_edit import ComposedEdit, PreparedEdit, prepare_in_sandbox
 from image_core.images.masked_edit_pixels import _encoded, compose, prepare
 from image_core.images.original import Original
-from tests.support.image_files import awkward, differing, in_eight_bits, profile, saved
+from tests.support.image_files import differing, in_eight_bits, profile, saved, unusual_image
 from tests.support.paths import IMAGES
 
 SHAPES = {"1:1": (64, 64), "3:2": (72, 48), "2:3": (48, 72), "16:9": (80, 45), "9:16": (45, 80)}
@@ -137,7 +137,7 @@ def test_pixels_outside_the_mask_are_those_of_the_input(file: Drawn) -> None:
     )
 
 
-def picture(name: str = "coffee.jpg") -> PIL.Image.Image:
+def sample_image(name: str = "coffee.jpg") -> PIL.Image.Image:
     return PIL.Image.open(IMAGES / name).convert("RGB")
 
 
@@ -148,7 +148,7 @@ def disc(size: tuple[int, int]) -> PIL.Image.Image:
 
 
 def test_inside_is_what_the_model_made_and_the_edge_is_mixed() -> None:
-    image = picture()
+    image = sample_image()
     mask = disc(image.size)
     both = edited(saved(image, "PNG"), saved(mask, "PNG"))
     assert both is not None
@@ -163,7 +163,7 @@ def test_inside_is_what_the_model_made_and_the_edge_is_mixed() -> None:
 
 @pytest.mark.parametrize("shift", [(0, 0), (9, -6), (-14, 3)])
 def test_shifted_answer_is_put_where_it_belongs(shift: tuple[int, int]) -> None:
-    image, shapes = picture(), {"3:2": (1264, 848)}
+    image, shapes = sample_image(), {"3:2": (1264, 848)}
     data, mask = saved(image, "PNG"), saved(disc(image.size), "PNG")
     prepared = prepare(data, mask, shapes, 2048, LIMITS)
     assert prepared is not None
@@ -178,11 +178,11 @@ def test_shifted_answer_is_put_where_it_belongs(shift: tuple[int, int]) -> None:
 
 
 def test_answer_that_shows_another_scene_is_reported_and_still_kept_inside_the_mask() -> None:
-    image, shapes = picture(), {"3:2": (1264, 848)}
+    image, shapes = sample_image(), {"3:2": (1264, 848)}
     data, mask = saved(image, "PNG"), disc(image.size)
     prepared = prepare(data, saved(mask, "PNG"), shapes, 2048, LIMITS)
     assert prepared is not None
-    other = saved(picture("rocket.webp").resize(shapes["3:2"]), "PNG")
+    other = saved(sample_image("rocket.webp").resize(shapes["3:2"]), "PNG")
     composed = compose(data, prepared.mask.data, other, prepared.crop.box, PNG, LIMITS)
     assert not composed.aligned
     result = PIL.Image.open(io.BytesIO(composed.image.data))
@@ -233,7 +233,7 @@ def test_gray_with_a_profile_stays_as_it_looks_and_can_be_edited_in_colour() -> 
     ids=["one way", "of gray", "broken"],
 )
 def test_profile_that_cannot_be_converted_changes_no_pixel(icc: bytes, kept: bool) -> None:
-    image = picture().resize((60, 40))
+    image = sample_image().resize((60, 40))
     both = edited(saved(image, "PNG", icc_profile=icc), saved(disc(image.size), "PNG"))
     assert both is not None
     result = PIL.Image.open(io.BytesIO(both[1].image.data))
@@ -252,7 +252,7 @@ def test_edit_of_a_transparent_image_is_opaque_inside_and_has_no_dark_rim() -> N
 
 
 def test_cmyk_is_edited_in_srgb() -> None:
-    both = edited(awkward("cmyk.jpg"), saved(disc((300, 200)), "PNG"))
+    both = edited(unusual_image("cmyk.jpg"), saved(disc((300, 200)), "PNG"))
     assert both is not None
     result = PIL.Image.open(io.BytesIO(both[1].image.data))
     assert result.mode == "RGB"
@@ -260,7 +260,7 @@ def test_cmyk_is_edited_in_srgb() -> None:
 
 
 def test_panorama_is_cut_out_with_its_edges_repeated() -> None:
-    image = picture().resize((600, 40))
+    image = sample_image().resize((600, 40))
     mask = PIL.Image.new("L", image.size)
     mask.paste(255, (1, 1, 599, 39))
     both = edited(saved(image, "PNG"), saved(mask, "PNG"))
@@ -278,7 +278,7 @@ def test_panorama_is_cut_out_with_its_edges_repeated() -> None:
 
 
 def test_result_is_in_the_format_and_with_the_profile_that_are_wanted() -> None:
-    image = picture()
+    image = sample_image()
     data, mask = saved(image, "PNG", icc_profile=PROFILES["P3"]), saved(disc(image.size), "PNG")
     prepared = prepare(data, mask, SHAPES, 2048, LIMITS)
     assert prepared is not None
@@ -298,15 +298,15 @@ def test_result_is_in_the_format_and_with_the_profile_that_are_wanted() -> None:
         (saved(PIL.Image.new("RGBA", (600, 400), (255, 255, 255, 200)), "PNG"), "nothing to edit"),
         (saved(PIL.Image.new("L", (400, 600), 255), "PNG"), "another shape"),
         (b"no image", "not those of an image"),
-        (awkward("truncated.jpg"), "cut off"),
+        (unusual_image("truncated.jpg"), "cut off"),
     ],
 )
-async def test_unusable_mask_is_told_from_an_unusable_image(mask: bytes, words: str) -> None:
+async def test_unusable_mask_and_unusable_image_are_different_faults(mask: bytes, words: str) -> None:
     data = (IMAGES / "coffee.jpg").read_bytes()
     caught = await failing(data, mask)
     assert isinstance(caught, MaskFault)
     assert words in caught.details
-    not_the_mask = await failing(awkward("truncated.jpg"), saved(PIL.Image.new("L", (600, 400), 255), "PNG"))
+    not_the_mask = await failing(unusual_image("truncated.jpg"), saved(PIL.Image.new("L", (600, 400), 255), "PNG"))
     assert not isinstance(not_the_mask, MaskFault)
     assert not_the_mask.kind is InvalidImage
 
@@ -325,7 +325,7 @@ async def test_mask_of_the_whole_image_prepares_nothing(full: PIL.Image.Image) -
 
 
 def test_crop_that_is_sent_is_no_larger_than_asked() -> None:
-    image = picture().resize((1800, 1200))
+    image = sample_image().resize((1800, 1200))
     mask = PIL.Image.new("L", image.size)
     mask.paste(255, (100, 100, 1700, 1100))
     prepared = prepare(saved(image, "JPEG"), saved(mask, "PNG"), SHAPES, 900, LIMITS)
@@ -335,7 +335,7 @@ def test_crop_that_is_sent_is_no_larger_than_asked() -> None:
 
 
 def test_png_that_is_too_large_to_be_kept_becomes_a_jpeg_of_the_same_size() -> None:
-    whole = Original(picture(), PROFILES["P3"])
+    whole = Original(sample_image(), PROFILES["P3"])
     assert _encoded(whole, PNG).mime_type == "image/png"
     made = _encoded(whole, PNG, max_bytes=100_000)
     result = PIL.Image.open(io.BytesIO(made.data))

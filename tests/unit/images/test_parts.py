@@ -29,7 +29,7 @@ from image_core.images.metadata import (
 )
 from image_core.images.probe import read_header
 from image_core.images.tiff import MAX_DIRECTORIES, MAX_ENTRIES, full_size
-from tests.support.harness import picture
+from tests.support.harness import sample_image
 from tests.support.image_files import JPEGS, PNGS, WEBPS
 
 MEGABYTE = 1_000_000
@@ -211,7 +211,7 @@ def saved_in_many_segments() -> bytes:
 
 
 def test_real_files_have_far_fewer_parts() -> None:
-    small_chunks = picture("cat.png")
+    small_chunks = sample_image("cat.png")
     parts = list(png_chunks(small_chunks))
     assert len(parts) < 100
     pixels = b"".join(small_chunks[part.body : part.end - 4] for part in parts if part.name == b"IDAT")
@@ -219,7 +219,7 @@ def test_real_files_have_far_fewer_parts() -> None:
     head = small_chunks[: next(part.start for part in parts if part.name == b"IDAT")]
     assert cleaned(head + pieces + metadata.PNG_END, "image/png") == head + pieces + metadata.PNG_END
     assert zlib.decompress(pixels)
-    assert sum(1 for _ in webp_chunks(picture("rocket.webp"))) < 10
+    assert sum(1 for _ in webp_chunks(sample_image("rocket.webp"))) < 10
 
 
 # --- EXIF and TIFF

@@ -9,31 +9,31 @@ from PIL import Image, ImageCms
 
 from image_core.images.fault import Fault
 from image_core.images.passthrough import MAX_SIDE
-from tests.support.awkward_files import AWKWARD
-from tests.support.harness import picture
-from tests.support.image_files import LIMITS, awkward, opened, prepared, prepared_apart, saved
+from tests.support.harness import sample_image
+from tests.support.image_files import LIMITS, opened, prepared, prepared_in_sandbox, saved, unusual_image
 from tests.support.paths import IMAGES, ROOT
+from tests.support.unusual_files import UNUSUAL
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def test_every_awkward_file_has_its_end() -> None:
-    assert set(AWKWARD) == {path.name for path in (IMAGES / "awkward").iterdir()}
+def test_every_unusual_file_has_an_expected_result() -> None:
+    assert set(UNUSUAL) == {path.name for path in (IMAGES / "unusual").iterdir()}
 
 
-@pytest.mark.parametrize(("name", "end"), AWKWARD.items(), ids=AWKWARD)
-async def test_an_awkward_file_ends_in_an_image_or_in_its_code(name: str, end: str) -> None:
+@pytest.mark.parametrize(("name", "end"), UNUSUAL.items(), ids=UNUSUAL)
+async def test_unusual_file_gives_an_image_or_its_error_code(name: str, end: str) -> None:
     if end == "image":
-        opened(await prepared_apart(awkward(name), *LIMITS))
+        opened(await prepared_in_sandbox(unusual_image(name), *LIMITS))
     else:
         with pytest.raises(Fault) as caught:
-            await prepared_apart(awkward(name), *LIMITS)
+            await prepared_in_sandbox(unusual_image(name), *LIMITS)
         assert caught.value.kind.code == end
 
 
 @pytest.mark.parametrize("name", ["coffee.jpg", "cat.png", "rocket.webp"])
 def test_what_has_nothing_to_cut_stays_byte_for_byte(name: str) -> None:
-    assert prepared(picture(name), *LIMITS).data == picture(name)
+    assert prepared(sample_image(name), *LIMITS).data == sample_image(name)
 
 
 def with_metadata(kind: str) -> bytes:
@@ -43,7 +43,7 @@ def with_metadata(kind: str) -> bytes:
     options: dict[str, object] = {"exif": exif, "icc_profile": PROFILE, "xmp": b"<x:xmpmeta>SECRET-XMP</x:xmpmeta>"}
     if kind == "JPEG":
         options["comment"] = b"SECRET-COMMENT"
-    data = saved(Image.open(io.BytesIO(picture("cat.png"))).convert("RGB"), kind, **options)
+    data = saved(Image.open(io.BytesIO(sample_image("cat.png"))).convert("RGB"), kind, **options)
     if kind == "JPEG":  # an IPTC segment, as picture agencies write it
         iptc = b"Photoshop 3.0\x008BIM\x04\x04\0\0\0\0\0\x0eSECRET-IPTC"
         data = data[:2] + b"\xff\xed" + (len(iptc) + 2).to_bytes(2, "big") + iptc + data[2:]
@@ -63,7 +63,7 @@ def test_personal_metadata_is_cut_out_and_pixels_and_colour_profile_stay(kind: s
     assert made.mime_type == Image.MIME[kind]
 
 
-def test_the_second_picture_of_a_phones_file_does_not_come_along() -> None:
+def test_second_image_of_a_phones_file_is_dropped() -> None:
     first, second = Image.new("RGB", (60, 40), "red"), Image.new("RGB", (60, 40), "blue")
     exif = Image.Exif()
     exif[0x010F] = "SECRET-CAMERA"
@@ -76,7 +76,7 @@ def test_the_second_picture_of_a_phones_file_does_not_come_along() -> None:
 
 
 def test_a_rotated_photograph_is_turned_upright() -> None:
-    data = awkward("rotated-by-exif.jpg")
+    data = unusual_image("rotated-by-exif.jpg")
     made = prepared(data, *LIMITS)
     stored = Image.open(io.BytesIO(data))
     assert (made.width, made.height) == (stored.height, stored.width)
@@ -108,7 +108,7 @@ def test_sixteen_bits_are_scaled_and_not_cut_off() -> None:
 
 
 def test_cmyk_becomes_rgb() -> None:
-    assert opened(prepared(awkward("cmyk.jpg"), *LIMITS)).mode == "RGB"
+    assert opened(prepared(unusual_image("cmyk.jpg"), *LIMITS)).mode == "RGB"
 
 
 def test_transparency_stays() -> None:
@@ -183,7 +183,7 @@ except Fault as fault:
 
 def test_bomb_is_refused_and_the_process_does_not_grow() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(IMAGES / "awkward" / "bomb.png"), str(IMAGES / "cat.png")],
+        [sys.executable, "-c", MEASURE, str(IMAGES / "unusual" / "bomb.png"), str(IMAGES / "cat.png")],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -12,7 +12,7 @@ from image_core.images.convert import rendered
 from image_core.images.fault import Fault
 from image_core.images.image import Image, OutputFormat, Target
 from image_core.images.metadata import has_provenance, png_chunk
-from tests.support.harness import picture
+from tests.support.harness import sample_image
 from tests.support.image_files import LEFT, LIMITS, RIGHT, assert_halves, halves, opened, profile, saved
 from tests.support.paths import IMAGES
 
@@ -29,8 +29,8 @@ def render(data: bytes, width: int | None = None, format_name: OutputFormat = "p
 @pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize("name", SAMPLES)
 def test_sample_image_is_made_as_wide_as_asked_and_looks_the_same(name: str, format_name: OutputFormat) -> None:
-    made = opened(render(picture(name), 128, format_name))
-    original = PIL.Image.open(io.BytesIO(picture(name))).convert("RGB")
+    made = opened(render(sample_image(name), 128, format_name))
+    original = PIL.Image.open(io.BytesIO(sample_image(name))).convert("RGB")
     assert made.size == (128, round(original.height * 128 / original.width))
     assert made.format == format_name.upper()
     wanted, got = (
@@ -44,7 +44,7 @@ def test_sample_image_is_made_as_wide_as_asked_and_looks_the_same(name: str, for
 
 @pytest.mark.parametrize("width", [None, 2048])
 def test_image_is_never_enlarged(width: int | None) -> None:
-    assert opened(render(picture("coffee.jpg"), width, "webp")).size == (600, 400)
+    assert opened(render(sample_image("coffee.jpg"), width, "webp")).size == (600, 400)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -102,24 +102,24 @@ def test_colour_of_invisible_pixels_does_not_bleed_into_visible_ones() -> None:
 
 def test_quality_changes_the_size_of_the_file() -> None:
     for format_name in ("jpeg", "webp"):
-        low, high = (render(picture("coffee.jpg"), None, format_name, quality) for quality in (20, 95))
+        low, high = (render(sample_image("coffee.jpg"), None, format_name, quality) for quality in (20, 95))
         assert len(low.data) < len(high.data) / 2
 
 
 def test_what_is_there_of_a_file_that_is_cut_off_is_shown() -> None:
     for name in ("coffee.jpg", "cat.png"):
-        data = picture(name)
+        data = sample_image(name)
         assert opened(render(data[: len(data) * 2 // 3], 64)).width == 64
 
 
 def test_a_file_without_pixels_is_refused() -> None:
     with pytest.raises(Fault) as refused:
-        render(picture("coffee.jpg")[:100], 64)
+        render(sample_image("coffee.jpg")[:100], 64)
     assert refused.value.kind is InvalidImage
 
 
-@pytest.mark.parametrize("path", sorted((IMAGES / "awkward").iterdir()), ids=lambda path: path.name)
-def test_an_awkward_file_gives_an_image_or_a_fault(path: Path) -> None:
+@pytest.mark.parametrize("path", sorted((IMAGES / "unusual").iterdir()), ids=lambda path: path.name)
+def test_unusual_file_gives_an_image_or_a_fault(path: Path) -> None:
     try:
         made = opened(render(path.read_bytes(), 64, "webp"))
     except Fault:
@@ -128,7 +128,7 @@ def test_an_awkward_file_gives_an_image_or_a_fault(path: Path) -> None:
 
 
 def test_content_credentials_are_found_where_each_format_has_them() -> None:
-    png, jpeg, webp = picture("cat.png"), picture("coffee.jpg"), picture("rocket.webp")
+    png, jpeg, webp = sample_image("cat.png"), sample_image("coffee.jpg"), sample_image("rocket.webp")
     assert not any(map(has_provenance, (png, jpeg, webp), ("image/png", "image/jpeg", "image/webp")))
     jumbf = b"\0\0\0\x10jumb\0\0\0\x08jumd"
     segment = b"\xff\xeb" + struct.pack(">H", 2 + 8 + len(jumbf)) + b"JP\0\1\0\0\0\1" + jumbf

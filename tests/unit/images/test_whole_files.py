@@ -15,7 +15,7 @@ from image_core.images.fault import Fault
 from image_core.images.image import Image
 from image_core.images.metadata import SOS, jpeg_segments, png_chunk, png_chunks, repaired
 from image_core.images.passthrough import as_it_is
-from tests.support.harness import picture
+from tests.support.harness import sample_image
 from tests.support.image_files import JPEGS, LIMITS, PNGS, WEBPS, opened, prepared, saved
 
 
@@ -289,7 +289,7 @@ def test_a_webp_that_is_cut_off_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["cat.png", "coffee.jpg", "rocket.webp"])
 def test_a_whole_image_of_a_model_is_stored_as_it_is(name: str) -> None:
     mime_type = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}[name.rsplit(".", 1)[-1]]
-    data = picture(name)
+    data = sample_image(name)
     assert repaired(data, mime_type) is data
     assert repaired(data + b"trailer", mime_type) == data + b"trailer"
 

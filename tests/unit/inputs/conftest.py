@@ -10,13 +10,13 @@ from image_core.inputs.fetcher import Fetcher
 from image_core.inputs.loader import Loader
 from image_core.inputs.owned_urls import OwnedUrls
 from tests.support.input_loaders import make_loader
-from tests.support.loopback_server import Canary
-from tests.support.owned_images import OWN, Shelf
+from tests.support.loopback_server import RecordingServer
+from tests.support.owned_images import OWN, FakeOwnImages
 
 
 @pytest.fixture
-async def canary() -> AsyncIterator[Canary]:
-    made = Canary()
+async def recording_server() -> AsyncIterator[RecordingServer]:
+    made = RecordingServer()
     runner = web.ServerRunner(web.Server(made.serve), shutdown_timeout=0.1)
     await runner.setup()
     loop = asyncio.get_running_loop()
@@ -34,17 +34,17 @@ async def canary() -> AsyncIterator[Canary]:
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+def own_images() -> FakeOwnImages:
+    return FakeOwnImages()
 
 
 @pytest.fixture
-async def make(shelf: Shelf) -> AsyncIterator[Callable[..., Loader]]:
+async def make(own_images: FakeOwnImages) -> AsyncIterator[Callable[..., Loader]]:
     """Makes loaders, and closes them."""
     made: list[Loader] = []
 
     def loader(own: OwnedUrls = OWN, fetcher: Fetcher | None = None, **settings: str) -> Loader:
-        made.append(make_loader(own, shelf, settings, fetcher=fetcher))
+        made.append(make_loader(own, own_images, settings, fetcher=fetcher))
         return made[-1]
 
     yield loader

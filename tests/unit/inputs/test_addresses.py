@@ -14,7 +14,7 @@ from image_core.inputs.fetcher import Fetcher, FetchPolicy
 from image_core.inputs.ip_policy import AllowedHosts, refused
 from image_core.runtime.memory_budget import MemoryBudget
 from image_core.settings import Settings
-from tests.support.loopback_server import Canary
+from tests.support.loopback_server import RecordingServer
 
 ADA = User("ada@example.com")
 
@@ -48,7 +48,7 @@ def test_a_public_address_may_be(address: str) -> None:
     assert not refused(address)
 
 
-PORT = "PORT"  # replaced by the canary's
+PORT = "PORT"  # replaced by the recording server's
 URLS = [
     # dotted, decimal, octal, hexadecimal, short and mixed forms of 127.0.0.1
     "http://127.0.0.1:PORT/", "http://127.1:PORT/", "http://127.0.1:PORT/", "http://2130706433:PORT/",
@@ -92,7 +92,7 @@ URLS = [
 ]  # fmt: skip
 
 
-# Each refused address as a URL too, at the canary's own port.
+# Each refused address as a URL too, at the recording server's own port.
 URLS += [
     f"http://{f'[{address}]' if ':' in address else address}:PORT/"
     for address in REFUSED
@@ -100,22 +100,24 @@ URLS += [
 ]
 
 
-def loaded_with(canary: Canary, url: str) -> str:
-    return url.replace(PORT, str(canary.port))
+def loaded_with(recording_server: RecordingServer, url: str) -> str:
+    return url.replace(PORT, str(recording_server.port))
 
 
 @pytest.fixture
-async def fetcher(canary: Canary) -> Fetcher:
-    settings = Settings.read({"FETCH_ALLOW_PORTS": f"80,443,{canary.port}", "FETCH_TIMEOUT_SECONDS": "5"})
+async def fetcher(recording_server: RecordingServer) -> Fetcher:
+    settings = Settings.read({"FETCH_ALLOW_PORTS": f"80,443,{recording_server.port}", "FETCH_TIMEOUT_SECONDS": "5"})
     return Fetcher(FetchPolicy.of(settings))
 
 
 @pytest.mark.parametrize("url", URLS)
-async def test_no_way_of_writing_it_reaches_a_private_place(canary: Canary, fetcher: Fetcher, url: str) -> None:
+async def test_no_way_of_writing_it_reaches_a_private_place(
+    recording_server: RecordingServer, fetcher: Fetcher, url: str
+) -> None:
     with pytest.raises(Fault) as caught:
-        await fetcher.fetch(loaded_with(canary, url), MemoryBudget(10**9).claim(ADA.id))
+        await fetcher.fetch(loaded_with(recording_server, url), MemoryBudget(10**9).claim(ADA.id))
     assert caught.value.kind in {UrlNotAllowed, ImageFetchFailed}
-    assert canary.connections == 0
+    assert recording_server.connections == 0
     await fetcher.close()
 
 
@@ -147,27 +149,29 @@ class Answers(AbstractResolver):
     "address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "168.63.129.16", "::1", "fd00::1", "::ffff:127.0.0.1"]
 )
 async def test_a_name_that_resolves_to_a_private_address_is_refused_when_it_connects(
-    canary: Canary, address: str
+    recording_server: RecordingServer, address: str
 ) -> None:
-    settings = Settings.read({"FETCH_ALLOW_PORTS": str(canary.port)})
+    settings = Settings.read({"FETCH_ALLOW_PORTS": str(recording_server.port)})
     fetcher = Fetcher(FetchPolicy.of(settings), Answers(address))
     with pytest.raises(Fault) as caught:
-        await fetcher.fetch(f"http://pictures.example.com:{canary.port}/", MemoryBudget(10**9).claim(ADA.id))
+        await fetcher.fetch(f"http://pictures.example.com:{recording_server.port}/", MemoryBudget(10**9).claim(ADA.id))
     assert caught.value.kind is UrlNotAllowed
-    assert canary.connections == 0
+    assert recording_server.connections == 0
     await fetcher.close()
 
 
-async def test_every_connection_asks_dns_anew_and_is_checked_anew(canary: Canary) -> None:
+async def test_every_connection_resolves_and_checks_its_address_again(recording_server: RecordingServer) -> None:
     """The address that is checked is the one that is connected to: no first look could be fooled by a second answer."""
     resolver = Answers("203.0.113.7", "127.0.0.1")
-    fetcher = Fetcher(FetchPolicy.of(Settings.read({"FETCH_ALLOW_PORTS": str(canary.port)})), resolver)
+    fetcher = Fetcher(FetchPolicy.of(Settings.read({"FETCH_ALLOW_PORTS": str(recording_server.port)})), resolver)
     for _ in range(2):
         with pytest.raises(Fault) as caught:
-            await fetcher.fetch(f"http://rebinding.example.com:{canary.port}/", MemoryBudget(10**9).claim(ADA.id))
+            await fetcher.fetch(
+                f"http://rebinding.example.com:{recording_server.port}/", MemoryBudget(10**9).claim(ADA.id)
+            )
         assert caught.value.kind is UrlNotAllowed
     assert resolver.asked == 2
-    assert canary.connections == 0
+    assert recording_server.connections == 0
     await fetcher.close()
 
 
@@ -195,9 +199,11 @@ def test_allowed_hosts_are_matched_by_name_or_by_address(
     assert (allowed.by_name(host), allowed.by_address(host)) == (by_name, by_address)
 
 
-async def test_a_name_that_is_allowed_does_not_allow_its_address(canary: Canary, make: Callable[..., object]) -> None:
+async def test_a_name_that_is_allowed_does_not_allow_its_address(
+    recording_server: RecordingServer, make: Callable[..., object]
+) -> None:
     fetcher = Fetcher(FetchPolicy.of(Settings.read({"FETCH_ALLOW_HOSTS": "localhost"})))
     with pytest.raises(Fault):
-        await fetcher.fetch(f"http://127.0.0.1:{canary.port}/", MemoryBudget(10**9).claim(ADA.id))
-    assert canary.connections == 0
+        await fetcher.fetch(f"http://127.0.0.1:{recording_server.port}/", MemoryBudget(10**9).claim(ADA.id))
+    assert recording_server.connections == 0
     await fetcher.close()

@@ -24,8 +24,8 @@ from image_core.errors import (
 from image_core.inputs.loader import Loader
 from image_core.runtime.memory_budget import MemoryBudget
 from tests.support.eventually import eventually
-from tests.support.harness import picture
-from tests.support.loopback_server import Canary, Handler
+from tests.support.harness import sample_image
+from tests.support.loopback_server import Handler, RecordingServer
 
 ADA = User("ada@example.com")
 ALLOWED = {"FETCH_ALLOW_HOSTS": "localhost", "FETCH_TIMEOUT_SECONDS": "1.5", "MAX_IMAGE_BYTES": "300000"}
@@ -46,7 +46,7 @@ def body(data: bytes, status: int = 200, headers: Mapping[str, str] | None = Non
 def redirect(to: str, status: int = 302) -> Handler:
     async def answer(request: web.Request) -> web.Response:
         if request.path == "/end":
-            return web.Response(body=picture())
+            return web.Response(body=sample_image())
         return web.Response(status=status, headers={"Location": to.replace("PORT", str(request.url.port))})
 
     return answer
@@ -55,7 +55,7 @@ def redirect(to: str, status: int = 302) -> Handler:
 async def drip(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse()
     await response.prepare(request)
-    for byte in picture():
+    for byte in sample_image():
         await response.write(bytes([byte]))
         await asyncio.sleep(1)
     return response
@@ -77,7 +77,7 @@ async def breaks_off(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse()
     response.content_length = 50_000
     await response.prepare(request)
-    await response.write(picture()[:20_000])
+    await response.write(sample_image()[:20_000])
     assert request.transport is not None
     request.transport.abort()
     return response
@@ -148,10 +148,10 @@ BAD: list[tuple[str, Handler, type[ImageError]]] = [
     ("a gzip bomb", body(gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"}), ImageTooLarge),
     ("broken gzip", body(b"\x1f\x8bnothing", headers={"Content-Encoding": "gzip"}), ImageFetchFailed),
     ("a gzip bomb in a gzip bomb", body(gzip.compress(gzip.compress(b"\0" * 50_000_000)), headers={"Content-Encoding": "gzip,gzip"}), ImageTooLarge),
-    ("packed too many times", body(picture(), headers={"Content-Encoding": ",".join(["gzip"] * 5)}), ImageFetchFailed),
+    ("packed too many times", body(sample_image(), headers={"Content-Encoding": ",".join(["gzip"] * 5)}), ImageFetchFailed),
     ("empty gzip streams without an end", empty_streams, ImageTooLarge),
     ("headers without an end", endless_headers, ImageFetchFailed),
-    ("headers of 180 KB", body(picture(), headers={f"X-{number}": "a" * 60_000 for number in range(3)}), ImageFetchFailed),
+    ("headers of 180 KB", body(sample_image(), headers={f"X-{number}": "a" * 60_000 for number in range(3)}), ImageFetchFailed),
     ("interim answers without an end", endless_interim_answers, ImageFetchFailed),
     ("a header line without an end", endless_header_line, ImageFetchFailed),
     ("redirects to a backslash", redirect("http:\\\\localhost:PORT\\end"), UrlNotAllowed),
@@ -161,15 +161,15 @@ BAD: list[tuple[str, Handler, type[ImageError]]] = [
 
 @pytest.mark.parametrize(("handler", "kind"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
 async def test_it_ends_in_an_error_with_the_index_in_time_and_says_nothing_of_the_server(
-    canary: Canary, make: Callable[..., Loader], handler: Handler, kind: type[ImageError]
+    recording_server: RecordingServer, make: Callable[..., Loader], handler: Handler, kind: type[ImageError]
 ) -> None:
-    canary.handler = handler
+    recording_server.handler = handler
     timeout = {"FETCH_TIMEOUT_SECONDS": "0.3"} if handler in SLOW else {}
     with pytest.raises(kind) as caught:
         await load(
             make(**{**ALLOWED, **timeout}),
             "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs=",
-            f"http://localhost:{canary.port}/start",
+            f"http://localhost:{recording_server.port}/start",
         )
     assert caught.value.fields() == {"imageIndex": 1}
     assert "secret" not in str(caught.value.body())
@@ -180,26 +180,26 @@ def encoded(data: bytes, name: str) -> Handler:
     return body(data, headers={"Content-Encoding": name})
 
 
-GZIPPED = gzip.compress(picture())
-RAW_DEFLATED = zlib.compress(picture(), wbits=-15)
+GZIPPED = gzip.compress(sample_image())
+RAW_DEFLATED = zlib.compress(sample_image(), wbits=-15)
 
 GOOD: list[tuple[str, Handler]] = [
     *(
-        (f"said to be {name}", encoded(picture(), name))
+        (f"said to be {name}", encoded(sample_image(), name))
         for name in ("utf-8", "aws-chunked", "binary", "none", "UTF-8, binary")
     ),
-    *((f"said to be {name} and is not", encoded(picture(), name)) for name in ("gzip", "deflate", "br", "zstd")),
+    *((f"said to be {name} and is not", encoded(sample_image(), name)) for name in ("gzip", "deflate", "br", "zstd")),
     ("uploaded in chunks and compressed", encoded(GZIPPED, "aws-chunked,gzip")),
     ("compressed twice", encoded(gzip.compress(GZIPPED), "gzip, x-gzip")),
-    ("in two gzip streams", encoded(gzip.compress(picture()[:900]) + gzip.compress(picture()[900:]), "gzip")),
-    ("deflated", encoded(zlib.compress(picture()), "deflate")),
+    ("in two gzip streams", encoded(gzip.compress(sample_image()[:900]) + gzip.compress(sample_image()[900:]), "gzip")),
+    ("deflated", encoded(zlib.compress(sample_image()), "deflate")),
     ("deflated without a head", encoded(RAW_DEFLATED, "deflate")),
-    ("a header line of 9000 bytes", body(picture(), headers={"Content-Security-Policy": "a" * 9000})),
-    ("many headers", body(picture(), headers={f"X-{number}": "a" * 50 for number in range(500)})),
-    ("a header line of 60000 bytes", body(picture(), headers={"Content-Security-Policy": "a" * 60000})),
-    ("as it is", body(picture())),
-    ("with the wrong type", body(picture(), headers={"Content-Type": "text/html"})),
-    ("compressed although nobody asked", body(gzip.compress(picture()), headers={"Content-Encoding": "gzip"})),
+    ("a header line of 9000 bytes", body(sample_image(), headers={"Content-Security-Policy": "a" * 9000})),
+    ("many headers", body(sample_image(), headers={f"X-{number}": "a" * 50 for number in range(500)})),
+    ("a header line of 60000 bytes", body(sample_image(), headers={"Content-Security-Policy": "a" * 60000})),
+    ("as it is", body(sample_image())),
+    ("with the wrong type", body(sample_image(), headers={"Content-Type": "text/html"})),
+    ("compressed although nobody asked", body(gzip.compress(sample_image()), headers={"Content-Encoding": "gzip"})),
     ("redirected once", redirect("/end")),
     ("redirected with 308", redirect("/end", 308)),
     ("redirected to an absolute address", redirect("http://localhost:PORT/end?x=1#y")),
@@ -207,97 +207,111 @@ GOOD: list[tuple[str, Handler]] = [
 
 
 @pytest.mark.parametrize("handler", [row[1] for row in GOOD], ids=[row[0] for row in GOOD])
-async def test_a_picture_comes_through(canary: Canary, make: Callable[..., Loader], handler: Handler) -> None:
-    canary.handler = handler
-    assert await load(make(**ALLOWED), f"http://localhost:{canary.port}/start?a=b#c") == [picture()]
+async def test_image_is_fetched(
+    recording_server: RecordingServer, make: Callable[..., Loader], handler: Handler
+) -> None:
+    recording_server.handler = handler
+    assert await load(make(**ALLOWED), f"http://localhost:{recording_server.port}/start?a=b#c") == [sample_image()]
 
 
-async def test_a_pasted_address_with_a_blank_is_fetched(canary: Canary, make: Callable[..., Loader]) -> None:
-    canary.handler = body(picture())
-    assert await load(make(**ALLOWED), f"http://localhost:{canary.port}/My photo.jpg?a=b c") == [picture()]
-    assert canary.targets == ["/My%20photo.jpg?a=b%20c"]
+async def test_a_pasted_address_with_a_blank_is_fetched(
+    recording_server: RecordingServer, make: Callable[..., Loader]
+) -> None:
+    recording_server.handler = body(sample_image())
+    assert await load(make(**ALLOWED), f"http://localhost:{recording_server.port}/My photo.jpg?a=b c") == [
+        sample_image()
+    ]
+    assert recording_server.targets == ["/My%20photo.jpg?a=b%20c"]
 
 
 async def test_no_cookie_is_kept_and_no_proxy_is_used(
-    canary: Canary, make: Callable[..., Loader], monkeypatch: pytest.MonkeyPatch
+    recording_server: RecordingServer, make: Callable[..., Loader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     seen: list[str | None] = []
 
     async def answer(request: web.Request) -> web.Response:
         seen.append(request.headers.get("Cookie"))
-        return web.Response(body=picture(), headers={"Set-Cookie": "a=b; Path=/"})
+        return web.Response(body=sample_image(), headers={"Set-Cookie": "a=b; Path=/"})
 
-    canary.handler = answer
+    recording_server.handler = answer
     loader = make(**ALLOWED)
     for number in range(2):
-        await load(loader, f"http://localhost:{canary.port}/{number}")
+        await load(loader, f"http://localhost:{recording_server.port}/{number}")
     assert seen == [None, None]
 
 
-async def test_ten_redirects_are_followed_and_an_eleventh_is_not(canary: Canary, make: Callable[..., Loader]) -> None:
+async def test_ten_redirects_are_followed_and_an_eleventh_is_not(
+    recording_server: RecordingServer, make: Callable[..., Loader]
+) -> None:
     async def countdown(request: web.Request) -> web.Response:
         left = int(request.path[1:])
         if left == 0:
-            return web.Response(body=picture())
+            return web.Response(body=sample_image())
         return web.Response(status=302, headers={"Location": f"/{left - 1}"})
 
-    canary.handler = countdown
-    assert await load(make(**ALLOWED), f"http://localhost:{canary.port}/10") == [picture()]
+    recording_server.handler = countdown
+    assert await load(make(**ALLOWED), f"http://localhost:{recording_server.port}/10") == [sample_image()]
     with pytest.raises(ImageFetchFailed):
-        await load(make(**ALLOWED), f"http://localhost:{canary.port}/11")
+        await load(make(**ALLOWED), f"http://localhost:{recording_server.port}/11")
 
 
-async def test_the_same_address_twice_is_fetched_once(canary: Canary, make: Callable[..., Loader]) -> None:
-    canary.handler = body(picture())
-    url = f"http://localhost:{canary.port}/x"
-    assert await load(make(**ALLOWED), url, url, url) == [picture()] * 3
-    assert len(canary.paths) == 1
+async def test_the_same_address_twice_is_fetched_once(
+    recording_server: RecordingServer, make: Callable[..., Loader]
+) -> None:
+    recording_server.handler = body(sample_image())
+    url = f"http://localhost:{recording_server.port}/x"
+    assert await load(make(**ALLOWED), url, url, url) == [sample_image()] * 3
+    assert len(recording_server.paths) == 1
 
 
-async def test_the_first_failure_ends_the_others(canary: Canary, make: Callable[..., Loader]) -> None:
-    canary.handler = silent
+async def test_the_first_failure_ends_the_others(
+    recording_server: RecordingServer, make: Callable[..., Loader]
+) -> None:
+    recording_server.handler = silent
     with pytest.raises(InvalidImage) as caught:
-        await load(make(**{**ALLOWED, "FETCH_TIMEOUT_SECONDS": "60"}), f"http://localhost:{canary.port}/", "aGVsbG8=")
+        await load(
+            make(**{**ALLOWED, "FETCH_TIMEOUT_SECONDS": "60"}), f"http://localhost:{recording_server.port}/", "aGVsbG8="
+        )
     assert caught.value.index == 1
 
 
 async def test_a_request_that_cannot_grow_is_busy_and_the_others_go_on(
-    canary: Canary, make: Callable[..., Loader]
+    recording_server: RecordingServer, make: Callable[..., Loader]
 ) -> None:
     """Requests of which each keeps what the other needs would wait for one another without end."""
-    canary.handler = body(picture())
-    memory_budget = MemoryBudget(int(4 * len(picture()) / 0.4))
+    recording_server.handler = body(sample_image())
+    memory_budget = MemoryBudget(int(4 * len(sample_image()) / 0.4))
     with memory_budget.claim(ADA.id) as first, memory_budget.claim(ADA.id, Clock().deadline(0.2)) as second:
-        first.take(3 * len(picture()))
+        first.take(3 * len(sample_image()))
         with pytest.raises(Busy):
-            await make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, second)
+            await make(**ALLOWED).load_all([f"http://localhost:{recording_server.port}/"], ADA, second)
         second.release()
         first.release()
-        loaded = await make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, first)
-    assert [each.image.data for each in loaded] == [picture()]
+        loaded = await make(**ALLOWED).load_all([f"http://localhost:{recording_server.port}/"], ADA, first)
+    assert [each.image.data for each in loaded] == [sample_image()]
 
 
 async def test_the_time_in_which_an_image_waits_for_memory_is_not_the_servers(
-    canary: Canary, make: Callable[..., Loader]
+    recording_server: RecordingServer, make: Callable[..., Loader]
 ) -> None:
     called = asyncio.Event()
 
     async def answer(_: web.Request) -> web.Response:
         called.set()
-        return web.Response(body=picture())
+        return web.Response(body=sample_image())
 
-    canary.handler = answer
-    memory_budget = MemoryBudget(int(4 * len(picture()) / 0.4))
+    recording_server.handler = answer
+    memory_budget = MemoryBudget(int(4 * len(sample_image()) / 0.4))
     loader = make(FETCH_ALLOW_HOSTS="localhost", FETCH_TIMEOUT_SECONDS="0.25")
     with memory_budget.claim(ADA.id) as before, memory_budget.claim(ADA.id) as claim:
-        before.take(3 * len(picture()))
-        loading = asyncio.create_task(loader.load_all([f"http://localhost:{canary.port}/"], ADA, claim))
+        before.take(3 * len(sample_image()))
+        loading = asyncio.create_task(loader.load_all([f"http://localhost:{recording_server.port}/"], ADA, claim))
         await called.wait()  # the fetch's time began before
         done, _ = await asyncio.wait({loading}, timeout=0.3)
         assert not done
         before.release()
-        assert [loaded.image.data for loaded in await loading] == [picture()]
+        assert [loaded.image.data for loaded in await loading] == [sample_image()]
 
 
 SIGNED: list[tuple[str, str]] = [
@@ -335,15 +349,15 @@ SIGNED: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize(("given", "seen"), SIGNED)
 async def test_an_address_goes_out_as_it_was_given(
-    canary: Canary, make: Callable[..., Loader], given: str, seen: str
+    recording_server: RecordingServer, make: Callable[..., Loader], given: str, seen: str
 ) -> None:
-    canary.handler = body(picture())
+    recording_server.handler = body(sample_image())
     if given.startswith("\\"):
         with pytest.raises(UrlNotAllowed):
-            await load(make(**ALLOWED), f"http://localhost:{canary.port}{given}")
+            await load(make(**ALLOWED), f"http://localhost:{recording_server.port}{given}")
         given = "/" + given[1:]
-    assert await load(make(**ALLOWED), f"http://localhost:{canary.port}{given}#fragment") == [picture()]
-    assert canary.targets == [seen]
+    assert await load(make(**ALLOWED), f"http://localhost:{recording_server.port}{given}#fragment") == [sample_image()]
+    assert recording_server.targets == [seen]
 
 
 RELATIVE = [
@@ -362,35 +376,35 @@ RELATIVE = [
     ("given", "seen"), [*((given, seen) for given, seen in SIGNED if given[:1] == "/" and "\n" not in given), *RELATIVE]
 )
 async def test_a_location_is_followed_as_it_was_given(
-    canary: Canary, make: Callable[..., Loader], given: str, seen: str
+    recording_server: RecordingServer, make: Callable[..., Loader], given: str, seen: str
 ) -> None:
     async def answer(request: web.Request) -> web.Response:
         if request.rel_url == URL("/dir/start"):
-            return web.Response(status=302, headers={"Location": given.replace("PORT", str(canary.port))})
-        return web.Response(body=picture())
+            return web.Response(status=302, headers={"Location": given.replace("PORT", str(recording_server.port))})
+        return web.Response(body=sample_image())
 
-    canary.handler = answer
-    assert await load(make(**ALLOWED), f"http://localhost:{canary.port}/dir/start") == [picture()]
-    assert canary.targets == ["/dir/start", seen.replace("/./", "/")]
+    recording_server.handler = answer
+    assert await load(make(**ALLOWED), f"http://localhost:{recording_server.port}/dir/start") == [sample_image()]
+    assert recording_server.targets == ["/dir/start", seen.replace("/./", "/")]
 
 
-async def test_a_fetch_says_whom_to_write_to(canary: Canary, make: Callable[..., Loader]) -> None:
+async def test_a_fetch_says_whom_to_write_to(recording_server: RecordingServer, make: Callable[..., Loader]) -> None:
     seen: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
         seen.append(request.headers["User-Agent"])
-        return web.Response(body=picture())
+        return web.Response(body=sample_image())
 
-    canary.handler = answer
+    recording_server.handler = answer
     site = {"NEXTAUTH_URL": "https://studio.example.com/app"}
     for settings in ({}, site, {**site, "FETCH_CONTACT": "ops@example.com"}):
-        await load(make(**ALLOWED, **settings), f"http://localhost:{canary.port}/")
+        await load(make(**ALLOWED, **settings), f"http://localhost:{recording_server.port}/")
     product = f"catafract-image-api/{__version__}"
     assert seen == [product, f"{product} (+https://studio.example.com/app)", f"{product} (+ops@example.com)"]
 
 
 async def test_a_server_that_announces_much_and_sends_little_holds_what_it_sent(
-    canary: Canary, make: Callable[..., Loader]
+    recording_server: RecordingServer, make: Callable[..., Loader]
 ) -> None:
     sent, end = asyncio.Event(), asyncio.Event()
 
@@ -402,10 +416,12 @@ async def test_a_server_that_announces_much_and_sends_little_holds_what_it_sent(
         await end.wait()
         return response
 
-    canary.handler = answer
+    recording_server.handler = answer
     memory_budget = MemoryBudget(10**9)
     with memory_budget.claim(ADA.id) as claim:
-        loading = asyncio.create_task(make(**ALLOWED).load_all([f"http://localhost:{canary.port}/"], ADA, claim))
+        loading = asyncio.create_task(
+            make(**ALLOWED).load_all([f"http://localhost:{recording_server.port}/"], ADA, claim)
+        )
         await sent.wait()
         await eventually(lambda: memory_budget.held)
         assert memory_budget.held == 1000

@@ -13,12 +13,12 @@ from image_core.inputs.fit import MAX_INLINE_BYTES, RESERVED_BYTES, SIDES, encod
 from image_core.runtime.memory_budget import MemoryBudget
 from tests.support.harness import data_url
 from tests.support.input_loaders import make_loader
-from tests.support.owned_images import OWN, Shelf
+from tests.support.owned_images import OWN, FakeOwnImages
 
 MOST = MAX_INLINE_BYTES - RESERVED_BYTES
 
 
-def picture(megabytes: float, side: int = 4096) -> Image:
+def sample_image(megabytes: float, side: int = 4096) -> Image:
     return Image(bytes(int(megabytes * 1_000_000)), "image/jpeg", side, side)
 
 
@@ -45,7 +45,7 @@ CASES = [
 
 @pytest.mark.parametrize(("sizes", "asked"), [row[1:] for row in CASES], ids=[row[0] for row in CASES])
 async def test_largest_images_are_made_smaller_until_all_fit(sizes: list[float], asked: list[tuple[int, int]]) -> None:
-    pictures, sandbox = [picture(size) for size in sizes], Sandbox()
+    pictures, sandbox = [sample_image(size) for size in sizes], Sandbox()
     fit = await fitted(pictures, sandbox.shrink)
     assert sandbox.asked == asked
     assert encoded_bytes(fit) <= MOST
@@ -59,13 +59,13 @@ async def test_largest_images_are_made_smaller_until_all_fit(sizes: list[float],
 
 async def test_second_size_is_tried_where_the_first_does_not_suffice() -> None:
     sandbox = Sandbox()
-    fit = await fitted([picture(20.0) for _ in range(50)], sandbox.shrink)
+    fit = await fitted([sample_image(20.0) for _ in range(50)], sandbox.shrink)
     assert {side for _, side in sandbox.asked} == {2048, 1024}
     assert encoded_bytes(fit) <= MOST
 
 
 async def test_image_that_is_there_several_times_is_made_smaller_once() -> None:
-    one, sandbox = picture(20.0), Sandbox()
+    one, sandbox = sample_image(20.0), Sandbox()
     fit = await fitted([one] * 10, sandbox.shrink)
     assert sandbox.asked == [(0, 2048)]
     assert all(each is fit[0] for each in fit)
@@ -74,7 +74,7 @@ async def test_image_that_is_there_several_times_is_made_smaller_once() -> None:
 async def test_images_that_cannot_be_made_small_enough_are_refused_with_both_numbers() -> None:
     sandbox = Sandbox()
     with pytest.raises(ImagesTooLarge) as caught:
-        await fitted([picture(20.0, side=1000) for _ in range(5)], sandbox.shrink)
+        await fitted([sample_image(20.0, side=1000) for _ in range(5)], sandbox.shrink)
     assert sandbox.asked == []
     assert (caught.value.status, caught.value.code, caught.value.retryable) == (413, "images_too_large", False)
     assert "133,333,340 bytes" in str(caught.value.details)
@@ -90,7 +90,7 @@ def noise(side: int) -> str:
 
 async def test_images_are_made_smaller_in_the_sandbox_and_memory_is_counted() -> None:
     budget = MemoryBudget(100_000_000)
-    loader = make_loader(OWN, Shelf(), max_bytes_together=6_000_000)
+    loader = make_loader(OWN, FakeOwnImages(), max_bytes_together=6_000_000)
     with budget.claim(User("ada@example.com").id) as claim:
         small, large = await loader.load_all([noise(100), noise(2100)], User("ada@example.com"), claim)
         assert budget.held == len(small.image.data) + len(large.image.data)

@@ -1,4 +1,4 @@
-"""Every form that an image may come in, and whose pictures may be read by address."""
+"""Every form that an image may come in, and whose images may be read by address."""
 
 import base64
 from collections.abc import Callable
@@ -16,11 +16,11 @@ from image_core.inputs.loader import Loader, shown
 from image_core.inputs.owned_urls import OwnedUrls, OwnResult, own_image
 from image_core.inputs.sources import Address, Inline, parse
 from image_core.runtime.memory_budget import MemoryBudget
-from tests.support.harness import picture
-from tests.support.owned_images import ACCOUNT, OWN, PRIVATE, Shelf
+from tests.support.harness import sample_image
+from tests.support.owned_images import ACCOUNT, OWN, PRIVATE, FakeOwnImages
 
 ADA, BOB = User("ada@example.com"), User("bob@example.com")
-DATA = picture("awkward/palette.png")
+DATA = sample_image("unusual/palette.png")
 PLAIN = base64.b64encode(DATA).decode()
 SAFE = base64.urlsafe_b64encode(DATA).decode()
 
@@ -71,7 +71,7 @@ async def test_inline_bytes_are_read_in_every_form(make: Callable[..., Loader], 
     ],
     ids=repr,
 )
-async def test_what_is_no_image_is_told_with_its_place(make: Callable[..., Loader], text: str) -> None:
+async def test_error_for_an_input_that_is_no_image_has_its_index(make: Callable[..., Loader], text: str) -> None:
     with pytest.raises(InvalidImage) as caught:
         await load(make(), PLAIN, text)
     assert caught.value.index == 1
@@ -102,9 +102,7 @@ MISTAKEN = [
 
 
 @pytest.mark.parametrize(("text", "words"), MISTAKEN, ids=[row[0][:40] for row in MISTAKEN])
-async def test_what_is_sent_by_mistake_is_told_apart_from_bad_base64(
-    make: Callable[..., Loader], text: str, words: str
-) -> None:
+async def test_error_for_a_likely_mistake_names_the_mistake(make: Callable[..., Loader], text: str, words: str) -> None:
     with pytest.raises(InvalidImage) as caught:
         await load(make(), text)
     assert words in str(caught.value.details)
@@ -112,7 +110,7 @@ async def test_what_is_sent_by_mistake_is_told_apart_from_bad_base64(
 
 def test_base64_that_begins_with_a_slash_is_base64() -> None:
     for data in (
-        picture("coffee.jpg"),
+        sample_image("coffee.jpg"),
         b"\xff\xd8\xff\xe0" + bytes(100),
         b"\xff\x0a" + bytes(300),
         b"\xff\x4f\xff\x51" + bytes(300),
@@ -227,12 +225,12 @@ READ: list[tuple[str, OwnedUrls, str, tuple[str, str]]] = [
 
 
 @pytest.mark.parametrize(("own", "url", "place"), [row[1:] for row in READ], ids=[row[0] for row in READ])
-async def test_our_own_pictures_are_read_with_our_own_credentials(
-    make: Callable[..., Loader], shelf: Shelf, own: OwnedUrls, url: str, place: tuple[str, str]
+async def test_owned_images_are_read_with_the_storage_credentials(
+    make: Callable[..., Loader], own_images: FakeOwnImages, own: OwnedUrls, url: str, place: tuple[str, str]
 ) -> None:
-    shelf.blobs[place] = DATA
+    own_images.blobs[place] = DATA
     assert await load(make(own), url) == [DATA]
-    assert shelf.asked[-1] == place
+    assert own_images.asked[-1] == place
 
 
 FORBIDDEN: list[tuple[str, OwnedUrls, str]] = [
@@ -271,22 +269,22 @@ NOTHING: list[tuple[str, OwnedUrls, str]] = [
 
 
 @pytest.mark.parametrize(("own", "url"), [row[1:] for row in NOTHING], ids=[row[0] for row in NOTHING])
-async def test_an_address_of_ours_that_names_nothing_says_so_without_a_look(
-    make: Callable[..., Loader], shelf: Shelf, own: OwnedUrls, url: str
+async def test_owned_url_that_names_no_image_is_refused_without_reading_storage(
+    make: Callable[..., Loader], own_images: FakeOwnImages, own: OwnedUrls, url: str
 ) -> None:
     with pytest.raises(InvalidImage) as caught:
         await load(make(own), url)
     assert caught.value.details == "there is no such image"
-    assert shelf.asked == []
+    assert own_images.asked == []
 
 
 @pytest.mark.parametrize(("own", "url"), [row[1:] for row in FORBIDDEN], ids=[row[0] for row in FORBIDDEN])
-async def test_what_is_ours_and_not_theirs_is_refused_without_a_look(
-    make: Callable[..., Loader], shelf: Shelf, own: OwnedUrls, url: str
+async def test_owned_url_of_another_user_is_refused_without_reading_storage(
+    make: Callable[..., Loader], own_images: FakeOwnImages, own: OwnedUrls, url: str
 ) -> None:
     with pytest.raises(UrlNotAllowed):
         await load(make(own), url)
-    assert shelf.asked == []
+    assert own_images.asked == []
 
 
 @pytest.mark.parametrize(
@@ -299,7 +297,7 @@ async def test_what_is_ours_and_not_theirs_is_refused_without_a_look(
         f"https://evil.example/api/images/{STEM}.png",
     ],
 )
-def test_what_only_looks_like_ours_is_a_strangers(url: str) -> None:
+def test_url_that_only_resembles_an_owned_url_is_not_owned(url: str) -> None:
     assert own_image(url, ADA, OWN) is None
 
 
@@ -315,7 +313,7 @@ def test_a_generation_is_named_by_its_id(url: str) -> None:
     assert own_image(url, ADA, OWN) == OwnResult(url.rsplit("/", 1)[-1])
 
 
-async def test_a_picture_that_is_gone_is_told(make: Callable[..., Loader]) -> None:
+async def test_error_for_a_deleted_image_says_that_it_does_not_exist(make: Callable[..., Loader]) -> None:
     with pytest.raises(InvalidImage) as caught:
         await load(make(), f"/api/images/{STEM}.png")
     assert "there is no such image" in str(caught.value.details)
@@ -336,8 +334,10 @@ async def test_over_the_byte_limit_is_413_with_the_limit(make: Callable[..., Loa
     assert "5,000" in str(caught.value.details)
 
 
-async def test_over_the_memory_budget_is_busy_and_holds_nothing(make: Callable[..., Loader], shelf: Shelf) -> None:
-    shelf.blobs["catafract", f"{STEM}.png"] = DATA
+async def test_over_the_memory_budget_is_busy_and_holds_nothing(
+    make: Callable[..., Loader], own_images: FakeOwnImages
+) -> None:
+    own_images.blobs["catafract", f"{STEM}.png"] = DATA
     memory_budget, soon = MemoryBudget(6 * len(DATA)), Clock().deadline(0.01)
     with memory_budget.claim(ADA.id) as claim:
         await make().load_all([f"/api/images/{STEM}.png"], ADA, claim)

@@ -28,15 +28,15 @@ from image_core.runtime.memory_budget import MemoryBudget
 from image_core.runtime.offload import in_thread
 from image_core.settings import Settings
 from tests.support.eventually import eventually
-from tests.support.harness import data_url, picture
-from tests.support.image_files import awkward
+from tests.support.harness import data_url, sample_image
+from tests.support.image_files import unusual_image
 from tests.support.input_loaders import make_loader
-from tests.support.owned_images import OWN, Shelf
+from tests.support.owned_images import OWN, FakeOwnImages
 
 ADA, BOB, EVE = User("ada@example.com"), User("bob@example.com"), User("eve@example.com")
 LIMITS = (100_000_000, 40_000_000)
-TO_CONVERT = data_url(awkward("photo.bmp"), "image/bmp")
-AS_IT_IS = data_url(picture("cat.png"))
+TO_CONVERT = data_url(unusual_image("photo.bmp"), "image/bmp")
+AS_IT_IS = data_url(sample_image("cat.png"))
 
 
 class Sandboxes:
@@ -66,7 +66,7 @@ async def sandboxes() -> Sandboxes:
 
 @pytest.fixture
 async def loader(sandboxes: Sandboxes) -> AsyncIterator[Loader]:
-    made = make_loader(OWN, Shelf(), convert=sandboxes.convert)
+    made = make_loader(OWN, FakeOwnImages(), convert=sandboxes.convert)
     yield made
     await made.close()
 
@@ -310,5 +310,5 @@ async def test_loading_ends_with_the_time_that_the_request_may_wait(loader: Load
         await loader.load_all([AS_IT_IS, TO_CONVERT], ADA, claim)
     assert (sandboxes.started, sandboxes.running) == (1, 0)
     with pytest.raises(Busy):
-        await loader.load_upload(awkward("photo.bmp"), MemoryBudget(10**9).claim(ADA.id, Clock().deadline(0.2)))
+        await loader.load_upload(unusual_image("photo.bmp"), MemoryBudget(10**9).claim(ADA.id, Clock().deadline(0.2)))
     assert (sandboxes.started, sandboxes.running) == (2, 0)

@@ -12,14 +12,14 @@ from image_core.errors import Busy, ImagesTooLarge, ImageTooLarge, InputError, I
 from image_core.images.masked_edit import PreparedEdit
 from image_core.inputs.loader import Loader
 from image_core.runtime.memory_budget import Claim, MemoryBudget
-from tests.support.harness import data_url, picture
-from tests.support.image_files import awkward, saved
+from tests.support.harness import data_url, sample_image
+from tests.support.image_files import saved, unusual_image
 from tests.support.input_loaders import make_loader
-from tests.support.owned_images import OWN, Shelf
+from tests.support.owned_images import OWN, FakeOwnImages
 
 ADA = User("ada@example.com")
 SHAPES = {"1:1": (64, 64), "3:2": (72, 48), "2:3": (48, 72)}
-CUP = data_url(picture(), "image/jpeg")
+CUP = data_url(sample_image(), "image/jpeg")
 
 
 def half(size: tuple[int, int] = (600, 400)) -> str:
@@ -39,8 +39,8 @@ async def prepared(loader: Loader, mask: str, *images: str) -> PreparedEdit | No
 
 
 async def test_file_of_the_first_input_is_kept_where_its_pixels_were_encoded_again(make: Callable[..., Loader]) -> None:
-    turned = awkward("rotated-by-exif.jpg")
-    images = (data_url(turned, "image/jpeg"), data_url(awkward("photo.bmp"), "image/bmp"))
+    turned = unusual_image("rotated-by-exif.jpg")
+    images = (data_url(turned, "image/jpeg"), data_url(unusual_image("photo.bmp"), "image/bmp"))
     first, second = await make().load_all(images, ADA, claim(), edit_first=True)
     assert (first.edited, second.original) == (turned, None)
     (unchanged,) = await make().load_all((CUP,), ADA, claim(), edit_first=True)
@@ -50,7 +50,7 @@ async def test_file_of_the_first_input_is_kept_where_its_pixels_were_encoded_aga
 
 
 async def test_edit_is_prepared_for_the_first_input(make: Callable[..., Loader]) -> None:
-    edit = await prepared(make(), half(), CUP, data_url(picture("cat.png")))
+    edit = await prepared(make(), half(), CUP, data_url(sample_image("cat.png")))
     assert edit is not None
     assert edit.size == (600, 400)
     assert edit.crop.box.right >= 300
@@ -60,8 +60,8 @@ async def test_edit_is_prepared_for_the_first_input(make: Callable[..., Loader])
     ("mask", "kind"),
     [
         ("data:image/png;base64,*", InvalidImage),
-        (data_url(awkward("script.svg")), InvalidImage),
-        (data_url(awkward("bomb.png")), ImageTooLarge),
+        (data_url(unusual_image("script.svg")), InvalidImage),
+        (data_url(unusual_image("bomb.png")), ImageTooLarge),
         (data_url(bytes(3_000_000)), ImageTooLarge),
         (half((400, 400)), InvalidImage),
         ("file:///etc/passwd", UrlNotAllowed),
@@ -85,9 +85,9 @@ async def test_image_that_takes_too_much_memory_in_full_is_named_as_the_image(ma
 
 
 async def test_crop_and_other_inputs_are_checked_together() -> None:
-    loader = make_loader(OWN, Shelf(), max_bytes_together=300_000)
+    loader = make_loader(OWN, FakeOwnImages(), max_bytes_together=300_000)
     with pytest.raises(ImagesTooLarge):
-        await prepared(loader, half(), CUP, data_url(picture("cat.png")))
+        await prepared(loader, half(), CUP, data_url(sample_image("cat.png")))
     await loader.close()
 
 

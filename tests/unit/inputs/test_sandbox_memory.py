@@ -20,7 +20,7 @@ from image_core.settings import Settings
 from tests.support.eventually import eventually
 from tests.support.image_files import turned
 from tests.support.input_loaders import make_loader
-from tests.support.owned_images import OWN, Shelf
+from tests.support.owned_images import OWN, FakeOwnImages
 
 PIXELS = 65_000_000
 MEBIBYTE = 2**20
@@ -110,7 +110,7 @@ async def sandboxes() -> Sandboxes:
 
 @pytest.fixture
 async def loader(sandboxes: Sandboxes) -> AsyncIterator[Loader]:
-    made = make_loader(OWN, Shelf(), convert=sandboxes.convert)
+    made = make_loader(OWN, FakeOwnImages(), convert=sandboxes.convert)
     yield made
     await made.close()
 

@@ -13,7 +13,7 @@ from image_core.settings import DEFAULT_CHAIN
 from local.gemini.paint import FRAME
 from local.gemini.script import expired_signature
 from local.gemini.server import SAYS, FakeGemini
-from tests.support.harness import picture
+from tests.support.harness import sample_image
 
 PRO, NANO, LITE = DEFAULT_CHAIN
 INVALID = (400, "INVALID_ARGUMENT")
@@ -56,7 +56,7 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 
 
 async def test_it_says_what_it_is_and_thinks_before_as_the_pro_models_do(http: aiohttp.ClientSession) -> None:
-    _, answer = await ask(http, asking(inline(picture())))
+    _, answer = await ask(http, asking(inline(sample_image())))
     parts = answer["candidates"][0]["content"]["parts"]
     assert [sorted(part) for part in parts] == [
         ["text", "thought"], ["inlineData", "thought"], ["text", "thoughtSignature"], ["inlineData", "thoughtSignature"],
@@ -82,7 +82,7 @@ SIZES = [
 
 
 @pytest.mark.parametrize(("model", "config", "size", "tokens"), SIZES, ids=[f"{row[0]} {row[1]}" for row in SIZES])
-async def test_pictures_have_the_documented_sizes_and_tokens(
+async def test_images_have_the_documented_sizes_and_tokens(
     fake_gemini: FakeGemini,
     http: aiohttp.ClientSession,
     model: str,
@@ -91,7 +91,7 @@ async def test_pictures_have_the_documented_sizes_and_tokens(
     tokens: int,
 ) -> None:
     fake_gemini.shrink = 1
-    _, answer = await ask(http, asking(inline(picture()), prompt="black and white", **config), model)
+    _, answer = await ask(http, asking(inline(sample_image()), prompt="black and white", **config), model)
     assert opened(answer["candidates"][0]["content"]["parts"][-1]).size == size
     assert answer["usageMetadata"]["candidatesTokensDetails"][0] == {"modality": "IMAGE", "tokenCount": tokens}
 
@@ -99,12 +99,12 @@ async def test_pictures_have_the_documented_sizes_and_tokens(
 @pytest.mark.parametrize(
     "prompt", ["a watercolor", "cyberpunk", "a pencil sketch", "black and white", "high contrast", "at sunset", "nicer"]
 )
-async def test_every_manner_changes_the_picture_and_leaves_something_to_see(
+async def test_every_manner_changes_the_image_and_leaves_it_recognizable(
     http: aiohttp.ClientSession, prompt: str
 ) -> None:
     size = (1264, 848)
-    made = await painting(http, asking(inline(picture()), prompt=prompt))
-    assert difference(made, Image.open(io.BytesIO(picture())).resize(size)) > 5
+    made = await painting(http, asking(inline(sample_image()), prompt=prompt))
+    assert difference(made, Image.open(io.BytesIO(sample_image())).resize(size)) > 5
     assert max(ImageStat.Stat(made.convert("L")).stddev) > 15
 
 
@@ -130,7 +130,7 @@ REFUSED = [
     ("an unknown size", {}, asking(imageSize="8K"), PRO, INVALID),
     ("a size that this model does not make", {}, asking(imageSize="2K"), LITE, INVALID),
     ("a ratio that this model does not make", {}, asking(aspectRatio="1:8"), PRO, INVALID),
-    ("more images than it takes", {}, asking(*[inline(picture())] * 15), PRO, INVALID),
+    ("more images than it takes", {}, asking(*[inline(sample_image())] * 15), PRO, INVALID),
     ("a model that was shut down", {}, asking(), "gemini-2.5-flash-image", (404, "NOT_FOUND")),
     ("a kind it does not take", {}, asking(inline(b"GIF89a", "image/gif")), PRO, INVALID),
     ("no image", {}, asking(inline(b"not one")), PRO, INVALID),
@@ -170,20 +170,20 @@ async def test_models_can_be_asked_for_without_a_cost(fake_gemini: FakeGemini, h
     assert fake_gemini.calls == []
 
 
-async def test_it_can_be_told_over_http_what_to_answer(http: aiohttp.ClientSession) -> None:
+async def test_answers_can_be_scripted_over_http(http: aiohttp.ClientSession) -> None:
     script = [
         {"status": 503, "body": {"error": {"code": 503}}, "model": LITE, "times": 2, "headers": {"Retry-After": "3"}}
     ]
     async with http.post("/__script", json=script) as response:
         assert response.status == 200
-    assert (await ask(http, asking(inline(picture()))))[0] == 200
+    assert (await ask(http, asking(inline(sample_image()))))[0] == 200
     async with http.post(f"/v1beta/models/{LITE}:generateContent", json=asking()) as response:
         assert (response.status, response.headers["Retry-After"]) == (503, "3")
     assert (await ask(http, asking(), LITE))[0] == 503
     async with http.get("/__calls") as response:
         seen = await response.json()
     assert [(call["model"], call["status"]) for call in seen["calls"]] == [(PRO, 200), (LITE, 503), (LITE, 503)]
-    assert seen["calls"][0]["bytes"] > len(picture())
+    assert seen["calls"][0]["bytes"] > len(sample_image())
     assert seen["billedUsd"] > 0.13
     await http.delete("/__script")
     async with http.get("/__calls") as response:
@@ -199,7 +199,7 @@ def conversation(answer: dict[str, Any], *parts: dict[str, Any], prompt: str = "
     """A request that goes on after `answer`."""
     return {
         "contents": [
-            {"role": "user", "parts": [inline(picture()), {"text": "a watercolor"}]},
+            {"role": "user", "parts": [inline(sample_image()), {"text": "a watercolor"}]},
             answer["candidates"][0]["content"],
             {"role": "user", "parts": [*parts, {"text": prompt}]},
         ]
@@ -216,7 +216,7 @@ def turns_shown(image: Image.Image) -> int:
 async def test_a_conversation_goes_on_with_its_newest_image_and_shows_each_earlier_one(
     fake_gemini: FakeGemini, http: aiohttp.ClientSession
 ) -> None:
-    _, first = await ask(http, asking(inline(picture())))
+    _, first = await ask(http, asking(inline(sample_image())))
     body = conversation(first, prompt="high contrast")
     status, second = await ask(http, body)
     assert status == 200
@@ -230,7 +230,7 @@ async def test_a_conversation_goes_on_with_its_newest_image_and_shows_each_earli
         (0, 1, "a watercolor"), (1, 0, "high contrast"), (2, 0, "high contrast"),
     ]  # fmt: skip
     upper = (0, 0, images[0].width, images[0].height // 2)
-    contrast = await painting(http, asking(inline(picture()), prompt="high contrast"))
+    contrast = await painting(http, asking(inline(sample_image()), prompt="high contrast"))
     assert difference(images[1].crop(upper), images[0].crop(upper)) < difference(
         images[1].crop(upper), contrast.crop(upper)
     )
@@ -253,7 +253,7 @@ CHANGED: dict[str, Change] = {
         parts[2] | {"thoughtSignature": parts[3]["thoughtSignature"]},
         parts[3] | {"thoughtSignature": parts[2]["thoughtSignature"]},
     ],
-    "another image under the signature": lambda parts: [*parts[:3], parts[3] | inline(picture())],
+    "another image under the signature": lambda parts: [*parts[:3], parts[3] | inline(sample_image())],
     "other words under the signature": lambda parts: [*parts[:2], parts[2] | {"text": "other"}, parts[3]],
     "a signature on a thought": lambda parts: [
         parts[0] | {"thoughtSignature": parts[2]["thoughtSignature"]},
@@ -264,7 +264,7 @@ CHANGED: dict[str, Change] = {
 
 @pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED.keys())
 async def test_a_replayed_turn_that_was_changed_is_refused(http: aiohttp.ClientSession, change: Change) -> None:
-    _, answer = await ask(http, asking(inline(picture())))
+    _, answer = await ask(http, asking(inline(sample_image())))
     assert (await ask(http, conversation(answer)))[0] == 200
     content = answer["candidates"][0]["content"]
     content["parts"] = change(content["parts"])
@@ -274,7 +274,7 @@ async def test_a_replayed_turn_that_was_changed_is_refused(http: aiohttp.ClientS
 
 
 async def test_a_missing_signature_is_refused_with_its_place(http: aiohttp.ClientSession) -> None:
-    _, answer = await ask(http, asking(inline(picture())))
+    _, answer = await ask(http, asking(inline(sample_image())))
     del answer["candidates"][0]["content"]["parts"][3]["thoughtSignature"]
     _, refusal = await ask(http, conversation(answer))
     assert refusal["error"]["message"].startswith(
@@ -283,12 +283,12 @@ async def test_a_missing_signature_is_refused_with_its_place(http: aiohttp.Clien
 
 
 async def test_another_models_turn_is_refused(http: aiohttp.ClientSession) -> None:
-    _, answer = await ask(http, asking(inline(picture())))
+    _, answer = await ask(http, asking(inline(sample_image())))
     assert (await ask(http, conversation(answer), NANO))[0] == 400
 
 
 async def test_turns_that_do_not_alternate_are_refused(http: aiohttp.ClientSession) -> None:
-    _, answer = await ask(http, asking(inline(picture())))
+    _, answer = await ask(http, asking(inline(sample_image())))
     user, model, last = conversation(answer)["contents"]
     for contents in ([user, model], [model, last], [user, last], [user, model, model, last], [user, user, model, last]):
         status, refusal = await ask(http, {"contents": contents})
@@ -297,8 +297,8 @@ async def test_turns_that_do_not_alternate_are_refused(http: aiohttp.ClientSessi
 
 
 async def test_a_signature_can_expire(fake_gemini: FakeGemini, http: aiohttp.ClientSession) -> None:
-    _, answer = await ask(http, asking(inline(picture())))
+    _, answer = await ask(http, asking(inline(sample_image())))
     fake_gemini.script.add(expired_signature())
-    assert (await ask(http, asking(inline(picture()))))[0] == 200
+    assert (await ask(http, asking(inline(sample_image()))))[0] == 200
     assert (await ask(http, conversation(answer)))[0] == 400
     assert (await ask(http, conversation(answer)))[0] == 200

@@ -60,7 +60,7 @@ def test_the_static_web_apps_emulator_is_there_when_it_is_asked_for() -> None:
         config.read(given={"FRONT": "nginx"})
 
 
-def test_a_broken_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_file_that_is_not_json_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "local.settings.json"
     file.write_text("{")
     monkeypatch.setenv("LOCAL_SETTINGS", str(file))
@@ -145,6 +145,6 @@ def test_what_the_file_sets_reaches_the_other_programs(tmp_path: Path, monkeypat
         ({config.HOST_COSMOS: REAL[config.COSMOS]}, config.COSMOS),
     ],
 )
-def test_half_of_a_configuration_is_told(given: dict[str, str], said: str) -> None:
+def test_incomplete_configuration_is_an_error(given: dict[str, str], said: str) -> None:
     with pytest.raises(config.WrongSetting, match=said):
         config.read(given=given)

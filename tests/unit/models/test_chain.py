@@ -21,11 +21,11 @@ from image_core.models.generated import Attempt, Options
 from image_core.settings import Settings
 from local.gemini.script import Scripted, finished, overloaded, problem, rate_limited
 from local.gemini.server import FakeGemini
-from tests.support.harness import picture
+from tests.support.harness import sample_image
 from tests.support.model_chain import LITE, NEXT, PRO, Bench, InHand, make
 
 
-async def test_the_first_model_is_asked_once_and_its_picture_comes_back(bench: Bench) -> None:
+async def test_image_of_the_first_model_is_returned_after_one_call(bench: Bench) -> None:
     made = await bench.generate()
     assert made.model == PRO
     assert bench.models == [PRO]
@@ -40,7 +40,7 @@ async def test_the_images_come_first_and_the_prompt_last(fake_gemini: FakeGemini
     assert (call.inputs, call.prompt) == (1, "paint it")
 
 
-async def test_the_service_is_told_how_long_it_has(fake_gemini: FakeGemini, bench: Bench) -> None:
+async def test_timeout_is_sent_to_the_service(fake_gemini: FakeGemini, bench: Bench) -> None:
     await bench.generate(seconds=42)
     assert 30 <= float(fake_gemini.calls[0].timeout or 0) <= 42
 
@@ -151,7 +151,7 @@ async def test_without_a_retry_info_there_is_still_a_time_to_come_back(bench: Be
     ],
     ids=["400", "401", "403", "refusal"],
 )
-async def test_what_would_not_change_is_asked_once_and_nobody_else_is(
+async def test_permanent_error_is_neither_retried_nor_sent_to_another_model(
     bench: Bench, reply: Scripted, kind: type[ModelError], outcome: str
 ) -> None:
     bench.fake_gemini.script.add(reply)
@@ -161,7 +161,7 @@ async def test_what_would_not_change_is_asked_once_and_nobody_else_is(
     assert len(bench.fake_gemini.calls) == 1
 
 
-async def test_a_request_that_the_service_does_not_take_is_told_without_its_words(bench: Bench) -> None:
+async def test_error_for_a_rejected_request_does_not_quote_the_service(bench: Bench) -> None:
     bench.fake_gemini.script.add(
         Scripted(400, problem(400, "INVALID_ARGUMENT", "The prompt 'my secret' at https://x?key=k"))
     )
@@ -206,7 +206,7 @@ async def test_no_second_attempt_is_begun_that_could_not_end(fake_gemini: FakeGe
     await models.close()
 
 
-async def test_the_last_reason_counts_when_nobody_made_a_picture(bench: Bench) -> None:
+async def test_error_is_that_of_the_last_model_when_all_models_fail(bench: Bench) -> None:
     bench.fake_gemini.script.add(*(overloaded() for _ in range(5)), finished("NO_IMAGE", {"text": "Sorry."}))
     with pytest.raises(NoImage) as caught:
         await bench.generate()
@@ -230,7 +230,7 @@ async def test_the_log_names_models_and_outcomes_and_nothing_of_the_request(
 
 async def test_hundreds_of_calls_wait_at_once_over_one_client(bench: Bench) -> None:
     body = finished(
-        "STOP", {"inlineData": {"mimeType": "image/jpeg", "data": base64.b64encode(picture()).decode()}}
+        "STOP", {"inlineData": {"mimeType": "image/jpeg", "data": base64.b64encode(sample_image()).decode()}}
     ).body
     bench.fake_gemini.script.add(Scripted(200, body, delay=1, times=200))
     made = await asyncio.gather(*(bench.generate() for _ in range(200)))

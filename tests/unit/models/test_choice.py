@@ -134,7 +134,7 @@ async def test_retired_name_in_a_request_means_its_successor(bench: Bench) -> No
     assert [warning.split(":")[0] for warning in made.warnings] == ["model_retired"]
 
 
-async def test_retired_name_whose_successor_cannot_make_it_is_told_twice(bench: Bench) -> None:
+async def test_retired_name_whose_successor_cannot_make_the_image_gives_two_warnings(bench: Bench) -> None:
     made = await bench.generate(model="gemini-2.5-flash-image", image_size="2K")
     assert made.model == PRO
     assert [warning.split(":")[0] for warning in made.warnings] == ["model_retired", "model_skipped"]
@@ -171,7 +171,7 @@ async def test_coming_retirement_is_one_line_in_the_log(
     await models.close()
 
 
-async def test_a_model_that_was_asked_for_and_is_gone_is_told(fake_gemini: FakeGemini) -> None:
+async def test_requested_model_that_no_longer_exists_gives_a_warning(fake_gemini: FakeGemini) -> None:
     bench = await make(fake_gemini, GEMINI_MODELS=f"{PRO},gone-1")
     first = await bench.generate(model="gone-1")
     assert [(attempt.model, attempt.outcome) for attempt in first.attempts] == [("gone-1", "not_found"), (PRO, "ok")]

@@ -1,4 +1,4 @@
-"""What a reply holds: the picture among drafts and words, the reason where there is none, and what it cost."""
+"""What a reply holds: the image among drafts and words, the reason where there is none, and what it cost."""
 
 import io
 import os
@@ -42,7 +42,9 @@ FOUND: list[tuple[str, list[dict[str, Any]], bytes, str | None]] = [
 
 
 @pytest.mark.parametrize(("parts", "data", "text"), [row[1:] for row in FOUND], ids=[row[0] for row in FOUND])
-async def test_the_picture_is_found(bench: Bench, parts: list[dict[str, Any]], data: bytes, text: str | None) -> None:
+async def test_image_is_found_among_the_parts(
+    bench: Bench, parts: list[dict[str, Any]], data: bytes, text: str | None
+) -> None:
     bench.fake_gemini.script.add(finished("STOP", *parts))
     made = await bench.generate()
     assert made.image.data == data
@@ -112,7 +114,7 @@ NONE: list[tuple[str, Scripted]] = [
 
 
 @pytest.mark.parametrize("reply", [row[1] for row in NONE], ids=[row[0] for row in NONE])
-async def test_what_has_no_picture_is_tried_again_and_then_told(bench: Bench, reply: Scripted) -> None:
+async def test_answer_without_an_image_is_retried_and_then_an_error(bench: Bench, reply: Scripted) -> None:
     bench.fake_gemini.script.add(*(Scripted(200, reply.body) for _ in range(6)))
     with pytest.raises(NoImage) as caught:
         await bench.generate()
@@ -166,7 +168,7 @@ async def test_a_new_reason_is_no_warning_in_the_log(bench: Bench) -> None:
     assert [str(warning.message) for warning in warned] == []
 
 
-async def test_half_a_character_does_not_cost_the_picture(bench: Bench) -> None:
+async def test_lone_surrogate_in_the_text_does_not_lose_the_image(bench: Bench) -> None:
     bench.fake_gemini.script.add(finished("STOP", {"text": "caf\ud83d"}, part(RED)))
     made = await bench.generate()
     assert (made.text, made.image.data) == ("caf?", RED)
@@ -200,7 +202,7 @@ async def test_broken_base64_is_no_reply(bench: Bench) -> None:
     assert {attempt.outcome for attempt in bench.attempts} <= {"invalid_reply", "no_image"}
 
 
-async def test_a_picture_of_twenty_megabytes_comes_through(bench: Bench) -> None:
+async def test_image_of_twenty_megabytes_is_returned(bench: Bench) -> None:
     noise = Image.frombytes("RGB", (2600, 2600), os.urandom(2600 * 2600 * 3))
     out = io.BytesIO()
     noise.save(out, "PNG", compress_level=0)

@@ -27,11 +27,11 @@ from image_core.models.gemini.client import API_VERSION, Gemini, _answer_of
 from image_core.models.gemini.response import read
 from image_core.models.gemini.streaming import CHUNK_BYTES, LONG, Exchange, PlaceholderLost, SentTwice, StreamedBody
 from image_core.models.provider import Call, CallFailed, Reply
-from tests.support.harness import picture
+from tests.support.harness import sample_image
 from tests.support.model_chain import PRO, InHand
 
-CUP = Image(picture(), "image/jpeg", 600, 400)
-OTHER = Image(picture("coffee.jpg")[::-1], "image/png", 600, 400)
+CUP = Image(sample_image(), "image/jpeg", 600, 400)
+OTHER = Image(sample_image("coffee.jpg")[::-1], "image/png", 600, 400)
 PROMPT = 'say "data": "x" \\ und Käse'
 
 Answering = Callable[[web.Request], Awaitable[web.Response]]
@@ -143,7 +143,7 @@ FORMS: list[tuple[str, str | bytes]] = [
 
 @pytest.mark.parametrize("body", [row[1] for row in FORMS], ids=[row[0] for row in FORMS])
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
-async def test_the_picture_of_the_answer_is_the_one_that_was_sent(body: str, coding: str) -> None:
+async def test_image_is_returned_as_the_service_sent_it(body: str, coding: str) -> None:
     raw = body.encode() if coding == "identity" else gzip.compress(body.encode())
 
     async def answer(_: web.Request) -> web.Response:
@@ -220,7 +220,7 @@ async def test_base64_that_is_none_is_no_image(broken: dict[str, Any]) -> None:
     assert (got.image, got.refused) == (None, False)
 
 
-async def test_a_broken_draft_costs_nobody_the_picture() -> None:
+async def test_broken_draft_does_not_lose_the_image() -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.json_response(reply(part("!" * 2 * LONG, thought=True), part(PLAIN)))
 
@@ -230,7 +230,7 @@ async def test_a_broken_draft_costs_nobody_the_picture() -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-async def test_neither_the_key_nor_a_picture_follows_a_redirect(status: int) -> None:
+async def test_redirect_is_followed_neither_with_the_key_nor_with_an_image(status: int) -> None:
     async with serving(answer_with_a_cup) as elsewhere:
 
         async def moved(_: web.Request) -> web.Response:
@@ -270,7 +270,7 @@ async def test_an_exchange_that_is_over_holds_no_bytes_even_if_it_is_referenced(
     assert list(exchange.placeholders()) == []
 
 
-async def test_a_request_in_which_a_picture_has_no_place_or_no_more_is_not_sent() -> None:
+async def test_request_without_exactly_one_placeholder_for_an_image_is_not_sent() -> None:
     for body in (JsonPayload({"contents": []}), b"", None):
         with pytest.raises(PlaceholderLost):
             await Exchange(InHand((CUP,)), (CUP,), 0.0).payload(body)

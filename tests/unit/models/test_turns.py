@@ -20,11 +20,11 @@ from image_core.models.provider import Call
 from image_core.models.turns import MAX_TURN_BYTES, EarlierTurn, ModelTurn
 from local.gemini.script import Scripted, expired_signature, finished, overloaded, problem
 from local.gemini.server import FakeGemini
-from tests.support.harness import picture
+from tests.support.harness import sample_image
 from tests.support.model_chain import CUP, NEXT, PRO, Bench, InHand
 
 SIGNATURE = base64.b64encode(b"signed" * LONG).decode()
-DATA = base64.b64encode(picture()).decode()
+DATA = base64.b64encode(sample_image()).decode()
 
 
 def content(**changed: Any) -> dict[str, Any]:
@@ -166,7 +166,7 @@ async def test_the_sdk_alone_sends_the_turns_too() -> None:
     (body,) = await sent(InHand((CUP,), (earlier(turn, CUP),), PRO), exchange=Bare)
     (part,) = body["contents"][1]["parts"]
     assert base64.urlsafe_b64decode(part["thoughtSignature"]) == base64.b64decode(SIGNATURE)
-    assert base64.urlsafe_b64decode(part["inlineData"]["data"]) == picture()
+    assert base64.urlsafe_b64decode(part["inlineData"]["data"]) == sample_image()
 
 
 async def edited(bench: Bench, made: Generated, *images: Image, **options: Any) -> tuple[Generated, InHand]:

@@ -111,7 +111,7 @@ async def test_growth_within_the_share_is_immediate_and_beyond_it_refused() -> N
     assert memory.held == 0
 
 
-async def test_a_request_that_can_never_have_so_much_is_told_so() -> None:
+async def test_claim_beyond_half_of_the_capacity_is_too_large() -> None:
     with budget().claim(ADA.id) as claim:
         await claim.grow(150)
         with pytest.raises(ImagesTooLarge):

@@ -1,6 +1,6 @@
 """What users and attackers send, and how each must end: as an image, or in the code of the contract."""
 
-AWKWARD: dict[str, str] = {
+UNUSUAL: dict[str, str] = {
     "alpha.png": "image",
     "animated.gif": "image",
     "animated.webp": "image",

@@ -1,16 +1,16 @@
-"""Every awkward file through the HTTP API: an image, or the right code with its place, and no model call without a picture."""
+"""Every unusual file through the HTTP API: an image, or the right code with its place, and no model call without a image."""
 
 import pytest
 
-from tests.support.awkward_files import AWKWARD
-from tests.support.harness import Harness, data_url, picture
+from tests.support.harness import Harness, data_url, sample_image
+from tests.support.unusual_files import UNUSUAL
 
 STATUS = {"image": 200, "invalid_image": 400, "image_too_large": 413, "unsupported_media_type": 415}
 
 
-@pytest.mark.parametrize(("name", "end"), AWKWARD.items(), ids=AWKWARD)
-async def test_awkward_file_ends_in_an_image_or_in_its_code(product: Harness, name: str, end: str) -> None:
-    answer = await product.generate(data_url(picture()), data_url(picture(f"awkward/{name}"), "image/png"))
+@pytest.mark.parametrize(("name", "end"), UNUSUAL.items(), ids=UNUSUAL)
+async def test_unusual_file_gives_an_image_or_its_error_code(product: Harness, name: str, end: str) -> None:
+    answer = await product.generate(data_url(sample_image()), data_url(sample_image(f"unusual/{name}"), "image/png"))
     assert answer.status == STATUS[end], answer.body[:300]
     if end == "image":
         assert product.fake_gemini.calls[0].inputs == 2
