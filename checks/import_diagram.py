@@ -9,6 +9,10 @@ from pathlib import Path
 
 import grimp
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from checks.generated_part import update
+
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "design.md"
 BEGIN, END = "<!-- imports: written by `make format` -->\n\n```mermaid\n", "```\n\n<!-- /imports -->"
@@ -68,22 +72,5 @@ def _short(name: str) -> str:
     return name.removeprefix(f"{PRODUCT}.")
 
 
-def main(check: bool) -> int:  # noqa: FBT001 - the one flag of the command
-    """Write or check the diagram; return the exit code."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        print(f"{PAGE.name}: the markers of the generated part are missing: restore them", file=sys.stderr)
-        return 1
-    wanted = f"{before}{BEGIN}{diagram()}{END}{after}"
-    if check and wanted != text:
-        print("docs/design.md: the import diagram is out of date: run `make format`", file=sys.stderr)
-        return 1
-    if not check:
-        PAGE.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main("--check" in sys.argv))
+    sys.exit(update(PAGE, BEGIN, END, diagram(), check="--check" in sys.argv))

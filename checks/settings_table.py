@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from checks.generated_part import update
 from image_core.settings import Settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
@@ -61,22 +62,5 @@ def row(field: FieldInfo) -> str:
     return f"| `{field.alias}` | {f'`{shown}`' if shown else ''} | {field.description} |"
 
 
-def main(check: bool) -> int:  # noqa: FBT001 - the one flag of the command
-    """Write or check the page; return the exit code."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        print(f"{PAGE.name}: the markers of the generated part are missing: restore them", file=sys.stderr)
-        return 1
-    wanted = f"{before}{BEGIN}{tables()}{END}{after}"
-    if check and wanted != text:
-        print("docs/settings.md: the tables are out of date: run `make format`", file=sys.stderr)
-        return 1
-    if not check:
-        PAGE.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main("--check" in sys.argv))
+    sys.exit(update(PAGE, BEGIN, END, tables(), check="--check" in sys.argv))
