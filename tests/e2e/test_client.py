@@ -53,7 +53,8 @@ def front_end(line: str) -> str:
 
 
 def test_what_the_api_takes_and_answers_compiles(tmp_path: Path) -> None:
-    right = 'client.generate(["a"], "x", { aspectRatio: "1:1", model: null }).then((result) => result.usage?.costUsd?.toFixed(3))'
+    options = '{ aspectRatio: "1:1", model: null }'
+    right = f'client.generate(["a"], "x", {options}).then((result) => result.usage?.costUsd?.toFixed(3))'
     assert faults(front_end(right), tmp_path) == []
 
 

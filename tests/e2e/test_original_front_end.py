@@ -1,4 +1,4 @@
-"""The original front end, unchanged: a slow model's image is shown and paid for once, directly and behind a proxy's limit.
+"""The unchanged original front end shows a slow model's image and pays once, directly and behind a proxy's limit.
 
 Behind Static Web Apps the times are shortened: the front gives up after 5 s instead of 45, the response budget is 2.5 s
 instead of 40, and the model takes 0.5, 2 and 6 s instead of 5, 35 and 60.

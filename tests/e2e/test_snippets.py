@@ -96,7 +96,7 @@ class Faulty(BaseHTTPRequestHandler):
 
 
 def test_the_python_snippet_survives_a_proxys_page_and_pays_once(stack: Stack, tmp_path: Path) -> None:
-    """The first answer is lost behind the proxy's page, so that only the key keeps the second call from paying again."""
+    """The proxy replaces the first answer by its own page, so that only the key keeps the second call from paying."""
     fake_gemini = f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}/__calls"
     before = len(requests.get(fake_gemini, timeout=10).json()["calls"])
     Faulty.behind = stack.front

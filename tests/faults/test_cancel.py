@@ -1,4 +1,7 @@
-"""Canceling on real hosts: from another one, and with the host killed at each step. No call is made again, and none is off the bill."""
+"""Cancellation on real hosts: from another host, and with the host killed at each step.
+
+No model call is repeated, and none is missing in the ledger.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""A host that dies at any step of an edit chain: the image stays, and what the next model is shown is whole or nothing."""
+"""A host that dies at any step of an edit chain leaves the image, and a model turn that is complete or absent."""
 
 import asyncio
 from collections.abc import AsyncIterator

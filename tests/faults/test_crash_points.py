@@ -1,4 +1,4 @@
-"""Nothing that was paid for is lost, wherever the host dies, and whatever is taken away: docs/reliability.md, row by row."""
+"""Nothing that was paid for is lost, wherever the host dies or what is deleted: docs/reliability.md, row by row."""
 
 import asyncio
 import signal

@@ -1,8 +1,8 @@
 """A thousand random operations on two hosts that crash: at the end billed calls, ledger, records and images agree.
 
-A crash cuts a host off from database and storage in the middle of what it does, and a new one takes its place. Messages come late, twice and
-to any host; the change feed is delivered in part and again. What the service billed is the fake Gemini's own count: each of its answers
-has a number of input tokens of its own, by which the ledger's entries are matched with it.
+A crash cuts a host off from database and storage in the middle of its work, and a new host replaces it. Messages arrive
+late, twice and at any host; the change feed is delivered in part and again. What the service billed is counted by the
+fake Gemini: each of its answers has its own number of input tokens, which identifies its ledger entry.
 """
 
 import asyncio
@@ -265,7 +265,7 @@ async def test_after_a_thousand_random_operations_the_bill_is_right(
         "LEASE_SECONDS": str(LEASE),
         "IMAGE_ACCESS": "private",
         "MAX_CONCURRENT_PER_USER": "1000",
-        # A request with the key of a queued generation waits for it, and nothing else may deliver its message meanwhile.
+        # A request with the key of a queued generation waits for it, and nothing else may deliver its message before.
         "RESPONSE_BUDGET_SECONDS": "3",
     }
     async with harness(azurite_ports, cosmos_url, **settings) as shared:

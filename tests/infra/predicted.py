@@ -57,7 +57,7 @@ def predict(
     *,
     folder: Path,
 ) -> Prediction:
-    """What `base`.bicepparam with other `parameters` would create, of the templates with `mutations` (file, old, new)."""
+    """Predict what `base`.bicepparam with `parameters` creates from the templates with `mutations` (file, old, new)."""
     infra = folder / "infra"
     shutil.copytree(INFRA, infra)
     for file, old, new in mutations:

@@ -25,7 +25,7 @@ Rule = list[Any]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the script. `calls` are az's, each with its arguments, standard input and the names in its environment."""
+    """One run of the script, with az's calls: each has its arguments, standard input and the environment's names."""
 
     code: int
     out: str

@@ -286,7 +286,8 @@ FAULTS: dict[str, tuple[list[str], list[Rule], dict[str, str], str]] = {
             [
                 ["keyvault", "secret", "list"],
                 {
-                    "error": "(Forbidden) Client address is not authorized\nCode: Forbidden\nInner error: ForbiddenByFirewall"
+                    "error": "(Forbidden) Client address is not authorized\nCode: Forbidden\n"
+                    "Inner error: ForbiddenByFirewall"
                 },
             ]
         ],
@@ -511,7 +512,7 @@ def test_the_static_web_apps_command_is_of_the_version_that_the_local_stack_has(
 
 
 def test_the_package_is_the_product_and_starts(tmp_path: Path) -> None:
-    """Unpacked where nothing else of the repository is, the app has its functions; packing it again gives the same bytes."""
+    """The unpacked app has its functions without the rest of the repository; packing again gives the same bytes."""
     for target in ("app.zip", "again.zip"):
         subprocess.run(
             [sys.executable, str(ROOT / "infra/package.py"), str(tmp_path / target)], check=True, capture_output=True
@@ -522,7 +523,10 @@ def test_the_package_is_the_product_and_starts(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "app")
     assert {"function_app.py", "host.json", "requirements.txt"} <= set(names)
     assert not [name for name in names if name.startswith(("local", "tests", "infra", ".")) or name.endswith(".pyc")]
-    script = "import json, function_app as f; print(json.dumps([each.get_function_name() for each in f.app.get_functions()]))"
+    script = (
+        "import json, function_app; "
+        "print(json.dumps([each.get_function_name() for each in function_app.app.get_functions()]))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path / "app",

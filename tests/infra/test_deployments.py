@@ -164,7 +164,7 @@ def test_the_local_emulator_gets_the_same_rule_for_pages(predictions: Predict) -
 
 
 def test_a_restored_account_takes_the_place_of_the_environments_own(predictions: Predict) -> None:
-    """Its address is in the settings, and the app's role is given for it again: a restored account has no role assignments."""
+    """The settings have its address, and the app gets its role again: a restored account has no role assignments."""
     before, after = predictions("dev"), predictions("dev", cosmosAccountName="cosmos-restored")
     assert after.of(properties.COSMOS) == [], "it exists, and how it was restored cannot be changed"
     containers = f"{properties.COSMOS}/sqlDatabases/containers"

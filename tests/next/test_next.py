@@ -1,4 +1,4 @@
-"""The Next.js example, as a front-end team runs it: built, signed in through next-auth itself, generating through its rewrites.
+"""The Next.js example as a front-end team runs it: built, with a next-auth session, generating through its rewrites.
 
 Its configuration is that of docs/clients.md, and the app still has the route files of the original front end.
 """
@@ -39,7 +39,7 @@ OWN_ROUTE = 'export async function POST() { return Response.json({ error: "the o
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the example with the configuration of docs/clients.md, and with route files of the app's own under /api."""
+    """Copy the example with the configuration of docs/clients.md and with the app's own route files under /api."""
     install_packages(EXAMPLE)
     copy = tmp_path_factory.mktemp("project") / "examples"
     shutil.copytree(EXAMPLE.parent / "client", copy / "client", ignore=shutil.ignore_patterns("node_modules"))
@@ -157,7 +157,7 @@ def slow(stack: Stack, seconds: float) -> None:
 def test_a_model_that_takes_longer_than_next_js_waits_by_itself_is_shown_and_paid_once(
     app: str, stack: Stack, session: requests.Session
 ) -> None:
-    """In real time, because Next.js's own 30 s cannot be shortened: they end a rewrite where `proxyTimeout` is not set."""
+    """In real time: Next.js's own limit of 30 s is fixed, and ends a rewrite unless `proxyTimeout` is set."""
     page = OriginalFrontEnd(app, session)
     slow(stack, 31)
     assert page.shown(page.generate("after 31 seconds")).startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""A page downloads by `fetch` what an `<img>` has shown, from another origin than the storage's, with the deployed CORS rule."""
+"""A page of another origin than the storage's downloads by `fetch` what an `<img>` has shown, under the CORS rule."""
 
 import re
 import threading

@@ -28,7 +28,8 @@ def test_an_image_from_the_clipboard_is_an_input(page: Page) -> None:
     page.evaluate(
         """async (data) => {
             const bytes = Uint8Array.from(atob(data), (each) => each.charCodeAt(0));
-            await navigator.clipboard.write([new ClipboardItem({ "image/png": new Blob([bytes], { type: "image/png" }) })]);
+            const image = new Blob([bytes], { type: "image/png" });
+            await navigator.clipboard.write([new ClipboardItem({ "image/png": image })]);
         }""",
         base64.b64encode(CAT.read_bytes()).decode(),
     )

@@ -1,4 +1,4 @@
-"""The ledger's function beside the product, without a host: what changed since the last look goes through it, and is written."""
+"""The function that writes the ledger, called with the records that changed, without a host."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from tests.support.harness import Harness
 
 
 class Feed:
-    """The change feed of one product's records. `deliver` is one call of the function; nothing is remembered between two."""
+    """The change feed of one application's records; each `deliver` is one call, and nothing is kept between calls."""
 
     def __init__(self, product: Harness, client: CosmosClient) -> None:
         self._product = product

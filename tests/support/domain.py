@@ -1,4 +1,4 @@
-"""The domain over stores in memory, a fake clock and a scripted model: one `Process` for each instance of the product."""
+"""The domain with storage in memory, a fake clock and a scripted model: one `Process` for each process of the app."""
 
 import asyncio
 import itertools

@@ -15,7 +15,7 @@ def without_exif(data: bytes) -> bytes:
 
 
 def turned(data: bytes, *, angle: int | None = None, axis: int | None = None) -> bytes:
-    """The file with `irot` (quarter turns anticlockwise) and `imir` (0: upside down, 1: left and right) for its first item."""
+    """Give the first item `irot` (quarter turns anticlockwise) and `imir` (0: upside down, 1: left and right)."""
     boxes = [
         struct.pack(">I4sB", 9, name, value) for name, value in ((b"irot", angle), (b"imir", axis)) if value is not None
     ]

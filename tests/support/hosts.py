@@ -163,7 +163,7 @@ class Rig:
         assert [finding for finding in findings if finding.name in mine or finding.kind is Kind.OUTBOX_ENTRY] == []
 
     def killing(self, host: Host, matches: Any, *, when: str, forward: bool = True) -> Rule:
-        """A rule that kills the host at the first matching request: `before` it arrives, or `after` it was carried out."""
+        """Return a rule that kills the host at the first matching request: `before` it arrives, or `after` that."""
         rule = Rule(matches, forward=forward, deliver=False)
         setattr(rule, when, host.kill)
         return rule

@@ -1,4 +1,4 @@
-"""The original front end's way of calling: JSON without a key or a preference, and nothing read of a 2xx but `imageUrl`."""
+"""The original front end's calls: JSON without a key or a preference, and only `imageUrl` is read of a 2xx answer."""
 
 from dataclasses import dataclass
 from urllib.parse import urljoin

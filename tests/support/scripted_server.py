@@ -1,4 +1,4 @@
-"""A server on loopback whose answers a test scripts: what an adapter makes of a service's answers, without the service."""
+"""A loopback server with scripted answers, to test an adapter against a service's answers without the service."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

@@ -1,7 +1,8 @@
 """The messages that the Functions host and its Python worker exchange: those that the worker reads and writes here.
 
-The program that starts the worker passes the message classes to it: its package does not contain them. These are real protobuf
-messages, declared with the names and types that the worker uses, so that a wrong field or type fails as it would there.
+The program that starts the worker passes the message classes to it: its package does not contain them. These are real
+protobuf messages, declared with the names and types that the worker uses, so that a wrong field or type fails as it
+would there.
 """
 
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Our own Functions host is held to Azure's: the real worker code finds the same functions and gives the same answers."""
+"""Our Functions host matches Azure's: the real worker code finds the same functions and gives the same answers."""
 
 import asyncio
 import json

@@ -156,7 +156,7 @@ def good_claims(now: int) -> dict[str, Any]:
 
 
 def claim_forms(now: int) -> list[tuple[str, Any, bool]]:
-    """Claims, and whether the real packages find a session in them; ours must agree, but where it is stricter on purpose."""
+    """Return claims, whether the real packages find a session in them, and whether ours is stricter on purpose."""
     claims = good_claims(now)
     return [
         ("good ones", claims, True),

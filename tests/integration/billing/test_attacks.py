@@ -1,4 +1,4 @@
-"""Nothing that a user does lowers what was spent: the fake Gemini's own count, the ledger and `GET /api/usage` agree."""
+"""Nothing that a user does lowers what was spent: fake Gemini's own count, the ledger and `GET /api/usage` agree."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -48,8 +48,10 @@ def attempts(run: int) -> st.SearchStrategy[list[dict[str, Any]]]:
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> tuple[list[list[dict[str, Any]]], list[list[tuple[int, int]]]]:
-    """The calls of each generation, and batches of (generation, how many of its calls its record had): any version, in any
-    order, any number of times; at the end the newest version of each, once more in any order."""
+    """Draw the calls of each generation, and batches of (generation, how many of its calls its record had).
+
+    A batch has any version in any order, any number of times; the last one has the newest version of each generation.
+    """
     calls = [draw(attempts(run)) for run in range(draw(st.integers(1, 4)))]
     version = st.integers(0, len(calls) - 1).flatmap(
         lambda which: st.tuples(st.just(which), st.integers(0, len(calls[which])))

@@ -1,4 +1,4 @@
-"""The queries and alerts of infra/, run on the lines of a day with every kind of ending: their sums are the ledger's."""
+"""The queries and alerts of infra/, run on the log lines of a day of every status, give the ledger's sums."""
 
 import asyncio
 import json

@@ -56,7 +56,7 @@ async def test_an_image_with_the_longest_text_costs_what_was_expected(product: H
 
 
 async def test_a_dear_fallback_was_expected(product: Harness) -> None:
-    """The cheap model that was asked for is overloaded, and the dearest of the chain answers with all the words it may say."""
+    """The requested cheap model is overloaded; the dearest model of the chain answers with the longest text."""
     product.fake_gemini.script.add(overloaded(), overloaded(), image("gemini-3-pro-image"))
     made = await product.generate(model="gemini-2.5-flash-image")
     assert made.status == 200
@@ -65,7 +65,7 @@ async def test_a_dear_fallback_was_expected(product: Harness) -> None:
 
 
 async def test_words_only_pass_it_by_those_of_the_call_before_the_image(product: Harness) -> None:
-    """The worst that one generation can cost: all the words that the dearest model may say, and then its image with as many."""
+    """The most that one generation can cost: the dearest model's longest text, then its image with as long a text."""
     model = "gemini-3-pro-image"
     product.fake_gemini.script.add(words(model), image(model))
     assert (await product.generate()).status == 200

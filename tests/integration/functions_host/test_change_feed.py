@@ -1,4 +1,4 @@
-"""The host's Cosmos DB trigger: every change, at least once, in batches, checkpointed, and delivered again after a failure."""
+"""The host's Cosmos DB trigger delivers every change at least once, in batches, and again after a failure."""
 
 import asyncio
 import uuid

@@ -1,4 +1,4 @@
-"""What a generation holds in memory: nothing of its inputs while the model works; they are read again where they are needed."""
+"""A running generation keeps no inputs in memory while the model works; they are read again when they are needed."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""What is missing in the storage when an image is to be stored: the image is kept, its caller has the id, and it is paid once."""
+"""An image whose container is missing is kept and paid once, and its caller gets the id."""
 
 from collections.abc import AsyncIterator
 

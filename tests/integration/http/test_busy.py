@@ -1,4 +1,4 @@
-"""Where there is no memory the answer is 503 `busy` on every route, and another user's requests are answered as ever."""
+"""Without memory the answer is 503 `busy` on every route, and another user's requests are answered as usual."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,7 @@
-"""Masked edits over HTTP: outside the mask nothing changes, whatever the model answers, and a request with a mask is one like any other."""
+"""Masked edits over HTTP: nothing changes outside the mask, whatever the model answers.
+
+In everything else a request with a mask is like any other.
+"""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""What the original product left behind: uploads with any name, records under an address with capitals, images without metadata."""
+"""The original product's data: any upload names, records under an address with capitals, images without metadata."""
 
 import asyncio
 from dataclasses import replace

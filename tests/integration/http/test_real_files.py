@@ -1,4 +1,4 @@
-"""Files as cameras, editors and stores write them, through the HTTP API: what the model is sent, by size and colours."""
+"""Files as cameras, editors and stores write them, over HTTP: what the model is sent, by size and colours."""
 
 import io
 from collections.abc import Sequence

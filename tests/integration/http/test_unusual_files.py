@@ -1,4 +1,4 @@
-"""Every unusual file through the HTTP API: an image, or the right code with its place, and no model call without a image."""
+"""Every unusual file over HTTP: an image, or the right code with its index, and no model call without an image."""
 
 import pytest
 

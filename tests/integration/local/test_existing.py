@@ -1,4 +1,7 @@
-"""`make run` beside services that run already: the right kind is used, the wrong kind is one line, and a sick model a warning."""
+"""`make run` beside services that already run uses the right kind and rejects the wrong kind with one line.
+
+A model that does not answer is only a warning.
+"""
 
 import asyncio
 import contextlib
@@ -127,7 +130,7 @@ def test_a_configured_service_that_is_not_there_is_told_at_once(
 async def test_a_stack_on_configured_services_and_with_a_model_that_does_not_answer_runs_and_says_so(
     azurite_ports: AzuritePorts, cosmos_url: str, tmp_path: Path
 ) -> None:
-    """A gateway may serve no GET models/NAME. What is missing in an emulator is created, under the names that are configured."""
+    """A gateway may serve no GET models/NAME. What an emulator lacks is created, under the configured names."""
     given = {
         config.STORAGE: azurite_ports.connection_string(),
         config.COSMOS: cosmos_connection_string(cosmos_url),

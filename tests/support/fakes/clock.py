@@ -55,7 +55,7 @@ class FakeClock:
         await self.settle()
 
     async def run(self, work: Coroutine[Any, Any, T], at_most: float = 10_000.0) -> T:
-        """Return what `work` returns, moving the clock whenever everything waits for it, by `at_most` seconds in all."""
+        """Return the result of `work`. The clock moves when everything sleeps, by at most `at_most` seconds in all."""
         end = self._seconds + at_most
         task = asyncio.ensure_future(work)
         try:

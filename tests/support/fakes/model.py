@@ -20,7 +20,7 @@ USAGE = Usage(560, 1120, 0.135, {"IMAGE": 560}, {"IMAGE": 1120})
 class Call:
     """One call: what it answers, and the steps at which a test can hold it up.
 
-    `error` is raised in place of an image; with `retry` the run makes the next call instead. Each event that is given is
+    `error` is raised instead of an image; with `retry` the run makes the next call instead. Each event that is given is
     awaited at its step.
     """
 

@@ -1,4 +1,4 @@
-"""A body costs its parser a bounded amount, whatever it holds. Effort is counted in steps and sizes, not by the clock."""
+"""Parsing a body costs a bounded amount, whatever it holds. Effort is counted in steps and sizes, not by the clock."""
 
 import json
 import tracemalloc

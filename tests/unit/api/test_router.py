@@ -1,4 +1,4 @@
-"""The table of routes: literal parts without regard to case, HEAD wherever GET is, methods that a route does not have."""
+"""The table of routes: literal parts in any case, HEAD wherever GET is, and methods that a route does not have."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Which cookie of a request is the session: leftovers of other sessions never spoil a whole one, and the newest counts."""
+"""Which cookie of a request is the session: leftovers of other sessions do not spoil it, and the newest counts."""
 
 import itertools
 import json

@@ -50,7 +50,7 @@ def test_older_turns_are_left_out_where_a_request_would_be_too_long(more: int, c
 
 @pytest.mark.parametrize(("added", "count"), [(0, 3), (4, 3), (5, 2), (7, 2), (8, 1), (10, 1), (11, 0)])
 def test_older_turns_are_left_out_where_a_model_takes_no_more_images(added: int, count: int) -> None:
-    """Each answer has two images; with one turn there are two of the user beside them, with each further one one more."""
+    """Each answer has two images: with one turn the user's two are added, and one more with each further turn."""
     assert len(chosen(FOUR, added, 0, MUCH)) == count
 
 

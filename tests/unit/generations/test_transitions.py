@@ -1,7 +1,7 @@
 """Who may write what into a record: every action against everything that may be stored when it is made.
 
-Process A began the generation and has its lease; it has read the record as `running`. Then what is stored changes, and A
-acts on what it has read. Process B is another one.
+Process A began the generation and has its lease; it has read the record as `running`. Then the stored record changes,
+and A acts on the version that it has read. Process B is another process.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine

@@ -1,4 +1,4 @@
-"""Orientation: whatever EXIF and the container say is applied once, and nothing beside it makes a photograph damaged."""
+"""Orientation: what EXIF and the container say is applied once, and no other metadata makes a photograph invalid."""
 
 import itertools
 import struct

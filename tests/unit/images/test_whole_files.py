@@ -1,5 +1,7 @@
-"""Files that viewers show although something beside the pixels is odd are accepted, and the model is sent a whole file; files
-whose pixels are not all there, or changed, are not."""
+"""Files with a fault beside the pixels, which viewers show, are accepted, and the model is sent a valid file.
+
+Files with missing or changed pixels are refused.
+"""
 
 import io
 import random

@@ -1,4 +1,4 @@
-"""No URL reaches where it must not: every way of writing a private address, against a server that must see no connection."""
+"""No URL reaches a forbidden address, in whatever way it is written: the server must see no connection."""
 
 import socket
 from collections.abc import Callable
@@ -26,7 +26,8 @@ REFUSED = [
     # IPv6: loopback, unspecified, link-local, unique local, site-local, multicast, documentation, discard
     "::1", "::", "fe80::1", "fc00::1", "fd12:3456::1", "fec0::1", "ff02::1", "2001:db8::1", "100::1", "4000::1",
     # IPv4 inside IPv6: mapped, compatible, 6to4, Teredo (server and client), NAT64
-    "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:168.63.129.16", "::127.0.0.1", "::10.0.0.1",
+    "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:168.63.129.16", "::127.0.0.1",
+    "::10.0.0.1",
     "2002:7f00:1::", "2002:a00:1::1", "2002:a9fe:a9fe::", "2001:0:7f00:1::", "2001:0:4136:e378:8000:63bf:80ff:fffe",
     "64:ff9b::127.0.0.1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1",
     # zones, and what is no address

@@ -1,4 +1,4 @@
-"""Memory of the sandbox: an image that needs more than the usual gets it, alone, and is not called damaged for lack of it."""
+"""An image that needs more than the usual sandbox memory is decoded alone with more, and not refused as invalid."""
 
 import asyncio
 import sys

@@ -59,7 +59,8 @@ async def test_it_says_what_it_is_and_thinks_before_as_the_pro_models_do(http: a
     _, answer = await ask(http, asking(inline(sample_image())))
     parts = answer["candidates"][0]["content"]["parts"]
     assert [sorted(part) for part in parts] == [
-        ["text", "thought"], ["inlineData", "thought"], ["text", "thoughtSignature"], ["inlineData", "thoughtSignature"],
+        ["text", "thought"], ["inlineData", "thought"],
+        ["text", "thoughtSignature"], ["inlineData", "thoughtSignature"],
     ]  # fmt: skip
     assert parts[2]["text"] == SAYS
     assert "fake" in SAYS

@@ -179,7 +179,7 @@ ASKED = [
 
 
 def most_that_one_call_bills(model: str, size: str, inputs: int, prompt: int) -> float:
-    """By the price lines: all inputs, the prompt, one image, and everything else that the bound allows as thoughts or text."""
+    """Add up the price lines: inputs, prompt, one image, and the rest of the bound on output as thoughts or text."""
     line = MODELS.get(model, MODELS[PRO])
     image = line.tokens_of(size)
     others = line.max_output_tokens(size) - image
@@ -230,7 +230,7 @@ def test_expected_cost_grows_with_every_input() -> None:
 @pytest.mark.parametrize("processes", [1, 3])
 @pytest.mark.parametrize("budget", [0.1, 1.0, 7.77])
 def test_budget_is_passed_by_at_most_one_generation_for_each_process(processes: int, budget: float) -> None:
-    """Every process admits by the rule, sees only its own running generation, and each call costs the most that it can."""
+    """Every process admits by the rule, knows only its own running generation, and each call costs the maximum."""
     for model, ratio, size, inputs in ASKED:
         options = Options(aspect_ratio=ratio, image_size=size)
         expected = expected_cost([model], options, inputs, TODAY, prompt_characters=1000)
@@ -244,7 +244,7 @@ def test_budget_is_passed_by_at_most_one_generation_for_each_process(processes: 
 @pytest.mark.parametrize("model", [*MODELS, UNKNOWN])
 @pytest.mark.parametrize("size", [None, *IMAGE_SIZES])
 def test_bound_on_output_leaves_a_normal_answer_whole(model: str, size: str | None) -> None:
-    """Answers seen in the field: an image, up to 500 tokens of thoughts and 150 of words; drafts may count twice 1120."""
+    """Answers in the field: an image, up to 500 tokens of thoughts and 150 of text; drafts may count 1120 twice."""
     known = MODELS.get(model)
     image = (known or MODELS[NANO]).tokens_of(size)
     thoughts = 0 if known is not None and not known.thinks else 500 + 2 * 1120

@@ -105,11 +105,13 @@ async def test_model_without_daily_quota_is_not_ok_although_it_is_described() ->
 
 CALLS: list[tuple[str, CallFailed | None, State, str]] = [
     ("an answer", None, State.OK, ""),
-    ("a refused key", CallFailed(400, name="INVALID_ARGUMENT", key_refused=True), State.KEY_REFUSED, "status 400 INVALID_ARGUMENT"),
+    ("a refused key", CallFailed(400, name="INVALID_ARGUMENT", key_refused=True), State.KEY_REFUSED,
+     "status 400 INVALID_ARGUMENT"),
     ("403", CallFailed(403), State.KEY_REFUSED, "status 403"),
     ("404", CallFailed(404, name="NOT_FOUND"), State.GONE, "status 404 NOT_FOUND"),
     ("a used-up daily quota", CallFailed(429, day_quota_used=True), State.NO_QUOTA, f"quota used up until {RESET}"),
-    ("an account that is not served", CallFailed(400, name="FAILED_PRECONDITION"), State.ACCOUNT_REFUSED, "status 400 FAILED_PRECONDITION"),
+    ("an account that is not served", CallFailed(400, name="FAILED_PRECONDITION"), State.ACCOUNT_REFUSED,
+     "status 400 FAILED_PRECONDITION"),
     ("a model that accepts no such call", CallFailed(400, name="INVALID_ARGUMENT"), State.OK, ""),
     ("a quota of minutes", CallFailed(429), State.DOWN, "status 429"),
     ("no answer", CallFailed(None, lost=True), State.DOWN, "unreachable"),

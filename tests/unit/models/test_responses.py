@@ -1,4 +1,4 @@
-"""Every kind of answer that the service gives: how often is asked, what is waited for, what the caller reads, what was billed."""
+"""Every kind of answer of the service: the calls, the waits, the caller's response and the cost."""
 
 import base64
 import io
@@ -87,7 +87,7 @@ BILLED = round((300 * 2 + 1120 * 120) / 1e6, 6)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One script and what becomes of it. `waits` are bounds; `calls` are models; `billed` is of this process's attempts."""
+    """A script and its effect: `calls` are models, `waits` bounds in seconds, `billed` this process's cost."""
 
     name: str
     script: tuple[Scripted, ...]
@@ -128,7 +128,8 @@ CASES = [
          code="rate_limited", retryable=True, retry_after=UNTIL_RESET,
          details="The daily quota is used up until 2026-11-26T08:00:00.000Z"),
     Case("a limit of 0 in the message alone",
-         (Scripted(429, problem(429, "RESOURCE_EXHAUSTED", "Quota exceeded for metric: x, limit: 0, model: y. Retry in 9s",
+         (Scripted(429, problem(429, "RESOURCE_EXHAUSTED",
+                                "Quota exceeded for metric: x, limit: 0, model: y. Retry in 9s",
                                 {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "9s"})),),
          [PRO, NANO], ["rate_limited", "ok"]),
     Case("a limit of 0 in the violation alone",
@@ -149,7 +150,8 @@ CASES = [
     Case("a daily quota of the first, and one of minutes of the others",
          (per_day(model=PRO), Scripted(429, rate_limited(100).body, times=9)),
          [PRO, NANO, LITE], ["rate_limited"] * 3, status=429, code="rate_limited", retryable=True, retry_after=100),
-    Case("Retry-After in seconds", (Scripted(429, problem(429, "RESOURCE_EXHAUSTED", "x"), headers={"Retry-After": "7"}),),
+    Case("Retry-After in seconds",
+         (Scripted(429, problem(429, "RESOURCE_EXHAUSTED", "x"), headers={"Retry-After": "7"}),),
          [PRO, PRO], ["rate_limited", "ok"], waits=[(7, 7)]),
     Case("Retry-After as a date",
          (Scripted(503, problem(503, "UNAVAILABLE", "x"), headers={"Retry-After": "Wed, 25 Nov 2026 20:00:12 GMT"}),),
@@ -162,13 +164,14 @@ CASES = [
          [PRO, PRO], ["model_unavailable", "ok"], waits=[BACKOFF]),
     Case("Retry-After beside RetryInfo", (Scripted(429, rate_limited(5).body, headers={"Retry-After": "8"}),),
          [PRO, PRO], ["rate_limited", "ok"], waits=[(8, 8)]),
-    Case("Retry-After that does not fit", (Scripted(503, problem(503, "UNAVAILABLE", "x"), headers={"Retry-After": "55"}),),
+    Case("Retry-After that does not fit",
+         (Scripted(503, problem(503, "UNAVAILABLE", "x"), headers={"Retry-After": "55"}),),
          [PRO, NANO], ["model_unavailable", "ok"]),
-    Case("the place of the account", (scripted("400-location"),), [PRO], ["model_error"], status=500, code="model_error",
-         details="Google account"),
+    Case("an account in an unsupported location", (scripted("400-location"),), [PRO], ["model_error"],
+         status=500, code="model_error", details="Google account"),
     Case("the billing of the account, in a 200",
-         (Scripted(200, problem(400, "FAILED_PRECONDITION", "Billing is disabled")),), [PRO], ["model_error"], status=500,
-         code="model_error", details="Google account"),
+         (Scripted(200, problem(400, "FAILED_PRECONDITION", "Billing is disabled")),), [PRO], ["model_error"],
+         status=500, code="model_error", details="Google account"),
     Case("an account that is limited", (finished("PUP_LIMITED_DISABLED"),), [PRO], ["model_error"], status=500,
          code="model_error", details="Google account"),
     Case("a backend that cancelled the call", (scripted("499-cancelled", times=1),), [PRO, PRO],

@@ -1,4 +1,4 @@
-"""Images travel beside the SDK: what is on the wire is what it would have written, what comes back what it would have read."""
+"""Images are streamed around the SDK: the wire has the bytes that the SDK writes, and its answers are read alike."""
 
 import base64
 import gzip
@@ -352,7 +352,7 @@ async def test_answer_that_did_not_pass_our_session_is_read_from_the_sdks_types(
 
 
 class Bare(Exchange):
-    """An exchange in whose request no placeholder is found, as with a release of the SDK that writes its bodies in another way."""
+    """An exchange without a placeholder in its request, as with a release of the SDK that writes bodies differently."""
 
     async def payload(self, body: object) -> StreamedBody | None:
         if not self._sdk_alone:

@@ -1,4 +1,4 @@
-"""What the lock files promise: they install tomorrow what they install today, and Azure's lock on Azure's Python alone."""
+"""The lock files install the same packages every day, and Azure's lock installs on Azure's Python only."""
 
 import re
 from importlib.metadata import distributions
@@ -14,7 +14,7 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[([a-z0-9,._-]+)\])?==", re.MULTILINE)
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements/local.txt", "requirements/dev.txt"])
 def test_an_extra_that_a_package_asks_for_is_pinned_with_it(name: str) -> None:
-    """pip takes `package[extra]` for pinned only where its pin has the extra: else a newer release breaks the installation."""
+    """A pin of `package[extra]` names the extra: otherwise pip may install a newer release for it."""
     text = (ROOT / name).read_text(encoding="utf-8")
     pinned = {canonicalize_name(found[1]): set((found[2] or "").split(",")) for found in PIN.finditer(text)}
     asked = {

@@ -1,4 +1,4 @@
-"""The Next.js configuration in docs/clients.md: that of the example, with every route, and limits above the API's own."""
+"""The Next.js configuration in docs/clients.md is the example's, has every route, and its limits exceed the API's."""
 
 import re
 

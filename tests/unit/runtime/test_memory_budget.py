@@ -1,4 +1,4 @@
-"""The memory budget: bodies are refused at once or held, working memory is acquired in turn, paid images are never refused."""
+"""The memory budget refuses or holds bodies at once, grants working memory in turn, and never refuses paid images."""
 
 import asyncio
 

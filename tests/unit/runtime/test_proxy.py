@@ -1,4 +1,4 @@
-"""Where an environment names a proxy every service is called through it; where it names none nobody asks for it each time."""
+"""A proxy that the environment names is used for every service, and the environment is read only once."""
 
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit

@@ -21,9 +21,11 @@ PROPERTIES = {
     "x-ms-blob-type": "BlockBlob",
     "x-ms-meta-user": "digest",
 }
-LISTING = """<?xml version="1.0" encoding="utf-8"?><EnumerationResults ContainerName="images"><Blobs>{}</Blobs><NextMarker />
+LISTING = """<?xml version="1.0" encoding="utf-8"?><EnumerationResults ContainerName="images"><Blobs>{}</Blobs>
+<NextMarker />
 </EnumerationResults>"""
-LISTED = """<Blob><Name>{name}</Name><Properties><Creation-Time>{time}</Creation-Time><Last-Modified>{time}</Last-Modified>
+LISTED = """<Blob><Name>{name}</Name><Properties><Creation-Time>{time}</Creation-Time>
+<Last-Modified>{time}</Last-Modified>
 <Etag>0x1</Etag><Content-Length>3</Content-Length><BlobType>BlockBlob</BlobType></Properties><Metadata /></Blob>"""
 
 
