@@ -18,7 +18,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from statistics import median
-from typing import Any
 
 import aiohttp
 from azure.cosmos.aio import ContainerProxy, CosmosClient
@@ -34,7 +33,7 @@ from image_core.clock import Clock, iso
 from image_core.components import Components
 from image_core.generations.ledger_entries import delivered_entries, entries
 from image_core.generations.record import Record
-from image_core.generations.record_codec import from_document, to_document
+from image_core.generations.record_codec import to_document
 from image_core.generations.records import Records
 from image_core.generations.request import GenerationRequest
 from image_core.generations.request_inputs import StoredRequest
@@ -65,8 +64,8 @@ MADE = Generated(
 )  # fmt: skip
 
 
-def completed(user: str, number: int) -> dict[str, Any]:
-    """Return the item of a generation that was completed two days ago."""
+def completed(user: str, number: int) -> Record:
+    """Return a generation that was completed two days ago."""
     begun = datetime.now(UTC) - timedelta(days=2, seconds=number)
     record = Record(
         id=f"gen-{number}-{user}",
@@ -79,7 +78,7 @@ def completed(user: str, number: int) -> dict[str, Any]:
         request_hash="0" * 64,
         blob_stem=f"generated-{number}",
     )
-    return to_document(record.claimed("owner", begun).succeeded("https://x/y.png", MADE, "owner", begun))
+    return record.claimed("owner", begun).succeeded("https://x/y.png", MADE, "owner", begun)
 
 
 class Bench:
@@ -122,19 +121,19 @@ class Bench:
         found = await self._components.records.page(user, PAGE, None)
         assert len(found.items) == PAGE  # noqa: S101 - pages of different sizes cannot be compared
 
-    def billed(self, user: User) -> dict[str, Any]:
-        """Return the item of a new generation that is not in the ledger."""
+    def billed(self, user: User) -> Record:
+        """Return a new generation that is not in the ledger."""
         number = next(self._numbers)
         attempt = replace(MADE.attempts[0], id=f"run{number}-0", started_at=datetime.now(UTC))
-        return {**completed(user.id, number), "attempts": [attempt.to_dict()]}
+        return replace(completed(user.id, number), attempts=(attempt,))
 
     async def enter(self, user: User) -> None:
         """Write to the ledger as the process that called the model does."""
-        await self._components.ledger.enter(user, entries(from_document(self.billed(user))))
+        await self._components.ledger.enter(user, entries(self.billed(user)))
 
     async def deliver(self, user: User) -> None:
         """Write to the ledger as the change feed's function does, twice: deliveries repeat."""
-        changed = [self.billed(user)]
+        changed = [to_document(self.billed(user))]
         await self._components.ledger.enter_delivered(delivered_entries(changed))
         await self._components.ledger.enter_delivered(delivered_entries(changed))
 
@@ -191,7 +190,9 @@ async def _of_one_day(bench: Bench) -> AsyncIterator[Row]:
     """Compare the ledger's costs of the 1000th image of a day with those of the first."""
     first, thousandth = User("first@example.com"), User("thousandth@example.com")
     for _ in range(IMAGES_OF_A_DAY // 100):
-        await bench.ledger.enter_delivered(delivered_entries([bench.billed(thousandth) for _ in range(100)]))
+        await bench.ledger.enter_delivered(
+            delivered_entries([to_document(bench.billed(thousandth)) for _ in range(100)])
+        )
     for name in ("enter", "deliver", "budget", "usage"):
         call = getattr(bench, name)
         asked: dict[User, list[int]] = {first: [], thousandth: []}
@@ -221,8 +222,8 @@ async def _measure(around: programs.Services) -> list[Row]:
         components = Components(Settings.read(environment), Clock())
         bench = Bench(components, relay)
         try:
-            await documents.create_all(completed(NEW.id, number) for number in range(PAGE))
-            await documents.create_all(completed(OLD.id, number) for number in range(STORED))
+            await documents.create_all(to_document(completed(NEW.id, number)) for number in range(PAGE))
+            await documents.create_all(to_document(completed(OLD.id, number)) for number in range(STORED))
             rows = [row async for row in _of_one_day(bench)]
             rows += [row async for row in _compared(bench)]
             async with CosmosClient(url, COSMOS_KEY, connection_timeout=60, read_timeout=60) as client:
@@ -240,11 +241,12 @@ async def _measure(around: programs.Services) -> list[Row]:
 async def _recovery(bench: Bench, records: Records, documents: Documents) -> AsyncIterator[Row]:
     now = iso(datetime.now(UTC))
     await documents.create_all(
-        {**completed(f"lost-{n}@example.com", n), "status": "running", "leaseExpiresAt": now} for n in range(UNFINISHED)
+        {**to_document(completed(f"lost-{n}@example.com", n)), "status": "running", "leaseExpiresAt": now}
+        for n in range(UNFINISHED)
     )
     await records.unfinished()  # opens the connection
     _, before = await bench.measured(records.unfinished)
-    await documents.create_all(completed(f"user-{n % 500}@example.com", n) for n in range(COMPLETED))
+    await documents.create_all(to_document(completed(f"user-{n % 500}@example.com", n)) for n in range(COMPLETED))
     _, after = await bench.measured(records.unfinished)
     lost = [each for each in await records.unfinished() if each.user_id.startswith("lost-")]
     yield Row(f"recovery among {COMPLETED:,} completed: unfinished found", len(lost), "", UNFINISHED, at_least=True)

@@ -1,17 +1,10 @@
 """The entries of the ledger, one for each call that was billed or may have been, and sums of them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from image_core.clock import from_iso, iso
+from image_core.clock import iso
 from image_core.models.generated import OK
-
-ENTRY_FIELDS = (
-    *("id", "userId", "generationId", "model", "outcome", "inputTokens", "outputTokens", "usd", "budgetUsd", "time"),
-)
-"""The keys of an entry's document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,37 +35,6 @@ class Entry:
     def counts_in(self, period: str) -> bool:
         """Return whether it counts in a day (`2026-11-25`) or a month (`2026-11`)."""
         return self.day.startswith(period)
-
-    def to_document(self) -> dict[str, Any]:
-        """Return its document."""
-        return {
-            "id": self.id,
-            "userId": self.user_id,
-            "generationId": self.generation_id,
-            "model": self.model,
-            "outcome": self.outcome,
-            "inputTokens": self.input_tokens,
-            "outputTokens": self.output_tokens,
-            "usd": self.usd,
-            "budgetUsd": self.budget_usd,
-            "time": iso(self.time),
-        }
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> "Entry":
-        """Return the entry in a document."""
-        return cls(
-            document["id"],
-            document["userId"],
-            document["generationId"],
-            document["model"],
-            document["outcome"],
-            document.get("inputTokens"),
-            document.get("outputTokens"),
-            document.get("usd"),
-            document["budgetUsd"],
-            from_iso(document["time"]),
-        )
 
 
 @dataclass(slots=True)
@@ -109,28 +71,3 @@ class Sum:
         """Add one entry, and add it to the sum of its model."""
         self.add(entry)
         self.models.setdefault(entry.model, Sum()).add(entry)
-
-    def to_document(self) -> dict[str, Any]:
-        """Return its part of a document."""
-        document: dict[str, Any] = {
-            "images": self.images,
-            "calls": self.calls,
-            "usd": self.usd,
-            "unpriced": self.unpriced,
-            "estimatedUsd": self.estimated_usd,
-        }
-        if self.models:
-            document["models"] = {model: each.to_document() for model, each in self.models.items()}
-        return document
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> "Sum":
-        """Return the sum in a document."""
-        return cls(
-            document["images"],
-            document["calls"],
-            document["usd"],
-            document["unpriced"],
-            document["estimatedUsd"],
-            {model: cls.from_document(each) for model, each in document.get("models", {}).items()},
-        )

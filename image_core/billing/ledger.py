@@ -14,7 +14,8 @@ from datetime import date
 from weakref import WeakValueDictionary
 
 from image_core.auth.user import User
-from image_core.billing.entries import ENTRY_FIELDS, Entry, Sum
+from image_core.billing.entries import Entry, Sum
+from image_core.billing.ledger_codec import ENTRY_FIELDS, entry_document, sum_document, sum_id, to_entry, to_sum
 from image_core.clock import Clock, iso
 from image_core.storage.backoff import Backoff
 from image_core.storage.documents import MAX_BATCH, Create, LedgerDocuments, Replace, WriteConflict
@@ -34,14 +35,7 @@ class _StoredSum:
 
     def write(self, user: User, now: str) -> Create | Replace:
         """Return the write of the sum over the version that was read."""
-        document = {
-            "id": _sum_id(self.period),
-            "userId": user.id,
-            "period": self.period,
-            "updatedAt": now,
-            "budgetUsd": self.sum.budget_usd,
-            **self.sum.to_document(),
-        }
+        document = sum_document(user.id, self.period, self.sum, now)
         return Create(document) if self.etag is None else Replace(document, self.etag)
 
 
@@ -109,7 +103,7 @@ class Ledger:
                 for entry in missing:
                     each.sum.add_by_model(entry)
             now = iso(self._clock.now())
-            creates = [Create(entry.to_document()) for entry in missing]
+            creates = [Create(entry_document(entry)) for entry in missing]
             try:
                 await self._documents.write_batch(user.id, [*creates, *(each.write(user, now) for each in sums)])
             except WriteConflict:
@@ -129,9 +123,9 @@ class Ledger:
         return (await self._stored_sum(user, period)).sum
 
     async def _stored_sum(self, user: User, period: str) -> _StoredSum:
-        document = await self._documents.read(user.id, _sum_id(period))
+        document = await self._documents.read(user.id, sum_id(period))
         if document is not None:
-            return _StoredSum(period, Sum.from_document(document), document["_etag"])
+            return _StoredSum(period, to_sum(document), document["_etag"])
         # Before the first entry of a period, and after an upgrade: earlier versions stored no such sums.
         added = Sum()
         async for entry in self.of_user(user, *_span(period)):
@@ -145,16 +139,12 @@ class Ledger:
     async def of_user(self, user: User, since: str, until: str) -> AsyncIterator[Entry]:
         """Iterate over a user's entries from `since` on and before `until`: ISO 8601, or a day of it."""
         async for document in self._documents.entries(user.id, ENTRY_FIELDS, since, until):
-            yield Entry.from_document(document)
+            yield to_entry(document)
 
     async def entries_of_all_users(self, since: str, until: str) -> AsyncIterator[Entry]:
         """Iterate over all users' entries of a time: a scan, for operators."""
         async for document in self._documents.entries_of_all_users(ENTRY_FIELDS, since, until):
-            yield Entry.from_document(document)
-
-
-def _sum_id(period: str) -> str:
-    return f"sum-{period}"
+            yield to_entry(document)
 
 
 def _span(period: str) -> tuple[str, str]:

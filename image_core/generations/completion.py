@@ -14,12 +14,12 @@ from dataclasses import replace
 from functools import partial
 
 from image_core.clock import Clock
-from image_core.errors import ImageError, Interrupted, ModelError, StorageUnavailable
+from image_core.errors import Canceled, ImageError, Interrupted, ModelError, StorageUnavailable
 from image_core.generations.accounting import Accounting
 from image_core.generations.failure import Failure
 from image_core.generations.output_images import OutputImages
-from image_core.generations.record import WARNING_PENDING, Record, Status
-from image_core.generations.record_codec import to_document
+from image_core.generations.record import WARNING_PENDING, Record, Status, total
+from image_core.generations.record_codec import to_document, usage_document
 from image_core.generations.records import Changed, Records
 from image_core.generations.result import Gone
 from image_core.generations.retries import StorageRetries
@@ -99,7 +99,9 @@ class Completion:
         now = self._clock.now()
 
         def canceled(base: Record) -> Record:
-            return replace(base.canceled(attempts, now), timings=record.timings)
+            usage = total(merged(base.attempts, attempts))
+            failure = Failure.of(Canceled(None if usage is None else usage_document(usage)))
+            return replace(base.canceled(failure, attempts, now), timings=record.timings)
 
         return await self._write(record, canceled, None)
 

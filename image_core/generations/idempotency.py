@@ -9,6 +9,7 @@ import re
 
 from image_core.auth.user import User
 from image_core.errors import InvalidRequest
+from image_core.generations.record_codec import options_document
 from image_core.generations.request import GenerationRequest
 from image_core.storage.naming import keyed_record_id
 
@@ -36,7 +37,7 @@ def fingerprint(request: GenerationRequest) -> str:
     Milliseconds for megabytes. A field that is not set leaves no trace, so that a request has the fingerprint that
     earlier versions gave it.
     """
-    options: dict[str, str | int] = request.options.to_dict()
+    options = options_document(request.options)
     if request.from_id is not None:
         options["from"] = request.from_id
     mask = () if request.mask is None else ("mask", request.mask)

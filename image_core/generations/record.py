@@ -4,13 +4,11 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from image_core.auth.user import User
-from image_core.errors import Canceled
 from image_core.generations.failure import Failure
 from image_core.images.image import Image
-from image_core.images.region import Box, Crop
+from image_core.images.region import Crop
 from image_core.models.generated import CANCELED, OK, Attempt, Generated, Options, Usage, merged
 from image_core.storage.input_copies import InputCopy
 
@@ -71,29 +69,6 @@ class StoredTurn:
     """Of the prompt and of the answer's text."""
     inputs: tuple[InputCopy, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as it is stored."""
-        return {
-            "name": self.name,
-            "model": self.model,
-            "bytes": self.size,
-            "images": self.images,
-            "characters": self.characters,
-            "inputs": [copy.to_dict() for copy in self.inputs],
-        }
-
-    @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> "StoredTurn":
-        """Read it as `to_dict` writes it."""
-        return cls(
-            stored["name"],
-            stored["model"],
-            stored["bytes"],
-            stored["images"],
-            stored["characters"],
-            tuple(map(InputCopy.from_dict, stored["inputs"])),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class MaskedEdit:
@@ -115,31 +90,6 @@ class MaskedEdit:
     def inner_crop(self) -> Crop:
         """The crop without what lies beyond the image."""
         return Crop(self.crop.box.within(self.size), self.crop.aspect_ratio)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as it is stored."""
-        return {
-            "mask": self.mask.to_dict(),
-            "sent": self.sent.to_dict(),
-            "box": list(self.crop.box.edges),
-            "aspectRatio": self.crop.aspect_ratio,
-            "size": list(self.size),
-            "original": self.original,
-            "editedBytes": self.edited_bytes,
-        }
-
-    @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> "MaskedEdit":
-        """Read it as `to_dict` writes it."""
-        width, height = stored["size"]
-        return cls(
-            InputCopy.from_dict(stored["mask"]),
-            InputCopy.from_dict(stored["sent"]),
-            Crop(Box(*stored["box"]), stored["aspectRatio"]),
-            (width, height),
-            stored["original"],
-            stored["editedBytes"],
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,10 +299,8 @@ class Record:
             lease_expires_at=None,
         )
 
-    def canceled(self, attempts: tuple[Attempt, ...], now: datetime) -> "Record":
-        """Return it ended without an image because its caller asked. Its failure says what was billed."""
-        usage = total(merged(self.attempts, attempts))
-        failure = Failure.of(Canceled(None if usage is None else usage.to_dict()))
+    def canceled(self, failure: Failure, attempts: tuple[Attempt, ...], now: datetime) -> "Record":
+        """Return it ended without an image because its caller asked. `failure` says what was billed."""
         return replace(self.failed(failure, attempts, (), now), status=Status.CANCELED)
 
 

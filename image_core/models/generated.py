@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from image_core.clock import from_iso, iso
 from image_core.images.image import Image, OutputFormat
 from image_core.models.turns import ModelTurn
 
@@ -27,28 +25,6 @@ class Options:
     output_quality: int | None = None
     """1 to 100, for `jpeg` and `webp`; None: DEFAULT_QUALITY."""
 
-    def to_dict(self) -> dict[str, str | int]:
-        """Return the options that are set. Idempotency fingerprints contain it, so unset options must not be in it."""
-        named: dict[str, str | int | None] = {
-            "model": self.model,
-            "aspectRatio": self.aspect_ratio,
-            "imageSize": self.image_size,
-            "outputFormat": self.output_format,
-            "outputQuality": self.output_quality,
-        }
-        return {name: value for name, value in named.items() if value is not None}
-
-    @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> "Options":
-        """Read the stored form."""
-        return cls(
-            stored.get("model"),
-            stored.get("aspectRatio"),
-            stored.get("imageSize"),
-            stored.get("outputFormat"),
-            stored.get("outputQuality"),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -61,30 +37,6 @@ class Usage:
     input_by_modality: dict[str, int] = field(default_factory=dict)
     """Tokens by the service's names: TEXT, IMAGE, …"""
     output_by_modality: dict[str, int] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the form for callers and records."""
-        wire: dict[str, Any] = {
-            "inputTokens": self.input_tokens,
-            "outputTokens": self.output_tokens,
-            "costUsd": self.cost_usd,
-        }
-        if self.input_by_modality:
-            wire["inputByModality"] = self.input_by_modality
-        if self.output_by_modality:
-            wire["outputByModality"] = self.output_by_modality
-        return wire
-
-    @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> "Usage":
-        """Read the stored form."""
-        return cls(
-            stored.get("inputTokens"),
-            stored.get("outputTokens"),
-            stored.get("costUsd"),
-            dict(stored.get("inputByModality", {})),
-            dict(stored.get("outputByModality", {})),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,34 +54,6 @@ class Attempt:
     id: str | None = None
     estimated_usd: float | None = None
     """The amount that budgets count for a call whose real cost is not known."""
-
-    def to_wire(self) -> dict[str, Any]:
-        """Return the form for callers."""
-        wire: dict[str, Any] = {"model": self.model, "outcome": self.outcome, "durationMs": self.duration_ms}
-        if self.usage is not None:
-            wire["usage"] = self.usage.to_dict()
-        if self.started_at is not None:
-            wire["startedAt"] = iso(self.started_at)
-        return wire
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the stored form."""
-        stored = {"id": self.id, "estimatedUsd": self.estimated_usd}
-        return {**self.to_wire(), **{name: value for name, value in stored.items() if value is not None}}
-
-    @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> "Attempt":
-        """Read the stored form."""
-        usage = stored.get("usage")
-        return cls(
-            stored["model"],
-            stored["outcome"],
-            stored["durationMs"],
-            None if usage is None else Usage.from_dict(usage),
-            None if (started_at := stored.get("startedAt")) is None else from_iso(started_at),
-            stored.get("id"),
-            stored.get("estimatedUsd"),
-        )
 
 
 def merged(there: tuple[Attempt, ...], made: tuple[Attempt, ...]) -> tuple[Attempt, ...]:

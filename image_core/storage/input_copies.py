@@ -2,9 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
 
 from image_core.auth.user import User
 from image_core.errors import BlobMissing, Internal
@@ -26,21 +25,6 @@ class InputCopy:
     height: int
     size: int
     """Bytes."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as it is stored."""
-        return {
-            "name": self.name,
-            "mimeType": self.mime_type,
-            "width": self.width,
-            "height": self.height,
-            "bytes": self.size,
-        }
-
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """Read it as `to_dict` writes it."""
-        return cls(stored["name"], stored["mimeType"], stored["width"], stored["height"], stored["bytes"])
 
 
 class InputCopies:

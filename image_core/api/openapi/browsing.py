@@ -31,6 +31,8 @@ from image_core.api.wire.generations import Generation, GenerationPage, Generati
 from image_core.api.wire.health import Health
 from image_core.api.wire.models import ModelList
 from image_core.api.wire.usage import UsageReport
+from image_core.errors import Canceled
+from image_core.generations.failure import Failure
 from image_core.generations.record import Status
 from image_core.models.generated import CANCELED, Attempt
 
@@ -121,6 +123,7 @@ _RUNNING = replace(
     completed_at=None,
 )
 _ABORTED = Attempt(MODEL, CANCELED, 4210, started_at=CREATED + timedelta(milliseconds=120))
+_CANCELED = _RUNNING.canceled(Failure.of(Canceled()), (_ABORTED,), CREATED + timedelta(seconds=4.33))
 
 CANCEL = Operation(
     name="cancelGeneration",
@@ -138,7 +141,7 @@ CANCEL = Operation(
         "200": json_answer(
             "The generation, which has ended.",
             Generation,
-            Generation.of(_RUNNING.canceled((_ABORTED,), CREATED + timedelta(seconds=4.33))).to_wire(),
+            Generation.of(_CANCELED).to_wire(),
         ),
         "202": json_answer(
             "Another process runs it and will abort it with its next lease renewal, within 20 seconds.",

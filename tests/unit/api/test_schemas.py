@@ -106,7 +106,7 @@ def test_options_are_optional_and_unknown_fields_are_ignored() -> None:
     )
     assert request.images == ("a", "b")
     assert request.prompt == " x "
-    assert request.to_domain().options.to_dict() == {"imageSize": "2K"}
+    assert request.to_domain().options == Options(image_size="2K")
     assert request.include_base64 is True
 
 

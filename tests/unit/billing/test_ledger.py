@@ -11,6 +11,7 @@ import pytest
 from image_core.auth.user import User
 from image_core.billing.entries import Entry, Sum
 from image_core.billing.ledger import ENTRIES_AT_ONCE, _span
+from image_core.billing.ledger_codec import entry_document, sum_document, to_entry, to_sum
 from image_core.errors import StorageUnavailable
 from tests.support.domain import ADA, BOB, Process
 from tests.support.fakes.clock import START
@@ -78,8 +79,8 @@ async def test_more_entries_than_a_batch_takes_are_entered() -> None:
 
 async def test_sum_of_a_period_of_an_earlier_version_is_made_of_its_entries() -> None:
     process = Process()
-    await process.store.entries.create(entry().to_document())
-    await process.store.entries.create(entry(2, time=START + timedelta(days=1)).to_document())
+    await process.store.entries.create(entry_document(entry()))
+    await process.store.entries.create(entry_document(entry(2, time=START + timedelta(days=1))))
     assert (await process.ledger.sum_of(ADA, DAY)).usd == 0.1
     await process.ledger.enter(ADA, [entry(3)])
     assert [(await process.ledger.sum_of(ADA, period)).usd for period in (DAY, MONTH)] == [0.2, 0.3]
@@ -126,9 +127,9 @@ def test_documents_of_entries_and_sums_are_read_as_they_were_written() -> None:
     added = Sum()
     added.add_by_model(entry(1))
     added.add_by_model(replace(entry(2, None), outcome="no_image"))
-    assert Sum.from_document(added.to_document()) == added
-    assert Entry.from_document(entry().to_document()) == entry()
-    assert entry().to_document()["time"] == "2026-11-25T12:00:00.000Z"
+    assert to_sum(sum_document(ADA.id, DAY, added, "2026-11-25T12:00:00.000Z")) == added
+    assert to_entry(entry_document(entry())) == entry()
+    assert entry_document(entry())["time"] == "2026-11-25T12:00:00.000Z"
     assert (added.images, added.calls) == (1, 2)
 
 

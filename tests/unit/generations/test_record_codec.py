@@ -1,5 +1,7 @@
 """Stored documents stay as they are: what an earlier version wrote is read, and written again as it was."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -102,9 +104,21 @@ EDITED = {name: value for name, value in RUNNING.items() if name not in {"cancel
 }
 
 
-@pytest.mark.parametrize("document", [ENDED, RUNNING, EDITED], ids=["ended", "running", "edited"])
+TURN = {
+    "name": "generated-0.token",
+    "model": "m",
+    "bytes": 700,
+    "images": 1,
+    "characters": 40,
+    "inputs": [{"name": "input-1.png", "mimeType": "image/png", "width": 2, "height": 3, "bytes": 5}],
+}
+CHAINED = {**ENDED, "context": [TURN, {**TURN, "name": "generated-1.token"}], "turn": {**TURN, "inputs": []}}
+"""A generation of a chain: with the turns that its model was shown, and its own."""
+
+
+@pytest.mark.parametrize("document", [ENDED, RUNNING, EDITED, CHAINED], ids=["ended", "running", "edited", "chained"])
 def test_document_is_written_as_it_was_read(document: dict[str, Any]) -> None:
-    assert list(to_document(from_document(document)).items()) == list(document.items())
+    assert json.dumps(to_document(from_document(document))) == json.dumps(document)
 
 
 def test_document_is_read_into_types() -> None:
@@ -173,11 +187,14 @@ def test_failure_keeps_what_an_error_says(error: ImageError) -> None:
     failure = Failure.of(error)
     assert failure.body() == error.body()
     assert failure.retry_after == error.retry_after
-    assert Failure.from_document(failure.to_document()) == failure
+    document = to_document(replace(from_document(ENDED), failure=failure))
+    assert document["error"] == error.body() | ({} if error.retry_after is None else {"retryAfter": error.retry_after})
+    assert from_document(document).failure == failure
 
 
 def test_failure_without_its_fields_is_an_internal_error() -> None:
-    failure = Failure.from_document({})
+    failure = from_document({**ENDED, "error": {}}).failure
+    assert failure is not None
     assert (failure.code, failure.retryable) == ("internal", False)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from image_core.errors import NoImage, NotFound, StorageUnavailable
+from image_core.errors import Canceled, NoImage, NotFound, StorageUnavailable
 from image_core.generations.failure import Failure
 from image_core.generations.lease import CancelRequested, LeaseLost
 from image_core.generations.record import Record, Status
@@ -75,7 +75,7 @@ def failed_by_b(record: Record) -> Record:
 
 def canceled_by_b(record: Record) -> Record:
     """B has ended it for its caller."""
-    return leased_by_b(record).canceled((), record.created_at)
+    return leased_by_b(record).canceled(Failure.of(Canceled()), (), record.created_at)
 
 
 STATES: dict[str, Change] = {

@@ -74,11 +74,6 @@ async def test_an_original_is_kept_byte_for_byte(copies: InputCopies, ada: User,
     assert await copies.read_original(ada, empty, 0) == b""
 
 
-def test_a_copy_is_the_same_after_its_stored_form() -> None:
-    copy = InputCopy("input-1.png", "image/png", 2, 3, 4)
-    assert InputCopy.from_dict(copy.to_dict()) == copy
-
-
 async def test_turns_are_read_by_name_and_deleted_by_stem(turns: Turns, blobs: FakeBlobs, ada: User, bob: User) -> None:
     name = await turns.put(ada, "generated-1", "token", b"{}")
     other = await turns.put(ada, "generated-12", "token", b"[]")

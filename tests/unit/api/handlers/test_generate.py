@@ -11,6 +11,7 @@ from image_core.api.http import Request, Response
 from image_core.api.response_budget import ResponseBudget
 from image_core.clock import Clock
 from image_core.errors import (
+    Canceled,
     GeminiKeyMissing,
     InvalidJson,
     InvalidRequest,
@@ -130,7 +131,7 @@ async def test_asynchronous_request_is_queued() -> None:
             "model_unavailable",
             "9",
         ),
-        (make(ADA).canceled((), NOW), 409, "canceled", None),
+        (make(ADA).canceled(Failure.of(Canceled()), (), NOW), 409, "canceled", None),
         (make(ADA, status=Status.FAILED), 500, "internal", None),
     ],
 )

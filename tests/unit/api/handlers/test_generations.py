@@ -16,7 +16,7 @@ from image_core.api.http import Request, Response
 from image_core.api.response_budget import ResponseBudget
 from image_core.auth.user import User
 from image_core.clock import Clock
-from image_core.errors import InvalidRequest, NoImage, NotFound
+from image_core.errors import Canceled, InvalidRequest, NoImage, NotFound
 from image_core.generations.failure import Failure
 from image_core.generations.record import Record, Status
 from image_core.models.generated import Attempt, Usage
@@ -29,6 +29,7 @@ from tests.support.records import make
 
 BUDGET = ResponseBudget(None, Clock(monotonic=lambda: 10.0))
 USAGE = Usage(1300, 1120, 0.134, {"IMAGE": 1120})
+USAGE_BODY = {"inputTokens": 1300, "outputTokens": 1120, "costUsd": 0.134, "inputByModality": {"IMAGE": 1120}}
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ async def test_list_leaves_out_the_long_fields(generations: FakeGenerations, mem
     body = content(request, await ListGenerations(generations, FakeImages(), memory, BUDGET).handle(request, ADA))
     assert [item["id"] for item in body["items"]] == ["gen-1"]
     assert not {"text", "attempts", "inputs", "mask"} & set(body["items"][0])
-    assert body["items"][0]["usage"] == USAGE.to_dict()
+    assert body["items"][0]["usage"] == USAGE_BODY
     assert body["continuation"] == "next"
     assert generations.pages == [(None, 5, "c")]
     assert memory.working == 0
@@ -102,7 +103,7 @@ async def test_details_have_everything_that_may_leave_the_database(
         "model": "m",
         "outcome": "ok",
         "durationMs": 21042,
-        "usage": USAGE.to_dict(),
+        "usage": USAGE_BODY,
         "startedAt": "2026-01-01T00:00:00.000Z",
     }
     assert body["inputs"] == [{"name": "input-1.png", "mimeType": "image/png", "width": 4, "height": 3, "bytes": 99}]
@@ -189,7 +190,7 @@ async def test_generation_of_another_user_is_not_found(generations: FakeGenerati
 async def test_cancellation_is_200_where_it_has_ended_and_202_where_it_has_not(
     generations: FakeGenerations, memory: MemoryBudget
 ) -> None:
-    generations.add(make(ADA, 1), make(ADA, 1).canceled((), NOW))
+    generations.add(make(ADA, 1), make(ADA, 1).canceled(Failure.of(Canceled()), (), NOW))
     generations.add(make(ADA, 2))
     handler = CancelGeneration(generations, FakeImages(), memory, BUDGET)
     for record_id, status, shown in (("gen-1", 200, "canceled"), ("gen-2", 202, "running")):
