@@ -284,7 +284,12 @@ class ApplicationHandlers:
 
         app, parts = self._app, self._app.components
         return GetImage(
-            parts.reading, parts.rendering, parts.history, parts.background, app.memory_budget, app.response_budget
+            parts.reading,
+            parts.rendition_maker,
+            parts.history,
+            parts.background,
+            app.memory_budget,
+            app.response_budget,
         )
 
     @cached_property

@@ -14,6 +14,7 @@ from image_core.generations.background import BackgroundTasks
 from image_core.generations.cancellation import Cancellation
 from image_core.generations.completion import Completion
 from image_core.generations.context import Conversations
+from image_core.generations.converter import SandboxConverter
 from image_core.generations.durations import Durations
 from image_core.generations.execution import Execution
 from image_core.generations.history import History
@@ -26,7 +27,7 @@ from image_core.generations.reading import Reading
 from image_core.generations.reconciliation import ImagePlaces, Reconciliation
 from image_core.generations.records import Records
 from image_core.generations.recovery import Recovery
-from image_core.generations.rendering import Rendering
+from image_core.generations.renditions import RenditionMaker
 from image_core.generations.request_inputs import RequestInputs
 from image_core.generations.retries import StorageRetries
 from image_core.generations.run_inputs import RunInputs
@@ -81,7 +82,7 @@ class Components:
         input_limits = InputLimits(settings.max_image_bytes, settings.max_image_pixels)
         self.loader = Loader(input_limits, own, self.reading, Fetcher(FetchPolicy.of(settings)), sandboxes)
         copies = InputCopies(self.blobs, private)
-        self.rendering = Rendering(self.blobs, self.renditions, copies, sandboxes, self.memory_budget, clock)
+        self.rendition_maker = RenditionMaker(self.blobs, self.renditions, sandboxes, self.memory_budget, clock)
         conversations = Conversations(turns, copies)
         outbox = Outbox(self.blobs, private)
         limits = RunLimits(
@@ -99,7 +100,7 @@ class Components:
         self.spending = Spending(unended, self.ledger, _spending_limits(settings), settings.gemini_models, clock)
         admission = Admission(self.spending, clock)
         self.leases = Leases(self.records, limits, clock)
-        postprocessing = Postprocessing(self.rendering, limits)
+        postprocessing = Postprocessing(SandboxConverter(copies, sandboxes, clock), limits)
         execution = Execution(self.model, postprocessing, images, completion, accounting, limits)
         run_inputs = RunInputs(conversations, self.memory_budget, clock)
         runner = Runner(self.leases, run_inputs, admission, execution, completion, delivery)
@@ -142,7 +143,7 @@ class Components:
     async def close(self) -> None:
         """Wait for running generations, then close all connections."""
         await self.background.drain()
-        await self.rendering.close()
+        await self.rendition_maker.close()
         await self.loader.close()
         await self.model.close()
         await self.cosmos.close()

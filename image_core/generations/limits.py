@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from image_core.generations.rendering import COMPOSE_SECONDS, CONVERT_SECONDS
+from image_core.generations.converter import COMPOSE_SECONDS, CONVERT_SECONDS
 
 KEEP_SECONDS = 300.0
 """Maximum time that an image, or the end of a generation, waits in memory for a storage that is down."""

@@ -26,7 +26,7 @@ MOST_ENLARGED = 1.25
 
 
 class Converter(Protocol):
-    """What makes images of images (`rendering.Rendering`)."""
+    """What makes another image of one (`converter.SandboxConverter`)."""
 
     async def convert(self, user: User, image: Image, target: Target) -> Image | None:
         """Return the image as `target` says, None where that fails."""

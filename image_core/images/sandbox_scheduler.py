@@ -1,7 +1,7 @@
 """Schedule the sandboxes of one process: limit their number and memory, and share them fairly between users."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from image_core.errors import ImageTooLarge
 from image_core.images.fault import Fault, NeedsMemory
@@ -19,6 +19,14 @@ T = TypeVar("T")
 Convert = Callable[[bytes, int, int, int], Awaitable[T]]
 """Run a job in a sandbox, for a file, the maximum pixels of an image and of what is decoded, and the memory in
 bytes."""
+
+
+class SandboxRunner(Protocol):
+    """What runs jobs in sandboxes: `Sandboxes`, or a fake."""
+
+    async def run(self, data: bytes, user: str, wait_seconds: Callable[[], float], convert: Convert[T]) -> T:
+        """Run `convert` for a file of a user. Raises Fault, Busy."""
+        ...
 
 
 class Sandboxes:

@@ -33,7 +33,7 @@ from image_core.generations.record import MaskedEdit, Record
 from image_core.generations.record_codec import from_document, to_document
 from image_core.generations.records import Records
 from image_core.generations.recovery import Recovery
-from image_core.generations.rendering import Rendering
+from image_core.generations.renditions import RenditionMaker
 from image_core.generations.request import GenerationRequest
 from image_core.generations.request_inputs import RequestInputs
 from image_core.generations.retries import StorageRetries
@@ -261,7 +261,7 @@ class Process:
         inputs = RequestInputs(self.history, self.loader, self.copies, self.model)
         self.submission = Submission(self.starter, inputs, self.run_inputs, self.admission, self.model, self.background)
         self.reading = Reading(blobs, self.stored_images, renditions, self.records, owned)
-        self.rendering = Rendering(blobs, renditions, self.copies, self.sandboxes, self.memory, clock)
+        self.rendition_maker = RenditionMaker(blobs, renditions, self.sandboxes, self.memory, clock)
 
     async def begin(
         self, request: GenerationRequest = REQUEST, key: str | None = None, *, queued: bool = False

@@ -18,7 +18,7 @@ from image_core.auth.user import User
 from image_core.errors import Busy, InvalidRequest, NotFound
 from image_core.generations.reading import Opened, stored_name
 from image_core.generations.record import Record, Status
-from image_core.generations.rendering import version
+from image_core.generations.renditions import version
 from image_core.images.image import EXTENSIONS, MIME_TYPES, Target
 from image_core.runtime.memory_budget import ANSWER_COPIES, MemoryBudget
 from image_core.storage.blobs import Blob
@@ -63,14 +63,14 @@ class GetImage:
     def __init__(
         self,
         reading: StoredImages,
-        rendering: Renditions,
+        renditions: Renditions,
         history: Generations,
         background: Waiting,
         memory_budget: MemoryBudget,
         budget: ResponseBudget,
     ) -> None:
         self._reading = reading
-        self._rendering = rendering
+        self._renditions = renditions
         self._history = history
         self._background = background
         self._memory_budget = memory_budget
@@ -130,7 +130,7 @@ class GetImage:
             return _Served(f'"{etag}"', _content_type(opened.blob), stored)
         etag = f'"{version(name, opened)}.{target.width or "full"}.{target.format}"'
         deadline = self._budget.for_resources(request)
-        make = partial(self._rendering.open, user, name, opened, target, deadline)
+        make = partial(self._renditions.open, user, name, opened, target, deadline)
         return _Served(etag, MIME_TYPES[target.format], make)
 
     async def _answer(self, request: Request, user: User, image: "_Served", safe: Mapping[str, str]) -> Response:

@@ -125,7 +125,7 @@ class StoredImages(Protocol):
 
 
 class Renditions(Protocol):
-    """Makes renditions (`generations.rendering.Rendering`)."""
+    """Makes renditions (`generations.renditions.RenditionMaker`)."""
 
     async def open(self, user: User, name: str, image: Opened, target: Target, deadline: Deadline, /) -> Opened:
         """Find a rendition, or make it. Raises Busy, NotFound, InputError."""

@@ -72,7 +72,7 @@ async def test_deleting_an_image_deletes_its_renditions_too() -> None:
     process = Process()
     name = stored_name(await process.make())
     opened = await process.reading.open(ADA, name)
-    await process.rendering.open(ADA, name, opened, TARGET, process.fake_clock.clock.deadline(10))
+    await process.rendition_maker.open(ADA, name, opened, TARGET, process.fake_clock.clock.deadline(10))
     await process.reading.delete(ADA, name)
     assert (process.store.images(), [each for each in process.store.blobs.names(PRIVATE) if "renditions" in each]) == (
         [],

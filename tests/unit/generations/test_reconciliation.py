@@ -51,7 +51,7 @@ async def test_nothing_is_found_where_everything_is_in_order() -> None:
     await process.begin(queued=True)
     name = stored_name(record)
     opened = await process.reading.open_result(record)
-    await process.rendering.open(ADA, name, opened, TARGET, process.fake_clock.clock.deadline(9))
+    await process.rendition_maker.open(ADA, name, opened, TARGET, process.fake_clock.clock.deadline(9))
     await process.fake_clock.settle()
     assert await findings(process) == []
 
@@ -109,10 +109,10 @@ async def test_rendition_whose_image_is_gone_is_deleted() -> None:
     record = await made(process)
     name = stored_name(record)
     opened = await process.reading.open_result(record)
-    await process.rendering.open(ADA, name, opened, TARGET, process.fake_clock.clock.deadline(9))
+    await process.rendition_maker.open(ADA, name, opened, TARGET, process.fake_clock.clock.deadline(9))
     copy = record.inputs[0].name
     source = await process.reading.open(ADA, copy)
-    await process.rendering.open(ADA, copy, source, TARGET, process.fake_clock.clock.deadline(9))
+    await process.rendition_maker.open(ADA, copy, source, TARGET, process.fake_clock.clock.deadline(9))
     await process.fake_clock.advance(61)
     assert await findings(process) == []
     process.store.blobs.containers[PUBLIC].clear()

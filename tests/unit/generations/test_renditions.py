@@ -1,19 +1,16 @@
-"""Renditions and conversions: made once, kept, and no reason to lose an image."""
+"""Renditions are made once and kept, as long as their image is there."""
 
 import asyncio
 from dataclasses import replace
 
 import pytest
 
-from image_core.errors import Busy, ImageTooLarge, InvalidImage, NotFound, StorageUnavailable
+from image_core.errors import Busy, ImageTooLarge, InvalidImage, NotFound
 from image_core.generations.reading import Opened, stored_name
-from image_core.generations.record import Record
-from image_core.generations.rendering import COMPOSE_SECONDS, version
+from image_core.generations.renditions import version
 from image_core.images.fault import Fault
 from image_core.images.image import Image, Target
-from image_core.images.masked_edit import ComposedEdit
-from tests.support.domain import ADA, PRIVATE, PUBLIC, REQUEST, Process, image, masked_edit
-from tests.support.fakes.faults import Effect
+from tests.support.domain import ADA, PRIVATE, PUBLIC, Process, image
 
 TARGET = Target(320, "webp", 80)
 RENDITION = b"rendition"
@@ -28,7 +25,7 @@ async def opened(process: Process) -> tuple[str, Opened]:
 async def render(process: Process, name: str, found: Opened) -> bytes:
     """Open a rendition and read it."""
     deadline = process.fake_clock.clock.deadline(10)
-    rendition = await process.fake_clock.run(process.rendering.open(ADA, name, found, TARGET, deadline))
+    rendition = await process.fake_clock.run(process.rendition_maker.open(ADA, name, found, TARGET, deadline))
     assert rendition.container == PRIVATE
     return await process.reading.read(rendition, 0, 100)
 
@@ -45,7 +42,7 @@ async def test_many_requests_at_once_make_it_once() -> None:
     process = Process()
     name, found = await opened(process)
     deadline = process.fake_clock.clock.deadline(10)
-    opening = (process.rendering.open(ADA, name, found, TARGET, deadline) for _ in range(5))
+    opening = (process.rendition_maker.open(ADA, name, found, TARGET, deadline) for _ in range(5))
     assert len({each.blob.name for each in await asyncio.gather(*opening)}) == 1
     assert process.sandboxes.runs == 1
 
@@ -126,77 +123,11 @@ async def test_version_changes_with_an_image_and_not_with_a_copy_that_is_written
     assert version(copy, found) == version(copy, again) == copy
 
 
-async def test_conversion_returns_the_new_image() -> None:
-    assert (await Process().rendering.convert(ADA, image(), TARGET) or image()).data == RENDITION
-
-
-@pytest.mark.parametrize("error", [Fault(InvalidImage, "broken"), Busy("later"), ValueError("a bug")], ids=repr)
-async def test_conversion_that_fails_returns_none_and_is_logged(
-    error: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
-    process = Process()
-    process.sandboxes.job = lambda _: _raise(error)
-    assert await process.rendering.convert(ADA, image(), TARGET) is None
-    assert len(caplog.records) == 1
-    assert "a bug" not in caplog.text
-
-
-async def edited(process: Process, *, original: bool) -> Record:
-    """A masked edit whose copies are stored."""
-    process.loader.edit = masked_edit()
-    process.loader.original = b"the file" if original else None
-    return await process.begin(replace(REQUEST, mask="data:,"), queued=True)
-
-
-@pytest.mark.parametrize("original", [True, False])
-async def test_masked_edit_is_composed_of_the_first_input_and_the_mask(original: bool) -> None:
-    process = Process()
-    record = await edited(process, original=original)
-    assert record.edit is not None
-    files: list[bytes] = []
-    composed = ComposedEdit(image(), aligned=True)
-
-    def job(data: bytes) -> ComposedEdit:
-        files.append(data)
-        return composed
-
-    process.sandboxes.job = job
-    made = await process.fake_clock.run(process.rendering.compose(record, record.edit, image(), TARGET, 60))
-    assert made == composed
-    assert files == [b"the file" if original else image(2).data]
-
-
-async def test_masked_edit_waits_for_the_storage() -> None:
-    process = Process()
-    record = await edited(process, original=True)
-    assert record.edit is not None
-    composed = ComposedEdit(image(), aligned=True)
-    process.sandboxes.job = lambda _: composed
-    refused = process.store.blobs.faults.add(Effect.REFUSED, "read", times=3)
-    assert await process.fake_clock.run(process.rendering.compose(record, record.edit, image(), TARGET, 60)) == composed
-    assert (refused.hits, process.fake_clock.monotonic()) == (3, 3)
-
-
-@pytest.mark.parametrize(
-    "error", [Fault(InvalidImage, "broken"), Busy("later"), StorageUnavailable(), ValueError("a bug")], ids=repr
-)
-async def test_masked_edit_that_cannot_be_composed_is_none(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    process = Process()
-    record = await edited(process, original=True)
-    assert record.edit is not None
-    process.sandboxes.job = lambda _: _raise(error)
-    work = process.rendering.compose(record, record.edit, image(), TARGET, COMPOSE_SECONDS)
-    assert await process.fake_clock.run(work) is None
-    assert process.fake_clock.monotonic() <= COMPOSE_SECONDS
-    assert "composed" in caplog.text or "composing" in caplog.text
-    assert "a bug" not in caplog.text
-
-
 async def test_closing_ends_what_is_being_made() -> None:
     process = Process()
     name, found = await opened(process)
     process.sandboxes.gate.clear()
     with pytest.raises(Busy):
         await render(process, name, found)
-    await process.rendering.close()
+    await process.rendition_maker.close()
     assert process.memory.held == 0
