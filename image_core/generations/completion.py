@@ -20,12 +20,13 @@ from image_core.generations.failure import Failure
 from image_core.generations.output_images import OutputImages
 from image_core.generations.record import WARNING_PENDING, Record, Status, total
 from image_core.generations.record_codec import to_document, usage_document
-from image_core.generations.records import Changed, Records
+from image_core.generations.records import Records
 from image_core.generations.result import Gone
 from image_core.generations.retries import StorageRetries
 from image_core.images.image import Image
 from image_core.models.generated import Attempt, Generated, merged
 from image_core.storage.images import StoredImage
+from image_core.storage.naming import name_in
 from image_core.storage.outbox import Outbox
 
 log = logging.getLogger("image_core.generations")
@@ -127,25 +128,23 @@ class Completion:
 
         `name` is the image that the transition names, None where it names none. Raises Gone, StorageUnavailable.
         """
-        stored: Record | None = record
-        tries = self._records.tries()
-        while True:
-            if stored is None or stored.is_gone(record):
-                if name is not None:
-                    await self._images.delete_all(record)
-                await self.drop(transition(record), stored)
-                raise Gone(record.id)
-            if stored.status is Status.SUCCEEDED:
-                if name is not None and stored.output_image_url != self._images.url(name):
-                    await self._images.delete(record, name)
-                return stored
+
+        def allowed(stored: Record) -> Record | None:
+            if stored.is_gone(record) or stored.status is Status.SUCCEEDED:
+                return None
             if name is None and stored.lease_owner != record.lease_owner:
-                return stored
-            try:
-                return await self._records.replace(transition(stored))
-            except Changed as changed:
-                stored = changed.stored
-            await tries.pause()
+                return None
+            return transition(stored)
+
+        stored = await self._records.change(record, allowed)
+        if stored is None or stored.is_gone(record):
+            if name is not None:
+                await self._images.delete_all(record)
+            await self.drop(transition(record), stored)
+            raise Gone(record.id)
+        if name is not None and name_in(stored.output_image_url or "") != name:
+            await self._images.delete(record, name)  # another process's image counts
+        return stored
 
     async def drop(self, completed: Record, stored: Record | None) -> None:
         """Account for a generation that was deleted while it ran, and remove its record if that is `stored`."""

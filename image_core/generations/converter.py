@@ -11,6 +11,7 @@ from image_core.auth.user import User
 from image_core.clock import Clock, Deadline
 from image_core.errors import Busy, StorageUnavailable
 from image_core.generations.record import MaskedEdit, Record
+from image_core.generations.retries import retried
 from image_core.images.fault import Fault
 from image_core.images.image import Image, Target
 from image_core.images.masked_edit import ComposedEdit, compose_in_sandbox
@@ -27,8 +28,8 @@ CONVERT_SECONDS = 30.0
 COMPOSE_SECONDS = 150.0
 """The longest that composing a masked edit takes, with the reading of what it is composed of and the waits for both."""
 
-PAUSE_SECONDS = 1.0
-"""Between two tries to compose, while the storage or every sandbox is not available."""
+_UNAVAILABLE = (StorageUnavailable, Busy, TimeoutError)
+"""The errors of a storage or of sandboxes that may be available a moment later."""
 
 
 class SandboxConverter:
@@ -46,10 +47,8 @@ class SandboxConverter:
         try:
             async with asyncio.timeout(CONVERT_SECONDS):
                 return await self._sandboxes.run(image.data, user.id, deadline.remaining, convert)
-        except Fault as fault:
-            log.warning("an image could not be converted to %s: %s", target.format, fault.details)
-        except Busy as busy:
-            log.warning("an image could not be converted to %s: %s", target.format, busy.details)
+        except (Fault, Busy) as refused:
+            log.warning("an image could not be converted to %s: %s", target.format, refused.details)
         except Exception as error:  # noqa: BLE001 - no defect of a conversion may lose an image that was paid for
             log.error("converting an image failed: %s", where(error))  # noqa: TRY400 - no stack needed
         return None
@@ -62,21 +61,20 @@ class SandboxConverter:
         While the storage or every sandbox is not available it is tried again, for `seconds` in all.
         """
         deadline = self._clock.deadline(seconds)
-        while True:
-            try:
-                async with asyncio.timeout(deadline.remaining()):
-                    return await self._composed(record, edit, answer, target, deadline)
-            except (StorageUnavailable, Busy, TimeoutError) as error:
-                if deadline.remaining() <= PAUSE_SECONDS:
-                    log.warning("a masked edit could not be composed in time: %s", type(error).__name__)
-                    return None
-            except Fault as fault:
-                log.warning("a masked edit could not be composed: %s", fault.details)
-                return None
-            except Exception as error:  # noqa: BLE001 - no defect of composing may lose an image that was paid for
-                log.error("composing a masked edit failed: %s", where(error))  # noqa: TRY400 - no stack needed
-                return None
-            await self._clock.sleep(PAUSE_SECONDS)
+
+        async def composed() -> ComposedEdit:
+            async with asyncio.timeout(deadline.remaining()):
+                return await self._composed(record, edit, answer, target, deadline)
+
+        try:
+            return await retried(composed, _UNAVAILABLE, deadline, self._clock)
+        except _UNAVAILABLE as error:
+            log.warning("a masked edit could not be composed in time: %s", type(error).__name__)
+        except Fault as fault:
+            log.warning("a masked edit could not be composed: %s", fault.details)
+        except Exception as error:  # noqa: BLE001 - no defect of composing may lose an image that was paid for
+            log.error("composing a masked edit failed: %s", where(error))  # noqa: TRY400 - no stack needed
+        return None
 
     async def _composed(
         self, record: Record, edit: MaskedEdit, answer: Image, target: Target, deadline: Deadline

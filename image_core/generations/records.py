@@ -17,7 +17,7 @@ from image_core.clock import from_iso
 from image_core.generations.continuation import Position, seal, unseal
 from image_core.generations.record import Record, Status
 from image_core.generations.record_codec import addresses, from_document, to_document
-from image_core.storage.backoff import Backoff, Tries
+from image_core.storage.backoff import Backoff
 from image_core.storage.documents import Document, DocumentChanged, DocumentExists, GenerationDocuments
 
 LIST_FIELDS = (
@@ -104,13 +104,9 @@ class Records:
         """Return the database's time, which leases are written with and compared to."""
         return self._documents.now()
 
-    def tries(self) -> Tries:
-        """Return the tries of one change."""
-        return self._backoff.start()
-
     async def create(self, record: Record) -> Record:
         """Write a new record. Raises AlreadyThere where its id belongs to another record."""
-        tries = self.tries()
+        tries = self._backoff.start()
         while True:
             try:
                 return replace(record, etag=await self._documents.create(to_document(record)))
@@ -149,7 +145,7 @@ class Records:
         was deleted. Raises StorageUnavailable where newer versions keep coming.
         """
         stored: Record | None = record
-        tries = self.tries()
+        tries = self._backoff.start()
         while stored is not None:
             wanted = change(stored)
             if wanted is None:

@@ -1,4 +1,4 @@
-"""The one loop that repeats an operation while the storage is unavailable."""
+"""The one loop that repeats an operation while what it needs is unavailable."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -9,6 +9,7 @@ from image_core.errors import StorageUnavailable
 T = TypeVar("T")
 
 PAUSE_SECONDS = 1.0
+"""Between two tries."""
 
 
 class StorageRetries:
@@ -28,10 +29,20 @@ class StorageRetries:
         Without `seconds` it is repeated for as long as things are kept. Raises the last StorageUnavailable.
         """
         deadline = self.deadline(self._keep_seconds if seconds is None else seconds)
-        while True:
-            try:
-                return await operation()
-            except StorageUnavailable:
-                if deadline.remaining() <= PAUSE_SECONDS:
-                    raise
-                await self._clock.sleep(PAUSE_SECONDS)
+        return await retried(operation, (StorageUnavailable,), deadline, self._clock)
+
+
+async def retried(
+    operation: Callable[[], Awaitable[T]], errors: tuple[type[Exception], ...], deadline: Deadline, clock: Clock
+) -> T:
+    """Return the result of `operation`, repeated until `deadline` while it raises one of `errors`.
+
+    Raises the last of them.
+    """
+    while True:
+        try:
+            return await operation()
+        except errors:
+            if deadline.remaining() <= PAUSE_SECONDS:
+                raise
+            await clock.sleep(PAUSE_SECONDS)
