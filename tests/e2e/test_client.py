@@ -25,7 +25,7 @@ def test_its_types_are_those_of_the_document() -> None:
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The client as JavaScript. The compiler is at its strictest (`tsconfig.json`)."""
+    """Compile the client to JavaScript, with the compiler's strictest options (`tsconfig.json`)."""
     install_packages(CLIENT)
     folder = tmp_path_factory.mktemp("client")
     done = node(COMPILER, "--project", ".", "--noEmit", "false", "--outDir", str(folder), cwd=CLIENT)
@@ -47,7 +47,7 @@ WRONG = [
 
 
 def front_end(line: str) -> str:
-    """A front end with this line, which is the fourth."""
+    """Return a front end whose fourth line is this."""
     lines = ('import { ApiError, ImageClient } from "./client.js";', "export const client = new ImageClient();")
     return "\n".join((*lines, "export const error = ApiError;", f"{line};", ""))
 
@@ -67,7 +67,7 @@ def test_what_the_api_does_not_take_or_answer_does_not_compile(line: str, tmp_pa
 
 @pytest.fixture(scope="module")
 def seen(compiled: Path, stack: Stack) -> dict[str, Any]:
-    """What the steps of `client_steps.mjs` saw."""
+    """Run the steps of `client_steps.mjs` and return their results."""
     cookie = stack.cookie("client@example.com")
     stand_in = f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}"
     photograph = str(ROOT / "local" / "samples" / "coffee.jpg")

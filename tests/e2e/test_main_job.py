@@ -19,13 +19,15 @@ SAMPLES = ROOT / "local" / "samples"
 
 
 class Quiet(SimpleHTTPRequestHandler):
+    """A file server that logs nothing."""
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the standard library
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[str]:
-    """Somebody's web server with the samples."""
+    """Serve the samples from another web server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SAMPLES)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -20,7 +20,7 @@ from tests.support.original_front_end import PHOTOGRAPH, OriginalFrontEnd
 
 @pytest.fixture(scope="module")
 def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A front with a short limit, before a Functions host whose response budget is below it."""
+    """Start a front with a short limit before a Functions host with a shorter response budget."""
     host, front, logs = reserve_port(), reserve_port(), tmp_path_factory.mktemp("site")
     environment = {**stack.configuration.environment, "RESPONSE_BUDGET_SECONDS": "2.5"}
     serve_host = functions_host.command(host, ROOT)

@@ -23,14 +23,14 @@ SETTINGS = Path(__file__).parent / "schemathesis.toml"
 
 @pytest.fixture(scope="module")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack that fetches from no usual port: what is made up may be somebody's address."""
+    """Start a stack that fetches from no usual port, because a generated URL may belong to somebody."""
     given = {"GEMINI_LATENCY": "0", "FETCH_ALLOW_PORTS": "1"}
     with started(config.read(config.reserve_ports(), given), tmp_path_factory.mktemp("logs")) as running:
         yield running
 
 
 def answered(stack: Stack) -> dict[str, Any]:
-    """The document that the stack answers."""
+    """Return the stack's OpenAPI document."""
     document: dict[str, Any] = requests.get(f"{stack.front}/api/openapi.json", timeout=10).json()
     return document
 

@@ -27,7 +27,7 @@ def snippet(language: str) -> str:
 
 
 def pasted(stack: Stack, folder: Path, email: str, *command: str, origin: str = "") -> str:
-    """What the command prints, in a folder with a photograph."""
+    """Run the command in a folder with a photograph and return what it prints."""
     shutil.copy(ROOT / "local" / "samples" / "coffee.jpg", folder / "photo.jpg")
     environment = {**os.environ, "IMAGE_ORIGIN": origin or stack.front, "IMAGE_COOKIE": stack.cookie(email)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=90)

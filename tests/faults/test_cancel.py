@@ -29,7 +29,7 @@ async def faults(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[
 
 
 async def ended(faults: Rig) -> Any:
-    """The one record, once it has ended."""
+    """Return the only record as soon as it has ended."""
 
     async def done() -> bool:
         return [record.status for record in await faults.records()] not in ([], ["running"])
@@ -40,7 +40,7 @@ async def ended(faults: Rig) -> Any:
 
 
 async def canceled_and_billed(faults: Rig, outcomes: list[str]) -> None:
-    """It ends `canceled` after one call, which the ledger has as an estimate, and the same key makes the image then."""
+    """Check for the end `canceled` after one call with an estimate in the ledger; the same key then makes the image."""
     record = await ended(faults)
     assert (record.status, [attempt.outcome for attempt in record.attempts]) == ("canceled", outcomes)
     assert faults.model_calls == 1
@@ -95,7 +95,7 @@ async def test_killed_when_a_step_of_a_cancellation_is_done_another_ends_it(faul
 
 
 def of(record_id: str) -> Callable[[str, str], bool]:
-    """A replace of this record."""
+    """Match a replacement of this record."""
     return lambda method, path: replaces(method, path) and f"/docs/{record_id}" in path
 
 

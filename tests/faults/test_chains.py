@@ -29,7 +29,7 @@ async def never() -> None:
 
 
 async def edited(faults: Rig, earlier: str, key: str = "key-2") -> dict[str, Any]:
-    """The answer to an edit of a generation."""
+    """Edit a generation and return the answer."""
     status, body = await faults.post(faults.hosts[-1], key, {"from": earlier, "images": []})
     assert status == 200, body
     return body
@@ -86,7 +86,7 @@ async def test_killed_when_the_turn_is_stored_and_the_image_is_not_keeps_the_tur
 
 
 async def killed_during_an_edit(faults: Rig) -> str:
-    """The id of a generation whose edit another host has to take up."""
+    """Kill the host during an edit of a generation and return that generation's id."""
     host = await faults.start_host()
     status, first = await faults.post(host)
     assert status == 200

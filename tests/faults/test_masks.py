@@ -28,7 +28,7 @@ def reads_copy(method: str, path: str) -> bool:
 
 
 def upright() -> PIL.Image.Image:
-    """The input as it is shown; its file lies on its side, so that it is kept beside its copy for models."""
+    """Return the input as it is shown. Its file is rotated, so that it is kept beside the copy for models."""
     with PIL.Image.open(io.BytesIO(turned())) as image:
         return image.convert("RGB").transpose(PIL.Image.Transpose.ROTATE_270)
 

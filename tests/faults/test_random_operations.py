@@ -110,7 +110,7 @@ class Host:
         return cls(product, stack, (cosmos, blobs))
 
     async def call(self, work: Awaitable[Any]) -> Any:
-        """The result of `work`; None where the host crashed meanwhile, or the storage did."""
+        """Return the result of `work`, or None if the host or the storage crashed meanwhile."""
         task = asyncio.ensure_future(work)
         self.calls.add(task)
         try:

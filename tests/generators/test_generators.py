@@ -38,7 +38,7 @@ COMPILER = "node_modules/typescript/bin/tsc"
 
 
 async def run(*command: str, cwd: Path, **environment: str) -> str:
-    """Standard output of a command that succeeds."""
+    """Return the standard output of a command that succeeds."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=cwd,
@@ -61,7 +61,7 @@ async def node(*arguments: str, cwd: Path, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def packages() -> None:
-    """The generators of npm, and those of PyPI in an environment of their own."""
+    """Install npm's generators, and PyPI's in a separate environment."""
     install_packages(FOLDER)
 
 
@@ -76,7 +76,7 @@ async def python(packages: None) -> str:
 
 @pytest.fixture
 def folder(packages: None, tmp_path: Path) -> Path:
-    """A folder as a front-end team has it: the document, the packages, and what uses the generated client."""
+    """Make a front-end team's folder: the document, the packages, and the programs that use the generated client."""
     document = build(Settings.read({"NEXTAUTH_URL": "https://app.test"}))
     (tmp_path / "openapi.json").write_text(json.dumps(document, indent=2), encoding="utf-8")
     (tmp_path / "node_modules").symlink_to(PACKAGES)
@@ -89,7 +89,7 @@ def folder(packages: None, tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def served(product: Harness) -> AsyncIterator[str]:
-    """The product on a port of its own."""
+    """Serve the application on a port."""
 
     async def handle(request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -116,7 +116,7 @@ async def served(product: Harness) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def api(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Mapping[str, str]]:
-    """What a client is told: where the API is, its session, and a photograph."""
+    """Serve the API and return a client's environment: the API's URL, a session and a photograph."""
     async with harness(azurite_ports, cosmos_url) as product, served(product) as url:
         product.fake_gemini.latency = 1.5
         yield {"API": url, "COOKIE": product.cookie, "PHOTO": base64.b64encode(sample_image()).decode()}

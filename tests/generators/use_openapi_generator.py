@@ -24,7 +24,7 @@ PROMPT = "as a watercolor painting"
 
 
 def failed(call: Callable[..., object], *arguments: object) -> tuple[int, Any]:
-    """The status and the body of a call that fails."""
+    """Return the status and the body of a call that fails."""
     try:
         call(*arguments)
     except ApiException as error:

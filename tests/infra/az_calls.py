@@ -44,7 +44,7 @@ def made() -> Iterator[list[str]]:
 
 
 def calls_in(shell: str) -> Iterator[list[str]]:
-    """The `az` calls of a piece of shell, those in `$(…)` too. A value that the shell would put in is `X`."""
+    """Yield the `az` calls of a shell script, also those in `$(…)`. A value that the shell substitutes is `X`."""
     text = re.sub(r"\\\n\s*", " ", shell)
     while (nested := _NESTED.search(text)) is not None:
         yield from calls_in(nested[1])
@@ -52,7 +52,7 @@ def calls_in(shell: str) -> Iterator[list[str]]:
     quoted: list[str] = []
 
     def kept(match: re.Match[str]) -> str:
-        """A quoted text may hold what would end a command outside of quotes."""
+        """Replace a quoted text, which may hold what would end a command outside of quotes."""
         quoted.append(match[0])
         return f"\0{len(quoted) - 1}\0"
 
@@ -86,7 +86,7 @@ def recommended() -> Iterator[list[str]]:
 
 
 def _written(part: ast.expr) -> str:
-    """A part of an f-string: its text, the first of two texts that it chooses between, else `X`."""
+    """Return the text of a part of an f-string: a constant, the first of two alternatives, else `X`."""
     value = part.value if isinstance(part, ast.FormattedValue) else part
     value = value.body if isinstance(value, ast.IfExp) else value
     return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else "X"

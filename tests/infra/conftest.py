@@ -36,7 +36,7 @@ def predictions(bicep: str, tmp_path_factory: pytest.TempPathFactory) -> Predict
 
 @pytest.fixture
 def changed(bicep: str, tmp_path: Path) -> Predict:
-    """What the templates would create with one line of them changed: `changed(file, old, new, **parameters)`."""
+    """Predict what the templates create with one line changed: `changed(file, old, new, **parameters)`."""
 
     def predicted(file: str, old: str, new: str, **parameters: object) -> Prediction:
         return predict("dev", parameters, [(file, old, new)], folder=tmp_path)

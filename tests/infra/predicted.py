@@ -34,7 +34,7 @@ class Prediction:
         return [resource for resource in self.resources if resource["type"] == kind]
 
     def one(self, kind: str, name: str = "") -> Mapping[str, Any]:
-        """The only resource of `kind` whose name begins or ends with `name`."""
+        """Return the only resource of `kind` whose name begins or ends with `name`."""
         found = [
             resource
             for resource in self.of(kind)

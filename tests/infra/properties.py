@@ -222,7 +222,7 @@ NOT_INDEXED = {
 
 
 def _asked(source: Path, class_name: str) -> set[str]:
-    """The fields that the queries of one class of `source` filter or sort by."""
+    """Return the fields that the queries of one class of `source` filter or sort by."""
     module = ast.parse(source.read_text(encoding="utf-8"))
     (tree,) = (node for node in module.body if isinstance(node, ast.ClassDef) and node.name == class_name)
     parts = {id(value) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for value in node.values}

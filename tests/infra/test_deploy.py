@@ -63,7 +63,7 @@ STEPS = {
 
 
 def steps(run: Run) -> list[str]:
-    """What was done, in its order."""
+    """Return the steps of a run, in order."""
     found = []
     for call in run.calls:
         arguments = call["arguments"]
@@ -402,7 +402,7 @@ def test_a_site_is_put_in_front_of_code_that_works_and_has_a_page_before_it_is_l
 
 
 def test_a_linked_app_is_checked_through_its_site_alone_and_a_front_end_stays(tmp_path: Path) -> None:
-    """az looks at the host after publishing, which a linked app refuses: that is no failure."""
+    """A linked app refuses az's check of the host after publishing, which is no failure."""
     rules: list[Rule] = [
         [["staticwebapp", "backends", "show"], FUNCTIONS.upper() + "\n"],
         [["staticwebapp", "environment", "list"], "Ready\n"],

@@ -55,7 +55,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _linked(source: str, target: str) -> None:
-    """A hard link, and a copy where there can be none: node_modules has 300 MB."""
+    """Make a hard link, or a copy where links are impossible: node_modules has 300 MB."""
     try:
         os.link(source, target)
     except OSError:
@@ -64,7 +64,7 @@ def _linked(source: str, target: str) -> None:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The local stack, whose front end is the Next.js app."""
+    """Start the local stack, whose front end is the Next.js app."""
     given = {"GEMINI_LATENCY": "6", "NEXTAUTH_URL": f"http://localhost:{reserve_port()}"}
     with started(config.read(config.reserve_ports(), given), tmp_path_factory.mktemp("next")) as running_stack:
         yield running_stack
@@ -72,7 +72,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def app(project: Path, stack: Stack) -> Iterator[str]:
-    """The app's address, with the local stack's Functions host behind it. Both know the same secret."""
+    """Start the app before the local stack's Functions host, with the same secret, and return its address."""
     tools, log = find_node(), stack.logs / "next.log"
     origin = stack.configuration.environment["NEXTAUTH_URL"]
     environment = settings(stack, origin)
@@ -90,7 +90,7 @@ def app(project: Path, stack: Stack) -> Iterator[str]:
 
 
 def settings(stack: Stack, origin: str) -> dict[str, str]:
-    """What the front end is given: examples/next/README.md has the same table."""
+    """Return the front end's settings. examples/next/README.md has the same table."""
     return {
         "IMAGE_API": f"http://127.0.0.1:{stack.configuration.ports['PORT']}",
         "NEXTAUTH_SECRET": stack.configuration.environment["NEXTAUTH_SECRET"],
@@ -204,7 +204,7 @@ def test_a_large_request_passes_the_rewrite(app: str, session: requests.Session)
 
 
 def comment(data: bytes) -> bytes:
-    """A JPEG segment that says nothing."""
+    """Return a JPEG comment segment."""
     return b"\xff\xfe" + (len(data) + 2).to_bytes(2, "big") + data
 
 

@@ -34,7 +34,7 @@ def browser(page_stack: Stack) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    """The source of axe-core."""
+    """Return the source of axe-core."""
     install_packages(HERE)
     return (HERE / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
@@ -56,7 +56,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext, page_stack: Stack) -> Iterator[Page]:
-    """The page, signed out. Whatever it writes to the console fails its test."""
+    """Open the page, signed out. A message on its console fails the test."""
     made = context.new_page()
     said: list[str] = []
     made.on("console", lambda message: said.append(f"{message.type}: {message.text}"))

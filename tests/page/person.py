@@ -32,7 +32,7 @@ def generate(page: Page, prompt: str = "a watercolor painting of it") -> None:
 
 
 def finished(page: Page) -> str:
-    """The address of the image that came back, once it is shown."""
+    """Return the URL of the generated image when it is shown."""
     image = page.locator("#result img.after")
     expect(image).to_be_visible(timeout=SECONDS)
     expect(image).not_to_have_js_property("naturalWidth", 0)
@@ -40,7 +40,7 @@ def finished(page: Page) -> str:
 
 
 def script(stack: Stack, *replies: dict[str, object]) -> None:
-    """What the fake Gemini answers next."""
+    """Script the next answers of the fake Gemini."""
     url = f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}/__script"
     requests.post(url, json=list(replies), timeout=10).raise_for_status()
 

@@ -18,7 +18,7 @@ OTHER_MODEL = "gemini-nano-banana-2.1"
 
 @pytest.fixture
 def sent(page: Page) -> list[dict[str, Any]]:
-    """The bodies of the generations that the page asks for, without dry runs."""
+    """Return the bodies of the page's generation requests, without dry runs."""
     bodies: list[dict[str, Any]] = []
 
     def note(request: Request) -> None:

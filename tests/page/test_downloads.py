@@ -21,8 +21,10 @@ TEMPLATE = ROOT / "infra" / "modules" / "pictures.bicep"
 
 
 class Blank(BaseHTTPRequestHandler):
+    """An empty page."""
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the standard library
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -33,7 +35,7 @@ class Blank(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def front_end() -> Iterator[str]:
-    """An origin of its own."""
+    """Serve a page from another origin."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Blank)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://localhost:{server.server_port}"
@@ -42,7 +44,7 @@ def front_end() -> Iterator[str]:
 
 
 def deployed_rule(origin: str) -> CorsRule:
-    """The CORS rule that the template sets for `origin`."""
+    """Return the CORS rule that the template sets for `origin`."""
     text = TEMPLATE.read_text()
 
     def listed(name: str) -> list[str]:
@@ -70,7 +72,7 @@ def storage(page_stack: Stack, front_end: str) -> Iterator[BlobServiceClient]:
 
 
 def made(stack: Stack) -> str:
-    """The address of a new image."""
+    """Make an image and return its URL."""
     body = {"images": [data_url(COFFEE)], "prompt": "x"}
     answer = requests.post(f"{stack.front}/api/image", json=body, headers={"Cookie": stack.cookie()}, timeout=60)
     url: str = answer.json()["imageUrl"]

@@ -16,7 +16,7 @@ REFUSED: dict[str, object] = {
 
 
 def make(page: Page, *prompts: str) -> None:
-    """An image for each, the last one newest."""
+    """Make an image for each prompt, the last one newest."""
     choose(page, COFFEE)
     for count, prompt in enumerate(prompts, 1):
         generate(page, prompt)

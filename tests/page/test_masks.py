@@ -24,7 +24,7 @@ MOST = 1024
 
 @pytest.fixture
 def rotated(tmp_path: Path) -> Path:
-    """A photograph of 2400 x 3600 pixels as people see it, stored on its side, as telephones do."""
+    """Write a photograph that is shown as 2400 x 3600 pixels and stored rotated, as phones do."""
     stored = Image.open(COFFEE).convert("RGB").resize((3600, 2400))
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -34,7 +34,7 @@ def rotated(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def phone(browser: Browser, page_stack: Stack) -> Iterator[Page]:
-    """The page on a touch screen, 390 pixels wide."""
+    """Open the page on a touch screen, 390 pixels wide."""
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(page_stack.front)
@@ -94,7 +94,7 @@ def done(page: Page) -> None:
 
 
 def generated(page: Page, prompt: str = "in blue") -> tuple[dict[str, Any], Image.Image]:
-    """The body that is sent, and the image that is downloaded."""
+    """Generate and return the request's body and the downloaded image."""
 
     def paid(request: Request) -> bool:
         return request.url.endswith("/api/image") and "dryRun" not in (request.post_data or "")
@@ -114,7 +114,7 @@ def image_of(body: dict[str, Any]) -> Image.Image:
 
 
 def scaled(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The pixels whose nearest pixel of the mask is marked; one in the middle between two of them has two."""
+    """Return the pixels whose nearest mask pixel is marked. One halfway between two mask pixels has two."""
     kept = mask.point(lambda value: 255 if value > 127 else 0)
     one = kept.resize(size, Image.Resampling.NEAREST)
     other = ImageOps.flip(ImageOps.mirror(ImageOps.flip(ImageOps.mirror(kept)).resize(size, Image.Resampling.NEAREST)))

@@ -21,7 +21,7 @@ class Feed:
         self._usage = database.get_container_client("usage")
 
     async def changed(self) -> list[dict[str, Any]]:
-        """This user's records as they are now."""
+        """Return this user's current records."""
         found = self._records.query_items(
             "SELECT * FROM c WHERE c.userId = @user",
             parameters=[{"name": "@user", "value": self._product.email}],
@@ -30,13 +30,13 @@ class Feed:
         return [dict(item) async for item in found]
 
     async def deliver(self, documents: list[dict[str, Any]] | None = None) -> None:
-        """Through the documents of the binding, as the host hands them over."""
+        """Pass the records to the function as the binding's documents, as the host does."""
         changed = await self.changed() if documents is None else documents
         handed = [func.Document.from_dict(document) for document in changed]
         await self._product.app.ledger([each.to_dict() for each in handed])
 
     async def entries(self) -> list[dict[str, Any]]:
-        """What the ledger has of this user, in order, without the service's own fields."""
+        """Return this user's ledger entries, in order, without the database's own fields."""
         found = self._usage.query_items(
             "SELECT * FROM c WHERE c.userId = @user AND IS_DEFINED(c.time)",
             parameters=[{"name": "@user", "value": self._product.email}],
@@ -53,7 +53,7 @@ class Feed:
         await self._records.delete_item(document["id"], document["userId"])
 
     async def edit(self, document: dict[str, Any]) -> None:
-        """A person's hand in the database."""
+        """Write a record as an operator with access to the database would."""
         await self._records.upsert_item(document)
 
     async def remove(self, item_id: str) -> None:

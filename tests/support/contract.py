@@ -25,7 +25,7 @@ def document() -> dict[str, Any]:
 
 @cache
 def _closed() -> dict[str, Any]:
-    """The document with every answer closed to fields that it does not name."""
+    """Return the document with every response closed to fields that it does not name."""
     closed = copy.deepcopy(document())
 
     def close(part: Any) -> None:
@@ -45,13 +45,13 @@ def _closed() -> dict[str, Any]:
 
 
 def problems(schema: Mapping[str, Any], value: Any) -> list[str]:
-    """What is wrong with `value`, by `schema`, which may refer into the document."""
+    """Return the errors of `value` by `schema`, which may refer into the document."""
     whole = {**schema, "components": _closed()["components"]}
     return [f"{error.json_path}: {error.message[:300]}" for error in Draft202012Validator(whole).iter_errors(value)]
 
 
 def operation(method: str, path: str) -> dict[str, Any] | None:
-    """The operation of the document that `path` (below the prefix) belongs to."""
+    """Return the document's operation for `path` (without the prefix), if there is one."""
     for pattern, item in _closed()["paths"].items():
         expression = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(pattern))
         if re.fullmatch(expression, f"/api/{path}", re.IGNORECASE) and method.lower() in item:
@@ -61,7 +61,7 @@ def operation(method: str, path: str) -> dict[str, Any] | None:
 
 
 def violations(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> list[str]:
-    """What of an answer the document does not say; `path` is below the prefix."""
+    """Return what in a response contradicts the document. `path` is without the prefix."""
     lower = {name.lower(): value for name, value in headers.items()}
     media_type = lower.get("content-type", "").split(";")[0]
     known = operation(method, path)

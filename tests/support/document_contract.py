@@ -46,7 +46,7 @@ class Network(Protocol):
 
 @pytest.fixture
 def user() -> str:
-    """A user without documents."""
+    """Return the id of a user without documents."""
     return f"user-{next(_numbers)}@example.com"
 
 
@@ -55,7 +55,7 @@ def document(user: str, number: int = 1, **fields: Any) -> dict[str, Any]:
 
 
 def own(stored: Document | None) -> dict[str, Any] | None:
-    """A document without the database's keys."""
+    """Return a document without the database's own fields."""
     if stored is None:
         return None
     return {name: value for name, value in stored.items() if not name.startswith("_")}

@@ -72,7 +72,7 @@ REQUEST = GenerationRequest(("data:image/png;base64,AAAA",), "a watercolor", Opt
 
 
 def image(color: int = 0, side: int = 4) -> Image:
-    """A small image, another one for each colour."""
+    """Return a small image of one gray value."""
     return Image(saved(PIL.Image.new("L", (side, side), color), "PNG"), "image/png", side, side)
 
 
@@ -283,5 +283,5 @@ class Process:
 
 
 def masked_edit() -> PreparedEdit:
-    """What a mask of a part of the first input prepares."""
+    """Return the prepared edit of a mask of a part of the first input."""
     return PreparedEdit((8, 8), Crop(Box(0, 0, 6, 6), "1:1"), image(3), image(5))

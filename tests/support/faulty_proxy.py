@@ -36,7 +36,7 @@ def cosmos_not_found(sub_status: int) -> Answer:
 
 
 def blob_error(status: int, code: str) -> Answer:
-    """An error of Blob Storage with its code, in the header and in the body."""
+    """Return an error of Blob Storage with its code in the header and in the body."""
     body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>none</Message></Error>'
     return Answer(status, {"x-ms-error-code": code, "Content-Type": "application/xml"}, body.encode())
 

@@ -105,7 +105,7 @@ class Harness:
         return await self.call("POST", "/api/image", body, headers)
 
     async def record(self, record_id: str) -> dict[str, Any] | None:
-        """The document in the database, whatever the API would show of it."""
+        """Return a record's document from the database, without the API."""
         direct = cosmos_connection_string(self.cosmos.target)
         async with CosmosClient.from_connection_string(direct) as client:
             container = client.get_database_client("catafract").get_container_client("generations")
@@ -119,7 +119,7 @@ class Harness:
             return [blob.name async for blob in client.get_container_client(container).list_blobs(prefix)]
 
     async def blob(self, container: str, name: str) -> tuple[bytes, str]:
-        """The bytes and the content type of a blob."""
+        """Return the bytes and the content type of a blob."""
         async with BlobServiceClient.from_connection_string(self.environment["DIRECT_STORAGE"]) as client:
             download = await client.get_blob_client(container, name).download_blob()
             return await download.readall(), str(download.properties.content_settings.content_type)
@@ -134,7 +134,7 @@ class Harness:
 
     @asynccontextmanager
     async def another(self, email: str | None = None, **settings: str) -> AsyncIterator["Harness"]:
-        """A second instance on the same storage; another user's where `email` is given."""
+        """Start a second instance on the same storage, with another user if `email` is given."""
         environment = {**self.environment, **settings}
         app = Application(environment)
         try:
@@ -147,7 +147,7 @@ class Harness:
 
 @asynccontextmanager
 async def harness(azurite: AzuritePorts, cosmos_url: str, **settings: str) -> AsyncIterator[Harness]:
-    """The product on `settings` beside those that lead it to the emulators."""
+    """Start the application on the emulators with these `settings`."""
     await provision_cosmos(cosmos_connection_string(cosmos_url))
     await provision_storage(azurite.connection_string(), public=True)
     fake_gemini = FakeGemini(shrink=SHRINK)

@@ -4,13 +4,13 @@ import struct
 
 
 def with_orientation(data: bytes, orientation: int) -> bytes:
-    """The file with another orientation in its EXIF, which is big-endian and has one."""
+    """Return the file with another orientation in its EXIF, which is big-endian and has one."""
     at = data.index(b"\x01\x12\x00\x03\x00\x00\x00\x01") + 8
     return data[:at] + struct.pack(">H", orientation) + data[at + 2 :]
 
 
 def without_exif(data: bytes) -> bytes:
-    """The file with an item of another type in the place of EXIF's."""
+    """Return the file with its EXIF item changed to an item of another type."""
     return data.replace(b"Exif\0", b"none\0", 1)
 
 

@@ -33,12 +33,12 @@ SETTINGS = {
 
 
 def begins(method: str, path: str) -> bool:
-    """The record is created."""
+    """Match the creation of a record."""
     return method == "POST" and path.rstrip("/").endswith("/generations/docs")
 
 
 def replaces(method: str, path: str) -> bool:
-    """A record is replaced: a claim, a finish, a deletion's first step."""
+    """Match the replacement of a record: a claim, a completion or the first step of a deletion."""
     return method == "PUT" and "/docs/" in path
 
 
@@ -139,7 +139,7 @@ class Rig:
         await self.until(lambda: self.model_calls >= times, 30)
 
     async def records(self) -> list[Any]:
-        """What this user has, whatever its state."""
+        """Return this user's records of every status."""
         store = self.product.app.components.records
         return [record async for record in store.everything() if record.user_id == self.product.email]
 

@@ -48,7 +48,7 @@ def saved(image: PIL.Image.Image, kind: str, **options: object) -> bytes:
 
 
 def turned(side: int) -> bytes:
-    """A JPEG that has to be converted, because its EXIF turns it."""
+    """Return a JPEG that has to be converted, because its EXIF rotates it."""
     exif = PIL.Image.Exif()
     exif[0x112] = 6
     return saved(PIL.Image.linear_gradient("L").resize((side, side)).convert("RGB"), "JPEG", exif=exif)
@@ -76,7 +76,7 @@ def assert_halves(
 
 
 def profile(*primaries: tuple[float, float, float], gray: bool = False, gamma: float = 2.2) -> bytes:
-    """An ICC profile of a matrix and a gamma, or of a gray of that gamma (ICC.1:2001-04)."""
+    """Return an ICC profile of a matrix and a gamma, or of a gray of that gamma (ICC.1:2001-04)."""
 
     def fixed(*values: float) -> bytes:
         return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
@@ -126,7 +126,7 @@ JPEGS: dict[str, bytes] = {
 
 
 def interlaced(image: PIL.Image.Image) -> bytes:
-    """A PNG in seven passes, which Pillow reads and does not write (PNG, 8.2)."""
+    """Return a PNG in seven passes, which Pillow reads and does not write (PNG, 8.2)."""
     rows = b""
     for left, top, across, down in (
         *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
@@ -166,7 +166,7 @@ WEBPS = {
 
 
 def in_eight_bits(image: PIL.Image.Image) -> PIL.Image.Image:
-    """What Pillow reads, in RGB or RGBA."""
+    """Return an image that Pillow has read in RGB or RGBA."""
     if image.mode == "I;16":
         image = PIL.Image.frombytes("L", image.size, image.tobytes()[1::2])
     return image.convert("RGBA" if image.has_transparency_data else "RGB")

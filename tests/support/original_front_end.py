@@ -28,7 +28,7 @@ class OriginalFrontEnd:
         return url
 
     def shown(self, url: str) -> bytes:
-        """What `<img src>` loads: redirects are followed, at most 20, and the cookie goes to the page's own origin."""
+        """Return what `<img src>` loads, with at most 20 redirects and the cookie for the page's own origin only."""
         answer = self.browser.get(urljoin(self.origin, url), headers={"Sec-Fetch-Dest": "image"}, timeout=130)
         assert answer.status_code == 200, f"{answer.status_code} {answer.text[:300]}"
         assert answer.headers["Content-Type"].startswith("image/")

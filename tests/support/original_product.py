@@ -11,7 +11,7 @@ from tests.support.harness import Harness
 
 
 async def put_blob(product: Harness, name: str, data: bytes) -> str:
-    """A blob as the original product wrote it, without metadata; its address, encoded once."""
+    """Store a blob without metadata, as the original product did, and return its URL, encoded once."""
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
         await client.get_blob_client("catafract", name).upload_blob(data, overwrite=True)
     return f"{product.blob_base}/catafract/{quote(name, safe='')}"

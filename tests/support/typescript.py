@@ -20,7 +20,7 @@ def node(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def faults(source: str, folder: Path) -> list[str]:
-    """The compiler's messages for `use.ts`, a file with this source beside the client's."""
+    """Return the compiler's messages for `use.ts`, a file with this source beside the client's."""
     install_packages(CLIENT)
     for name in ("client.ts", "schema.ts"):
         shutil.copy(CLIENT / name, folder / name)

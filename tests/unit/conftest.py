@@ -24,7 +24,7 @@ def cosmos_url() -> None:
 
 @pytest.fixture
 async def fake_gemini() -> AsyncIterator[FakeGemini]:
-    """A fake Gemini on loopback."""
+    """Serve a fake Gemini on loopback."""
     running = FakeGemini(shrink=SHRINK)
     await running.start()
     yield running

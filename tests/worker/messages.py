@@ -132,7 +132,7 @@ def _field(message: Any, name: str, kind: str, number: int) -> None:
 
 
 def protos() -> SimpleNamespace:
-    """The message classes, by their names."""
+    """Return the message classes by name."""
     file = descriptor_pb2.FileDescriptorProto(name="worker_test.proto", package=PACKAGE, syntax="proto3")
     for name, fields in MESSAGES.items():
         message = file.message_type.add(name=name)

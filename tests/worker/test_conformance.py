@@ -54,7 +54,7 @@ class Sent:
 
 
 def wrapped(kind: str, message: Any) -> SimpleNamespace:
-    """A message as the worker is handed it, in its envelope."""
+    """Return a message in the envelope in which the worker receives it."""
     return SimpleNamespace(
         request=SimpleNamespace(**{kind: message}), properties={"host": "127.0.0.1", "protos": MESSAGES}
     )
@@ -62,7 +62,7 @@ def wrapped(kind: str, message: Any) -> SimpleNamespace:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def functions() -> dict[str, Any]:
-    """The functions that the real worker finds, by their names."""
+    """Return the functions that the real worker finds, by name."""
     sys.modules.pop("function_app", None)
     os.environ.setdefault("NEXTAUTH_SECRET", SECRET)
     sys.path.insert(0, str(ROOT))
@@ -150,7 +150,7 @@ REQUESTS: list[tuple[str, str, str, dict[str, str], bytes]] = [
 
 @pytest.fixture(scope="module")
 def ours(functions: dict[str, Any]) -> app.LoadedApp:
-    """The app as our host loads it: a module of its own, as it would be in a process of its own."""
+    """Load the app with our host, as a separate module, as it would be in a separate process."""
     theirs = sys.modules.pop("function_app")
     loaded = app.load(ROOT)
     sys.modules["function_app"] = theirs
@@ -167,7 +167,7 @@ async def served(loaded: app.LoadedApp, sent: Sent) -> AsyncIterator[str]:
 
 
 def chosen(functions: dict[str, Any], method: str, path: str) -> str:
-    """The function that Azure's host would choose.
+    """Return the function that Azure's host would choose.
 
     It maps the routes in the order of the functions' names and takes the first that matches: there is no precedence.
     """
@@ -368,7 +368,7 @@ class HostLog(logging.Handler):
         self._invocations: weakref.WeakKeyDictionary[asyncio.Task[Any], str] = weakref.WeakKeyDictionary()
 
     def task(self, loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
-        """A task factory (`loop.set_task_factory`)."""
+        """Make a task (`loop.set_task_factory`)."""
         made: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
         current = asyncio.current_task(loop)
         if current is not None and current in self._invocations:

@@ -39,7 +39,7 @@ MINTED: list[tuple[str, dict[str, Any], str]] = [
 
 
 def run(program: str, given: list[dict[str, Any]]) -> list[Any]:
-    """What one of the programs beside the real packages answers."""
+    """Run a program that uses the real packages and return its answers."""
     install_packages(FOLDER)
     tools = find_node()
     done = subprocess.run(
@@ -139,7 +139,7 @@ async def test_a_key_id_of_another_key_is_refused_as_auth_core_refuses_it() -> N
 def forged(
     header: dict[str, Any], claims: Any, cookie: str = V5, *, secret: str = SECRET, key: bytes | None = None
 ) -> str:
-    """A token made with the secret, in a form that the packages do not make."""
+    """Return a token made with the secret, in a form that the packages do not make."""
     enc = header.get("enc", "A256GCM")
     if key is None:
         key = v5_key(secret, cookie, enc) if V5 in cookie or enc != "A256GCM" else v4_key(secret)

@@ -28,7 +28,7 @@ async def ledger(product: Harness) -> AsyncIterator[Feed]:
 
 
 async def everything_agrees(product: Harness, ledger: Feed) -> None:
-    """What the service billed, what the ledger has, and what the user and the operator are told."""
+    """Compare what the service billed, the ledger, and the sums that the user and the operator get."""
     billed = product.fake_gemini.billed_usd
     assert await ledger.usd() == billed
     said = (await product.call("GET", "/api/usage")).json

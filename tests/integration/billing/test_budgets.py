@@ -32,7 +32,7 @@ async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator
 
 
 async def nothing_spent(product: Harness) -> None:
-    """The sums of other tests' users go, and what they left running, so that everybody's day begins at nothing."""
+    """Delete the sums and running generations of other tests, so that the day's sum for all users begins at zero."""
     async with CosmosClient.from_connection_string(cosmos_connection_string(product.cosmos.target)) as client:
         database = client.get_database_client("catafract")
         for name, which in (("usage", "IS_DEFINED(c.period)"), ("generations", "IS_DEFINED(c.leaseExpiresAt)")):

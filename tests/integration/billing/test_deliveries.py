@@ -23,7 +23,7 @@ MODELS = ("gemini-3-pro-image", "gemini-nano-banana-2.1", "of tomorrow")
 
 
 def attempts(run: int) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """The calls of one generation, in the order in which they reach its record."""
+    """Draw the calls of one generation, in the order in which they reach its record."""
     usage = st.one_of(
         st.none(),
         st.floats(0, 0.3).map(lambda usd: {"inputTokens": 5, "outputTokens": 9, "costUsd": round(usd, 6)}),

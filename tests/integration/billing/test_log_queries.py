@@ -48,7 +48,7 @@ NOW = datetime.now(UTC)
 
 
 def asked(query: str, traces: Iterable[Trace], requests: Iterable[int] = ()) -> list[dict[str, Any]]:
-    """The rows of a query over these traces and the result codes of these requests, asked at `NOW`."""
+    """Return the rows of a query over these traces and the result codes of these requests, run at `NOW`."""
     query = re.sub(r"\bago\((\w+)\)", rf"(datetime({NOW:%Y-%m-%dT%H:%M:%S.%fZ}) - \1)", query)
     connection = duckdb_kql.connect()
     connection.execute(
@@ -97,7 +97,7 @@ async def resume_lapsed(product: Harness, ledger: Feed, record_id: str) -> None:
 
 
 async def crashed(product: Harness, ledger: Feed) -> str:
-    """A generation whose process dies before it can finish the record, and that another process recovers."""
+    """Make a generation whose process dies before the record is complete, and that another process recovers."""
     async with product.another() as dying:
         dying.cosmos.rule(Rule(replaces))  # the bill is written, the end is not
         hold = dying.cosmos.rule(Rule(replaces, times=9, before=asyncio.Event().wait))
@@ -116,7 +116,7 @@ async def crashed(product: Harness, ledger: Feed) -> str:
 
 
 async def abandoned(product: Harness) -> None:
-    """A request whose caller goes away while the model works."""
+    """Send a request whose caller disconnects while the model works."""
     product.fake_gemini.latency = 1
     async with model_called(product):
         request = asyncio.create_task(product.generate())
@@ -129,14 +129,14 @@ async def abandoned(product: Harness) -> None:
 
 @asynccontextmanager
 async def model_called(product: Harness) -> AsyncIterator[None]:
-    """Ends when the model has been called once more than at its beginning."""
+    """Wait at the end until the model has been called once more than at the beginning."""
     calls = len(product.fake_gemini.calls)
     yield
     await product.called(calls + 1)
 
 
 async def after_its_answer(product: Harness) -> str:
-    """A generation that ends after its 202."""
+    """Make a generation that ends after its 202."""
     product.fake_gemini.latency = 1.5
     accepted = await product.generate(headers={"Prefer": "wait=1"})
     assert accepted.status == 202
@@ -152,7 +152,7 @@ async def over_the_deadline(product: Harness) -> None:
 
 
 async def failed_and_again(product: Harness, ledger: Feed) -> str:
-    """A generation that fails, billed, is in the log, and runs again under its key on another day's line."""
+    """Make a billed generation that fails, is logged, and runs again under its key on another day."""
     headers = {"Idempotency-Key": "again"}
     product.fake_gemini.script.add(*[finished("STOP", {"text": "no"}, usage=BILLED_REFUSAL)] * 20)
     failed = await product.generate(headers=headers)

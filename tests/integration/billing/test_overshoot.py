@@ -22,7 +22,7 @@ async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator
 
 
 def usage(image: int, text: int) -> dict[str, Any]:
-    """What a call is billed with one input and so many output tokens."""
+    """Return the usage of a call with one input and these output tokens."""
     return {
         "promptTokenCount": INPUT_IMAGE_TOKENS + len(PROMPT),
         "candidatesTokenCount": image + text,
@@ -34,12 +34,12 @@ def usage(image: int, text: int) -> dict[str, Any]:
 
 
 def words(model: str) -> Scripted:
-    """An answer without an image, of as many words as the bound on output tokens allows."""
+    """Return an answer without an image and with the longest text that the bound on output tokens allows."""
     return finished("STOP", {"text": "word"}, usage=usage(0, max_output_tokens(model, None)))
 
 
 def image(model: str) -> Scripted:
-    """An image, and the longest text beside it."""
+    """Return an image with the longest text beside it."""
     longest = max_output_tokens(model, None) - 1120
     return finished("STOP", {"text": "word"}, part(sample_image()), usage=usage(1120, longest))
 

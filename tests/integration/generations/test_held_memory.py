@@ -33,7 +33,7 @@ def reads_a_copy(method: str, path: str) -> bool:
 
 
 def noise(side: int) -> bytes:
-    """A PNG whose pixels cannot be compressed."""
+    """Return a PNG whose pixels cannot be compressed."""
     return saved(PIL.Image.frombytes("RGB", (side, side), os.urandom(side * side * 3)), "PNG")
 
 

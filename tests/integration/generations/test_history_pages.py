@@ -33,7 +33,7 @@ async def container(records: Records, cosmos_connection_string: str) -> AsyncIte
 
 
 def original(user_id: str, record_id: str, created_at: str, **fields: Any) -> dict[str, Any]:
-    """A record as the original product wrote it: no status, and nothing else of ours."""
+    """Return a record as the original product wrote it: without a status and other fields of this product."""
     return {
         "id": record_id,
         "userId": user_id,
@@ -46,7 +46,7 @@ def original(user_id: str, record_id: str, created_at: str, **fields: Any) -> di
 
 
 async def everything(records: Records, user: User, limit: int) -> tuple[list[str], list[int]]:
-    """The ids of all pages, and how many records each page had."""
+    """Return the ids of all pages, and the number of records of each page."""
     ids: list[str] = []
     sizes: list[int] = []
     continuation = None

@@ -30,7 +30,7 @@ async def records(product: Harness) -> AsyncIterator[Feed]:
 
 
 async def queued(product: Harness, records: Feed) -> tuple[str, Record]:
-    """The message of a queued generation, and its record."""
+    """Queue a generation and return its message and its record."""
     answer = await product.generate(headers={"Prefer": "respond-async"})
     (document,) = await records.changed()
     return answer.enqueue[0], from_document(document)

@@ -29,7 +29,7 @@ def of_private(_: str, path: str) -> bool:
 
 
 async def outbox(product: Harness, record_id: str, stem: str) -> list[str]:
-    """What the outbox has of one generation."""
+    """Return the outbox's blobs of one generation."""
     names = [
         name for prefix in ("finished/", "images/") for name in await product.blob_names("catafract-private", prefix)
     ]
@@ -37,7 +37,7 @@ async def outbox(product: Harness, record_id: str, stem: str) -> list[str]:
 
 
 async def in_the_outbox(product: Harness) -> Response:
-    """The answer for a generation whose image container is gone, once its image is in the outbox."""
+    """Return the answer for a generation whose image container is missing, when its image is in the outbox."""
     waiting = await product.generate(headers={**KEY, "Prefer": "wait=1"})
     await product.drained()
     return waiting

@@ -25,7 +25,7 @@ PROMPT = "a secret prompt about a lighthouse"
 
 @pytest.fixture(scope="module")
 def measured() -> InMemoryMetricReader:
-    """The SDK as a host would bring it: once for a process."""
+    """Install the SDK as a host does: once for a process."""
     reader = InMemoryMetricReader()
     metrics.set_meter_provider(MeterProvider([reader]))
     return reader
@@ -205,7 +205,7 @@ async def test_the_same_is_measured_for_whoever_brings_an_exporter(
 
 
 def values(reader: InMemoryMetricReader) -> dict[tuple[str, tuple[tuple[str, Any], ...]], float]:
-    """Sums of counters and of histograms, by name and labels."""
+    """Return the sums of counters and of histograms, by name and labels."""
     read = reader.get_metrics_data()
     return {
         (metric.name, tuple(sorted(dict(point.attributes or {}).items()))): float(

@@ -44,7 +44,7 @@ async def the_id(product: Harness) -> str:
 
 
 async def running(product: Harness, headers: dict[str, str] | None = None) -> tuple[asyncio.Task[Answer], str]:
-    """A request that waits for a model that does not answer soon, and the id of its generation."""
+    """Start a request that waits for a slow model, and return it with the id of its generation."""
     product.fake_gemini.script.add(Scripted(delay=LONG))
     before = len(product.fake_gemini.calls)
     waiting = asyncio.create_task(product.generate(headers=headers))

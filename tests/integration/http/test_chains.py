@@ -19,7 +19,7 @@ NEXT = DEFAULT_CHAIN[1]
 
 
 async def edit(product: Harness, earlier: str, *images: str, prompt: str = PROMPT, **fields: Any) -> Answer:
-    """The answer to an edit of an earlier generation."""
+    """Edit an earlier generation and return the answer."""
     return await product.call(
         "POST", "/api/image", {"from": earlier, "images": list(images), "prompt": prompt, **fields}
     )
@@ -383,7 +383,7 @@ async def test_turns_that_would_not_fit_into_memory_are_left_out(product: Harnes
 
 
 def mask_of(answer: Answer, value: int) -> str:
-    """A mask for the image of an answer: a rectangle in its middle is edited; with 255 all of it is."""
+    """Return a mask for the image of an answer that edits a rectangle in its middle, or with 255 all of it."""
     mask = PIL.Image.new("L", (answer.json["width"], answer.json["height"]), value)
     width, height = mask.size
     mask.paste(255, (width // 4, height // 4, 3 * width // 4, 3 * height // 4))

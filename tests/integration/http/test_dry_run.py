@@ -28,7 +28,7 @@ async def dry(product: Harness, *images: str, headers: dict[str, str] | None = N
 
 
 async def kept(product: Harness) -> tuple[int, list[str], int]:
-    """This user's records, the private blobs of all, and the calls of a model."""
+    """Return the number of this user's records, all private blobs, and the number of model calls."""
     async with CosmosClient.from_connection_string(cosmos_connection_string(product.cosmos.target)) as client:
         container = client.get_database_client("catafract").get_container_client("generations")
         query = "SELECT c.id FROM c WHERE c.userId = @user"

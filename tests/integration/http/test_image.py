@@ -58,7 +58,7 @@ async def test_its_record_has_the_fixed_fields(product: Harness) -> None:
 
 @pytest.fixture
 async def outside() -> AsyncIterator[str]:
-    """A web server with a image; its address."""
+    """Serve an image over HTTP and return the server's address."""
 
     async def rocket(_: web.Request) -> web.Response:
         return web.Response(body=sample_image("rocket.webp"), content_type="text/plain")

@@ -14,7 +14,7 @@ from tests.support.harness import Answer, Harness, harness
 
 
 async def shown(product: Harness, url: str, headers: Mapping[str, str] | None = None) -> tuple[Answer, int]:
-    """What an `<img>` gets of `url`, and after how many redirects. A browser gives up after 20."""
+    """Return what an `<img>` gets from `url`, and the number of redirects. A browser gives up after 20."""
     for redirects in range(21):
         answer = await product.call("GET", url, headers=headers)
         if answer.status != 307:

@@ -11,7 +11,7 @@ from tests.support.uploads import form
 
 
 async def cache_control(product: Harness, url: str) -> str | None:
-    """The Cache-Control with which Blob Storage itself serves an image."""
+    """Return the Cache-Control with which Blob Storage itself serves an image."""
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
         blob = client.get_blob_client("catafract", url.rsplit("/", 1)[-1])
         return (await blob.get_blob_properties()).content_settings.cache_control

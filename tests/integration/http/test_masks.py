@@ -33,7 +33,7 @@ def photograph(name: str = "coffee.jpg") -> PIL.Image.Image:
 
 
 def disc(size: tuple[int, int] = (600, 400)) -> PIL.Image.Image:
-    """A mask: white where the image is to be edited."""
+    """Return a mask that is white where the image is to be edited."""
     mask = PIL.Image.new("L", size)
     ImageDraw.Draw(mask).ellipse((size[0] // 3, size[1] // 3, 2 * size[0] // 3, 2 * size[1] // 3), fill=255)
     return mask

@@ -21,12 +21,16 @@ LARGER = [(31, 143, 99), (112, 142, 104), (190, 181, 194), (54, 84, 143)]
 
 @dataclass(frozen=True)
 class Taken:
+    """A file that is accepted, and the image that the model is sent."""
+
     size: tuple[int, int]
     corners: Sequence[tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Refused:
+    """A file that is refused, and words of its message."""
+
     words: str
     status: int = 415
 

@@ -20,7 +20,7 @@ from tests.support.original_product import put_blob, put_record
 
 @pytest.fixture
 def product(product: Harness) -> Harness:
-    """The application beside a fake Gemini whose images have their documented sizes, above those of the renditions."""
+    """Give the fake Gemini's images their documented sizes, which exceed those of the renditions."""
     product.fake_gemini.shrink = 1
     return product
 

@@ -25,7 +25,7 @@ from local.stack import CannotStart, started
 
 @contextlib.contextmanager
 def listening() -> Iterator[int]:
-    """A port on which something listens that never answers."""
+    """Listen on a port without ever answering."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

@@ -191,7 +191,7 @@ REFUSALS = {
 
 @contextmanager
 def refusing(code: str) -> Iterator[int]:
-    """A service that refuses everything, in Blob Storage's and Cosmos DB's words."""
+    """Serve refusals of every request, as Blob Storage and Cosmos DB write them."""
 
     class Refusing(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -206,7 +206,7 @@ def refusing(code: str) -> Iterator[int]:
             self.wfile.write(body.encode())
 
         def log_message(self, *_: object) -> None:
-            """The test says what happened."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

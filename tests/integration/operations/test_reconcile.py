@@ -29,7 +29,7 @@ def tomorrow() -> datetime:
 
 
 async def said(product: Harness, capsys: pytest.CaptureFixture[str], *, fix: bool = False) -> str:
-    """What it prints a day from now, when nothing is young any more."""
+    """Return what the command prints a day from now, when every image and record is old enough."""
     app = Application(product.environment, Clock(now=tomorrow))
     await reconcile(app.components.reconciliation, fix=fix)
     await app.close()

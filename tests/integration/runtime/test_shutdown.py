@@ -40,7 +40,7 @@ def run(
     loop: str = "asyncio.get_running_loop",
     signals: int = 1,
 ) -> tuple[int, str]:
-    """The exit code, and what was printed after the signal."""
+    """Return the exit code, and what was printed after the signal."""
 
     def indented(code: str, levels: int) -> str:
         return textwrap.indent(textwrap.dedent(code), "    " * levels)

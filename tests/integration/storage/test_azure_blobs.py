@@ -38,6 +38,8 @@ async def proxy(azurite_ports: AzuritePorts) -> AsyncIterator[FaultyProxy]:
 
 
 class TestAzureBlobs(BlobContract):
+    """Blob Storage, as the emulator implements it."""
+
     @pytest.fixture
     async def container(self, azurite_connection_string: str) -> str:
         name = f"contract-{next(_numbers)}"

@@ -58,7 +58,7 @@ async def database(cosmos_connection_string: str) -> AsyncIterator[DatabaseProxy
 
 @pytest.fixture
 async def container(database: DatabaseProxy) -> str:
-    """A new container's name."""
+    """Create a container and return its name."""
     name = f"documents-{next(_numbers)}"
     await database.create_container(name, PartitionKey("/userId"))
     return name

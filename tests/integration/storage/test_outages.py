@@ -52,7 +52,7 @@ async def cosmos(cosmos_url: str) -> AsyncIterator[FaultyProxy]:
 
 @pytest.fixture
 async def containers(cosmos_connection_string: str) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
-    """Creates a container of this test; twice: removes it."""
+    """Create the test's containers, and delete one that is named a second time."""
     async with CosmosClient.from_connection_string(cosmos_connection_string) as client:
         database = await client.create_database_if_not_exists("outages")
 
@@ -69,7 +69,7 @@ async def containers(cosmos_connection_string: str) -> AsyncIterator[Callable[[s
 async def records(
     cosmos: FaultyProxy, cosmos_connection_string: str, sleeps: Sleeps
 ) -> AsyncIterator[Callable[[str], Records]]:
-    """The records in a container of the database `outages`."""
+    """Open the records in a container of the database `outages`."""
     opened = []
 
     def open_records(name: str) -> Records:

@@ -31,7 +31,7 @@ async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator
 
 
 def unkeyed(email: str, name: str) -> set[str]:
-    """The digests of an address that anybody can make."""
+    """Return the digests of an address that need no key."""
     texts = (email, f"{email}\0{name}", f"{email}:{name}", name + email)
     kinds = ("md5", "sha1", "sha256", "sha512")
     return {hashlib.new(kind, text.encode()).hexdigest()[:32] for kind in kinds for text in texts}
@@ -48,7 +48,7 @@ async def set_metadata(product: Harness, name: str, values: dict[str, str]) -> N
 
 
 async def stored(product: Harness) -> list[str]:
-    """The names of one generated image and one upload."""
+    """Return the names of one generated image and one upload."""
     made = await product.generate()
     uploaded = await product.call("POST", "/api/upload", *form(sample_image()))
     return [made.json["imageUrl"].rsplit("/", 1)[-1], uploaded.json["url"].rsplit("/", 1)[-1]]

@@ -42,7 +42,7 @@ def claims(**changes: Any) -> str:
 
 
 def forged(header: dict[str, Any], plaintext: bytes = json.dumps(GOOD).encode(), key: bytes | None = None) -> str:
-    """A token with any header, truly encrypted where its header can be."""
+    """Return a token with any header, which is encrypted if the header allows it."""
     allowed = ["dir", header.get("enc", "A256GCM"), "DEF"]
     registry = jwe.JWERegistry(algorithms=allowed, strict_check_header=False)
     return jwe.encrypt_compact(header, plaintext, OctKey.import_key(key or v4_key(SECRET)), registry=registry)

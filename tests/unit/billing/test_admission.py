@@ -66,7 +66,7 @@ class Rig:
 
 
 def unended(number: int = 1, usd: float = 0.4, started: bool = True, entries: tuple[Entry, ...] = ()) -> Unended:  # noqa: FBT002 - a column of the tests
-    """A generation that was created `number` seconds after the start."""
+    """Return a generation that was created `number` seconds after the start."""
     return Unended(f"gen-{number}", START + timedelta(seconds=number), usd, started, entries)
 
 

@@ -34,7 +34,7 @@ class Kept:
         del self.blobs.containers[PRIVATE][found]
 
     def path(self, number: int) -> str:
-        """The name of the blob of a turn."""
+        """Return the name of the blob of a turn."""
         (found,) = [each for each in self.blobs.containers[PRIVATE] if stem(number) in each]
         return found
 

@@ -43,7 +43,7 @@ async def test_conversion_that_fails_returns_none_and_is_logged(
 
 
 async def edited(process: Process, *, original: bool) -> Record:
-    """A masked edit whose copies are stored."""
+    """Begin a masked edit whose input copies are stored."""
     process.loader.edit = masked_edit()
     process.loader.original = b"the file" if original else None
     return await process.begin(replace(REQUEST, mask="data:,"), queued=True)

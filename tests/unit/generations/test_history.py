@@ -162,7 +162,7 @@ async def test_image_of_the_original_product_goes_with_its_record() -> None:
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
-    """The log lines of generations."""
+    """Return the log lines of generations."""
     said = (record.getMessage() for record in caplog.records if record.name == "image_core.generations.line")
     return [json.loads(each.removeprefix("generation ")) for each in said if each.startswith("generation ")]
 

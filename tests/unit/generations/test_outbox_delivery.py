@@ -23,7 +23,7 @@ FAILED_ATTEMPT = replace(ATTEMPT, outcome="model_unavailable")
 
 
 async def started(process: Process) -> Record:
-    """A generation of a process that has died since: it had called the model."""
+    """Begin a generation whose process called the model and died."""
     record = await process.begin(queued=True)
     return await process.store.write(replace(record, lease_owner="died", run_id="run", attempt_count=1))
 
@@ -36,13 +36,13 @@ async def kept(process: Process, record: Record, entry: Record) -> None:
 
 
 def succeeded(process: Process, record: Record) -> Record:
-    """The record as its process would have completed it."""
+    """Return the record as its process would have completed it."""
     url = process.images.url(f"{record.blob_stem}.png")
     return record.succeeded(url, GENERATED, record.lease_owner, process.fake_clock.now())
 
 
 def failed(record: Record) -> Record:
-    """The record as its process would have failed it."""
+    """Return the record as its process would have failed it."""
     return record.failed(Failure.of(ModelUnavailable()), (FAILED_ATTEMPT,), (), START)
 
 

@@ -17,12 +17,12 @@ STEM = "generated-1600000000000-" + "a" * 32
 
 
 async def findings(process: Process) -> list[tuple[Kind, str]]:
-    """What is found."""
+    """Return the kind and name of every finding."""
     return [(each.kind, each.name) for each in await process.reconciliation.findings()]
 
 
 async def fixed(process: Process) -> list[tuple[Kind, str]]:
-    """What is found after everything was repaired that can be."""
+    """Repair what can be repaired and return the remaining findings."""
     for each in await process.reconciliation.findings():
         if each.fix is not None:
             await process.fake_clock.run(_fix(each.fix))
@@ -39,7 +39,7 @@ async def put(process: Process, name: str, **options: str) -> None:
 
 
 async def made(process: Process) -> Record:
-    """A generation in order, which is old enough to be compared."""
+    """Make a complete generation that is old enough to be compared."""
     record = await process.make()
     await process.fake_clock.advance(61)
     return record

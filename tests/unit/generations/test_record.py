@@ -37,7 +37,7 @@ TURN = StoredTurn("t", MODEL, 1, 0, 1, ())
 
 
 def failed(**changes: object) -> Record:
-    """A generation that ran twice and failed."""
+    """Return a generation that ran twice and failed."""
     record = make(ADA, attempt_count=2, lost_claims=1, run_id="run", cancel_requested_at=START, timings={"model": 1})
     return replace(record.failed(Failure.of(NoImage()), (REFUSED,), ("w",), START), **changes)  # type: ignore[arg-type] # fields
 

@@ -24,7 +24,7 @@ OLD = User("Ada@Example.com")
 
 
 def at(seconds: int, user: User = ADA, **changes: object) -> Record:
-    """A record of a time."""
+    """Return a record that was created at this time, in seconds after the start."""
     return make(user, seconds, created_at=START + timedelta(seconds=seconds), **changes)
 
 

@@ -17,7 +17,7 @@ RENDITION = b"rendition"
 
 
 async def opened(process: Process) -> tuple[str, Opened]:
-    """A stored image, opened."""
+    """Store an image and open it."""
     record = await process.make()
     return stored_name(record), await process.reading.open_result(record)
 

@@ -45,7 +45,7 @@ def leased_by_b(record: Record) -> Record:
 
 
 def later(record: Record) -> datetime:
-    """A time after everything that happens."""
+    """Return a time after every action of the tests."""
     return record.created_at + timedelta(days=1)
 
 
@@ -54,12 +54,12 @@ async def unchanged(store: Store, record: Record) -> None:
 
 
 async def removed(store: Store, record: Record) -> None:
-    """The record is deleted."""
+    """Delete the record."""
     await store.remove(record)
 
 
 async def key_reused(store: Store, record: Record) -> None:
-    """The record was deleted, and another generation has its id."""
+    """Store another generation under the id of the record, which was deleted."""
     await store.write(replace(leased_by_b(record), blob_stem="generated-another"))
 
 
@@ -327,7 +327,7 @@ async def test_an_image_is_there_exactly_where_the_record_names_it(state: str) -
 
 
 def new_record(process: Process) -> Record:
-    """A record that was not stored yet."""
+    """Return a record that is not stored yet."""
     return Record(
         id="gen-key-1",
         user_id=ADA.id,

@@ -24,7 +24,7 @@ def kept() -> Image.Image:
 
 
 def painted(image: Image.Image, shift: tuple[int, int]) -> Image.Image:
-    """The image as a model would answer it: moved, paler, softer, and with something new in the ellipse."""
+    """Return the image as a model may answer it: shifted, paler, softer, and with new content in the ellipse."""
     answer = Image.new("RGB", image.size, "gray")
     answer.paste(image, shift)
     answer = answer.point(lambda value: int(value * 0.9 + 12)).filter(ImageFilter.GaussianBlur(1.2))

@@ -36,7 +36,7 @@ P3 = profile((0.5151, 0.2412, -0.0011), (0.292, 0.6922, 0.0419), (0.1571, 0.0666
 
 
 def with_profile(kind: str, icc: bytes, image: Image.Image) -> bytes:
-    """A file that has to be converted, with this profile."""
+    """Return a file with this profile that has to be converted."""
     if kind == "turned JPEG":
         exif = Image.Exif()
         exif[0x112] = 3
@@ -104,7 +104,7 @@ MASKS = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
 
 
 def bmp(head: int, bits: int, compression: int, pixels: bytes, masks: bytes = b"", height: int = 3) -> bytes:
-    """A BMP of 4 x 3."""
+    """Return a BMP of 4 x 3 pixels."""
     header = struct.pack("<IiiHHIIiiII", head, 4, height, 1, bits, compression, len(pixels), 0, 0, 0, 0) + masks
     header = header.ljust(head, b"\0") if head > 40 else header
     offset = 14 + len(header)

@@ -73,7 +73,7 @@ def test_mask_without_edited_pixels_is_refused() -> None:
 
 @st.composite
 def masks(draw: st.DrawFn) -> Image.Image:
-    """Some rectangles and ellipses."""
+    """Draw a mask of some rectangles and ellipses."""
     size = draw(st.integers(1, 60)), draw(st.integers(1, 60))
     mask = Image.new("L", size)
     pen = ImageDraw.Draw(mask)

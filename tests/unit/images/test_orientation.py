@@ -30,7 +30,7 @@ def upright() -> Image.Image:
 
 
 def stored(orientation: int) -> Image.Image:
-    """The pixels of a photograph that is upright when turned by `orientation`."""
+    """Return the stored pixels of a photograph that is upright when `orientation` is applied."""
     turn = TRANSPOSED.get(orientation)
     return upright() if turn is None else upright().transpose(Image.Transpose(turn))
 
@@ -83,7 +83,7 @@ def odd_tags(order: str) -> tuple[bytes, bytes]:
 
 
 def with_exif(kind: str, image: Image.Image, metadata: bytes) -> bytes:
-    """A file with these bytes of EXIF, which no library has seen."""
+    """Return a file with exactly these bytes of EXIF, written without a library."""
     if kind == "JPEG":
         data = saved(image, "JPEG", quality=95)
         body = b"Exif\0\0" + metadata
@@ -203,7 +203,7 @@ def _as_the_container_says(image: Image.Image, angle: int | None, axis: int | No
 
 @cache
 def heif(kind: str) -> bytes:
-    """A file of `upright()` with EXIF that says 1."""
+    """Return a file of `upright()` with EXIF orientation 1."""
     if kind == "HEIC":
         return (IMAGES / "heif" / "exif.heic").read_bytes()
     data = saved(upright(), "AVIF", quality=90, exif=exif_of(">", entry(">", 0x10E, 2, 4, b"abc\0")))

@@ -14,7 +14,7 @@ SHAPES = {
 
 @st.composite
 def regions(draw: st.DrawFn) -> tuple[Box, tuple[int, int]]:
-    """An image's size and a region of it."""
+    """Draw a region of an image and the image's size."""
     width, height = draw(st.integers(1, 9000)), draw(st.integers(1, 9000))
     left, top = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
     return Box(left, top, draw(st.integers(left + 1, width)), draw(st.integers(top + 1, height))), (width, height)

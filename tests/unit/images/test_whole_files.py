@@ -22,7 +22,7 @@ from tests.support.image_files import JPEGS, LIMITS, PNGS, WEBPS, opened, prepar
 
 
 def accepted(data: bytes) -> Image | None:
-    """The image that is made of it; None where it is 400 `invalid_image`."""
+    """Return the prepared image, or None if it is refused as `invalid_image`."""
     try:
         return prepared(data, *LIMITS)
     except Fault as fault:
@@ -90,7 +90,7 @@ def test_what_lies_behind_the_end_is_cut_off(name: str) -> None:
 
 
 def marked(data: bytes, marker: int, position: int, value: bytes) -> bytes:
-    """The file with bytes of a segment's contents replaced."""
+    """Return the file with bytes of a segment's contents replaced."""
     part = next(part for part in jpeg_segments(data) if part.name[0] == marker)
     at = part.body + position
     return data[:at] + value + data[at + len(value) :]
@@ -153,7 +153,7 @@ def test_a_png_that_is_cut_off_is_refused(name: str) -> None:
 
 
 def png_of(width: int, height: int, packed: bytes, *, end: bytes = metadata.PNG_END) -> bytes:
-    """An RGB file of this compressed data, all of whose chunks are right."""
+    """Return an RGB file of this compressed data with valid chunks."""
     head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return metadata.PNG_SIGNATURE + head + png_chunk(b"IDAT", packed) + end
 
@@ -199,7 +199,7 @@ def test_a_png_with_more_rows_than_its_header_says_is_not_inflated_to_its_end() 
 
 
 def damaged(data: bytes, name: bytes) -> bytes:
-    """The file with a wrong checksum of the first chunk of this name."""
+    """Return the file with a wrong checksum of the first chunk of this name."""
     part = next(part for part in png_chunks(data) if part.name == name)
     return data[: part.end - 1] + bytes((data[part.end - 1] ^ 1,)) + data[part.end :]
 

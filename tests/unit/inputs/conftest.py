@@ -40,7 +40,7 @@ def own_images() -> FakeOwnImages:
 
 @pytest.fixture
 async def make(own_images: FakeOwnImages) -> AsyncIterator[Callable[..., Loader]]:
-    """Makes loaders, and closes them."""
+    """Make loaders, and close them after the test."""
     made: list[Loader] = []
 
     def loader(own: OwnedUrls = OWN, fetcher: Fetcher | None = None, **settings: str) -> Loader:

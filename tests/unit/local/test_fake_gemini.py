@@ -197,7 +197,7 @@ async def test_a_script_with_a_word_that_it_does_not_know_is_refused(http: aioht
 
 
 def conversation(answer: dict[str, Any], *parts: dict[str, Any], prompt: str = "at sunset") -> dict[str, Any]:
-    """A request that goes on after `answer`."""
+    """Return a request that continues the conversation after `answer`."""
     return {
         "contents": [
             {"role": "user", "parts": [inline(sample_image()), {"text": "a watercolor"}]},

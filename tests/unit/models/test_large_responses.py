@@ -58,7 +58,7 @@ def without_end(kind: str) -> bytes:
 
 
 def with_bad_text(where: str) -> bytes:
-    """A PNG with a text chunk whose checksum is wrong, at the front or before its end."""
+    """Return a PNG with a text chunk whose checksum is wrong, at the front or before the end."""
     whole = image("red", "PNG", (64, 48))
     at = 33 if where == "front" else len(whole) - 12
     return whole[:at] + struct.pack(">I", 9) + b"tEXtComment\0x" + b"\0\0\0\0" + whole[at:]

@@ -303,7 +303,7 @@ class _Written:
 
 
 def certificate(folder: Path) -> Path:
-    """A certificate of 127.0.0.1 that nobody has signed but itself, and its key, in one file."""
+    """Write a self-signed certificate for 127.0.0.1 and its key to one file."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = datetime.now(UTC)
     made = (

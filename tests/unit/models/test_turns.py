@@ -28,7 +28,7 @@ DATA = base64.b64encode(sample_image()).decode()
 
 
 def content(**changed: Any) -> dict[str, Any]:
-    """A model's turn: a thought, words and an image."""
+    """Return a model's turn: a thought, a text and an image."""
     image = {"inlineData": {"mimeType": "image/jpeg", "data": DATA}, "thoughtSignature": SIGNATURE, **changed}
     return {
         "role": "model",
@@ -37,7 +37,7 @@ def content(**changed: Any) -> dict[str, Any]:
 
 
 def kept(body: str) -> ModelTurn | None:
-    """The turn of an answer of one candidate, as the client keeps it."""
+    """Return the turn that the client keeps of an answer with one candidate."""
     exchange = Exchange(InHand(()), (), 0.0)
     answer = json.loads(exchange.with_placeholders(body.encode()))
     return model_turn(answer["candidates"][0]["content"], exchange.strings)
@@ -103,7 +103,7 @@ def earlier(turn: ModelTurn, *images: Image, prompt: str = "a watercolor") -> Ea
 
 
 async def sent(hold: InHand, *, exchange: type[Exchange] = Exchange) -> list[Any]:
-    """The bodies of the requests that a call in context makes."""
+    """Call the model with context and return the bodies of its requests."""
     bodies = []
 
     async def reply(request: web.Request) -> web.Response:
@@ -170,7 +170,7 @@ async def test_the_sdk_alone_sends_the_turns_too() -> None:
 
 
 async def edited(bench: Bench, made: Generated, *images: Image, **options: Any) -> tuple[Generated, InHand]:
-    """An edit of `made` whose turns are at hand."""
+    """Edit `made` with its turns as context."""
     assert made.turn is not None
     hold = InHand((made.image, *images), (earlier(made.turn, CUP),), made.model, continues=True)
     return await bench.generate("high contrast", hold=hold, **options), hold

@@ -30,14 +30,14 @@ def test_an_extra_that_a_package_asks_for_is_pinned_with_it(name: str) -> None:
 
 
 def requirements(name: str) -> list[Requirement]:
-    """The pins of a lock file, without their hashes."""
+    """Return the pins of a lock file, without their hashes."""
     text = re.sub(r"\\\n", " ", (ROOT / name).read_text(encoding="utf-8"))
     lines = (re.sub(r"--hash=\S+", "", line).strip() for line in text.splitlines() if not line.startswith("#"))
     return [Requirement(line) for line in lines if line]
 
 
 def installed(name: str, version: str) -> dict[str, str]:
-    """What pip takes from a lock file on Linux with a version of Python."""
+    """Return what pip installs from a lock file on Linux with a version of Python."""
     environment = {"python_version": version, "python_full_version": f"{version}.1", "sys_platform": "linux"}
     return {
         canonicalize_name(each.name): str(each.specifier)

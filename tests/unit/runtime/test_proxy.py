@@ -43,7 +43,7 @@ def test_a_proxy_is_one_that_the_environment_names(name: str, expected: bool, mo
 
 @pytest.fixture
 async def passed_on(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[set[str]]:
-    """A proxy that only writes down which hosts were to be reached."""
+    """Serve a proxy that only records which hosts it was asked for."""
     hosts: set[str] = set()
 
     async def handle(request: web.BaseRequest) -> web.Response:

@@ -43,7 +43,7 @@ def locations(request: pytest.FixtureRequest) -> Locations:
 
 @pytest.fixture
 def earlier(locations: Locations) -> Locations:
-    """The locations before `IMAGE_ACCESS` changed."""
+    """Return the locations before `IMAGE_ACCESS` changed."""
     return Locations(ACCOUNT, IMAGES, PRIVATE, private=not locations.private)
 
 
@@ -73,5 +73,5 @@ def images(
 def images_earlier(
     blobs: FakeBlobs, earlier: Locations, pseudonyms: Pseudonyms, renditions: Renditions, turns: Turns
 ) -> StoredImages:
-    """The images as an instance with the other `IMAGE_ACCESS` has them."""
+    """Return the images of an instance with the other `IMAGE_ACCESS`."""
     return StoredImages(blobs, earlier, pseudonyms, renditions, turns)

@@ -38,7 +38,7 @@ def always(answer: Callable[[], web.Response]) -> Script:
 
 
 def blob_of(data: bytes) -> Script:
-    """A service with one blob."""
+    """Return the script of a service with one blob."""
 
     def script(method: str, path: str) -> web.Response:
         if method == "HEAD":

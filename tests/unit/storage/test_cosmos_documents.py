@@ -49,7 +49,7 @@ def answer(body: object, status: int = 200, sub_status: int = 0, now: datetime =
 def database(
     documents: Callable[[str, str], web.Response], container: Callable[[], web.Response] | None = None
 ) -> Script:
-    """A database with one container. `documents` answers what is asked about its documents."""
+    """Return the script of a database with one container. `documents` answers the requests for its documents."""
 
     def script(method: str, path: str) -> web.Response:
         if "/docs" in path:

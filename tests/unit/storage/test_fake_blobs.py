@@ -1,4 +1,4 @@
-"""The fake blobs, held to the contract of the real ones."""
+"""The fake blobs fulfil the contract of Blob Storage."""
 
 import pytest
 
@@ -8,6 +8,8 @@ from tests.support.fakes.faults import Effect, FakeNetwork
 
 
 class TestFakeBlobs(BlobContract):
+    """The fake, with faults of its network."""
+
     @pytest.fixture
     def container(self) -> str:
         return "images"

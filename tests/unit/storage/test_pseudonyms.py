@@ -14,7 +14,7 @@ from tests.support.fakes.faults import Effect
 
 
 def process(blobs: FakeBlobs, letter: bytes) -> Pseudonyms:
-    """A process whose random bytes are all `letter`."""
+    """Return a process whose random bytes are all `letter`."""
     return Pseudonyms(blobs, "private", lambda count: letter * count)
 
 

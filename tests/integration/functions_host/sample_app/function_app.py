@@ -50,7 +50,7 @@ async def status(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route(route="logs", methods=["POST"])
 async def logs(req: func.HttpRequest) -> func.HttpResponse:
-    """Logs in every place in which a record is kept, or is dropped."""
+    """Log in every place where a log record is kept or dropped."""
     log = logging.getLogger("sample")
     mark = req.get_body().decode()
 
