@@ -22,7 +22,7 @@ class User:
 
     @property
     def folder(self) -> str:
-        """The name of this user's folders in private containers and of ledger items: 32 hexadecimal digits.
+        """The name of this user's folders in private containers: 32 hexadecimal digits.
 
         The digest has no key, so that it never changes. It must not appear where others may read it: see
         `storage.pseudonyms`.
