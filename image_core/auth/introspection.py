@@ -11,13 +11,14 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp import hdrs
 from yarl import URL
 
 from image_core.auth.claims import user_named
@@ -29,7 +30,7 @@ from image_core.errors import SessionUnavailable, Unauthorized
 log = logging.getLogger("image_core.auth")
 
 SECONDS = 5.0
-"""Maximum time of one request, in seconds, including the wait for a connection."""
+"""Maximum time of one request, in seconds."""
 CACHED_SECONDS = 30.0
 """Lifetime of a cached session, in seconds: so long a session that ended at the front end is still accepted."""
 REFUSED_SECONDS = 10.0
@@ -46,6 +47,8 @@ MAX_REDIRECTS = 3
 MAX_ANSWER_BYTES = 64 * 1024
 OK = 200
 REDIRECTS = {301, 302, 303, 307, 308}
+ACCEPTED = {hdrs.ACCEPT: "application/json", hdrs.ACCEPT_ENCODING: "identity"}
+"""What is asked for: a compressed answer could be small and unpack to a gigabyte, so none is unpacked."""
 
 Value = TypeVar("Value")
 
@@ -99,11 +102,15 @@ class _ConnectionPool:
 
 
 class Introspection:
-    """Finds users by NextAuth's session endpoint, which is at `nextauth_url`."""
+    """Finds users by NextAuth's session endpoint, which is at `nextauth_url`.
 
-    def __init__(self, nextauth_url: str, clock: Clock) -> None:
+    `timeout` is the maximum time of one request, in seconds, including the wait for a connection.
+    """
+
+    def __init__(self, nextauth_url: str, clock: Clock, timeout: float = SECONDS) -> None:
         self._url = URL(session_endpoint(nextauth_url))
         self._clock = clock
+        self._timeout = timeout
         self._sessions: _Cache[User] = _Cache(clock, CACHED_SECONDS)
         self._refused: _Cache[str] = _Cache(clock, REFUSED_SECONDS)
         self._requests: dict[bytes, asyncio.Task[User]] = {}
@@ -112,13 +119,13 @@ class Introspection:
 
     async def user(self, tokens: tuple[Token, ...]) -> User:
         """Return the user. Raises Unauthorized; SessionUnavailable where the front end does not answer."""
-        reason: str | None = None
+        reasons = []
         for cookie in islice(_readings(tokens), MAX_READINGS):
             try:
                 return await self._user_of(cookie)
             except Unauthorized as error:
-                reason = reason or error.reason
-        raise Unauthorized(reason or "no_session_cookie")
+                reasons.append(error.reason)
+        raise Unauthorized(reasons[0] if reasons else "no_session_cookie")
 
     async def _user_of(self, cookie: str) -> User:
         """Return the user of one `Cookie` header. Raises Unauthorized, SessionUnavailable."""
@@ -137,7 +144,7 @@ class Introspection:
         return await asyncio.shield(request)
 
     def _answered(self, key: bytes, done: "asyncio.Task[User]") -> None:
-        self._requests.pop(key, None)
+        del self._requests[key]
         if not done.cancelled():
             done.exception()  # marks it as retrieved: every caller may have been cancelled
 
@@ -145,7 +152,7 @@ class Introspection:
         """Ask the front end, and cache its answer."""
         pool = self._known if key in self._sessions else self._unknown
         try:
-            async with asyncio.timeout(SECONDS), pool.connection():
+            async with asyncio.timeout(self._timeout), pool.connection():
                 body = await self._fetch(cookie)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             log.warning("the front end did not answer: %s", type(error).__name__)
@@ -161,36 +168,31 @@ class Introspection:
     async def _fetch(self, cookie: str) -> bytes:
         """Return the body of the front end's answer. The cookie is only sent to its origin, also on redirects."""
         if self._http is None:
-            self._http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=2 * CONNECTIONS),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-                auto_decompress=False,
-            )
+            # It uses no proxy and no `.netrc` of the environment, which is aiohttp's default.
+            self._http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
         url = self._url
         for _ in range(1 + MAX_REDIRECTS):
-            headers = {"Cookie": cookie, "Accept": "application/json", "Accept-Encoding": "identity"}
+            headers = {hdrs.COOKIE: cookie, **ACCEPTED}
             async with self._http.get(url, headers=headers, allow_redirects=False) as answer:
                 if answer.status == OK:
                     return await _body(answer)
                 if answer.status not in REDIRECTS:
                     log.warning("the front end answered %d", answer.status)
                     raise SessionUnavailable
-                url = self._redirected(url, answer.headers.get("Location", ""))
+                url = self._redirected(url, answer.headers.get(hdrs.LOCATION))
         log.warning("the front end redirects more than %d times", MAX_REDIRECTS)
         raise SessionUnavailable
 
-    def _redirected(self, url: URL, location: str) -> URL:
+    def _redirected(self, url: URL, location: str | None) -> URL:
         """Return the target of a redirect. Raises SessionUnavailable where it is another origin."""
-        try:
-            target = url.join(URL(location))
-            same = bool(location) and target.user is None and target.origin() == self._url.origin()
-        except ValueError:
-            same = False
-        if not same:
-            log.warning("the front end redirects to another origin: NEXTAUTH_URL must be its final address")
-            raise SessionUnavailable
-        return target
+        if location:
+            with suppress(ValueError):  # not a URL
+                target = url.join(URL(location))
+                # The authority includes a user's name and password: a target that has them is refused, too.
+                if (target.scheme, target.raw_authority) == (self._url.scheme, self._url.raw_authority):
+                    return target
+        log.warning("the front end redirects to another origin: NEXTAUTH_URL must be its final address")
+        raise SessionUnavailable
 
     def _read(self, body: bytes) -> User:
         """Parse `{"user": {…}, "expires": …}`; without a session v4 answers `{}` and v5 `null`. Raises Unauthorized."""
@@ -202,8 +204,8 @@ class Introspection:
         if not isinstance(session, dict) or not isinstance(user := session.get("user"), dict):
             raise Unauthorized("no_session")
         try:
-            expires = datetime.fromisoformat(session.get("expires") or "")
-        except (TypeError, ValueError):
+            expires = datetime.fromisoformat(session["expires"])
+        except (KeyError, TypeError, ValueError):
             raise Unauthorized("no_exp") from None
         if expires.replace(tzinfo=expires.tzinfo or UTC) <= self._clock.now():
             raise Unauthorized("expired")
@@ -220,10 +222,13 @@ class Introspection:
 
 
 async def _body(answer: aiohttp.ClientResponse) -> bytes:
-    """Return at most MAX_ANSWER_BYTES of the body: a longer one is not a session, and its beginning is not JSON."""
+    """Return the body. Raises SessionUnavailable where it is longer than MAX_ANSWER_BYTES: that is not a session."""
     body = bytearray()
-    while len(body) < MAX_ANSWER_BYTES and (more := await answer.content.read(MAX_ANSWER_BYTES - len(body))):
-        body += more
+    async for part in answer.content.iter_any():
+        body += part
+        if len(body) > MAX_ANSWER_BYTES:
+            log.warning("the front end answered with more than %d bytes", MAX_ANSWER_BYTES)
+            raise SessionUnavailable
     return bytes(body)
 
 
@@ -239,5 +244,5 @@ def _readings(tokens: tuple[Token, ...]) -> Iterator[str]:
 
 def session_endpoint(nextauth_url: str) -> str:
     """Return the endpoint's address by NextAuth's rule: `/api/auth` is added to an address without a path."""
-    path = urlsplit(nextauth_url).path.rstrip("/")
+    path = urlsplit(nextauth_url).path.strip("/")
     return nextauth_url.rstrip("/") + ("/session" if path else "/api/auth/session")

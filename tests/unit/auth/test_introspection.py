@@ -1,29 +1,36 @@
-"""Database sessions: the front end is asked, briefly remembered, and its silence is not a 401."""
+"""Database sessions: the front end is asked whose they are, its answer is cached, and without an answer it is a 503."""
 
 import asyncio
+import gc
+import gzip
+import json
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from image_core.auth import introspection
-from image_core.auth.introspection import session_endpoint
+from image_core.auth.introspection import Introspection, session_endpoint
 from image_core.auth.sessions import Sessions, sessions_from
+from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.errors import SessionUnavailable, Unauthorized
 from image_core.settings import Settings
+from tests.support.fakes.clock import START, FakeClock
 
-COOKIE = "next-auth.session-token=opaque-1"
+NAME = "next-auth.session-token"
+COOKIE = f"{NAME}=opaque-1"
 ADA: dict[str, Any] = {"user": {"email": "Ada@example.com"}, "expires": "2999-01-01T00:00:00.000Z"}
 
 
 class FrontEnd:
-    """A front end's session endpoint that answers as it is told, and to whom it is told (`sessions`, by cookie)."""
+    """A front end's session endpoint that gives `answer`; where `sessions` is set, only to these `Cookie` headers."""
 
     def __init__(self) -> None:
         self.sessions: set[str] | None = None
-        self.location = "/elsewhere"
+        self.location: str | None = "/elsewhere"
         self.headers: list[Mapping[str, str]] = []
         self.paths: list[str] = []
         self.busy = 0
@@ -34,12 +41,13 @@ class FrontEnd:
         self.answer: Any = ADA
         self.status = 200
         self.raw: bytes | None = None
-        self.seen: list[str] = []
+        self.encoding: str | None = None
+        self.cookies: list[str] = []
         self.url = ""
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         cookie = request.headers.get("Cookie", "")
-        self.seen.append(cookie)
+        self.cookies.append(cookie)
         self.headers.append(request.headers)
         self.paths.append(request.path)
         self.busy += 1
@@ -51,117 +59,315 @@ class FrontEnd:
                 await self.gate.wait()
         finally:
             self.busy -= 1
-        if self.raw is not None:
-            return web.Response(body=self.raw, status=self.status)
         answer = self.answer if self.sessions is None or cookie in self.sessions else {}
-        return web.json_response(answer, status=self.status, headers={"Set-Cookie": "x=1", "Location": self.location})
+        body = json.dumps(answer).encode() if self.raw is None else self.raw
+        headers = {"Set-Cookie": "x=1", "Location": self.location, "Content-Encoding": self.encoding}
+        return web.Response(
+            body=body, status=self.status, headers={name: value for name, value in headers.items() if value is not None}
+        )
 
     async def redirect(self, request: web.Request) -> web.Response:
-        """As `trailingSlash` of Next.js does it."""
+        """Redirect to the path with a slash, as `trailingSlash` of Next.js does."""
         self.paths.append(request.path)
         raise web.HTTPPermanentRedirect(f"{request.path}/?{request.query_string}".rstrip("?"))
 
 
-@pytest.fixture
-async def front() -> AsyncIterator[FrontEnd]:
-    end = FrontEnd()
-    app = web.Application()
-    app.router.add_get("/api/auth/session", end.handle)
-    app.router.add_get("/shop/api/auth/session", end.redirect)
-    app.router.add_get("/shop/api/auth/session/", end.handle)
+async def started(front: FrontEnd, app: web.Application) -> web.AppRunner:
+    """Start `app` on loopback; `front.url` becomes its address."""
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    end.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield end
+    front.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    return runner
+
+
+@pytest.fixture
+async def front() -> AsyncIterator[FrontEnd]:
+    front = FrontEnd()
+    app = web.Application()
+    app.router.add_get("/api/auth/session", front.handle)
+    app.router.add_get("/shop/api/auth/session", front.redirect)
+    app.router.add_get("/shop/api/auth/session/", front.handle)
+    runner = await started(front, app)
+    yield front
+    if front.gate is not None:
+        front.gate.set()
     await runner.cleanup()
 
 
-class Time:
-    """A monotonic clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
+@pytest.fixture
+async def elsewhere() -> AsyncIterator[FrontEnd]:
+    """Start a server at another origin, which answers every path."""
+    other = FrontEnd()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", other.handle)
+    runner = await started(other, app)
+    yield other
+    await runner.cleanup()
 
 
 @pytest.fixture
-def time() -> Time:
-    return Time()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-async def sessions(front: FrontEnd, time: Time) -> AsyncIterator[Sessions]:
-    settings = Settings.read({"NEXTAUTH_JWT": "introspect", "NEXTAUTH_URL": front.url})
-    made = sessions_from(settings, Clock(monotonic=lambda: time.now))
+async def sessions(front: FrontEnd, clock: FakeClock) -> AsyncIterator[Sessions]:
+    made = sessions_at(front.url, clock.clock)
     yield made
     await made.close()
 
 
-async def test_the_front_end_says_who_it_is_and_gets_the_session_cookie_alone(
-    front: FrontEnd, sessions: Sessions
-) -> None:
+@pytest.fixture
+async def loop_errors() -> AsyncIterator[list[dict[str, Any]]]:
+    """Record what the event loop would log: errors in callbacks, exceptions of tasks that nothing retrieved."""
+    errors: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    yield errors
+    loop.set_exception_handler(None)
+
+
+def sessions_at(url: str, clock: Clock | None = None) -> Sessions:
+    return sessions_from(Settings.read({"NEXTAUTH_JWT": "introspect", "NEXTAUTH_URL": url}), clock)
+
+
+async def refusal(sessions: Sessions, cookie: str) -> str:
+    """Return the reason for which a `Cookie` header is refused."""
+    with pytest.raises(Unauthorized) as caught:
+        await sessions.user({"cookie": cookie})
+    return caught.value.reason
+
+
+async def test_the_front_end_receives_the_session_cookie_only(front: FrontEnd, sessions: Sessions) -> None:
     user = await sessions.user({"cookie": f"tracking=1; {COOKIE}; theme=dark"})
     assert user.id == "ada@example.com"
-    assert front.seen == [COOKIE]
+    assert front.cookies == [COOKIE]
 
 
-async def test_the_answer_is_remembered_briefly_and_for_that_cookie_only(
-    front: FrontEnd, sessions: Sessions, time: Time
+async def test_chunks_and_sessions_of_two_names_are_sent_in_one_request(front: FrontEnd, sessions: Sessions) -> None:
+    await sessions.user({"cookie": f"{NAME}.1=b; {NAME}.0=a; __Secure-{NAME}=c"})
+    assert front.cookies == [f"__Secure-{NAME}=c; {NAME}.0=a; {NAME}.1=b"]
+
+
+async def test_of_a_name_with_two_values_both_are_tried_beside_the_other_names(
+    front: FrontEnd, sessions: Sessions
 ) -> None:
-    for _ in range(3):
-        await sessions.user({"cookie": COOKIE})
-    assert len(front.seen) == 1
-    await sessions.user({"cookie": f"{COOKIE}2"})
-    assert len(front.seen) == 2
-    time.now += introspection.CACHED_SECONDS + 1
+    front.sessions = {f"{NAME}=second"}
+    user = await sessions.user({"cookie": f"{NAME}=first; __Secure-{NAME}=only; {NAME}=second"})
+    assert user.id == "ada@example.com"
+    assert front.cookies == [f"__Secure-{NAME}=only; {NAME}=first", f"{NAME}=second"]
+
+
+async def test_cookies_that_the_front_end_sets_are_not_sent_with_other_sessions(
+    front: FrontEnd, clock: FakeClock
+) -> None:
+    sessions = sessions_at(front.url.replace("127.0.0.1", "localhost"), clock.clock)
     await sessions.user({"cookie": COOKIE})
-    assert len(front.seen) == 3
+    await sessions.user({"cookie": f"{COOKIE}2"})
+    assert front.cookies == [COOKIE, f"{COOKIE}2"]
+    await sessions.close()
+
+
+async def test_sessions_are_not_sent_through_a_proxy_of_the_environment(
+    front: FrontEnd, elsewhere: FrontEnd, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, elsewhere.url)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    await sessions.user({"cookie": COOKIE})
+    assert (front.cookies, elsewhere.cookies) == ([COOKIE], [])
+
+
+async def test_the_front_end_is_asked_for_json_that_is_not_compressed(front: FrontEnd, sessions: Sessions) -> None:
+    await sessions.user({"cookie": COOKIE})
+    assert front.headers[0]["Accept"] == "application/json"
+    assert front.headers[0]["Accept-Encoding"] == "identity"
+
+
+async def test_a_compressed_answer_is_not_unpacked(front: FrontEnd, sessions: Sessions) -> None:
+    front.raw, front.encoding = gzip.compress(json.dumps(ADA).encode()), "gzip"
+    with pytest.raises(SessionUnavailable):
+        await sessions.user({"cookie": COOKIE})
+
+
+@pytest.mark.parametrize("value", ["a%2Cb%3D", "a,b", "a,b=="])
+async def test_an_opaque_session_is_sent_as_it_came(front: FrontEnd, sessions: Sessions, value: str) -> None:
+    front.sessions = {f"{NAME}={value}"}
+    assert (await sessions.user({"cookie": f"{NAME}={value}"})).id == "ada@example.com"
+
+
+@pytest.mark.parametrize("value", ["opaque-é", "opaque-\x01", "opaque-\x7f", "a\r\nX-Header: 1"], ids=ascii)
+async def test_a_cookie_that_no_header_may_hold_is_refused_and_not_sent(
+    front: FrontEnd, sessions: Sessions, value: str
+) -> None:
+    assert await refusal(sessions, f"{NAME}={value}") == "bad_cookie"
+    assert front.cookies == []
+
+
+async def test_without_a_session_nothing_is_asked(front: FrontEnd, clock: FakeClock) -> None:
+    verifier = Introspection(front.url, clock.clock)
+    with pytest.raises(Unauthorized) as caught:
+        await verifier.user(())
+    assert caught.value.reason == "no_session_cookie"
+    assert front.cookies == []
+
+
+async def test_a_session_is_cached_for_a_while_and_for_its_cookie_only(
+    front: FrontEnd, sessions: Sessions, clock: FakeClock
+) -> None:
+    await sessions.user({"cookie": COOKIE})
+    await clock.advance(introspection.CACHED_SECONDS - 0.01)
+    await sessions.user({"cookie": COOKIE})
+    assert front.cookies == [COOKIE]
+    front.answer = {}
+    assert await refusal(sessions, f"{COOKIE}2") == "no_session"
+    await clock.advance(0.01)
+    assert await refusal(sessions, COOKIE) == "no_session"
+    assert front.cookies == [COOKIE, f"{COOKIE}2", COOKIE]
+
+
+USER = ADA["user"]
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "reason"),
     [
-        {},
-        None,
-        [],
-        {"user": None},
-        {"user": {"name": "x"}, "expires": ADA["expires"]},
-        {"user": ADA["user"]},
-        {"user": ADA["user"], "expires": "2001-01-01T00:00:00.000Z"},
-        {"user": ADA["user"], "expires": 7},
+        ({}, "no_session"),
+        (None, "no_session"),
+        ([], "no_session"),
+        ({"user": None}, "no_session"),
+        ({"user": "ada@example.com", "expires": ADA["expires"]}, "no_session"),
+        ({"user": {"name": "x"}, "expires": ADA["expires"]}, "no_user"),
+        ({"user": {"email": "ada"}, "expires": ADA["expires"]}, "bad_user"),
+        ({"user": USER}, "no_exp"),
+        ({"user": USER, "expires": None}, "no_exp"),
+        ({"user": USER, "expires": 7}, "no_exp"),
+        ({"user": USER, "expires": "tomorrow"}, "no_exp"),
+        ({"user": USER, "expires": "2001-01-01T00:00:00.000Z"}, "expired"),
     ],
     ids=str,
 )
-async def test_no_session_is_401_and_is_remembered_briefly(
-    front: FrontEnd, sessions: Sessions, time: Time, answer: Any
+async def test_a_refusal_has_its_reason_and_is_cached_for_a_while(
+    front: FrontEnd, sessions: Sessions, clock: FakeClock, answer: Any, reason: str
 ) -> None:
     front.answer = answer
-    for _ in range(3):
-        with pytest.raises(Unauthorized):
-            await sessions.user({"cookie": COOKIE})
-    assert len(front.seen) == 1
+    assert await refusal(sessions, COOKIE) == reason
     front.answer = ADA
-    time.now += introspection.REFUSED_SECONDS + 1
+    await clock.advance(introspection.REFUSED_SECONDS - 0.01)
+    assert await refusal(sessions, COOKIE) == reason
+    assert front.cookies == [COOKIE]
+    await clock.advance(0.01)
     assert (await sessions.user({"cookie": COOKIE})).id == "ada@example.com"
 
 
+async def test_the_reason_of_the_most_likely_reading_is_given(front: FrontEnd, sessions: Sessions) -> None:
+    front.answer = {}
+    assert await refusal(sessions, f"{NAME}=opaque; {NAME}=é") == "no_session"
+    assert await refusal(sessions, f"{NAME}=é; {NAME}=opaque") == "bad_cookie"
+
+
+EAST, WEST = timezone(timedelta(hours=2)), timezone(timedelta(hours=-2))
+SECOND = timedelta(seconds=1)
+
+
+def without_offset(moment: datetime) -> str:
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat()
+
+
 @pytest.mark.parametrize(
-    ("status", "raw"), [(500, None), (302, None), (404, None), (200, b"<html>"), (200, b"{" * 70_000)]
+    ("expires", "valid"),
+    [
+        (START.isoformat(), False),
+        ((START + SECOND).isoformat(), True),
+        ((START - SECOND).astimezone(WEST).isoformat(), False),
+        ((START + SECOND).astimezone(WEST).isoformat(), True),
+        ((START - SECOND).astimezone(EAST).isoformat(), False),
+        ((START + SECOND).astimezone(EAST).isoformat(), True),
+        (without_offset(START), False),
+        (without_offset(START + SECOND), True),
+        ("9999-12-31T23:59:59-12:00", True),
+        ("0001-01-01T00:00:00+12:00", False),
+    ],
 )
-async def test_a_front_end_that_does_not_answer_properly_is_503(
+async def test_a_session_is_valid_before_it_expires(
+    front: FrontEnd, sessions: Sessions, expires: str, valid: bool
+) -> None:
+    front.answer = {**ADA, "expires": expires}
+    if valid:
+        assert (await sessions.user({"cookie": COOKIE})).id == "ada@example.com"
+    else:
+        assert await refusal(sessions, COOKIE) == "expired"
+
+
+@pytest.mark.parametrize(
+    ("user", "user_id"),
+    [
+        ({"email": "Ada@example.com", "sub": "7", "id": "8"}, "ada@example.com"),
+        ({"email": None, "sub": "7", "id": "8"}, "sub:7"),
+        ({"sub": "7"}, "sub:7"),
+        ({"id": "8"}, "sub:8"),
+        ({"sub": "", "id": 8}, "sub:8"),
+    ],
+    ids=str,
+)
+async def test_a_user_is_known_by_email_then_subject_then_id(
+    front: FrontEnd, sessions: Sessions, user: dict[str, Any], user_id: str
+) -> None:
+    front.answer = {**ADA, "user": user}
+    assert (await sessions.user({"cookie": COOKIE})).id == user_id
+
+
+@pytest.mark.parametrize(
+    ("status", "raw"),
+    [(500, None), (401, b"{}"), (204, b""), (302, None), (404, None), (200, b"<html>"), (200, b""), (200, b"\xff")],
+)
+async def test_a_front_end_that_does_not_answer_with_a_session_is_503_and_not_cached(
     front: FrontEnd, sessions: Sessions, status: int, raw: bytes | None
 ) -> None:
     front.status, front.raw = status, raw
     with pytest.raises(SessionUnavailable):
         await sessions.user({"cookie": COOKIE})
+    front.status, front.raw = 200, None
+    assert (await sessions.user({"cookie": COOKIE})).id == "ada@example.com"
 
 
-async def test_a_front_end_that_is_away_is_503() -> None:
-    settings = Settings.read({"NEXTAUTH_JWT": "introspect", "NEXTAUTH_URL": "http://127.0.0.1:9"})
-    away = sessions_from(settings)
+def padded(size: int) -> bytes:
+    """Return a session of `size` bytes."""
+    body = json.dumps({**ADA, "x": ""}).encode()
+    return body[:-2] + b"x" * (size - len(body)) + body[-2:]
+
+
+async def test_an_answer_may_have_64_kib_and_no_more(front: FrontEnd, sessions: Sessions) -> None:
+    front.raw = padded(introspection.MAX_ANSWER_BYTES)
+    assert (await sessions.user({"cookie": COOKIE})).id == "ada@example.com"
+    front.raw = padded(introspection.MAX_ANSWER_BYTES + 1)
     with pytest.raises(SessionUnavailable):
-        await away.user({"cookie": COOKIE})
-    await away.close()
+        await sessions.user({"cookie": f"{COOKIE}2"})
+
+
+@pytest.mark.parametrize("beginning", [b"[", b'{"a":'], ids=["lists", "objects"])
+async def test_deeply_nested_json_is_503(front: FrontEnd, sessions: Sessions, beginning: bytes) -> None:
+    front.raw = beginning * (60_000 // len(beginning))
+    with pytest.raises(SessionUnavailable):
+        await sessions.user({"cookie": COOKIE})
+
+
+async def test_a_front_end_that_cannot_be_reached_is_503() -> None:
+    unreachable = sessions_at("http://127.0.0.1:9")
+    with pytest.raises(SessionUnavailable):
+        await unreachable.user({"cookie": COOKIE})
+    await unreachable.close()
+
+
+async def test_a_front_end_that_does_not_answer_in_time_is_503(front: FrontEnd, clock: FakeClock) -> None:
+    front.gate = asyncio.Event()
+    sessions = Sessions(Introspection(front.url, clock.clock, timeout=0.05))
+    with pytest.raises(SessionUnavailable):
+        await sessions.user({"cookie": COOKIE})
+    assert front.cookies == [COOKIE]
+    await sessions.close()
 
 
 @pytest.mark.parametrize(
@@ -170,55 +376,62 @@ async def test_a_front_end_that_is_away_is_503() -> None:
         ("https://example.com", "https://example.com/api/auth/session"),
         ("https://example.com/", "https://example.com/api/auth/session"),
         ("https://example.com/shop/api/auth", "https://example.com/shop/api/auth/session"),
+        ("https://example.com/shop/api/auth/", "https://example.com/shop/api/auth/session"),
+        ("https://example.com/X", "https://example.com/X/session"),
     ],
 )
 def test_the_endpoint_follows_nextauths_rule(url: str, endpoint: str) -> None:
     assert session_endpoint(url) == endpoint
 
 
-async def asking(front: FrontEnd, time: Time, path: str = "") -> Sessions:
-    settings = Settings.read({"NEXTAUTH_JWT": "introspect", "NEXTAUTH_URL": front.url + path})
-    return sessions_from(settings, Clock(monotonic=lambda: time.now))
-
-
-async def test_a_redirect_within_the_front_ends_origin_is_followed_with_the_cookie(front: FrontEnd, time: Time) -> None:
-    sessions = await asking(front, time, "/shop/api/auth")
+async def test_a_redirect_within_the_front_ends_origin_is_followed_with_the_cookie(
+    front: FrontEnd, clock: FakeClock
+) -> None:
+    sessions = sessions_at(f"{front.url}/shop/api/auth", clock.clock)
     assert (await sessions.user({"cookie": COOKIE})).id == "ada@example.com"
     assert front.paths == ["/shop/api/auth/session", "/shop/api/auth/session/"]
-    assert front.seen == [COOKIE]
+    assert front.cookies == [COOKIE]
     await sessions.close()
 
 
+ELSEWHERE: list[tuple[str, str | None]] = [
+    ("another port", "http://{other}/api/auth/session"),
+    ("another port, without a scheme", "//{other}/api/auth/session"),
+    ("another host", "http://localhost:{port}/api/auth/session"),
+    ("another scheme", "https://{front}/api/auth/session"),
+    ("a user", "http://user@{front}/api/auth/session"),
+    ("a password", "http://:password@{front}/api/auth/session"),
+    ("the front end as the user", "http://{front}@{other}/api/auth/session"),
+    ("no URL", "http://["),
+    ("no host", "https:///api/auth/session"),
+    ("a script", "javascript:1"),
+    ("an empty address", ""),
+    ("no address", None),
+]
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_to_another_origin_is_not_followed(front: FrontEnd, sessions: Sessions, status: int) -> None:
-    other = FrontEnd()
-    app = web.Application()
-    app.router.add_get("/{path:.*}", other.handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
+@pytest.mark.parametrize("location", [row[1] for row in ELSEWHERE], ids=[row[0] for row in ELSEWHERE])
+async def test_a_redirect_to_another_origin_is_not_followed(
+    front: FrontEnd, elsewhere: FrontEnd, sessions: Sessions, location: str | None, status: int
+) -> None:
+    authority, other = front.url.removeprefix("http://"), elsewhere.url.removeprefix("http://")
     front.status = status
-    for location in (
-        *(f"http://127.0.0.1:{port}/api/auth/session", f"//127.0.0.1:{port}/x", f"http://localhost:{port}/x"),
-        *(front.url.replace("http", "https"), f"http://user@{front.url[7:]}/x", "http://[", "javascript:1", ""),
-        f"{front.url}@127.0.0.1:{port}/x",
-    ):
-        front.location = location
-        with pytest.raises(SessionUnavailable):
-            await sessions.user({"cookie": COOKIE})
-    assert other.seen == []
-    await runner.cleanup()
+    front.location = location and location.format(front=authority, other=other, port=authority.partition(":")[2])
+    with pytest.raises(SessionUnavailable):
+        await sessions.user({"cookie": COOKIE})
+    assert front.paths == ["/api/auth/session"]
+    assert elsewhere.paths == []
 
 
 async def test_redirects_in_a_circle_end(front: FrontEnd, sessions: Sessions) -> None:
     front.status, front.location = 307, "/api/auth/session"
     with pytest.raises(SessionUnavailable):
         await sessions.user({"cookie": COOKIE})
-    assert len(front.seen) == 1 + introspection.MAX_REDIRECTS
+    assert len(front.cookies) == 1 + introspection.MAX_REDIRECTS
 
 
-async def test_a_cookie_is_asked_about_once_at_a_time(front: FrontEnd, sessions: Sessions) -> None:
+async def test_simultaneous_callers_with_one_cookie_share_one_request(front: FrontEnd, sessions: Sessions) -> None:
     front.gate = asyncio.Event()
     waiting = [asyncio.create_task(sessions.user({"cookie": COOKIE})) for _ in range(20)]
     await front.arrived.wait()
@@ -226,75 +439,109 @@ async def test_a_cookie_is_asked_about_once_at_a_time(front: FrontEnd, sessions:
     front.gate.set()
     found = await asyncio.gather(*waiting, return_exceptions=True)
     assert isinstance(found[0], asyncio.CancelledError)
-    assert {user.id for user in found[1:]} == {"ada@example.com"}  # type: ignore[union-attr] # each is a User
-    assert len(front.seen) == 1
+    assert [user.id for user in found[1:] if isinstance(user, User)] == ["ada@example.com"] * 19
+    assert len(front.cookies) == 1
 
 
-async def test_strangers_cannot_exhaust_the_front_end_nor_delay_those_who_are_signed_in(
-    front: FrontEnd, sessions: Sessions, time: Time
+async def test_a_request_that_fails_after_its_caller_is_gone_is_no_error_of_the_process(
+    front: FrontEnd, sessions: Sessions, clock: FakeClock, loop_errors: list[dict[str, Any]]
+) -> None:
+    front.gate, front.answer = asyncio.Event(), {}
+    caller = asyncio.create_task(sessions.user({"cookie": COOKIE}))
+    await front.arrived.wait()
+    caller.cancel()
+    await asyncio.wait({caller})
+    del caller  # its traceback refers to the request
+    front.gate.set()
+    await refusal(sessions, f"{COOKIE}2")  # its answer arrives after that of the first request
+    assert await refusal(sessions, COOKIE) == "no_session"
+    assert len(front.cookies) == 2
+    gc.collect()
+    assert loop_errors == []
+
+
+async def test_close_ends_running_requests_and_may_be_called_twice(
+    front: FrontEnd, sessions: Sessions, loop_errors: list[dict[str, Any]]
+) -> None:
+    front.gate = asyncio.Event()
+    caller = asyncio.create_task(sessions.user({"cookie": COOKIE}))
+    await front.arrived.wait()
+    await sessions.close()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await sessions.close()
+    gc.collect()
+    assert loop_errors == []
+
+
+async def test_unknown_cookies_neither_exhaust_the_front_end_nor_delay_known_sessions(
+    front: FrontEnd, sessions: Sessions, clock: FakeClock
 ) -> None:
     front.sessions = {COOKIE}
     await sessions.user({"cookie": COOKIE})
-    time.now += introspection.CACHED_SECONDS + 1
+    await clock.advance(introspection.CACHED_SECONDS)
     front.gate, front.awaited = asyncio.Event(), introspection.CONNECTIONS
     front.arrived.clear()
     count = introspection.CONNECTIONS + introspection.MAX_WAITING + 50
-    strangers = [
-        asyncio.create_task(sessions.user({"cookie": f"next-auth.session-token=wrong-{n}"})) for n in range(count)
-    ]
+    unknown = [asyncio.create_task(sessions.user({"cookie": f"{NAME}=wrong-{n}"})) for n in range(count)]
     await front.arrived.wait()
-    # Every connection for strangers is taken; one that was a session before has others.
+    # Every connection for unknown cookies is taken; one that was a session before has others.
     assert (await sessions.user({"cookie": COOKIE})).id == "ada@example.com"
     front.gate.set()
-    found = await asyncio.gather(*strangers, return_exceptions=True)
+    found = await asyncio.gather(*unknown, return_exceptions=True)
     assert front.busiest <= introspection.CONNECTIONS + 1
     assert sum(isinstance(each, Unauthorized) for each in found) == count - 50
     assert sum(isinstance(each, SessionUnavailable) for each in found) == 50
 
 
-async def test_wrong_cookies_do_not_drive_out_sessions_that_are_remembered(
+async def test_of_too_many_cached_sessions_the_oldest_is_removed(
+    front: FrontEnd, sessions: Sessions, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(introspection, "MAX_CACHED", 3)
+
+    async def asked(*numbers: int) -> list[str]:
+        """Send these sessions; return those that the front end was asked about."""
+        front.cookies.clear()
+        for number in numbers:
+            await sessions.user({"cookie": f"{NAME}={number}"})
+        return [cookie.removeprefix(f"{NAME}=") for cookie in front.cookies]
+
+    assert await asked(1, 2, 3) == ["1", "2", "3"]
+    assert await asked(1, 2, 3) == []
+    await clock.advance(introspection.CACHED_SECONDS)
+    assert await asked(1) == ["1"]  # stored again: 2 is the oldest now
+    await clock.advance(-introspection.CACHED_SECONDS)
+    assert await asked(4, 3, 1, 4) == ["4"]
+    assert await asked(2) == ["2"]
+
+
+async def test_unknown_cookies_do_not_displace_cached_sessions(
     front: FrontEnd, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(introspection, "MAX_CACHED", 5)
     front.sessions = {COOKIE}
     await sessions.user({"cookie": COOKIE})
     for n in range(12):
-        with pytest.raises(Unauthorized):
-            await sessions.user({"cookie": f"next-auth.session-token=wrong-{n}"})
-    before = len(front.seen)
+        await refusal(sessions, f"{NAME}=wrong-{n}")
+    before = len(front.cookies)
     await sessions.user({"cookie": COOKIE})
-    with pytest.raises(Unauthorized):
-        await sessions.user({"cookie": "next-auth.session-token=wrong-11"})
-    assert len(front.seen) == before
-    with pytest.raises(Unauthorized):
-        await sessions.user({"cookie": "next-auth.session-token=wrong-0"})
-    assert len(front.seen) == before + 1
+    await refusal(sessions, f"{NAME}=wrong-11")
+    assert len(front.cookies) == before
+    await refusal(sessions, f"{NAME}=wrong-0")
+    assert len(front.cookies) == before + 1
 
 
-async def test_what_else_is_sent_does_not_spoil_an_opaque_session(front: FrontEnd, sessions: Sessions) -> None:
+@pytest.mark.parametrize(
+    "header",
+    [f"{NAME}.0=stray; {COOKIE}; {NAME}.1=", f"theme=dark,{COOKIE},lang=de", f"{NAME}=stale; {COOKIE}"],
+    ids=["chunks", "two headers", "another value"],
+)
+async def test_other_cookies_do_not_spoil_an_opaque_session(front: FrontEnd, sessions: Sessions, header: str) -> None:
     front.sessions = {COOKIE}
-    for header in (
-        f"next-auth.session-token.0=stray; {COOKIE}; next-auth.session-token.1=",
-        f"theme=dark,{COOKIE},lang=de",
-        f"next-auth.session-token=stale; {COOKIE}",
-    ):
-        assert (await sessions.user({"cookie": header})).id == "ada@example.com"
+    assert (await sessions.user({"cookie": header})).id == "ada@example.com"
 
 
-async def test_an_opaque_session_is_sent_as_it_came(front: FrontEnd, sessions: Sessions) -> None:
-    for value in ("a%2Cb%3D", "a,b", "a,b=="):
-        front.sessions = {f"next-auth.session-token={value}"}
-        await sessions.user({"cookie": f"next-auth.session-token={value}"})
-
-
-async def test_an_ambiguous_header_is_asked_about_a_few_times_at_most(front: FrontEnd, sessions: Sessions) -> None:
+async def test_a_few_readings_of_an_ambiguous_header_are_tried(front: FrontEnd, sessions: Sessions) -> None:
     front.answer = {}
-    header = "; ".join(f"next-auth.session-token={n}" for n in range(15))
-    with pytest.raises(Unauthorized):
-        await sessions.user({"cookie": header})
-    assert len(front.seen) == introspection.MAX_READINGS
-
-
-async def test_a_compressed_answer_is_not_asked_for(front: FrontEnd, sessions: Sessions) -> None:
-    await sessions.user({"cookie": COOKIE})
-    assert front.headers[0]["Accept-Encoding"] == "identity"
+    await refusal(sessions, "; ".join(f"{NAME}={n}" for n in range(15)))
+    assert front.cookies == [f"{NAME}={n}" for n in range(introspection.MAX_READINGS)]
