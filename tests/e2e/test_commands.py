@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import descendants, environment, gone, greeting, run
+from tests.support.commands import all_end, descendants, environment, run, startup_output
 from tests.support.paths import ROOT
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_printed_curl_makes_a_picture_and_the_end_leaves_no_process(how: signal.Signals, tmp_path: Path) -> None:
     with run() as process:
-        said = greeting(process)
+        said = startup_output(process)
         found = re.search(r"^curl .*?local\.show \S+$", said, re.MULTILINE | re.DOTALL)
         assert found is not None, said
         command = (
@@ -30,7 +30,7 @@ def test_the_printed_curl_makes_a_picture_and_the_end_leaves_no_process(how: sig
         assert len(started) >= 5
         os.kill(process.pid, how)
         process.wait(30)
-        assert gone(started)
+        assert all_end(started)
 
 
 @pytest.mark.parametrize(("variable", "front"), [("COSMOS_PORT", ""), ("FRONT_PORT", "swa"), ("PAGE_PORT", "swa")])

@@ -14,7 +14,7 @@ from image_core.auth.user import User
 from local.emulators import AzuritePorts
 from tests.support.change_feed import feed
 from tests.support.faulty_proxy import Rule
-from tests.support.hosts import LEASE, Rig, replaces, rig, stores_picture
+from tests.support.hosts import LEASE, Rig, replaces_record, rig, stores_image
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -52,12 +52,12 @@ async def canceled_and_billed(faults: Rig, outcomes: list[str]) -> None:
         await faults.until(entered, 30)
         (entry,) = await ledger.entries()
         assert (entry["usd"], entry["budgetUsd"]) == (None, record.expected_usd)
-    await faults.books_are_in_order()
+    await faults.assert_reconciled()
     faults.product.fake_gemini.latency = 0
     status, body = await faults.post(faults.hosts[-1])
     assert (status, body["id"]) == (200, record.id)
     assert faults.model_calls == 2
-    await faults.books_are_in_order()
+    await faults.assert_reconciled()
 
 
 async def test_canceled_from_another_host_it_stops_with_the_next_renewal(faults: Rig) -> None:
@@ -86,7 +86,7 @@ async def test_killed_when_a_step_of_a_cancellation_is_done_another_ends_it(faul
     (record,) = await faults.records()
     if writes > 1:
         faults.product.cosmos.rule(Rule(of(record.id), times=writes - 1))
-    faults.product.cosmos.rule(faults.killing(host, of(record.id), when="after"))
+    faults.product.cosmos.rule(faults.kill_rule(host, of(record.id), when="after"))
     with pytest.raises(aiohttp.ClientError):
         await faults.call(host, "POST", f"generations/{record.id}/cancel")
     assert await posting == (0, {})
@@ -96,13 +96,13 @@ async def test_killed_when_a_step_of_a_cancellation_is_done_another_ends_it(faul
 
 def of(record_id: str) -> Callable[[str, str], bool]:
     """Match a replacement of this record."""
-    return lambda method, path: replaces(method, path) and f"/docs/{record_id}" in path
+    return lambda method, path: replaces_record(method, path) and f"/docs/{record_id}" in path
 
 
 async def test_canceled_while_the_image_is_stored_the_image_stays(faults: Rig) -> None:
     host, other = await faults.start_host(), await faults.start_host()
     canceling = asyncio.Event()
-    storing = faults.product.blobs.rule(Rule(stores_picture, before=canceling.wait))
+    storing = faults.product.blobs.rule(Rule(stores_image, before=canceling.wait))
     posting = asyncio.create_task(faults.post(host))
     await storing.hit.wait()
     (record,) = await faults.records()
@@ -112,4 +112,4 @@ async def test_canceled_while_the_image_is_stored_the_image_stays(faults: Rig) -
     assert (status, body["status"]) == (200, "succeeded")
     assert (await faults.call(other, "POST", f"generations/{record.id}/cancel"))[1]["status"] == "succeeded"
     assert faults.model_calls == 1
-    await faults.books_are_in_order()
+    await faults.assert_reconciled()

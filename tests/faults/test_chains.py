@@ -8,7 +8,7 @@ import pytest
 
 from local.emulators import AzuritePorts
 from tests.support.faulty_proxy import Rule
-from tests.support.hosts import Rig, rig, stores_picture
+from tests.support.hosts import Rig, rig, stores_image
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -55,7 +55,7 @@ async def ended(faults: Rig, count: int) -> None:
 async def test_killed_when_the_image_is_stored_and_the_turn_is_not_pays_once(faults: Rig) -> None:
     host = await faults.start_host()
     faults.product.blobs.rule(Rule(stores_turn, before=never))
-    faults.product.blobs.rule(faults.killing(host, stores_picture, when="after"))
+    faults.product.blobs.rule(faults.kill_rule(host, stores_image, when="after"))
     assert await faults.post(host) == (0, {})
     await faults.start_host()
     await ended(faults, 1)
@@ -63,13 +63,13 @@ async def test_killed_when_the_image_is_stored_and_the_turn_is_not_pays_once(fau
     assert (status, faults.model_calls) == (200, 1)
     assert not kept(await edited(faults, first["id"]))
     assert turns(faults) == [0, 0]
-    await faults.books_are_in_order()
+    await faults.assert_reconciled()
 
 
 async def test_killed_when_the_turn_is_stored_and_the_image_is_not_keeps_the_turn_of_the_image(faults: Rig) -> None:
     host = await faults.start_host()
-    faults.product.blobs.rule(Rule(stores_picture, before=never))
-    faults.product.blobs.rule(faults.killing(host, stores_turn, when="after"))
+    faults.product.blobs.rule(Rule(stores_image, before=never))
+    faults.product.blobs.rule(faults.kill_rule(host, stores_turn, when="after"))
     assert await faults.post(host) == (0, {})
     await faults.start_host()
     await ended(faults, 1)
@@ -82,7 +82,7 @@ async def test_killed_when_the_turn_is_stored_and_the_image_is_not_keeps_the_tur
     assert turns(faults) == [0, 0, 1]
     assert (await faults.call(faults.hosts[-1], "DELETE", f"generations/{first['id']}"))[0] == 204
     assert not any(record.blob_stem in name for name in await faults.product.blob_names("catafract-private", "turns/"))
-    await faults.books_are_in_order()
+    await faults.assert_reconciled()
 
 
 async def killed_during_an_edit(faults: Rig) -> str:
@@ -105,7 +105,7 @@ async def test_killed_during_an_edit_another_replays_the_same_turns(faults: Rig)
     await ended(faults, 2)
     assert kept(await edited(faults, first))
     assert turns(faults) == [0, 1, 1]
-    await faults.books_are_in_order()
+    await faults.assert_reconciled()
 
 
 async def test_killed_during_an_edit_and_the_earlier_one_deleted_another_sends_the_image(faults: Rig) -> None:
@@ -116,4 +116,4 @@ async def test_killed_during_an_edit_and_the_earlier_one_deleted_another_sends_t
     await ended(faults, 1)
     assert not kept(await edited(faults, first))
     assert turns(faults) == [0, 1, 0]
-    await faults.books_are_in_order()
+    await faults.assert_reconciled()

@@ -12,7 +12,7 @@ from local.gemini.script import finished
 from tests.support.faulty_proxy import Rule
 from tests.support.gemini_responses import part
 from tests.support.harness import sample_image
-from tests.support.hosts import LEASE, Rig, begins, replaces, rig, stores_picture
+from tests.support.hosts import LEASE, Rig, creates_record, replaces_record, rig, stores_image
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -30,15 +30,15 @@ async def one_picture_and_the_client_gets_it(faults: Rig, calls: int) -> dict[st
     records = await faults.records()
     assert [record.status for record in records] == ["succeeded"]
     stem = records[0].blob_stem
-    assert len([name for name in await faults.pictures() if name.startswith(f"{stem}.")]) == 1
+    assert len([name for name in await faults.images() if name.startswith(f"{stem}.")]) == 1
     assert faults.model_calls == calls
-    await faults.books_are_in_order()
+    await faults.assert_reconciled()
     return body
 
 
 async def test_killed_between_the_input_copies_and_the_record_pays_nothing(faults: Rig) -> None:
     host = await faults.start_host()
-    faults.product.cosmos.rule(faults.killing(host, begins, when="before", forward=False))
+    faults.product.cosmos.rule(faults.kill_rule(host, creates_record, when="before", forward=False))
     assert await faults.post(host) == (0, {})
     assert faults.model_calls == 0
     await faults.start_host()
@@ -47,7 +47,7 @@ async def test_killed_between_the_input_copies_and_the_record_pays_nothing(fault
 
 async def test_killed_after_the_record_and_before_the_call_pays_once(faults: Rig) -> None:
     host = await faults.start_host()
-    faults.product.cosmos.rule(faults.killing(host, begins, when="after"))
+    faults.product.cosmos.rule(faults.kill_rule(host, creates_record, when="after"))
     assert await faults.post(host) == (0, {})
     await faults.start_host()
     await faults.finished()
@@ -114,7 +114,7 @@ async def test_a_generation_that_takes_longer_than_its_lease_is_run_once(faults:
 
 async def test_killed_after_the_picture_is_stored_pays_once(faults: Rig) -> None:
     host = await faults.start_host()
-    faults.product.blobs.rule(faults.killing(host, stores_picture, when="after"))
+    faults.product.blobs.rule(faults.kill_rule(host, stores_image, when="after"))
     assert await faults.post(host) == (0, {})
     await faults.start_host()
     await faults.finished()
@@ -127,17 +127,17 @@ async def test_killed_after_the_picture_is_stored_pays_once(faults: Rig) -> None
 async def test_killed_between_conversion_and_store_ends_in_the_wanted_format(faults: Rig) -> None:
     host = await faults.start_host()
     options = {"outputFormat": "webp", "outputQuality": 80}
-    faults.product.blobs.rule(faults.killing(host, stores_picture, when="before", forward=False))
+    faults.product.blobs.rule(faults.kill_rule(host, stores_image, when="before", forward=False))
     assert await faults.post(host, options=options) == (0, {})
     await faults.start_host()
     await faults.finished()
     status, body = await faults.post(faults.hosts[-1], options=options)
     assert (status, body["mimeType"], body["warnings"]) == (200, "image/webp", [])
     (record,) = await faults.records()
-    stored = [name for name in await faults.pictures() if record.blob_stem in name]
+    stored = [name for name in await faults.images() if record.blob_stem in name]
     assert stored == [f"{record.blob_stem}.webp"]
     assert faults.model_calls == 2
-    await faults.books_are_in_order()
+    await faults.assert_reconciled()
 
 
 async def test_killed_during_the_finish_pays_once(faults: Rig) -> None:
@@ -147,10 +147,10 @@ async def test_killed_during_the_finish_pays_once(faults: Rig) -> None:
     async def note() -> None:
         stored.set()
 
-    faults.product.blobs.rule(Rule(stores_picture, after=note))
+    faults.product.blobs.rule(Rule(stores_image, after=note))
     # The bill is written beside the upload of the image: what is meant is the first write behind both.
-    finishes = lambda method, path: stored.is_set() and replaces(method, path)  # noqa: E731 - a condition, used once
-    faults.product.cosmos.rule(faults.killing(host, finishes, when="before", forward=False))
+    finishes = lambda method, path: stored.is_set() and replaces_record(method, path)  # noqa: E731 - a condition, used once
+    faults.product.cosmos.rule(faults.kill_rule(host, finishes, when="before", forward=False))
     assert await faults.post(host) == (0, {})
     await faults.start_host()
     await faults.finished()
@@ -159,7 +159,7 @@ async def test_killed_during_the_finish_pays_once(faults: Rig) -> None:
 
 async def test_a_finish_whose_acknowledgement_is_lost_is_a_finish(faults: Rig) -> None:
     host = await faults.start_host()
-    faults.product.cosmos.rule(Rule(replaces, deliver=False))
+    faults.product.cosmos.rule(Rule(replaces_record, deliver=False))
     status, body = await faults.post(host)
     assert (status, body["warnings"]) == (200, [])
     await one_picture_and_the_client_gets_it(faults, calls=1)
@@ -170,14 +170,14 @@ async def test_without_the_database_at_the_end_the_client_has_its_picture(faults
     host = await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
-    faults.product.cosmos.away = True
-    restored = asyncio.get_running_loop().call_later(30, faults.product.cosmos.back)
+    faults.product.cosmos.unreachable = True
+    restored = asyncio.get_running_loop().call_later(30, faults.product.cosmos.reconnect)
     status, body = await posting
     assert status == 200
     assert body["imageBase64"]
     assert body["warnings"][0].startswith("record_pending")
-    assert faults.product.cosmos.away
-    await faults.until(lambda: not faults.product.cosmos.away)
+    assert faults.product.cosmos.unreachable
+    await faults.until(lambda: not faults.product.cosmos.unreachable)
     restored.cancel()
     await faults.finished()
     await one_picture_and_the_client_gets_it(faults, calls=1)
@@ -192,8 +192,8 @@ async def test_without_the_storage_at_the_end_the_picture_waits_in_memory(
         host = await faults.start_host()
         posting = asyncio.create_task(faults.post(host))
         await faults.called()
-        faults.product.blobs.away = True
-        asyncio.get_running_loop().call_later(10, faults.product.blobs.back)
+        faults.product.blobs.unreachable = True
+        asyncio.get_running_loop().call_later(10, faults.product.blobs.reconnect)
         status, body = await posting
         assert (status, body["warnings"]) == (200, [])
         await one_picture_and_the_client_gets_it(faults, calls=1)
@@ -203,11 +203,11 @@ async def test_without_the_storage_at_the_end_the_picture_waits_in_memory(
 async def test_without_storage_at_the_start_nothing_is_paid(faults: Rig, what: str) -> None:
     host = await faults.start_host()
     proxy = getattr(faults.product, what)
-    proxy.away = True
+    proxy.unreachable = True
     status, body = await faults.post(host)
     assert (status, body["code"], body["retryable"]) == (503, "storage_unavailable", True)
     assert faults.model_calls == 0
-    proxy.away = False
+    proxy.unreachable = False
     await one_picture_and_the_client_gets_it(faults, calls=1)
 
 
@@ -239,7 +239,7 @@ async def test_a_process_that_wakes_with_a_picture_in_hand_after_its_lease_delet
         host.signal(signal.SIGSTOP)
         await awake.wait()
 
-    faults.product.blobs.rule(Rule(stores_picture, before=sleep))
+    faults.product.blobs.rule(Rule(stores_image, before=sleep))
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
     faults.product.fake_gemini.script.add(
@@ -269,11 +269,11 @@ async def test_deleted_while_it_runs_nothing_is_left(faults: Rig) -> None:
     status, body = await posting
     assert (status, body["code"], body["id"]) == (404, "not_found", record.id)
     await faults.until(lambda: nothing_left(faults, record.blob_stem))
-    await faults.books_are_in_order()
+    await faults.assert_reconciled()
 
 
 async def nothing_left(faults: Rig, stem: str) -> bool:
-    pictures = [name for name in await faults.pictures() if name.startswith(stem)]
+    pictures = [name for name in await faults.images() if name.startswith(stem)]
     return not pictures and not await faults.records()
 
 
@@ -282,13 +282,13 @@ async def test_killed_during_a_deletion_the_rest_is_deleted_by_another(faults: R
     status, body = await faults.post(host)
     assert status == 200
     (record,) = await faults.records()
-    faults.product.cosmos.rule(faults.killing(host, replaces, when="after"))
+    faults.product.cosmos.rule(faults.kill_rule(host, replaces_record, when="after"))
     with pytest.raises(OSError):
         await faults.call(host, "DELETE", f"generations/{body['id']}")
     other = await faults.start_host()
     assert (await faults.call(other, "GET", f"generations/{body['id']}"))[0] == 404
     await faults.until(lambda: nothing_left(faults, record.blob_stem))
-    await faults.books_are_in_order()
+    await faults.assert_reconciled()
 
 
 async def test_killed_while_a_running_generation_is_deleted_nothing_is_left(faults: Rig) -> None:
@@ -297,12 +297,12 @@ async def test_killed_while_a_running_generation_is_deleted_nothing_is_left(faul
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
     (record,) = await faults.records()
-    faults.product.blobs.rule(faults.killing(host, stores_picture, when="after"))
+    faults.product.blobs.rule(faults.kill_rule(host, stores_image, when="after"))
     assert (await faults.call(host, "DELETE", f"generations/{record.id}"))[0] == 204
     assert await posting == (0, {})
     await faults.start_host()
     await faults.until(lambda: nothing_left(faults, record.blob_stem))
-    await faults.books_are_in_order()
+    await faults.assert_reconciled()
 
 
 async def test_fifty_clients_with_one_key_pay_once_and_have_the_same(faults: Rig) -> None:
@@ -319,7 +319,7 @@ async def test_fifty_clients_with_one_key_pay_once_and_have_the_same(faults: Rig
 
 async def test_two_hosts_side_by_side_recover_a_generation_once(faults: Rig) -> None:
     host = await faults.start_host()
-    faults.product.cosmos.rule(faults.killing(host, begins, when="after"))
+    faults.product.cosmos.rule(faults.kill_rule(host, creates_record, when="after"))
     await faults.post(host)
     await asyncio.gather(faults.start_host(), faults.start_host())
     await faults.finished()

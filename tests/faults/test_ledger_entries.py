@@ -9,7 +9,7 @@ from image_core.auth.user import User
 from local.emulators import AzuritePorts
 from tests.support.change_feed import feed
 from tests.support.faulty_proxy import Rule
-from tests.support.hosts import Rig, rig, stores_picture
+from tests.support.hosts import Rig, rig, stores_image
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -23,7 +23,7 @@ async def faults(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[
 async def test_killed_after_the_answer_leaves_the_bill_behind(faults: Rig) -> None:
     """The image is lost with the process and made once more: the ledger has both calls, as the service has."""
     never = asyncio.Event()
-    faults.product.blobs.rule(Rule(stores_picture, before=never.wait, forward=False, deliver=False))
+    faults.product.blobs.rule(Rule(stores_image, before=never.wait, forward=False, deliver=False))
     host = await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
 
@@ -42,7 +42,7 @@ async def test_killed_after_the_answer_leaves_the_bill_behind(faults: Rig) -> No
     await faults.finished()
     assert (await faults.post(faults.hosts[-1]))[0] == 200
     assert faults.model_calls == 2
-    await faults.books_are_in_order()
+    await faults.assert_reconciled()
     async with feed(faults.product) as ledger:
 
         async def in_the_ledger() -> bool:

@@ -10,7 +10,7 @@ from PIL import ImageChops, ImageDraw
 
 from local.emulators import AzuritePorts
 from tests.support.harness import data_url
-from tests.support.hosts import Rig, begins, rig, stores_copy, stores_picture
+from tests.support.hosts import Rig, creates_record, rig, stores_image, stores_input_copy
 from tests.support.image_files import saved
 from tests.support.paths import IMAGES
 
@@ -60,7 +60,7 @@ async def edited_image_is_there(faults: Rig, calls: int) -> None:
     assert status == 200, body
     records = await faults.records()
     assert [record.status for record in records] == ["succeeded"]
-    assert [name for name in await faults.pictures() if name.startswith(f"{records[0].blob_stem}.")] == [
+    assert [name for name in await faults.images() if name.startswith(f"{records[0].blob_stem}.")] == [
         f"{records[0].blob_stem}.png"
     ]
     assert faults.model_calls == calls
@@ -70,7 +70,7 @@ async def edited_image_is_there(faults: Rig, calls: int) -> None:
     for channel in difference.split():
         assert sum(channel.histogram(ImageChops.invert(mask()))[1:]) == 0
     assert max(difference.getchannel("B").histogram(mask())[40:]) > 0
-    await faults.books_are_in_order()
+    await faults.assert_reconciled()
 
 
 @pytest.mark.parametrize("nth", [1, 4])
@@ -81,10 +81,10 @@ async def test_killed_while_the_crop_and_its_copies_are_stored_pays_nothing(faul
 
     def is_nth(method: str, path: str) -> bool:
         nonlocal stored
-        stored += stores_copy(method, path)
-        return stored == nth and stores_copy(method, path)
+        stored += stores_input_copy(method, path)
+        return stored == nth and stores_input_copy(method, path)
 
-    faults.product.blobs.rule(faults.killing(host, is_nth, when="before", forward=False))
+    faults.product.blobs.rule(faults.kill_rule(host, is_nth, when="before", forward=False))
     assert await faults.post(host, options=EDIT) == (0, {})
     assert faults.model_calls == 0
     assert await faults.records() == []
@@ -94,7 +94,7 @@ async def test_killed_while_the_crop_and_its_copies_are_stored_pays_nothing(faul
 
 async def test_killed_before_the_call_sends_the_crop_that_was_kept(faults: Rig) -> None:
     host = await faults.start_host()
-    faults.product.cosmos.rule(faults.killing(host, begins, when="after"))
+    faults.product.cosmos.rule(faults.kill_rule(host, creates_record, when="after"))
     assert await faults.post(host, options=EDIT) == (0, {})
     await faults.start_host()
     await faults.finished()
@@ -112,7 +112,7 @@ async def test_killed_while_it_composes_pays_twice_at_most(faults: Rig, nth: int
         read += reads_copy(method, path)
         return read == nth and reads_copy(method, path)
 
-    faults.product.blobs.rule(faults.killing(host, is_nth, when="after"))
+    faults.product.blobs.rule(faults.kill_rule(host, is_nth, when="after"))
     assert await faults.post(host, options=EDIT) == (0, {})
     assert faults.model_calls == 1
     await faults.start_host()
@@ -122,7 +122,7 @@ async def test_killed_while_it_composes_pays_twice_at_most(faults: Rig, nth: int
 
 async def test_killed_when_it_has_composed_and_before_it_stores_pays_twice_at_most(faults: Rig) -> None:
     host = await faults.start_host()
-    faults.product.blobs.rule(faults.killing(host, stores_picture, when="before", forward=False))
+    faults.product.blobs.rule(faults.kill_rule(host, stores_image, when="before", forward=False))
     assert await faults.post(host, options=EDIT) == (0, {})
     await faults.start_host()
     await faults.finished()
@@ -131,7 +131,7 @@ async def test_killed_when_it_has_composed_and_before_it_stores_pays_twice_at_mo
 
 async def test_killed_after_the_composed_image_is_stored_pays_once(faults: Rig) -> None:
     host = await faults.start_host()
-    faults.product.blobs.rule(faults.killing(host, stores_picture, when="after"))
+    faults.product.blobs.rule(faults.kill_rule(host, stores_image, when="after"))
     assert await faults.post(host, options=EDIT) == (0, {})
     await faults.start_host()
     await faults.finished()

@@ -123,7 +123,7 @@ class Host:
     async def crash(self) -> None:
         """Nothing gets out any more, and everything that runs ends where it is."""
         for way in self._ways:
-            way.away = True
+            way.unreachable = True
         running = self.harness.app.components.background
         tasks = [*self.calls, *(task for task, _ in running._tasks.values())]
         for task in tasks:

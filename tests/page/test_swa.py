@@ -15,7 +15,7 @@ from local import config
 from local.show import data_url
 from local.stack import Stack, started
 from tests.page.person import COFFEE, calls, drop_from_outside, finished, generate, script, sign_in
-from tests.support.commands import descendants, gone, greeting, run
+from tests.support.commands import all_end, descendants, run, startup_output
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -166,8 +166,8 @@ def test_a_person_signs_in_drops_a_photograph_and_sees_the_image(page: Page) -> 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_it_ends_with_the_stack(how: signal.Signals) -> None:
     with run(FRONT="swa") as process:
-        assert "Static Web Apps" in greeting(process)
+        assert "Static Web Apps" in startup_output(process)
         programs = descendants(process.pid)
         os.kill(process.pid, how)
         process.wait(30)
-        assert gone(programs)
+        assert all_end(programs)

@@ -1,6 +1,6 @@
-"""What every store of blobs does: the same tests for the fake and for Azure Blob Storage's adapter.
+"""The contract of blob storage: the same tests for the fake and for Azure Blob Storage's adapter.
 
-A subclass gives the fixtures `blobs`, `container` (the name of one that exists and is empty) and `network`.
+A subclass provides the fixtures `blobs`, `container` (the name of one that exists and is empty) and `network`.
 """
 
 from contextlib import AbstractAsyncContextManager, suppress
@@ -13,7 +13,7 @@ from image_core.storage.blobs import Blobs
 
 
 class BlobNetwork(Protocol):
-    """What lies between a caller and the service."""
+    """The network between a caller and the service."""
 
     def lose_acknowledgement(self) -> None:
         """Apply the next write, and break the connection before its answer."""
@@ -23,21 +23,23 @@ class BlobNetwork(Protocol):
 
 
 async def put(blobs: Blobs, container: str, name: str = "a.png", data: bytes = b"first", **options: Any) -> bool:
+    """Write a PNG, by default only if there is none under the name."""
     return await blobs.put(container, name, data, "image/png", **{"overwrite": False, **options})
 
 
 class Reserved:
-    """Memory that was asked for."""
+    """Records how much memory a read reserves."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
     async def __call__(self, size: int) -> None:
+        """Record a reservation of `size` bytes."""
         self.sizes.append(size)
 
 
 class BlobContract:
-    """Reads, conditional writes, properties, and what faults leave behind."""
+    """Reads, conditional writes, properties, and the state after faults."""
 
     async def test_a_blob_is_read_back_with_its_properties(self, blobs: Blobs, container: str) -> None:
         assert await put(blobs, container, metadata={"user": "x"}, cache_control="no-cache")
@@ -68,7 +70,7 @@ class BlobContract:
         assert (second.size, dict(second.metadata), second.cache_control) == (7, {}, None)
         assert second.etag != first.etag
 
-    async def test_a_blob_that_is_not_there_is_missing(self, blobs: Blobs, container: str) -> None:
+    async def test_a_blob_that_does_not_exist_is_missing(self, blobs: Blobs, container: str) -> None:
         await put(blobs, container, "b.png")
         with pytest.raises(BlobMissing):
             await blobs.read(container, "a.png", 100)
@@ -143,11 +145,11 @@ class BlobContract:
         self, blobs: Blobs, container: str, network: BlobNetwork
     ) -> None:
         network.lose_acknowledgement()
-        with suppress(StorageUnavailable):  # else the client repeated it, and found its own blob
+        with suppress(StorageUnavailable):  # unless the client repeated it and found its own blob
             assert not await put(blobs, container)
         assert await blobs.read(container, "a.png", 100) == b"first"
 
-    async def test_an_outage_is_no_answer_about_a_blob(
+    async def test_an_outage_does_not_mean_that_a_blob_is_missing(
         self, blobs: Blobs, container: str, network: BlobNetwork
     ) -> None:
         await put(blobs, container)
@@ -156,16 +158,16 @@ class BlobContract:
                 await blobs.describe(container, "b.png")
         assert await blobs.read(container, "a.png", 100) == b"first"
 
-    async def test_a_missing_container_is_no_answer_about_a_blob(self, blobs: Blobs) -> None:
+    async def test_a_missing_container_does_not_mean_that_a_blob_is_missing(self, blobs: Blobs) -> None:
         for call in (
-            put(blobs, "not-there"),
-            put(blobs, "not-there", overwrite=True),
-            blobs.read("not-there", "a.png", 100),
-            blobs.read_range("not-there", "a.png", 0, 1),
-            blobs.describe("not-there", "a.png"),
-            blobs.find("not-there", ""),
-            blobs.delete("not-there", "a.png"),
-            blobs.set_headers("not-there", "a.png", "image/png", "no-cache"),
+            put(blobs, "missing"),
+            put(blobs, "missing", overwrite=True),
+            blobs.read("missing", "a.png", 100),
+            blobs.read_range("missing", "a.png", 0, 1),
+            blobs.describe("missing", "a.png"),
+            blobs.find("missing", ""),
+            blobs.delete("missing", "a.png"),
+            blobs.set_headers("missing", "a.png", "image/png", "no-cache"),
         ):
             with pytest.raises(StorageUnavailable):
                 await call

@@ -32,8 +32,8 @@ class Feed:
     async def deliver(self, documents: list[dict[str, Any]] | None = None) -> None:
         """Pass the records to the function as the binding's documents, as the host does."""
         changed = await self.changed() if documents is None else documents
-        handed = [func.Document.from_dict(document) for document in changed]
-        await self._product.app.ledger([each.to_dict() for each in handed])
+        bound = [func.Document.from_dict(document) for document in changed]
+        await self._product.app.ledger([each.to_dict() for each in bound])
 
     async def entries(self) -> list[dict[str, Any]]:
         """Return this user's ledger entries, in order, without the database's own fields."""
@@ -46,6 +46,7 @@ class Feed:
         return sorted(written, key=lambda item: str(item["id"]))
 
     async def usd(self) -> float:
+        """Return the sum of this user's ledger entries."""
         return round(sum(entry["usd"] or 0.0 for entry in await self.entries()), 6)
 
     async def remove_record(self, document: dict[str, Any]) -> None:
@@ -63,5 +64,6 @@ class Feed:
 
 @asynccontextmanager
 async def feed(product: Harness) -> AsyncIterator[Feed]:
+    """Open the change feed of an application's records."""
     async with CosmosClient.from_connection_string(cosmos_connection_string(product.cosmos.target)) as client:
         yield Feed(product, client)

@@ -7,10 +7,10 @@ import pytest
 
 
 def chromium() -> str:
-    """Where the browser is. A developer may be without one; the gate may not."""
+    """Return the path of the browser. Without one the test is skipped, but fails in CI."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None and os.environ.get("CI"):
-        pytest.fail("Chromium is not on PATH, and CI must not skip what it checks")
+        pytest.fail("Chromium is not on PATH, and CI must not skip these tests")
     if found is None:
         pytest.skip("Chromium is not on PATH: apt-get install chromium")
     return found

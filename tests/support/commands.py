@@ -1,4 +1,4 @@
-"""`make run` as a program of its own, and what it started."""
+"""Run `make run` as a separate process, and find the processes that it started."""
 
 import os
 import signal
@@ -13,12 +13,14 @@ from tests.support.paths import ROOT
 
 
 def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a stack on free ports, with a fake Gemini that answers at once."""
     ports = {name: str(port) for name, port in config.reserve_ports().items()}
     return {**os.environ, **ports, "GEMINI_LATENCY": "0", **more}
 
 
 @contextmanager
 def run(**more: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a stack, and kill it at the end if it still runs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "local.stack"],
         cwd=ROOT,
@@ -37,6 +39,7 @@ def run(**more: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def descendants(pid: int) -> list[int]:
+    """Return the processes that a process started, directly or not."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     children: dict[int, list[int]] = {}
     for line in listed.splitlines():
@@ -49,14 +52,15 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def alive(pids: list[int]) -> list[int]:
-    """Those that still run; a dead one that nobody has asked after does not."""
+def running(pids: list[int]) -> list[int]:
+    """Return the processes that still run, without zombies."""
     listed = subprocess.run(["ps", "-eo", "pid=,stat="], capture_output=True, text=True, check=True).stdout
     states = {int(line.split()[0]): line.split()[1] for line in listed.splitlines()}
     return [pid for pid in pids if not states.get(pid, "Z").startswith("Z")]
 
 
-def greeting(process: subprocess.Popen[str]) -> str:
+def startup_output(process: subprocess.Popen[str]) -> str:
+    """Return what a stack prints until it is ready."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
@@ -66,9 +70,9 @@ def greeting(process: subprocess.Popen[str]) -> str:
     return "".join(lines)
 
 
-def gone(pids: list[int]) -> bool:
-    """Whether none of them runs any more, after at most 15 seconds."""
+def all_end(pids: list[int]) -> bool:
+    """Wait at most 15 seconds for the end of the processes, and return whether all have ended."""
     until = time.monotonic() + 15
-    while alive(pids) and time.monotonic() < until:
+    while running(pids) and time.monotonic() < until:
         time.sleep(0.1)
-    return alive(pids) == []
+    return running(pids) == []

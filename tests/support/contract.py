@@ -1,6 +1,6 @@
-"""Answers of the product, held to the document that the product gives of itself.
+"""Compares the application's responses with its own OpenAPI document.
 
-Stricter than a client should be: a field that the document does not name is a fault here, so that neither can drift.
+Stricter than a client should be: a field that the document does not name is an error, so that neither can drift.
 """
 
 import copy
@@ -20,6 +20,7 @@ STATUS_OF_BODY = {200: "succeeded", 202: "running"}
 
 @cache
 def document() -> dict[str, Any]:
+    """Return the OpenAPI document."""
     return build(Settings.read({}))
 
 
@@ -83,7 +84,7 @@ def violations(method: str, path: str, status: int, headers: Mapping[str, str], 
         return wrong
     parsed = json.loads(body)
     wrong += problems(content["schema"], parsed)
-    # One schema describes both successes of a generation; which of them belongs to which status is said in words.
+    # One schema describes both successes of a generation; only the descriptions relate them to the HTTP status.
     if known["operationId"] == "generateImage" and parsed.get(
         "status", STATUS_OF_BODY.get(status)
     ) != STATUS_OF_BODY.get(status):

@@ -1,6 +1,6 @@
-"""What every container of documents does: the same tests for the fake and for Cosmos DB's adapter.
+"""The contract of a container of documents: the same tests for the fake and for Cosmos DB's adapter.
 
-A subclass gives the fixtures `documents` or `generations` or `ledger`, and `network`. Users are unique to each test.
+A subclass provides the fixtures `documents` or `generations` or `ledger`, and `network`. Users are unique to each test.
 """
 
 import itertools
@@ -32,7 +32,7 @@ PAST, LATER = "2026-01-01T11:59:59.000Z", "2026-01-01T12:00:01.000Z"
 
 
 class Network(Protocol):
-    """What lies between a caller and the container."""
+    """The network between a caller and the container."""
 
     def lose_acknowledgement(self) -> None:
         """Apply the next write, and break the connection before its answer."""
@@ -41,7 +41,7 @@ class Network(Protocol):
         """Break every connection."""
 
     def missing_container(self) -> AbstractAsyncContextManager[None]:
-        """Answer as where the container does not exist."""
+        """Answer as if the container did not exist."""
 
 
 @pytest.fixture
@@ -51,6 +51,7 @@ def user() -> str:
 
 
 def document(user: str, number: int = 1, **fields: Any) -> dict[str, Any]:
+    """Return a document of `user` with the id `doc-{number}`."""
     return {"id": f"doc-{number}", "userId": user, **fields}
 
 
@@ -62,11 +63,12 @@ def own(stored: Document | None) -> dict[str, Any] | None:
 
 
 async def ids(found: AsyncIterator[Document]) -> list[str]:
+    """Return the documents' ids."""
     return [each["id"] async for each in found]
 
 
 class DocumentContract:
-    """Reads, conditional writes, batches, and what faults leave behind."""
+    """Reads, conditional writes, batches, and the state after faults."""
 
     async def test_a_document_is_read_back_with_its_etag(self, documents: Documents, user: str) -> None:
         written = document(user, text="é\0", price=1.5, nested={"list": [1, None, True]})
@@ -76,7 +78,7 @@ class DocumentContract:
         assert stored is not None
         assert stored["_etag"] == etag
 
-    async def test_another_users_document_is_not_there(self, documents: Documents, user: str) -> None:
+    async def test_another_users_document_is_not_found(self, documents: Documents, user: str) -> None:
         await documents.create(document(user))
         assert await documents.read(f"other-{user}", "doc-1") is None
         assert await documents.read(user, "doc-2") is None
@@ -99,10 +101,10 @@ class DocumentContract:
 
     async def test_a_replace_on_an_older_version_is_not_applied(self, documents: Documents, user: str) -> None:
         first = await documents.create(document(user))
-        await documents.replace(document(user, text="theirs"), first)
+        await documents.replace(document(user, text="other"), first)
         with pytest.raises(DocumentChanged):
-            await documents.replace(document(user, text="mine"), first)
-        assert own(await documents.read(user, "doc-1")) == document(user, text="theirs")
+            await documents.replace(document(user, text="late"), first)
+        assert own(await documents.read(user, "doc-1")) == document(user, text="other")
 
     async def test_an_equal_replace_still_makes_a_new_version(self, documents: Documents, user: str) -> None:
         first = await documents.create(document(user))
@@ -139,11 +141,11 @@ class DocumentContract:
 
     async def test_a_batch_on_an_older_version_changes_nothing(self, documents: Documents, user: str) -> None:
         first = await documents.create(document(user, 2))
-        await documents.replace(document(user, 2, text="theirs"), first)
+        await documents.replace(document(user, 2, text="other"), first)
         with pytest.raises(WriteConflict):
             await documents.write_batch(user, [Create(document(user, 1)), Replace(document(user, 2), first)])
         assert await documents.read(user, "doc-1") is None
-        assert own(await documents.read(user, "doc-2")) == document(user, 2, text="theirs")
+        assert own(await documents.read(user, "doc-2")) == document(user, 2, text="other")
 
     async def test_a_batch_on_a_deleted_document_changes_nothing(self, documents: Documents, user: str) -> None:
         etag = await documents.create(document(user, 2))
@@ -178,7 +180,7 @@ class DocumentContract:
         assert await documents.read(user, "doc-1") is not None
         assert await documents.read(user, "doc-2") is not None
 
-    async def test_an_outage_is_no_answer_about_a_document(
+    async def test_an_outage_does_not_mean_that_a_document_is_missing(
         self, documents: Documents, network: Network, user: str
     ) -> None:
         etag = await documents.create(document(user))
@@ -195,7 +197,7 @@ class DocumentContract:
         assert own(await documents.read(user, "doc-1")) == document(user)
         assert await documents.read(user, "doc-2") is None
 
-    async def test_a_missing_container_is_no_answer_about_a_document(
+    async def test_a_missing_container_does_not_mean_that_a_document_is_missing(
         self, documents: Documents, network: Network, user: str
     ) -> None:
         etag = await documents.create(document(user))
@@ -223,7 +225,7 @@ class GenerationContract:
         for number in (2, 1, 3):
             await generations.create(document(user, number, createdAt=f"2026-01-0{number}", status="failed"))
         await generations.create(document(user, 4, createdAt="2026-01-04", status="deleting"))
-        await generations.create(document(user, 5, createdAt="2025-01-01"))  # of the original product: no status
+        await generations.create(document(user, 5, createdAt="2025-01-01"))  # by the original product: without a status
         await generations.create(document(user, 6))
         await generations.create(document(f"other-{user}", 7, createdAt="2026-01-02", status="failed"))
         found = [dict(each) async for each in generations.history(user, FIELDS, None, 2)]
@@ -237,7 +239,7 @@ class GenerationContract:
             {"id": "doc-1", "text": None}
         ]
 
-    async def test_an_iteration_may_be_given_up(self, generations: GenerationDocuments, user: str) -> None:
+    async def test_an_iteration_may_end_early(self, generations: GenerationDocuments, user: str) -> None:
         for number in range(1, 6):
             await generations.create(document(user, number, createdAt=f"2026-01-0{number}"))
         async for each in generations.history(user, FIELDS, None, 2):
@@ -263,7 +265,7 @@ class GenerationContract:
     async def test_unended_are_running_or_leased(self, generations: GenerationDocuments, user: str) -> None:
         running = {"status": "running", "leaseOwner": None}
         deleting = {"status": "deleting"}
-        await generations.create(document(user, 1, **running, leaseExpiresAt=PAST))  # queued, and the queue is late
+        await generations.create(document(user, 1, **running, leaseExpiresAt=PAST))  # queued, and its message is late
         await generations.create(document(user, 2, **running, leaseExpiresAt=LATER))
         await generations.create(document(user, 3, status="succeeded", leaseOwner="me"))
         await generations.create(document(user, 4, **deleting, leaseOwner="me", leaseExpiresAt=PAST))
@@ -276,7 +278,7 @@ class GenerationContract:
         assert {name for owner, name in of_all if owner == user} == expected
         assert (f"other-{user}", "doc-7") in of_all
 
-    async def test_expired_leases_are_found_among_all_users(self, generations: GenerationDocuments, user: str) -> None:
+    async def test_expired_leases_of_all_users_are_found(self, generations: GenerationDocuments, user: str) -> None:
         await generations.create(document(user, 1, leaseExpiresAt=PAST))
         await generations.create(document(user, 2, leaseExpiresAt="2026-01-01T12:00:00.000Z"))
         await generations.create(document(user, 3, leaseExpiresAt=LATER))
@@ -284,7 +286,7 @@ class GenerationContract:
         found = [each async for each in generations.lease_expired(("id", "userId"), NOW)]
         assert {each["id"] for each in found if each["userId"] == user} == {"doc-1", "doc-2"}
 
-    async def test_an_image_is_named_by_records_of_the_original_product_alone(
+    async def test_only_records_of_the_original_product_name_an_image(
         self, generations: GenerationDocuments, user: str
     ) -> None:
         await generations.create(document(user, 1, outputImageUrl="https://x/y/a.png"))
@@ -300,7 +302,9 @@ class GenerationContract:
         found = [(each["userId"], each["id"]) async for each in generations.everything(("id", "userId"))]
         assert {(user, "doc-1"), (f"other-{user}", "doc-2")} <= set(found)
 
-    async def test_an_outage_ends_queries(self, generations: GenerationDocuments, network: Network, user: str) -> None:
+    async def test_queries_fail_during_an_outage(
+        self, generations: GenerationDocuments, network: Network, user: str
+    ) -> None:
         await generations.create(document(user, createdAt="2026-01-01"))
         async with network.outage():
             with pytest.raises(StorageUnavailable):
@@ -324,7 +328,7 @@ class GenerationContract:
 class LedgerContract:
     """The queries of the ledger's container."""
 
-    async def test_entries_are_of_a_user_and_of_a_time(self, ledger: LedgerDocuments, user: str) -> None:
+    async def test_entries_are_of_one_user_and_one_time(self, ledger: LedgerDocuments, user: str) -> None:
         for number in (1, 2, 3):
             await ledger.create(document(user, number, time=f"2026-01-0{number}T00:00:00.000Z"))
         await ledger.create(document(user, 4, period="2026-01-02", budgetUsd=1.0))

@@ -1,4 +1,4 @@
-"""Code that the documentation tells people to copy."""
+"""Code that readers copy from the documentation."""
 
 import re
 

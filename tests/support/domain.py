@@ -77,7 +77,7 @@ def image(color: int = 0, side: int = 4) -> Image:
 
 
 class FakeLoader:
-    """Loads every input as the same small image. `error` is raised in place of it; `edit` is what a mask prepares."""
+    """Loads every input as the same small image, or raises `error`. `edit` is the prepared edit of every mask."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
@@ -111,16 +111,16 @@ class FakeLoader:
 
 
 class FakeConverter:
-    """Converts by changing the type. `fails` makes it return None; `aligned` is what a masked edit says of itself."""
+    """Changes only the type. `fails` makes it return None; `aligned` is whether a masked edit was aligned."""
 
     def __init__(self) -> None:
         self.fails = False
         self.aligned = True
         self.kept_type: str | None = None
 
-    async def convert(self, user: User, picture: Image, target: Target) -> Image | None:
+    async def convert(self, user: User, image: Image, target: Target) -> Image | None:
         """Return the same bytes as another type."""
-        return None if self.fails else Image(b"converted", f"image/{target.format}", picture.width, picture.height)
+        return None if self.fails else Image(b"converted", f"image/{target.format}", image.width, image.height)
 
     async def compose(
         self, record: Record, edit: MaskedEdit, answer: Image, target: Target, seconds: float
@@ -133,7 +133,7 @@ class FakeConverter:
 
 
 class InlineSandboxes:
-    """Runs jobs without a sandbox: `job` gets the file and returns what the job makes."""
+    """Runs every job as `job` in this process: it gets the file and returns the job's result."""
 
     def __init__(self, job: Callable[[bytes], object]) -> None:
         self.job = job
@@ -146,12 +146,12 @@ class InlineSandboxes:
         """Run `job`."""
         self.runs += 1
         await self.gate.wait()
-        return self.job(data)  # type: ignore[return-value] # the test's job makes what the caller's job would
+        return self.job(data)  # type: ignore[return-value] # the test's job returns the type of the caller's
 
 
 @dataclass(slots=True)
 class Store:
-    """What all processes share. `limits` and `all_users` may be changed by a test at any time."""
+    """The storage that all processes share. A test may change `limits` and `all_users` at any time."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     limits: UserLimits = field(default_factory=lambda: UserLimits(10, NO_BUDGETS))
@@ -162,7 +162,7 @@ class Store:
     tokens: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
-        """Make the containers."""
+        """Create the containers."""
         self.generations = FakeGenerations(self.clock.clock)
         self.entries = FakeLedger(self.clock.clock)
         self.blobs = FakeBlobs(PUBLIC, PRIVATE, clock=self.clock.clock)
@@ -172,12 +172,12 @@ class Store:
         return f"{next(self.tokens):0{2 * count}x}"
 
     def record(self, record_id: str, user: User = ADA) -> Record | None:
-        """Return what is stored under an id now."""
+        """Return the stored record with an id, or None."""
         found = [each for each in self.generations.all if (each["userId"], each["id"]) == (user.id, record_id)]
         return from_document(found[0]) if found else None
 
     async def write(self, record: Record) -> Record:
-        """Store a record over whatever is there, as another process does."""
+        """Create or replace a record, as another process does."""
         document = to_document(record)
         stored = await self.generations.read(record.user_id, record.id)
         if stored is None:
@@ -207,7 +207,7 @@ class Store:
 
 
 class Process:
-    """One instance of the product."""
+    """One process of the application, without HTTP and SDKs."""
 
     def __init__(self, store: Store | None = None, limits: RunLimits = LIMITS, *, private: bool = False) -> None:
         self.store = store or Store()
@@ -266,18 +266,18 @@ class Process:
     async def begin(
         self, request: GenerationRequest = REQUEST, key: str | None = None, *, queued: bool = False
     ) -> Record:
-        """Begin a generation of Ada's, and return its record."""
+        """Begin a generation for Ada and return its record."""
         submitted = await self.submission.begin(ADA, request, key, queued=queued)
         return submitted.result.record
 
     async def make(self, request: GenerationRequest = REQUEST, key: str | None = None) -> Record:
-        """Run a generation of Ada's to its end, and return its record."""
+        """Run a generation for Ada to its end and return its record."""
         submitted = await self.submission.begin(ADA, request, key, queued=False)
         waited = await self.fake_clock.run(self.submission.wait(submitted, 10_000))
         return waited.result.record
 
     async def ended(self, record: Record) -> Record | None:
-        """Wait for everything that runs in this process; return what is stored of `record`."""
+        """Wait for everything that runs in this process and return the stored version of `record`."""
         await self.fake_clock.run(self.background.drain())
         return self.store.record(record.id, record.user)
 

@@ -1,4 +1,4 @@
-"""Wait for what has no event: the state of a database, of a fake service or of another process."""
+"""Wait for a condition without an event: the state of a database, of a fake service or of another process."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ PAUSE_SECONDS = 0.02
 
 
 async def eventually(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Return once `condition()`, or what it returns to be awaited, is true. Raises TimeoutError after `seconds`."""
+    """Wait until `condition()`, or what it returns to be awaited, is true. Raises TimeoutError after `seconds`."""
     async with asyncio.timeout(seconds):
         while True:
             result = condition()

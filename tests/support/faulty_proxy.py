@@ -1,6 +1,7 @@
-"""A proxy in front of an emulator that can lose, refuse or hold what passes, and say when something passes.
+"""A proxy in front of an emulator that can drop, refuse or delay requests, and signal that one has arrived.
 
-It stands where the network stands: the SDKs' own retries, timeouts and connections are part of every test that uses it.
+It takes the position of the network: the SDKs' own retries, timeouts and connections are part of every test that uses
+it.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from aiohttp import web
 from yarl import URL
 
 Matches = Callable[[str, str], bool]
-"""(method, path with query) -> whether the rule is meant. The method of a Cosmos DB query is `QUERY`."""
+"""(method, path with query) -> whether the rule applies. The method of a Cosmos DB query is `QUERY`."""
 
 HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a service says in a state that its emulator does not have."""
+    """A service's response in a state that its emulator does not have."""
 
     status: int
     headers: Mapping[str, str]
@@ -30,7 +31,7 @@ class Answer:
 
 
 def cosmos_not_found(sub_status: int) -> Answer:
-    """Cosmos DB's 404 with a sub-status: 1002 session not available, 1003 owner resource not found."""
+    """Return Cosmos DB's 404 with a sub-status: 1002 session not available, 1003 owner resource not found."""
     headers = {"x-ms-substatus": str(sub_status), "Content-Type": "application/json"}
     return Answer(404, headers, b'{"code":"NotFound","message":"Resource Not Found"}')
 
@@ -43,11 +44,11 @@ def blob_error(status: int, code: str) -> Answer:
 
 @dataclass(slots=True)
 class Rule:
-    """What happens to matching requests, `times` of them.
+    """What the proxy does with the first `times` matching requests.
 
-    `before` and `after` are awaited when the request has come in, and when the emulator has answered it. Without
-    `deliver` the connection then breaks and the caller never learns what became of its request. `answer` is sent in
-    place of the emulator's.
+    `before` is awaited when the request has arrived, `after` when the emulator has answered it. Without `forward` the
+    emulator does not get the request. Without `deliver` the connection breaks before the caller gets the response.
+    `answer` replaces the emulator's response.
     """
 
     matches: Matches
@@ -62,30 +63,32 @@ class Rule:
 
 
 class FaultyProxy:
-    """`url` is where it listens. `away` makes every connection break, as if nothing listened."""
+    """A proxy at `url`. While it is `unreachable` every connection breaks. `requests` are (method, path with query)."""
 
     def __init__(self, target: str) -> None:
         self.target = target.rstrip("/")
         self.url = ""
-        self.away = False
+        self.unreachable = False
         self.rules: list[Rule] = []
-        self.seen: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
 
     def rule(self, rule: Rule) -> Rule:
+        """Add a rule, after those that exist."""
         self.rules.append(rule)
         return rule
 
-    def back(self) -> None:
-        """Reachable again."""
-        self.away = False
+    def reconnect(self) -> None:
+        """Accept connections again."""
+        self.unreachable = False
 
     async def start(self) -> None:
+        """Listen on a free port."""
         self._session = aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=60))
         app = web.Application(client_max_size=200_000_000)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        # A request whose caller has died is still the emulator's: what was sent was sent.
+        # The emulator gets a request even if the caller disconnects after sending it.
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -94,6 +97,7 @@ class FaultyProxy:
         self.url = f"http://{host}:{port}"
 
     async def stop(self) -> None:
+        """Close the port and all connections."""
         if self._runner is not None:
             await self._runner.cleanup()
         if self._session is not None:
@@ -102,10 +106,10 @@ class FaultyProxy:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         path = request.raw_path
         body = await request.read()
-        # Cosmos DB's queries are POSTs to where items are created.
+        # Cosmos DB's queries are POSTs to the path that creates items.
         method = "QUERY" if "query+json" in request.headers.get("Content-Type", "") else request.method
-        self.seen.append((method, path))
-        if self.away:
+        self.requests.append((method, path))
+        if self.unreachable:
             return self._break(request)
         rule = next((rule for rule in self.rules if rule.hits < rule.times and rule.matches(method, path)), None)
         if rule is None:
@@ -133,13 +137,13 @@ class FaultyProxy:
         assert self._session is not None
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_HEADERS}
         url = URL(self.target + path, encoded=True)
-        # What the caller signed goes on as it came: nothing added, nothing left out.
+        # The caller signed the request: it is forwarded without changes.
         added = ("Content-Type", "User-Agent", "Accept", "Accept-Encoding")
         async with self._session.request(
             request.method, url, headers=headers, data=body or None, skip_auto_headers=added
         ) as answer:
             data = await answer.read()
-            if path == "/":  # the account's description names its own address: callers would go round us
+            if path == "/":  # the account's description has the emulator's address, which would bypass the proxy
                 data = data.replace(self.target.split("//")[1].encode(), self.url.split("//")[1].encode())
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_HEADERS}
             if request.method == "HEAD":
@@ -151,6 +155,7 @@ class FaultyProxy:
 
 @asynccontextmanager
 async def faulty(target: str) -> AsyncIterator[FaultyProxy]:
+    """Run a proxy in front of the service at `target`."""
     proxy = FaultyProxy(target)
     await proxy.start()
     try:

@@ -13,13 +13,16 @@ BILLED_REFUSAL: dict[str, Any] = {
 }
 
 
-def no_picture() -> Scripted:
+def answer_without_image() -> Scripted:
+    """Return a billed answer with a text and no image."""
     return finished("STOP", {"text": "I would rather not draw."}, usage=BILLED_REFUSAL)
 
 
 def refusal() -> Scripted:
+    """Return a billed refusal for safety."""
     return finished("IMAGE_SAFETY", usage=BILLED_REFUSAL)
 
 
 def part(data: bytes, mime_type: str = "image/png", **more: Any) -> dict[str, Any]:
+    """Return a part with an image."""
     return {"inlineData": {"mimeType": mime_type, "data": base64.b64encode(data).decode()}, **more}

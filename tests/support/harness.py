@@ -1,6 +1,6 @@
-"""The product in this process, over the real SDKs: emulators behind proxies that can fail, and the fake Gemini.
+"""The application in this process with the real SDKs: emulators behind faulty proxies, and the fake Gemini.
 
-Every answer is held to the product's own OpenAPI document.
+Every response is compared with the OpenAPI document.
 """
 
 import asyncio
@@ -37,16 +37,18 @@ _users = itertools.count()
 
 
 def sample_image(name: str = "coffee.jpg") -> bytes:
+    """Return a file of `tests/fixtures/images`."""
     return (IMAGES / name).read_bytes()
 
 
 def data_url(data: bytes, mime_type: str = "image/png") -> str:
+    """Return a data URL in base64."""
     return f"data:{mime_type};base64,{base64.b64encode(data).decode()}"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response, with its JSON read."""
+    """A response. `enqueue` are the messages for the queue."""
 
     status: int
     headers: Mapping[str, str]
@@ -55,17 +57,19 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any]:
+        """The parsed body."""
         parsed: dict[str, Any] = json.loads(self.body)
         return parsed
 
     @property
     def image(self) -> bytes:
+        """The decoded `imageBase64` of the body."""
         return base64.b64decode(self.json["imageBase64"].partition(",")[2])
 
 
 @dataclass(slots=True)
 class Harness:
-    """One user at one instance of the product. Others share its storage through `another`."""
+    """One user of one instance of the application. `another` starts instances on the same storage."""
 
     app: Application
     fake_gemini: FakeGemini
@@ -77,6 +81,7 @@ class Harness:
 
     @property
     def cookie(self) -> str:
+        """The Cookie header of the user's session."""
         user = {**nextauth.DEFAULT_USER, "email": self.email}
         return nextauth.cookie_header(nextauth.session_cookies(SECRET, user, datetime.now(UTC)))
 
@@ -89,6 +94,7 @@ class Harness:
         *,
         signed_in: bool = True,
     ) -> Answer:
+        """Call the API, compare the response with the OpenAPI document, and return it."""
         parts = urlsplit(path)
         query = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
         sent = {"content-type": "application/json", **({"cookie": self.cookie} if signed_in else {})}
@@ -100,6 +106,7 @@ class Harness:
         return Answer(answer.status, answer.headers, answer.body, answer.enqueue)
 
     async def generate(self, *images: str, headers: Mapping[str, str] | None = None, **fields: Any) -> Answer:
+        """Generate an image from `images`, by default from a photograph."""
         given = images or (data_url(sample_image(), "image/jpeg"),)
         body = {"images": list(given), "prompt": PROMPT, **fields}
         return await self.call("POST", "/api/image", body, headers)
@@ -115,6 +122,7 @@ class Harness:
                 return None
 
     async def blob_names(self, container: str, prefix: str = "") -> list[str]:
+        """Return the names of a container's blobs."""
         async with BlobServiceClient.from_connection_string(self.environment["DIRECT_STORAGE"]) as client:
             return [blob.name async for blob in client.get_container_client(container).list_blobs(prefix)]
 
@@ -129,7 +137,7 @@ class Harness:
         await eventually(lambda: len(self.fake_gemini.calls) >= times)
 
     async def drained(self) -> None:
-        """Until nothing of this instance runs any more."""
+        """Wait until this instance runs no generation."""
         await self.app.components.background.drain()
 
     @asynccontextmanager

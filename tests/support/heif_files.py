@@ -1,4 +1,4 @@
-"""HEIC and AVIF files with any rotation, mirroring and EXIF orientation, made of one that has none."""
+"""Makes HEIC and AVIF files with any rotation, mirroring and EXIF orientation."""
 
 import struct
 
@@ -48,11 +48,11 @@ def _size(data: bytes, at: int) -> int:
 
 
 def _inside(data: bytes, at: int, end: int) -> list[int]:
-    places = []
+    offsets = []
     while at < end:
-        places.append(at)
+        offsets.append(at)
         at += _size(data, at)
-    return places
+    return offsets
 
 
 def _move(data: bytearray, iloc: int, by: int) -> None:

@@ -1,4 +1,4 @@
-"""Real hosts that can be killed, on real emulators that can be taken away; every way between them can be broken."""
+"""Functions hosts that can be killed, on emulators behind faulty proxies."""
 
 import asyncio
 import os
@@ -21,10 +21,10 @@ from tests.support.harness import Harness, data_url, harness, sample_image
 from tests.support.paths import ROOT
 
 LEASE = 6
-PATIENCE = LEASE + 90
-"""Within which everything has to be in order again."""
+TIMEOUT = LEASE + 90
+"""Seconds within which all generations have ended."""
 
-# The shortest that the service allows a model call is 10 s: a deadline of 12, which is two leases.
+# A model call is allowed 10 s at least. The deadline of 12 s is two leases.
 SETTINGS = {
     "GENERATION_DEADLINE_SECONDS": "12",
     "LEASE_SECONDS": str(LEASE),
@@ -32,21 +32,23 @@ SETTINGS = {
 }
 
 
-def begins(method: str, path: str) -> bool:
+def creates_record(method: str, path: str) -> bool:
     """Match the creation of a record."""
     return method == "POST" and path.rstrip("/").endswith("/generations/docs")
 
 
-def replaces(method: str, path: str) -> bool:
+def replaces_record(method: str, path: str) -> bool:
     """Match the replacement of a record: a claim, a completion or the first step of a deletion."""
     return method == "PUT" and "/docs/" in path
 
 
-def stores_picture(method: str, path: str) -> bool:
+def stores_image(method: str, path: str) -> bool:
+    """Match the upload of a generated image."""
     return method == "PUT" and "/catafract/generated-" in path
 
 
-def stores_copy(method: str, path: str) -> bool:
+def stores_input_copy(method: str, path: str) -> bool:
+    """Match the upload of an input copy."""
     return method == "PUT" and "/catafract-private/inputs/" in path
 
 
@@ -58,9 +60,11 @@ class Host:
     url: str
 
     def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
         self.process.send_signal(number)
 
     async def kill(self) -> None:
+        """Kill the process and wait for its end."""
         self.process.kill()
         await asyncio.to_thread(self.process.wait)
 
@@ -75,6 +79,7 @@ class Rig:
     http: aiohttp.ClientSession | None = None
 
     async def start_host(self) -> Host:
+        """Start a host and wait until it is healthy."""
         port = reserve_port()
         environment = {
             **os.environ,
@@ -105,13 +110,16 @@ class Rig:
     @property
     def _client(self) -> aiohttp.ClientSession:
         if self.http is None:
-            self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE))
+            self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT))
         return self.http
 
     async def post(
         self, host: Host, key: str | None = "key-1", options: dict[str, Any] | None = None, **headers: str
     ) -> tuple[int, dict[str, Any]]:
-        """Status and body; 0 and nothing where the host broke off. `options`: more fields of the request."""
+        """Generate an image. Return status and body, or 0 and an empty body if the connection broke.
+
+        `options` are more fields of the request, `headers` have underscores for hyphens.
+        """
         sent = {"Cookie": self.product.cookie, **{name.replace("_", "-"): value for name, value in headers.items()}}
         if key is not None:
             sent["Idempotency-Key"] = key
@@ -123,19 +131,22 @@ class Rig:
             return 0, {}
 
     async def call(self, host: Host, method: str, path: str, **headers: str) -> tuple[int, Any]:
+        """Call the API. Return status and body."""
         sent = {"Cookie": self.product.cookie, **headers}
         async with self._client.request(method, f"{host.url}/api/{path}", headers=sent) as answer:
             return answer.status, await answer.json() if answer.status != 204 else None
 
     @property
     def model_calls(self) -> int:
+        """The number of model calls of all hosts."""
         return len(self.product.fake_gemini.calls)
 
-    async def until(self, true: Any, seconds: float = PATIENCE) -> None:
-        """Wait until `true()` is; fails where that takes longer than `seconds`."""
-        await eventually(true, seconds)
+    async def until(self, condition: Any, seconds: float = TIMEOUT) -> None:
+        """Wait until `condition()` is true. Raises TimeoutError after `seconds`."""
+        await eventually(condition, seconds)
 
     async def called(self, times: int = 1) -> None:
+        """Wait until the model has been called, `times` times in all."""
         await self.until(lambda: self.model_calls >= times, 30)
 
     async def records(self) -> list[Any]:
@@ -144,7 +155,7 @@ class Rig:
         return [record async for record in store.everything() if record.user_id == self.product.email]
 
     async def finished(self) -> None:
-        """Until this user's one record is finished."""
+        """Wait until this user's only generation has succeeded or failed."""
 
         async def done() -> bool:
             records = await self.records()
@@ -152,23 +163,24 @@ class Rig:
 
         await self.until(done)
 
-    async def pictures(self) -> list[str]:
-        """Those of this user's records: by their stems, which are known even while a record is hidden."""
+    async def images(self) -> list[str]:
+        """Return the names of all users' generated images, also of records that are being deleted."""
         return await self.product.blob_names("catafract", "generated-")
 
-    async def books_are_in_order(self) -> None:
-        """Nothing is left over: no image without a record, no record without a image, nothing begun and not ended."""
+    async def assert_reconciled(self) -> None:
+        """Check that reconciliation finds nothing about this user's records, and nothing in the outbox."""
         findings = await self.product.app.components.reconciliation.findings()
         mine = {record.id for record in await self.records()}
         assert [finding for finding in findings if finding.name in mine or finding.kind is Kind.OUTBOX_ENTRY] == []
 
-    def killing(self, host: Host, matches: Any, *, when: str, forward: bool = True) -> Rule:
+    def kill_rule(self, host: Host, matches: Any, *, when: str, forward: bool = True) -> Rule:
         """Return a rule that kills the host at the first matching request: `before` it arrives, or `after` that."""
         rule = Rule(matches, forward=forward, deliver=False)
         setattr(rule, when, host.kill)
         return rule
 
     async def close(self) -> None:
+        """Stop the hosts."""
         for host in self.hosts:
             if host.process.poll() is None:
                 host.process.send_signal(signal.SIGCONT)
@@ -179,6 +191,7 @@ class Rig:
 
 @asynccontextmanager
 async def rig(azurite: AzuritePorts, cosmos_url: str, **settings: str) -> AsyncIterator[Rig]:
+    """Open storage, a model and a client; the test starts the hosts."""
     async with harness(azurite, cosmos_url, **{**SETTINGS, **settings}) as product:
         made = Rig(product, azurite)
         try:

@@ -1,4 +1,4 @@
-"""Images made for tests, and the steps that prepare them for a model."""
+"""Image files of many kinds, and the steps that prepare them for a model."""
 
 import io
 import random
@@ -20,20 +20,22 @@ LIMITS = (100_000_000, 40_000_000)
 
 
 def prepared(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Image:
-    """Both halves in this process: for files that are whole."""
+    """Prepare a valid file in this process."""
     return as_it_is(data, max_pixels) or converted(data, max_pixels, max_decoded_pixels)
 
 
 async def prepared_in_sandbox(data: bytes, max_pixels: int, max_decoded_pixels: int) -> Image:
-    """As the loader does it."""
+    """Prepare a file as the loader does."""
     return as_it_is(data, max_pixels) or await convert_in_sandbox(data, max_pixels, max_decoded_pixels)
 
 
 def unusual_image(name: str) -> bytes:
+    """Return a file of `tests/fixtures/images/unusual`."""
     return (IMAGES / "unusual" / name).read_bytes()
 
 
 def opened(made: Image) -> PIL.Image.Image:
+    """Decode an image, and compare its type and size with the file's."""
     image = PIL.Image.open(io.BytesIO(made.data))
     image.load()
     assert image.size == (made.width, made.height)
@@ -42,6 +44,7 @@ def opened(made: Image) -> PIL.Image.Image:
 
 
 def saved(image: PIL.Image.Image, kind: str, **options: object) -> bytes:
+    """Return the image as a file of a Pillow format."""
     out = io.BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()
@@ -58,6 +61,7 @@ LEFT, RIGHT = (200, 30, 60), (10, 220, 90)
 
 
 def halves(mode: str = "RGB") -> PIL.Image.Image:
+    """Return an image whose left and right halves have different colours."""
     image = PIL.Image.new("RGB", (40, 30), LEFT)
     image.paste(RIGHT, (20, 0, 40, 30))
     return image.convert(mode)
@@ -66,13 +70,14 @@ def halves(mode: str = "RGB") -> PIL.Image.Image:
 def assert_halves(
     image: PIL.Image.Image, left: tuple[int, ...] = LEFT, right: tuple[int, ...] = RIGHT, within: int = 12
 ) -> None:
-    for place, wanted in ((image.width // 5, left), (image.width * 4 // 5, right)):
-        seen = image.getpixel((place, image.height // 2))
-        channels = seen if isinstance(seen, tuple) else (seen,)
+    """Check the colours of the halves, with a tolerance of `within` for each channel."""
+    for x, wanted in ((image.width // 5, left), (image.width * 4 // 5, right)):
+        found = image.getpixel((x, image.height // 2))
+        channels = found if isinstance(found, tuple) else (found,)
         assert len(channels) == len(wanted)
         for a, b in zip(channels, wanted, strict=True):
             assert isinstance(a, int)
-            assert abs(a - b) <= within, (seen, wanted)
+            assert abs(a - b) <= within, (found, wanted)
 
 
 def profile(*primaries: tuple[float, float, float], gray: bool = False, gamma: float = 2.2) -> bytes:
@@ -105,9 +110,10 @@ def profile(*primaries: tuple[float, float, float], gray: bool = False, gamma: f
 
 
 def photo(mode: str = "RGB", size: tuple[int, int] = (203, 150)) -> PIL.Image.Image:
-    dice = random.Random(1)
+    """Return an image with the smooth colours of a photograph, always the same."""
+    rng = random.Random(1)
     small = PIL.Image.new("RGB", (20, 15))
-    small.putdata([tuple(dice.randrange(256) for _ in range(3)) for _ in range(300)])
+    small.putdata([tuple(rng.randrange(256) for _ in range(3)) for _ in range(300)])
     return small.resize(size, PIL.Image.Resampling.BICUBIC).convert(mode)
 
 
@@ -172,8 +178,8 @@ def in_eight_bits(image: PIL.Image.Image) -> PIL.Image.Image:
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
-def differing(first: PIL.Image.Image, second: PIL.Image.Image, where: PIL.Image.Image) -> int:
-    """How many values of the pixels in the white of `where` differ."""
+def count_differences(first: PIL.Image.Image, second: PIL.Image.Image, where: PIL.Image.Image) -> int:
+    """Return how many channel values differ, in the pixels where `where` is white."""
     assert (first.mode, first.size) == (second.mode, second.size)
     count = 0
     for one, two in zip(first.split(), second.split(), strict=True):

@@ -1,4 +1,4 @@
-"""Loaders as the application builds them from settings, with parts of the test."""
+"""Builds loaders from settings, as the application does, with parts replaced by a test."""
 
 from collections.abc import Mapping
 

@@ -8,7 +8,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class RecordingServer:
-    """A server that notes every connection. One that must see none proves that nothing was sent."""
+    """A server that counts connections and records requests, to show that none was sent."""
 
     def __init__(self) -> None:
         self.connections = 0
@@ -19,6 +19,7 @@ class RecordingServer:
         self.port = 0
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Record a request and answer it with `handler`."""
         self.paths.append(str(request.rel_url))
         self.targets.append(request._message.path)
         assert self.handler is not None

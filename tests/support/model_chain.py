@@ -19,8 +19,8 @@ CUP = Image(sample_image(), "image/jpeg", 600, 400)
 
 
 @dataclass(slots=True)
-class InHand:
-    """Inputs that stay in memory; what was asked of them is written down."""
+class FakeInputs:
+    """Implements `CallInputs` with images in memory, and records how it is used."""
 
     inputs: tuple[Image, ...]
     earlier: tuple[EarlierTurn, ...] = ()
@@ -31,57 +31,67 @@ class InHand:
     more: list[int] = field(default_factory=list)
 
     async def images(self) -> tuple[Image, ...]:
+        """Return the inputs."""
         return self.inputs
 
     async def turns(self) -> tuple[EarlierTurn, ...]:
+        """Return the earlier turns."""
         return self.earlier
 
     def sending(self) -> None:
-        """Nothing asks for it here."""
+        """Do nothing: no test needs it."""
 
     def sent(self) -> None:
+        """Count a request that was sent."""
         self.times_sent += 1
 
     async def receiving(self, count: int, seconds: float) -> None:
+        """Record the bytes that a response needs at first."""
         assert seconds > 0
         self.waited_for.append(count)
 
     def received(self, count: int) -> None:
+        """Record the bytes that have arrived."""
         self.more.append(count)
 
 
 @dataclass(slots=True)
-class Bench:
-    """A chain, the service that it calls, and the waits of the chain."""
+class ChainRig:
+    """A chain of models, the fake service that it calls, and its waits."""
 
     built: Models
     fake_gemini: FakeGemini
     clock: Clock
     slept: list[float] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
-    """Those of the last generation."""
+    """The attempts of the last generation."""
 
     async def generate(
-        self, prompt: str = "black and white", seconds: float = 60, hold: InHand | None = None, **options: Any
+        self, prompt: str = "black and white", seconds: float = 60, hold: FakeInputs | None = None, **options: Any
     ) -> Generated:
+        """Generate an image and keep the attempts."""
         self.attempts.clear()
-        deadline, held = self.clock.deadline(seconds), hold or InHand((CUP,))
+        deadline, held = self.clock.deadline(seconds), hold or FakeInputs((CUP,))
         return await self.chain.generate(held, prompt, Options(**options), deadline, self.attempts.append)
 
     @property
     def chain(self) -> ModelChain:
+        """The chain."""
         return self.built.chain
 
     @property
     def outcomes(self) -> list[tuple[str, str]]:
+        """The model and the outcome of each attempt of the last generation."""
         return [(attempt.model, attempt.outcome) for attempt in self.attempts]
 
     @property
     def models(self) -> list[str]:
+        """The models of all calls that the service received."""
         return [call.model for call in self.fake_gemini.calls]
 
 
-async def make(fake_gemini: FakeGemini, **settings: str) -> Bench:
+async def make(fake_gemini: FakeGemini, **settings: str) -> ChainRig:
+    """Build a chain from settings."""
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -89,4 +99,4 @@ async def make(fake_gemini: FakeGemini, **settings: str) -> Bench:
 
     environment = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url, **settings}
     clock = Clock(sleep=sleep)
-    return Bench(build_models(Settings.read(environment), clock, random.Random(7)), fake_gemini, clock, slept)
+    return ChainRig(build_models(Settings.read(environment), clock, random.Random(7)), fake_gemini, clock, slept)

@@ -19,7 +19,7 @@ class OriginalFrontEnd:
     browser: requests.Session
 
     def generate(self, prompt: str, image: str | None = None) -> str:
-        """Press the button once. The `imageUrl` of any 2xx; anything else fails."""
+        """Press the button once and return the `imageUrl` of a 2xx answer. Any other answer fails."""
         body = {"images": [image or data_url(PHOTOGRAPH)], "prompt": prompt}
         headers = {"Origin": self.origin, "Sec-Fetch-Site": "same-origin"}
         answer = self.browser.post(f"{self.origin}/api/image", json=body, headers=headers, timeout=130)

@@ -18,6 +18,7 @@ async def put_blob(product: Harness, name: str, data: bytes) -> str:
 
 
 async def put_record(product: Harness, user_id: str, record_id: str, created_at: str, **fields: Any) -> None:
+    """Store a record as the original product did."""
     item = {
         "id": record_id,
         "userId": user_id,

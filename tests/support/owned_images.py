@@ -10,13 +10,14 @@ PRIVATE = OwnedUrls(ACCOUNT, "catafract", "catafract-private", private=True, sit
 
 
 class FakeOwnImages:
-    """Our own images: blobs by container and path. What was asked for is written down."""
+    """Owned images by container and path. `asked` are the reads."""
 
     def __init__(self) -> None:
         self.blobs: dict[tuple[str, str], bytes] = {}
         self.asked: list[tuple[str, str]] = []
 
     async def read_input(self, user: User, own: OwnBlob | OwnResult, max_bytes: int, reserve: Reserve) -> bytes:
+        """Return an image, and reserve memory for it."""
         for place in own.places if isinstance(own, OwnBlob) else ():
             self.asked.append((place.container, place.path))
             if (place.container, place.path) in self.blobs:

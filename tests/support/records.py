@@ -9,6 +9,7 @@ from image_core.models.generated import Options
 
 
 def make(user: User, number: int = 1, **changes: object) -> Record:
+    """Return a running generation of `user` that was created `number` seconds after the start of 2026."""
     record = Record(
         id=f"gen-{number}",
         user_id=user.id,
@@ -22,4 +23,4 @@ def make(user: User, number: int = 1, **changes: object) -> Record:
         lease_owner="me",
         lease_expires_at=datetime(2026, 1, 1, 1, tzinfo=UTC),
     )
-    return replace(record, **changes)  # type: ignore[arg-type] # a test's own words
+    return replace(record, **changes)  # type: ignore[arg-type] # the test names fields

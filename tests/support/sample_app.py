@@ -1,4 +1,4 @@
-"""The sample Function App of the host's tests, and what it has recorded."""
+"""The sample Function App of the host's tests, and the lines that it has recorded."""
 
 import time
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ SAMPLE = ROOT / "tests" / "integration" / "functions_host" / "sample_app"
 
 
 async def provision_sample(connection_string: str) -> None:
+    """Create the database and the containers of the sample app."""
     async with CosmosClient.from_connection_string(connection_string) as client:
         database = await client.create_database_if_not_exists("sample")
         for name in ("things", "leases"):
@@ -22,20 +23,22 @@ async def provision_sample(connection_string: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Where the host listens, and the file that has what it writes."""
+    """The host's port and its log file."""
 
     port: int
     log: Path
 
 
-def seen(host: str) -> list[str]:
+def recorded(host: str) -> list[str]:
+    """Return the lines that the sample app has recorded."""
     return requests.get(f"{host}/v1/seen", timeout=10).text.splitlines()
 
 
-def until(host: str, line: str) -> list[str]:
+def wait_for_line(host: str, line: str) -> list[str]:
+    """Wait until the sample app has recorded a line, and return all lines."""
     for _ in range(150):
-        lines = seen(host)
+        lines = recorded(host)
         if line in lines:
             return lines
         time.sleep(0.1)
-    raise AssertionError(f"{line} was not seen in {seen(host)}")
+    raise AssertionError(f"{line} is not among {recorded(host)}")

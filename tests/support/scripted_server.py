@@ -12,7 +12,7 @@ Script = Callable[[str, str], web.Response]
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request as it came."""
+    """A request."""
 
     method: str
     path: str
@@ -21,7 +21,7 @@ class Received:
 
 
 class ScriptedServer:
-    """Answers each request by the script, and keeps the requests."""
+    """Answers each request by the script, and records the requests."""
 
     def __init__(self, script: Script) -> None:
         self.script = script

@@ -10,11 +10,12 @@ from tests.support.harness import SECRET, Harness
 
 @dataclass(slots=True)
 class Shifted(Harness):
-    """The product with another clock on the wall. Its sessions are of that time, too."""
+    """The application with another wall clock, and sessions of that time."""
 
     now: Callable[[], datetime]
 
     @property
     def cookie(self) -> str:
+        """The Cookie header of a session that begins now."""
         user = {**nextauth.DEFAULT_USER, "email": self.email}
         return nextauth.cookie_header(nextauth.session_cookies(SECRET, user, self.now()))

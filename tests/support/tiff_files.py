@@ -1,4 +1,4 @@
-"""TIFF files of any layout, written here: pixels in, bytes out."""
+"""Writes TIFF files of any layout."""
 
 import struct
 import zlib
@@ -25,6 +25,7 @@ class Tiff:
     _link: int = 0
 
     def __post_init__(self) -> None:
+        """Write the header."""
         mark = b"II" if self.order == "<" else b"MM"
         if self.big:
             self.body += mark + struct.pack(self.order + "HHHQ", 43, 8, 0, 0)
@@ -34,14 +35,14 @@ class Tiff:
             self._link = 4
 
     def add(self, data: bytes) -> int:
-        """Put bytes into the file, and say where."""
+        """Append bytes to the file and return their offset."""
         self.body += b"\0" * (len(self.body) % 2)
         at = len(self.body)
         self.body += data
         return at
 
     def directory(self, tags: dict[int, tuple[int, Sequence[int] | bytes]], *, linked: bool = True) -> int:
-        """Write a directory; a linked one is the next page."""
+        """Write a directory and return its offset. A linked one is the next page."""
         entries = b""
         for tag, (kind, values) in sorted(tags.items()):
             letter, size = {1: ("B", 1), 2: ("B", 1), 3: ("H", 2), 4: ("I", 4), 7: ("B", 1), 13: ("I", 4)}[kind]
@@ -74,7 +75,7 @@ class Tiff:
         linked: bool = True,
         more: dict[int, tuple[int, Sequence[int] | bytes]] | None = None,
     ) -> int:
-        """Write pixels and their directory; `tile` is the side of square tiles."""
+        """Write pixels and their directory, and return its offset. `tile` is the side of square tiles."""
         height, width, channels = len(rows), len(rows[0]), len(rows[0][0])
         planes = (
             [[[(pixel[channel],) for pixel in row] for row in rows] for channel in range(channels)]
@@ -102,7 +103,7 @@ class Tiff:
             values = [value for row in piece for pixel in row for value in pixel]
             raw = struct.pack(f"{self.order}{len(values)}{letter}", *values)
             packed.append(zlib.compress(raw) if compression == ADOBE_DEFLATE else raw)
-        places = [self.add(data) for data in packed]
+        offsets = [self.add(data) for data in packed]
         sizes = [len(data) for data in packed]
         tags: dict[int, tuple[int, Sequence[int] | bytes]] = {
             256: (4, [width]),
@@ -115,9 +116,9 @@ class Tiff:
             339: (3, [kind] * channels),
         }
         if tile:
-            tags |= {322: (4, [tile]), 323: (4, [tile]), 324: (4, places), 325: (4, sizes)}
+            tags |= {322: (4, [tile]), 323: (4, [tile]), 324: (4, offsets), 325: (4, sizes)}
         else:
-            tags |= {273: (4, places), 278: (4, [rows_per_strip or height]), 279: (4, sizes)}
+            tags |= {273: (4, offsets), 278: (4, [rows_per_strip or height]), 279: (4, sizes)}
         if extra:
             tags[338] = (3, list(extra))
         return self.directory(tags | (more or {}), linked=linked)

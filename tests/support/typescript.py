@@ -1,4 +1,4 @@
-"""The TypeScript compiler at its strictest, over the client and what uses it."""
+"""Runs the TypeScript compiler with its strictest options on the client and programs that use it."""
 
 import json
 import shutil
@@ -13,6 +13,7 @@ COMPILER = str(CLIENT / "node_modules" / "typescript" / "bin" / "tsc")
 
 
 def node(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run Node.js."""
     tools = find_node()
     return subprocess.run(
         [tools.node, *arguments], cwd=cwd, capture_output=True, text=True, check=False, env=tools.environment()

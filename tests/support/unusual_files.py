@@ -1,4 +1,4 @@
-"""What users and attackers send, and how each must end: as an image, or in the code of the contract."""
+"""Unusual and malicious files, and how each must end: as an image, or with an error code."""
 
 UNUSUAL: dict[str, str] = {
     "alpha.png": "image",

@@ -11,7 +11,7 @@ from local.emulators import AzuritePorts
 from local.gemini.script import Scripted
 from operations.usage import collect
 from tests.support.change_feed import Feed, feed
-from tests.support.gemini_responses import no_picture, refusal
+from tests.support.gemini_responses import answer_without_image, refusal
 from tests.support.harness import Harness, harness
 
 
@@ -68,7 +68,7 @@ async def test_deleting_and_repeating_runs_into_the_budget(product: Harness) -> 
     assert product.fake_gemini.billed_usd <= 0.5
 
 
-@pytest.mark.parametrize("reply", [no_picture, refusal])
+@pytest.mark.parametrize("reply", [answer_without_image, refusal])
 async def test_failures_that_are_billed_stay_on_the_bill_when_they_are_repeated_and_deleted(
     reply: Callable[[], Scripted], product: Harness, ledger: Feed
 ) -> None:
@@ -106,10 +106,10 @@ async def test_the_end_that_waits_in_the_outbox_is_billed_when_the_record_is_del
     product.fake_gemini.script.add(Scripted(delay=1))
     running = asyncio.create_task(product.generate(headers={"Idempotency-Key": "outbox"}))
     await product.called()
-    product.cosmos.away = True
+    product.cosmos.unreachable = True
     made = await running
     assert (made.status, made.json["warnings"][0][:14]) == (200, "record_pending")
-    product.cosmos.back()
+    product.cosmos.reconnect()
     await product.call("DELETE", f"/api/generations/{made.json['id']}")
     # Deleted while it has a lease, it stays hidden until the lease is over; its end is applied by the recovery.
     await product.app.find_unfinished()

@@ -13,7 +13,7 @@ from local.gemini.script import overloaded
 from tests.support.change_feed import Feed, feed
 from tests.support.eventually import eventually
 from tests.support.faulty_proxy import Rule
-from tests.support.gemini_responses import no_picture, refusal
+from tests.support.gemini_responses import answer_without_image, refusal
 from tests.support.harness import Harness, harness
 
 
@@ -32,7 +32,7 @@ async def ledger(product: Harness) -> AsyncIterator[Feed]:
 async def test_ten_generations_cost_what_the_service_billed(product: Harness, ledger: Feed) -> None:
     """With refusals, retries and deletions between; before and after every delivery is repeated."""
     product.fake_gemini.script.add(
-        overloaded(), no_picture()
+        overloaded(), answer_without_image()
     )  # the first: overloaded, no picture, then one by the next model
     first = await product.generate()
     assert first.status == 200
@@ -189,8 +189,8 @@ async def test_a_ledger_that_cannot_be_written_fails_so_that_the_batch_is_given_
     await product.generate()
     async with feed(product) as ledger:
         documents = await ledger.changed()
-    product.cosmos.away = True
+    product.cosmos.unreachable = True
     with pytest.raises(StorageUnavailable):
         await product.app.ledger(documents)
-    product.cosmos.back()
+    product.cosmos.reconnect()
     await product.app.ledger(documents)

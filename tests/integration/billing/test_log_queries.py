@@ -19,7 +19,7 @@ from tests.support.eventually import eventually
 from tests.support.faulty_proxy import Rule
 from tests.support.gemini_responses import BILLED_REFUSAL, refusal
 from tests.support.harness import Harness, harness
-from tests.support.hosts import replaces
+from tests.support.hosts import replaces_record
 from tests.support.paths import ROOT
 
 INFRA = ROOT / "infra"
@@ -99,8 +99,8 @@ async def resume_lapsed(product: Harness, ledger: Feed, record_id: str) -> None:
 async def crashed(product: Harness, ledger: Feed) -> str:
     """Make a generation whose process dies before the record is complete, and that another process recovers."""
     async with product.another() as dying:
-        dying.cosmos.rule(Rule(replaces))  # the bill is written, the end is not
-        hold = dying.cosmos.rule(Rule(replaces, times=9, before=asyncio.Event().wait))
+        dying.cosmos.rule(Rule(replaces_record))  # the bill is written, the end is not
+        hold = dying.cosmos.rule(Rule(replaces_record, times=9, before=asyncio.Event().wait))
         request = asyncio.create_task(dying.generate(headers={"Prefer": "wait=60"}))
         await asyncio.wait_for(hold.hit.wait(), 30)
         (running,) = [record for record in await ledger.changed() if record["status"] == "running"]

@@ -12,7 +12,7 @@ from azure.cosmos.aio import CosmosClient
 from local.emulators import cosmos_connection_string
 from local.functions_host.app import CannotServe
 from local.functions_host.change_feed import ChangeFeed, Retry
-from tests.support.sample_app import provision_sample, until
+from tests.support.sample_app import provision_sample, wait_for_line
 
 
 @pytest.fixture
@@ -26,13 +26,13 @@ async def database(cosmos_url: str) -> AsyncIterator[Any]:
 async def test_a_change_starts_its_function(host: str, database: Any) -> None:
     name = uuid.uuid4().hex
     await database.get_container_client("things").upsert_item({"id": name})
-    await asyncio.to_thread(until, host, f"done {name}|0")
+    await asyncio.to_thread(wait_for_line, host, f"done {name}|0")
 
 
 async def test_a_failed_batch_is_delivered_again_until_it_succeeds(host: str, database: Any) -> None:
     name = uuid.uuid4().hex
     await database.get_container_client("things").upsert_item({"id": name, "fails": 2})
-    lines = await asyncio.to_thread(until, host, f"done {name}|0")
+    lines = await asyncio.to_thread(wait_for_line, host, f"done {name}|0")
     assert lines.count(f"thing {name}|0") == 3
 
 

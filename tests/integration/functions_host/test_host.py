@@ -17,7 +17,7 @@ from local.functions_host.app import CannotServe
 from local.functions_host.timers import Schedule
 from local.processes import end, reserve_port, running, wait_for_port
 from tests.support.paths import ROOT
-from tests.support.sample_app import SAMPLE, until
+from tests.support.sample_app import SAMPLE, wait_for_line
 
 ROUTES = [
     ("GET", "/v1/items/7", 200, "number 7"),
@@ -52,13 +52,13 @@ def test_body_and_headers_go_in_and_out(host: str) -> None:
 
 def test_a_message_that_fails_goes_to_poison_and_does_not_hold_the_others(host: str) -> None:
     assert requests.post(f"{host}/v1/enqueue", data="bad one|good one|good two", timeout=10).text == "sent"
-    lines = until(host, "poison bad one|1")
+    lines = wait_for_line(host, "poison bad one|1")
     assert {"good one|1", "good two|1"} <= set(lines)
     assert [line for line in lines if line.startswith("bad")] == ["bad one|1", "bad one|2", "bad one|3"]
 
 
 def test_a_timer_runs_by_its_setting_from_the_file(host: str) -> None:
-    until(host, "tick|0")
+    wait_for_line(host, "tick|0")
 
 
 def test_a_failed_output_fails_the_invocation(azurite_ports: AzuritePorts) -> None:

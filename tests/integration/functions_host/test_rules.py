@@ -17,7 +17,7 @@ from local.functions_host.http import MAX_BODY_BYTES, decoded_path, encoded_path
 from local.functions_host.logs import Levels
 from local.processes import reserve_port, running, wait_for_port
 from tests.support.paths import ROOT
-from tests.support.sample_app import SAMPLE, Served, until
+from tests.support.sample_app import SAMPLE, Served, wait_for_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +170,14 @@ def test_repeated_parameters_are_joined_and_empty_ones_dropped(raw: str, joined:
 def test_a_message_replaces_its_own_metadata(served: Served, host: str) -> None:
     sent = json.dumps({"ID": "of the message", "userId": "a"})
     assert requests.post(f"{host}/v1/enqueue", data=sent, timeout=10).text == "sent"
-    until(host, "id of the message|1")
+    wait_for_line(host, "id of the message|1")
 
 
 def test_a_log_record_is_kept_while_its_invocation_runs_and_only_then(served: Served, host: str) -> None:
     assert requests.post(f"{host}/v1/logs", data="mark", timeout=10).text == "logged"
     assert requests.put(f"{host}/v1/logs", data="mark", timeout=10).text == "logged"
     assert requests.delete(f"{host}/v1/logs", timeout=10).text == "goes on"
-    until(host, "mark logged|0")
+    wait_for_line(host, "mark logged|0")
     lines = [line for line in served.log.read_text().splitlines() if "mark" in line]
     kept = [re.sub(r"^\S+ \S+ ", "", line) for line in lines]
     assert kept == [

@@ -90,12 +90,12 @@ async def test_another_attempt_sends_the_same_inputs_again(product: Harness) -> 
     assert made.status == 200
     assert [call.inputs for call in product.fake_gemini.calls] == [1, 1, 1]
     assert len({call.bytes for call in product.fake_gemini.calls}) == 1
-    assert sum(reads_a_copy(*seen) for seen in product.blobs.seen) == 2
+    assert sum(reads_a_copy(*seen) for seen in product.blobs.requests) == 2
 
 
 async def test_a_first_attempt_reads_nothing_again(product: Harness) -> None:
     assert (await product.generate()).status == 200
-    assert not any(reads_a_copy(*seen) for seen in product.blobs.seen)
+    assert not any(reads_a_copy(*seen) for seen in product.blobs.requests)
 
 
 async def test_inputs_that_cannot_be_read_again_leave_the_error_of_the_attempt_before(product: Harness) -> None:

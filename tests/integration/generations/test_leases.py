@@ -251,6 +251,6 @@ async def test_the_status_of_a_new_generation_is_looked_for_again(key: dict[str,
 async def test_an_old_id_is_looked_for_once(product: Harness) -> None:
     old = f"gen-{int((datetime.now(UTC) - timedelta(minutes=2)).timestamp() * 1000)}-00"
     await product.app.components.records.find(await product.app.sessions.user({"cookie": product.cookie}), "gen-0")
-    before = len(product.cosmos.seen)
+    before = len(product.cosmos.requests)
     assert (await product.call("GET", f"/api/generations/{old}")).status == 404
-    assert len(product.cosmos.seen) == before + 1
+    assert len(product.cosmos.requests) == before + 1

@@ -145,7 +145,7 @@ async def test_an_upload_is_answered_with_its_address_only_when_its_bytes_are_th
 @pytest.mark.parametrize("sub_status", [1002, 1003])
 async def test_a_database_that_misses_its_container_is_never_an_absence(sub_status: int, product: Harness) -> None:
     made = await product.generate(headers=KEY)
-    before = len(product.cosmos.seen)
+    before = len(product.cosmos.requests)
     product.cosmos.rule(Rule(lambda _, path: "/docs" in path, FOREVER, answer=cosmos_not_found(sub_status)))
     calls = [
         await product.generate(headers=KEY),
@@ -157,5 +157,5 @@ async def test_a_database_that_misses_its_container_is_never_an_absence(sub_stat
         await product.call("GET", "/api/usage"),
     ]
     assert {(each.status, each.json["code"]) for each in calls} == {(503, "storage_unavailable")}
-    assert len(product.cosmos.seen) - before < 100, "no endless loop"
+    assert len(product.cosmos.requests) - before < 100, "no endless loop"
     assert len(product.fake_gemini.calls) == 1

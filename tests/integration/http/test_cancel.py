@@ -16,7 +16,7 @@ from tests.support.change_feed import feed
 from tests.support.eventually import eventually
 from tests.support.faulty_proxy import Rule, blob_error
 from tests.support.harness import Answer, Harness, harness
-from tests.support.hosts import replaces, stores_picture
+from tests.support.hosts import replaces_record, stores_image
 
 QUEUED = {"Prefer": "respond-async"}
 KEY = {"Idempotency-Key": "key"}
@@ -144,16 +144,18 @@ async def test_it_is_stopped_while_its_inputs_are_read(product: Harness) -> None
     assert product.fake_gemini.calls == []
 
 
-@pytest.mark.parametrize("step", [stores_picture, replaces], ids=["while it is stored", "while its end is written"])
+@pytest.mark.parametrize(
+    "step", [stores_image, replaces_record], ids=["while it is stored", "while its end is written"]
+)
 async def test_an_image_that_is_there_wins(product: Harness, step: Callable[[str, str], bool]) -> None:
     release = asyncio.Event()
     product.fake_gemini.script.add(Scripted(delay=0.5))
     waiting = asyncio.create_task(product.generate())
     await product.called()
     record_id = await the_id(product)
-    held = product.blobs.rule(Rule(stores_picture, before=release.wait))
+    held = product.blobs.rule(Rule(stores_image, before=release.wait))
     await held.hit.wait()
-    if step is replaces:
+    if step is replaces_record:
         release.set()
         await waiting
         answer = await canceled(product, record_id)

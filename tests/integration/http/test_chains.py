@@ -319,7 +319,7 @@ async def test_a_storage_that_loses_turns_costs_no_image(product: Harness) -> No
     first = await product.generate()
     assert first.status == 200
     assert rule.hits
-    product.blobs.back()
+    product.blobs.reconnect()
     assert codes(await edit(product, first.json["id"])) == ["context_not_kept"]
 
 

@@ -159,10 +159,10 @@ async def test_a_retired_model_shows_in_the_deep_look(azurite_ports: AzuritePort
         seen = (await product.call("GET", "/api/health?deep=1", signed_in=False)).json["dependencies"]["model"]
         assert list(seen["retired"]) == ["gone-1"]
         assert seen["models"]["gone-1"] == "status 404"
-        before = len(product.cosmos.seen)
+        before = len(product.cosmos.requests)
         for _ in range(5):
             await product.call("GET", "/api/health?deep=1", signed_in=False)
-        assert len(product.cosmos.seen) == before
+        assert len(product.cosmos.requests) == before
 
 
 async def test_nothing_private_is_in_the_logs(product: Harness, caplog: pytest.LogCaptureFixture) -> None:

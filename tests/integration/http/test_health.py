@@ -78,7 +78,7 @@ async def test_a_call_while_a_container_is_missing_is_an_outage_and_not_a_missin
 
 async def test_a_service_that_does_not_answer_is_down(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
     async with harness(azurite_ports, cosmos_url) as product:
-        product.cosmos.away = True
+        product.cosmos.unreachable = True
         found = await dependencies(product, 503)
     assert found["database"]["status"] == "down"
     assert found["storage"]["status"] == "ok"

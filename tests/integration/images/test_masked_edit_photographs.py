@@ -9,7 +9,7 @@ from PIL import ImageChops, ImageDraw, ImageOps
 
 from image_core.images.image import Target
 from image_core.images.masked_edit import compose_in_sandbox, prepare_in_sandbox
-from tests.support.image_files import differing, in_eight_bits, saved
+from tests.support.image_files import count_differences, in_eight_bits, saved
 from tests.support.paths import IMAGES
 
 PNG = Target(None, "png")
@@ -48,4 +48,4 @@ async def test_real_photograph_in_the_sandbox(name: str) -> None:
     )
     result = PIL.Image.open(io.BytesIO(composed.image.data))
     assert composed.aligned
-    assert differing(result, upright, ImageChops.invert(mask)) == 0
+    assert count_differences(result, upright, ImageChops.invert(mask)) == 0

@@ -34,9 +34,9 @@ class FaultyNetwork:
 
     @asynccontextmanager
     async def outage(self) -> AsyncIterator[None]:
-        self._proxy.away = True
+        self._proxy.unreachable = True
         yield
-        self._proxy.back()
+        self._proxy.reconnect()
 
     @asynccontextmanager
     async def missing_container(self) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""An application without services: handlers that do what a test says, and a session that every request has."""
+"""An application without services: scripted handlers, and a session for every request with a cookie."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,19 +15,19 @@ ADA = User("ada@example.com")
 
 
 async def answer_200(request: Request, *rest: User | str) -> Response:
-    """Answer with a body, as every GET does."""
+    """Answer 200 with a body."""
     return Response(200, b"{}")
 
 
 @dataclass
 class FakeHandler:
-    """Answers any route, and keeps what it was called with."""
+    """Answers any route with `does`, and records the arguments of its calls."""
 
     does: Callable[..., Awaitable[Response]] = answer_200
     calls: list[tuple[Request | User | str, ...]] = field(default_factory=list)
 
     async def handle(self, request: Request, *rest: User | str) -> Response:
-        """Do what the test says."""
+        """Record the call and answer it with `does`."""
         self.calls.append((request, *rest))
         return await self.does(request, *rest)
 
@@ -52,7 +52,7 @@ class FakeHandlers:
 
 
 class FakeSessions:
-    """Knows the user of requests with any cookie."""
+    """Sessions in which every cookie is valid."""
 
     async def user(self, headers: Mapping[str, str]) -> User:
         """Return Ada. Raises Unauthorized without a cookie."""
@@ -63,7 +63,7 @@ class FakeSessions:
 
 @dataclass
 class FakeApplication:
-    """What `Api` needs (`api.dispatch.Application`)."""
+    """Implements `api.dispatch.Application`."""
 
     handlers: FakeHandlers = field(default_factory=FakeHandlers)
     max_request_bytes: int = 100

@@ -41,7 +41,7 @@ class FakeBlobs:
         cache_control: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> bool:
-        """Write a blob. Returns False and writes nothing where it exists and `overwrite` is not set."""
+        """Write a blob. Returns False and writes nothing if it exists and `overwrite` is not set."""
 
         def apply() -> bool:
             blobs = self._blobs(container)

@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that only a test moves."""
 
 import asyncio
 import heapq
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 START = datetime(2026, 11, 25, 12, tzinfo=UTC)
 STEPS = 60
-"""Turns of the event loop in which everything that does not sleep comes to rest: the fakes need a few for each call."""
+"""Turns of the event loop after which every task sleeps or has ended: the fakes need a few for each call."""
 
 
 class FakeClock:
@@ -41,12 +41,12 @@ class FakeClock:
         await woken
 
     async def settle(self) -> None:
-        """Let everything run that does not wait for the clock."""
+        """Run all tasks until they wait for the clock."""
         for _ in range(STEPS):
             await asyncio.sleep(0)
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock, and let everything run that is due on the way."""
+        """Move the clock, and run every task that wakes on the way."""
         end = self._seconds + seconds
         await self.settle()
         while self._sleepers and self._sleepers[0][0] <= end:
@@ -63,7 +63,7 @@ class FakeClock:
             while not task.done():
                 if not self._sleepers or self._sleepers[0][0] > end:
                     raise AssertionError(
-                        f"it has not ended after {self._seconds:g} s, and waits for nothing before {end:g} s"
+                        f"the work has not ended after {self._seconds:g} s, and nothing wakes before {end:g} s"
                     )
                 await self._wake()
             return task.result()

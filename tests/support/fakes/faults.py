@@ -1,4 +1,4 @@
-"""Outages and lost acknowledgements of a fake service, injected where the real ones happen: at the call."""
+"""Outages and lost acknowledgements that are injected into the calls of a fake service."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 class Effect(Enum):
-    """What happens to a call."""
+    """The effect of a fault on a call."""
 
     APPLIED = "it is applied as if there were no fault"
     REFUSED = "it is not applied, and raises StorageUnavailable"
     LOST = "it is applied, and raises StorageUnavailable: its acknowledgement was lost"
-    REPEATED = "it is applied twice: the client repeats it by itself, because the acknowledgement was lost"
+    REPEATED = "it is applied twice: the client repeats it, because the acknowledgement was lost"
     CONTAINER_MISSING = "it raises ContainerMissing"
 
 
@@ -47,26 +47,26 @@ class Faults:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
         """(method, document id or blob name) of each call, oldest first."""
-        self.away = False
+        self.unreachable = False
         """Whether every call fails with StorageUnavailable."""
         self._faults: list[Fault] = []
 
     def add(self, effect: Effect, operation: str = "", name: str = "", times: int = 1) -> Fault:
-        """Inject a fault, after those that are there."""
+        """Inject a fault, after those that exist."""
         fault = Fault(effect, operation, name, times)
         self._faults.append(fault)
         return fault
 
     def clear(self) -> None:
         """End all faults."""
-        self.away = False
+        self.unreachable = False
         self._faults.clear()
 
     async def call(self, operation: str, name: str, apply: Callable[[], T]) -> T:
-        """Run one call of the service. Like a call over a network, it lets other tasks run first."""
+        """Run one call of the service. As with a call over a network, other tasks run first."""
         await asyncio.sleep(0)
         self.calls.append((operation, name))
-        if self.away:
+        if self.unreachable:
             raise StorageUnavailable
         fault = next((fault for fault in self._faults if fault.matches(operation, name)), None)
         if fault is None:
@@ -88,7 +88,7 @@ class Faults:
 
 
 class FakeNetwork:
-    """What lies between a caller and a fake service, for the contract tests. `lost` is how a client takes a loss."""
+    """The network between a caller and a fake service, for the contract tests. `lost` is the effect of a loss."""
 
     def __init__(self, faults: Faults, lost: Effect) -> None:
         self._faults = faults
@@ -101,13 +101,13 @@ class FakeNetwork:
     @asynccontextmanager
     async def outage(self) -> AsyncIterator[None]:
         """Fail every call."""
-        self._faults.away = True
+        self._faults.unreachable = True
         yield
         self._faults.clear()
 
     @asynccontextmanager
     async def missing_container(self) -> AsyncIterator[None]:
-        """Fail every call as where the container does not exist."""
+        """Fail every call as if the container did not exist."""
         self._faults.add(Effect.CONTAINER_MISSING, times=1000)
         yield
         self._faults.clear()

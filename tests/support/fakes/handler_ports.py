@@ -1,4 +1,4 @@
-"""What handlers need of the domain (`api.handlers.ports`), in memory."""
+"""The ports of the handlers (`api.handlers.ports`), in memory."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass
 class FakeGenerations:
-    """Implements `Generations`, `Waiting` and `Canceling`: `ends` are the records that running ones become."""
+    """Implements `Generations`, `Waiting` and `Canceling`. `ends` are the ended records by id."""
 
     records: dict[str, Record] = field(default_factory=dict)
     ends: dict[str, Record] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class FakeGenerations:
     pages: list[tuple[str | None, int, str | None]] = field(default_factory=list)
 
     def add(self, record: Record, end: Record | None = None) -> Record:
-        """Store a record, and what it becomes when it is waited for."""
+        """Store a record, and the record that a wait for it returns."""
         self.records[record.id] = record
         if end is not None:
             self.ends[record.id] = end
@@ -65,12 +65,12 @@ class FakeGenerations:
         del self.records[record_id]
 
     async def wait(self, record: Record, seconds: float) -> Result:
-        """Return what the record becomes, at once."""
+        """Return the ended record at once."""
         self.waits.append(seconds)
         return Result(self.ends.get(record.id, record))
 
     async def cancel(self, user: User, record_id: str, seconds: float) -> Record:
-        """Return what the record becomes."""
+        """Return the ended record."""
         return (await self.wait(await self.read(user, record_id), seconds)).record
 
 
@@ -127,7 +127,7 @@ class FakeImages:
         return f"https://account.example/catafract/{name}"
 
     async def load_upload(self, data: bytes, claim: Claim) -> Image:
-        """Take any file for a PNG."""
+        """Return any file as a PNG."""
         self._fail()
         return Image(data, "image/png", 1, 1)
 
@@ -144,7 +144,7 @@ class FakeImages:
 
 @dataclass
 class FakeSubmissions:
-    """Implements `Submissions`: `begins` is the record of the next request, and `end` what it becomes."""
+    """Implements `Submissions`. `begins` is the record of the next request, and `end` the ended record."""
 
     begins: Record
     end: Record | None = None
@@ -155,7 +155,7 @@ class FakeSubmissions:
     waits: list[float] = field(default_factory=list)
 
     def check(self, request: GenerationRequest) -> None:
-        """Refuse it where the test says so."""
+        """Raise `refuses`, if it is set."""
         if self.refuses is not None:
             raise self.refuses
 
@@ -169,7 +169,7 @@ class FakeSubmissions:
         trace_parent: str | None,
         deadline: Deadline,
     ) -> Submitted:
-        """Return the record."""
+        """Return `begins`."""
         self.requests.append((request, key))
         return Submitted(Result(self.begins), self.replayed, queued)
 
@@ -178,7 +178,7 @@ class FakeSubmissions:
         return DryRun("model-a", 0.1, (), None, ("model_skipped: x",), None)
 
     async def wait(self, submitted: Submitted, seconds: float) -> Submitted:
-        """Return the end, at once; of a queued one nothing changes."""
+        """Return the ended record at once, or a queued one unchanged."""
         self.waits.append(seconds)
         if submitted.queued or self.end is None:
             return submitted

@@ -18,10 +18,9 @@ USAGE = Usage(560, 1120, 0.135, {"IMAGE": 560}, {"IMAGE": 1120})
 
 @dataclass(slots=True)
 class Call:
-    """One call: what it answers, and the steps at which a test can hold it up.
+    """The script of one call: its answer, and the steps at which it waits for an event.
 
-    `error` is raised instead of an image; with `retry` the run makes the next call instead. Each event that is given is
-    awaited at its step.
+    `error` is raised instead of an image; with `retry` the run makes the next call instead.
     """
 
     image: Image | None = None
@@ -47,7 +46,7 @@ class FakeModel:
         """Inputs, prompt and options of each call."""
         self.has_key = True
         self.refusal: ImageError | None = None
-        """What the checks of options and quotas raise."""
+        """Raised by the checks of options and quotas."""
         self._clock = clock
 
     async def generate(
@@ -112,7 +111,7 @@ class FakeModel:
         return MODEL
 
     def warnings(self, options: Options, inputs: int) -> tuple[str, ...]:
-        """Return a warning, so that a test sees where it goes."""
+        """Return a warning, so that a test can follow it."""
         return ("a_warning: of the chain",)
 
     def context_warning(self, model: str, turns_of: str | None) -> str | None:

@@ -96,7 +96,7 @@ async def test_deletion_of_a_record_that_vanishes_is_not_found() -> None:
 async def test_deletion_that_was_interrupted_is_done_again() -> None:
     process = Process()
     record = await process.make()
-    process.store.entries.faults.away = True
+    process.store.entries.faults.unreachable = True
     with pytest.raises(StorageUnavailable):
         await process.fake_clock.run(process.history.delete(ADA, record.id))
     process.store.entries.faults.clear()
@@ -122,7 +122,7 @@ async def test_running_generation_stays_hidden_until_its_lease_is_over() -> None
 async def test_deletion_waits_half_a_minute_before_the_recovery_goes_on_with_it() -> None:
     process = Process()
     record = await process.make()
-    process.store.blobs.faults.away = True
+    process.store.blobs.faults.unreachable = True
     with pytest.raises(StorageUnavailable):
         await process.history.delete(ADA, record.id)
     assert process.store.record(record.id).lease_expires_at == START + timedelta(seconds=30)  # type: ignore[union-attr] # it is there

@@ -33,7 +33,7 @@ async def test_outbox_that_cannot_be_read_does_not_stop_the_timer(caplog: pytest
     process = Process()
     await process.begin(queued=True)
     await process.fake_clock.advance(61)
-    process.store.blobs.faults.away = True
+    process.store.blobs.faults.unreachable = True
     assert len(await process.recovery.find()) == 1
     assert "the outbox could not be applied: storage_unavailable" in caplog.text
 

@@ -269,7 +269,7 @@ async def test_record_that_the_database_does_not_take_waits_in_the_outbox_and_is
     process = Process()
     answer = asyncio.Event()
     record = await begun(process, Call(before_answer=answer))
-    process.store.generations.faults.away = process.store.entries.faults.away = True
+    process.store.generations.faults.unreachable = process.store.entries.faults.unreachable = True
     answer.set()
     waited = await process.fake_clock.run(process.background.wait(record, 100))
     assert (waited.record.status, waited.record.warnings) == (Status.SUCCEEDED, (WARNING_PENDING,))
@@ -287,7 +287,7 @@ async def test_image_that_nothing_takes_is_an_outage_and_stays_to_be_run_again()
     process = Process()
     answer = asyncio.Event()
     record = await begun(process, Call(before_answer=answer))
-    process.store.blobs.faults.away = True
+    process.store.blobs.faults.unreachable = True
     answer.set()
     with pytest.raises(StorageUnavailable):
         await process.fake_clock.run(process.background.wait(record, 10_000))
@@ -490,7 +490,7 @@ async def test_shutdown_gives_every_lease_back() -> None:
 async def test_shutdown_while_the_database_is_down_leaves_the_lease_to_expire(caplog: pytest.LogCaptureFixture) -> None:
     process = Process()
     await begun(process, Call(before_answer=asyncio.Event()))
-    process.store.generations.faults.away = True
+    process.store.generations.faults.unreachable = True
     assert await process.leases.release_all() == 1
     assert "a lease was not released" in caplog.text
 

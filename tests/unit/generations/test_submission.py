@@ -241,7 +241,7 @@ async def test_input_that_cannot_be_loaded_releases_its_memory_and_records_nothi
 
 async def test_storage_that_is_down_records_nothing_and_calls_no_model() -> None:
     process = Process()
-    process.store.generations.faults.away = True
+    process.store.generations.faults.unreachable = True
     with pytest.raises(StorageUnavailable):
         await process.fake_clock.run(process.begin())
     assert (process.model.calls, process.memory.held) == ([], 0)

@@ -17,7 +17,7 @@ from image_core.images.image import Target
 from image_core.images.masked_edit import ComposedEdit, PreparedEdit, prepare_in_sandbox
 from image_core.images.masked_edit_pixels import _encoded, compose, prepare
 from image_core.images.original import Original
-from tests.support.image_files import differing, in_eight_bits, profile, saved, unusual_image
+from tests.support.image_files import count_differences, in_eight_bits, profile, saved, unusual_image
 from tests.support.paths import IMAGES
 
 SHAPES = {"1:1": (64, 64), "3:2": (72, 48), "2:3": (48, 72), "16:9": (80, 45), "9:16": (45, 80)}
@@ -128,7 +128,7 @@ def test_pixels_outside_the_mask_are_those_of_the_input(file: Drawn) -> None:
     wanted = in_eight_bits(file.upright)
     assert result.format == "PNG"
     assert result.size == file.upright.size == (both[1].image.width, both[1].image.height)
-    assert differing(result, wanted, file.outside) == 0
+    assert count_differences(result, wanted, file.outside) == 0
     if file.icc is not None and file.icc != PROFILES["broken"] and file.upright.mode in {"RGB", "RGBA"}:
         assert result.info["icc_profile"] == file.icc
     assert both[0].sent.width / both[0].sent.height == pytest.approx(
@@ -154,7 +154,7 @@ def test_inside_is_what_the_model_made_and_the_edge_is_mixed() -> None:
     assert both is not None
     result = PIL.Image.open(io.BytesIO(both[1].image.data))
     inner = mask.filter(ImageFilter.MinFilter(11))
-    assert differing(result, PIL.Image.new("RGB", image.size, "#c81e3c"), inner) == 0
+    assert count_differences(result, PIL.Image.new("RGB", image.size, "#c81e3c"), inner) == 0
     # Two pixels of the region's edge are mixed.
     row = [result.getpixel((x, image.height // 2)) for x in range(image.width // 3, image.width // 3 + 3)]
     assert len(set(row)) == 3
@@ -186,8 +186,8 @@ def test_answer_that_shows_another_scene_is_reported_and_still_kept_inside_the_m
     composed = compose(data, prepared.mask.data, other, prepared.crop.box, PNG, LIMITS)
     assert not composed.aligned
     result = PIL.Image.open(io.BytesIO(composed.image.data))
-    assert differing(result, image, ImageChops.invert(mask)) == 0
-    assert differing(result, image, mask) > 1000
+    assert count_differences(result, image, ImageChops.invert(mask)) == 0
+    assert count_differences(result, image, mask) > 1000
 
 
 @pytest.mark.parametrize("name", ["red is green", "P3"])
@@ -211,7 +211,7 @@ def test_gray_with_a_profile_stays_as_it_looks_and_can_be_edited_in_colour() -> 
     assert both is not None
     result = PIL.Image.open(io.BytesIO(both[1].image.data))
     outside = ImageChops.invert(disc(image.size))
-    assert differing(result, image.convert("RGB"), outside) == 0
+    assert count_differences(result, image.convert("RGB"), outside) == 0
     srgb = ImageCms.createProfile("sRGB")
     meant = ImageCms.profileToProfile(image, io.BytesIO(gray), srgb, outputMode="RGB")
     shown = ImageCms.profileToProfile(result, io.BytesIO(result.info["icc_profile"]), srgb)
@@ -237,7 +237,7 @@ def test_profile_that_cannot_be_converted_changes_no_pixel(icc: bytes, kept: boo
     both = edited(saved(image, "PNG", icc_profile=icc), saved(disc(image.size), "PNG"))
     assert both is not None
     result = PIL.Image.open(io.BytesIO(both[1].image.data))
-    assert differing(result, image, ImageChops.invert(disc(image.size))) == 0
+    assert count_differences(result, image, ImageChops.invert(disc(image.size))) == 0
     assert ("icc_profile" in result.info) == kept
 
 
@@ -270,10 +270,10 @@ def test_panorama_is_cut_out_with_its_edges_repeated() -> None:
     sent = PIL.Image.open(io.BytesIO(prepared.sent.data)).convert("RGB")
     box = prepared.crop.box
     inner = sent.crop((0, -box.top, box.width, -box.top + 40))
-    assert differing(inner, image.crop((box.left, 0, box.right, 40)), PIL.Image.new("L", inner.size, 255)) == 0
+    assert count_differences(inner, image.crop((box.left, 0, box.right, 40)), PIL.Image.new("L", inner.size, 255)) == 0
     assert sent.getpixel((300 - box.left, 0)) == image.getpixel((300, 0))
     result = PIL.Image.open(io.BytesIO(composed.image.data))
-    assert differing(result, image, ImageChops.invert(mask)) == 0
+    assert count_differences(result, image, ImageChops.invert(mask)) == 0
     assert result.getpixel((300, 20)) == (200, 30, 60)
 
 

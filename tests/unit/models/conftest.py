@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from local.gemini.server import FakeGemini
-from tests.support.model_chain import Bench, make
+from tests.support.model_chain import ChainRig, make
 
 
 @pytest.fixture
-async def bench(fake_gemini: FakeGemini) -> AsyncIterator[Bench]:
+async def bench(fake_gemini: FakeGemini) -> AsyncIterator[ChainRig]:
     made = await make(fake_gemini)
     yield made
     await made.chain.close()

@@ -22,10 +22,10 @@ from image_core.settings import Settings
 from local.gemini.script import Scripted, finished, overloaded, problem, rate_limited
 from local.gemini.server import FakeGemini
 from tests.support.harness import sample_image
-from tests.support.model_chain import LITE, NEXT, PRO, Bench, InHand, make
+from tests.support.model_chain import LITE, NEXT, PRO, ChainRig, FakeInputs, make
 
 
-async def test_image_of_the_first_model_is_returned_after_one_call(bench: Bench) -> None:
+async def test_image_of_the_first_model_is_returned_after_one_call(bench: ChainRig) -> None:
     made = await bench.generate()
     assert made.model == PRO
     assert bench.models == [PRO]
@@ -34,13 +34,13 @@ async def test_image_of_the_first_model_is_returned_after_one_call(bench: Bench)
     assert bench.slept == []
 
 
-async def test_the_images_come_first_and_the_prompt_last(fake_gemini: FakeGemini, bench: Bench) -> None:
+async def test_the_images_come_first_and_the_prompt_last(fake_gemini: FakeGemini, bench: ChainRig) -> None:
     await bench.generate("paint it")
     call = fake_gemini.calls[0]
     assert (call.inputs, call.prompt) == (1, "paint it")
 
 
-async def test_timeout_is_sent_to_the_service(fake_gemini: FakeGemini, bench: Bench) -> None:
+async def test_timeout_is_sent_to_the_service(fake_gemini: FakeGemini, bench: ChainRig) -> None:
     await bench.generate(seconds=42)
     assert 30 <= float(fake_gemini.calls[0].timeout or 0) <= 42
 
@@ -73,7 +73,9 @@ AGAIN = [
     AGAIN,
     ids=[f"{reply.status} {outcome} {number}" for number, (reply, outcome) in enumerate(AGAIN)],
 )
-async def test_what_may_pass_is_tried_once_more_at_the_same_model(bench: Bench, reply: Scripted, outcome: str) -> None:
+async def test_temporary_error_is_retried_once_with_the_same_model(
+    bench: ChainRig, reply: Scripted, outcome: str
+) -> None:
     bench.fake_gemini.script.add(Scripted(reply.status, reply.body, cut=reply.cut))
     made = await bench.generate()
     assert bench.models == [PRO, PRO]
@@ -82,7 +84,7 @@ async def test_what_may_pass_is_tried_once_more_at_the_same_model(bench: Bench, 
     assert 0 <= bench.slept[0] <= 2
 
 
-async def test_a_broken_connection_is_not_resent_behind_our_back(bench: Bench) -> None:
+async def test_request_on_a_broken_connection_is_not_repeated_by_the_sdk(bench: ChainRig) -> None:
     bench.fake_gemini.script.add(*(Scripted(cut="before") for _ in range(6)))
     with pytest.raises(ModelUnavailable):
         await bench.generate()
@@ -90,7 +92,7 @@ async def test_a_broken_connection_is_not_resent_behind_our_back(bench: Bench) -
     assert bench.outcomes == [(model, "connection_lost") for model in (PRO, PRO, NEXT, NEXT, LITE, LITE)]
 
 
-async def test_when_the_attempts_are_used_up_the_next_model_is_asked_at_once(bench: Bench) -> None:
+async def test_next_model_is_called_at_once_when_the_attempts_are_used_up(bench: ChainRig) -> None:
     bench.fake_gemini.script.add(overloaded(), overloaded())
     made = await bench.generate()
     assert bench.models == [PRO, PRO, NEXT]
@@ -98,14 +100,14 @@ async def test_when_the_attempts_are_used_up_the_next_model_is_asked_at_once(ben
     assert len(bench.slept) == 1
 
 
-async def test_a_retry_info_that_fits_is_waited_for(bench: Bench) -> None:
+async def test_a_retry_info_that_fits_is_waited_for(bench: ChainRig) -> None:
     bench.fake_gemini.script.add(rate_limited(17))
     await bench.generate(seconds=60)
     assert bench.slept == [17]
     assert bench.models == [PRO, PRO]
 
 
-async def test_a_retry_info_that_does_not_fit_leads_to_the_next_model(bench: Bench) -> None:
+async def test_a_retry_info_that_does_not_fit_leads_to_the_next_model(bench: ChainRig) -> None:
     bench.fake_gemini.script.add(rate_limited(55))
     made = await bench.generate(seconds=60)
     assert bench.slept == []
@@ -113,7 +115,7 @@ async def test_a_retry_info_that_does_not_fit_leads_to_the_next_model(bench: Ben
     assert made.model == NEXT
 
 
-async def test_a_quota_that_is_used_up_everywhere_says_when_to_come_back(bench: Bench) -> None:
+async def test_a_quota_that_is_used_up_everywhere_says_when_to_come_back(bench: ChainRig) -> None:
     bench.fake_gemini.script.add(*(rate_limited(100 + number) for number in range(3)))
     with pytest.raises(RateLimited) as caught:
         await bench.generate()
@@ -130,7 +132,7 @@ async def test_a_time_to_come_back_is_never_too_early(fake_gemini: FakeGemini) -
     await bench.chain.close()
 
 
-async def test_without_a_retry_info_there_is_still_a_time_to_come_back(bench: Bench) -> None:
+async def test_without_a_retry_info_there_is_still_a_time_to_come_back(bench: ChainRig) -> None:
     bench.fake_gemini.script.add(*(rate_limited() for _ in range(6)))
     with pytest.raises(RateLimited) as caught:
         await bench.generate()
@@ -152,7 +154,7 @@ async def test_without_a_retry_info_there_is_still_a_time_to_come_back(bench: Be
     ids=["400", "401", "403", "refusal"],
 )
 async def test_permanent_error_is_neither_retried_nor_sent_to_another_model(
-    bench: Bench, reply: Scripted, kind: type[ModelError], outcome: str
+    bench: ChainRig, reply: Scripted, kind: type[ModelError], outcome: str
 ) -> None:
     bench.fake_gemini.script.add(reply)
     with pytest.raises(kind):
@@ -161,7 +163,7 @@ async def test_permanent_error_is_neither_retried_nor_sent_to_another_model(
     assert len(bench.fake_gemini.calls) == 1
 
 
-async def test_error_for_a_rejected_request_does_not_quote_the_service(bench: Bench) -> None:
+async def test_error_for_a_rejected_request_does_not_quote_the_service(bench: ChainRig) -> None:
     bench.fake_gemini.script.add(
         Scripted(400, problem(400, "INVALID_ARGUMENT", "The prompt 'my secret' at https://x?key=k"))
     )
@@ -181,7 +183,7 @@ async def test_a_key_that_is_refused_is_said_and_not_retried(fake_gemini: FakeGe
     await bench.chain.close()
 
 
-async def test_with_less_than_ten_seconds_left_nothing_is_begun(bench: Bench) -> None:
+async def test_with_less_than_ten_seconds_left_nothing_is_begun(bench: ChainRig) -> None:
     with pytest.raises(DeadlineExceeded):
         await bench.generate(seconds=9)
     assert bench.fake_gemini.calls == []
@@ -200,13 +202,13 @@ async def test_no_second_attempt_is_begun_that_could_not_end(fake_gemini: FakeGe
     fake_gemini.script.add(overloaded())
     attempts: list[Attempt] = []
     with pytest.raises(DeadlineExceeded):
-        await models.chain.generate(InHand(()), "x", Options(), clock.deadline(60), attempts.append)
+        await models.chain.generate(FakeInputs(()), "x", Options(), clock.deadline(60), attempts.append)
     assert [(attempt.model, attempt.outcome) for attempt in attempts] == [(PRO, "model_unavailable")]
     assert len(fake_gemini.calls) == 1
     await models.close()
 
 
-async def test_error_is_that_of_the_last_model_when_all_models_fail(bench: Bench) -> None:
+async def test_error_is_that_of_the_last_model_when_all_models_fail(bench: ChainRig) -> None:
     bench.fake_gemini.script.add(*(overloaded() for _ in range(5)), finished("NO_IMAGE", {"text": "Sorry."}))
     with pytest.raises(NoImage) as caught:
         await bench.generate()
@@ -216,7 +218,7 @@ async def test_error_is_that_of_the_last_model_when_all_models_fail(bench: Bench
 
 
 async def test_the_log_names_models_and_outcomes_and_nothing_of_the_request(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+    bench: ChainRig, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
     bench.fake_gemini.script.add(overloaded())
@@ -228,7 +230,7 @@ async def test_the_log_names_models_and_outcomes_and_nothing_of_the_request(
     assert not [record for record in caplog.records if record.name.startswith("google") and record.levelname != "DEBUG"]
 
 
-async def test_hundreds_of_calls_wait_at_once_over_one_client(bench: Bench) -> None:
+async def test_hundreds_of_calls_wait_at_once_over_one_client(bench: ChainRig) -> None:
     body = finished(
         "STOP", {"inlineData": {"mimeType": "image/jpeg", "data": base64.b64encode(sample_image()).decode()}}
     ).body

@@ -17,17 +17,17 @@ from image_core.models.probe import ChainState, Probed, State, state_of_chain
 from image_core.settings import Settings
 from local.gemini.script import overloaded
 from local.gemini.server import FakeGemini
-from tests.support.model_chain import LITE, NEXT, PRO, Bench, make
+from tests.support.model_chain import LITE, NEXT, PRO, ChainRig, make
 
 
-async def test_the_asked_model_goes_first_and_the_chain_stands_behind_it(bench: Bench) -> None:
+async def test_the_asked_model_goes_first_and_the_chain_stands_behind_it(bench: ChainRig) -> None:
     bench.fake_gemini.script.add(overloaded(), overloaded())
     made = await bench.generate(model=LITE)
     assert bench.models == [LITE, LITE, PRO]
     assert made.model == PRO
 
 
-async def test_a_model_that_is_not_in_the_chain_is_refused(bench: Bench) -> None:
+async def test_a_model_that_is_not_in_the_chain_is_refused(bench: ChainRig) -> None:
     with pytest.raises(InvalidRequest) as caught:
         bench.chain.check_options(Options(model="gpt-5"))
     assert caught.value.field == "model"
@@ -38,7 +38,7 @@ async def test_a_model_that_is_gone_is_remembered_for_an_hour(fake_gemini: FakeG
     settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url, "GEMINI_MODELS": f"gone-1,{LITE}"}
     clock = Clock(now=lambda: now)
     models = build_models(Settings.read(settings), clock)
-    bench = Bench(models, fake_gemini, clock)
+    bench = ChainRig(models, fake_gemini, clock)
     made = await bench.generate()
     assert [(attempt.model, attempt.outcome) for attempt in made.attempts] == [("gone-1", "not_found"), (LITE, "ok")]
     await bench.generate()
@@ -82,7 +82,7 @@ async def test_model_that_cannot_make_it_is_skipped_with_a_warning(
     await bench.chain.close()
 
 
-async def test_models_that_cannot_make_the_size_are_not_asked_when_the_others_fail(bench: Bench) -> None:
+async def test_models_that_cannot_make_the_size_are_not_asked_when_the_others_fail(bench: ChainRig) -> None:
     bench.fake_gemini.script.add(*(overloaded() for _ in range(4)))
     with pytest.raises(ModelUnavailable) as caught:
         await bench.generate(image_size="4K")
@@ -127,14 +127,14 @@ async def test_retired_names_in_the_setting_mean_their_successors(fake_gemini: F
     await bench.chain.close()
 
 
-async def test_retired_name_in_a_request_means_its_successor(bench: Bench) -> None:
+async def test_retired_name_in_a_request_means_its_successor(bench: ChainRig) -> None:
     bench.chain.check_options(Options(model="gemini-2.5-flash-image"), 1)
     made = await bench.generate(model="gemini-2.5-flash-image")
     assert (bench.models, made.model) == ([LITE], LITE)
     assert [warning.split(":")[0] for warning in made.warnings] == ["model_retired"]
 
 
-async def test_retired_name_whose_successor_cannot_make_the_image_gives_two_warnings(bench: Bench) -> None:
+async def test_retired_name_whose_successor_cannot_make_the_image_gives_two_warnings(bench: ChainRig) -> None:
     made = await bench.generate(model="gemini-2.5-flash-image", image_size="2K")
     assert made.model == PRO
     assert [warning.split(":")[0] for warning in made.warnings] == ["model_retired", "model_skipped"]
@@ -163,7 +163,7 @@ async def test_coming_retirement_is_one_line_in_the_log(
     )
     clock = Clock(now=lambda: datetime(2026, 9, day, tzinfo=UTC))
     models = build_models(settings, clock)
-    bench = Bench(models, fake_gemini, clock)
+    bench = ChainRig(models, fake_gemini, clock)
     for _ in range(2):
         await bench.generate()
     found = [record.getMessage() for record in caplog.records if "retires on" in record.getMessage()]

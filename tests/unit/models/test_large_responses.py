@@ -14,7 +14,7 @@ from image_core.images import metadata
 from image_core.models.gemini.response import SENTENCES
 from local.gemini.script import Scripted, finished
 from tests.support.gemini_responses import part
-from tests.support.model_chain import Bench
+from tests.support.model_chain import ChainRig
 
 
 def image(color: str = "red", kind: str = "PNG", size: tuple[int, int] = (8, 6)) -> bytes:
@@ -43,7 +43,7 @@ FOUND: list[tuple[str, list[dict[str, Any]], bytes, str | None]] = [
 
 @pytest.mark.parametrize(("parts", "data", "text"), [row[1:] for row in FOUND], ids=[row[0] for row in FOUND])
 async def test_image_is_found_among_the_parts(
-    bench: Bench, parts: list[dict[str, Any]], data: bytes, text: str | None
+    bench: ChainRig, parts: list[dict[str, Any]], data: bytes, text: str | None
 ) -> None:
     bench.fake_gemini.script.add(finished("STOP", *parts))
     made = await bench.generate()
@@ -74,7 +74,7 @@ REPAIRED = [
 
 
 @pytest.mark.parametrize("data", [row[1] for row in REPAIRED], ids=[row[0] for row in REPAIRED])
-async def test_incomplete_image_that_can_be_decoded_is_kept(bench: Bench, data: bytes) -> None:
+async def test_incomplete_image_that_can_be_decoded_is_kept(bench: ChainRig, data: bytes) -> None:
     bench.fake_gemini.script.add(finished("STOP", part(data)))
     made = await bench.generate()
     assert len(bench.models) == 1
@@ -87,7 +87,7 @@ async def test_incomplete_image_that_can_be_decoded_is_kept(bench: Bench, data: 
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF"])
-async def test_image_of_a_kind_that_is_not_kept_becomes_a_png(bench: Bench, kind: str) -> None:
+async def test_image_of_a_kind_that_is_not_kept_becomes_a_png(bench: ChainRig, kind: str) -> None:
     bench.fake_gemini.script.add(finished("STOP", part(image("red", kind, (64, 48)))))
     made = await bench.generate()
     assert (len(bench.models), made.image.mime_type, made.image.width) == (1, "image/png", 64)
@@ -95,7 +95,7 @@ async def test_image_of_a_kind_that_is_not_kept_becomes_a_png(bench: Bench, kind
         assert opened.convert("RGB").getpixel((10, 10)) == (255, 0, 0)
 
 
-async def test_whole_image_goes_before_one_that_must_be_repaired(bench: Bench) -> None:
+async def test_whole_image_goes_before_one_that_must_be_repaired(bench: ChainRig) -> None:
     bench.fake_gemini.script.add(finished("STOP", part(RED), part(without_end("JPEG"))))
     assert (await bench.generate()).image.data == RED
 
@@ -114,7 +114,7 @@ NONE: list[tuple[str, Scripted]] = [
 
 
 @pytest.mark.parametrize("reply", [row[1] for row in NONE], ids=[row[0] for row in NONE])
-async def test_answer_without_an_image_is_retried_and_then_an_error(bench: Bench, reply: Scripted) -> None:
+async def test_answer_without_an_image_is_retried_and_then_an_error(bench: ChainRig, reply: Scripted) -> None:
     bench.fake_gemini.script.add(*(Scripted(200, reply.body) for _ in range(6)))
     with pytest.raises(NoImage) as caught:
         await bench.generate()
@@ -131,7 +131,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("reason", REFUSALS)
-async def test_a_refusal_says_what_to_do_and_is_never_retried(bench: Bench, reason: str) -> None:
+async def test_a_refusal_says_what_to_do_and_is_never_retried(bench: ChainRig, reason: str) -> None:
     bench.fake_gemini.script.add(finished(reason, {"text": "No."}))
     with pytest.raises(Refused) as caught:
         await bench.generate()
@@ -144,7 +144,7 @@ async def test_a_refusal_says_what_to_do_and_is_never_retried(bench: Bench, reas
 
 
 @pytest.mark.parametrize("reason", ["SAFETY", "OTHER", "PROHIBITED_CONTENT", "A_NEW_ONE"])
-async def test_a_blocked_prompt_is_a_refusal_whatever_the_reason(bench: Bench, reason: str) -> None:
+async def test_a_blocked_prompt_is_a_refusal_whatever_the_reason(bench: ChainRig, reason: str) -> None:
     bench.fake_gemini.script.add(Scripted(200, {"promptFeedback": {"blockReason": reason}}))
     with pytest.raises(Refused) as caught:
         await bench.generate()
@@ -152,14 +152,14 @@ async def test_a_blocked_prompt_is_a_refusal_whatever_the_reason(bench: Bench, r
 
 
 @pytest.mark.parametrize("reason", ["NO_IMAGE", "IMAGE_OTHER", "OTHER", "MAX_TOKENS", "A_NEW_ONE", None])
-async def test_another_reason_is_data_and_tried_again(bench: Bench, reason: str | None) -> None:
+async def test_another_reason_is_data_and_tried_again(bench: ChainRig, reason: str | None) -> None:
     bench.fake_gemini.script.add(*(finished(reason) for _ in range(6)))
     with pytest.raises(NoImage) as caught:
         await bench.generate()
     assert caught.value.finish_reason == reason
 
 
-async def test_a_new_reason_is_no_warning_in_the_log(bench: Bench) -> None:
+async def test_a_new_reason_is_no_warning_in_the_log(bench: ChainRig) -> None:
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         warnings.filterwarnings("ignore", "Inheritance class AiohttpClientSession", DeprecationWarning)
@@ -168,13 +168,13 @@ async def test_a_new_reason_is_no_warning_in_the_log(bench: Bench) -> None:
     assert [str(warning.message) for warning in warned] == []
 
 
-async def test_lone_surrogate_in_the_text_does_not_lose_the_image(bench: Bench) -> None:
+async def test_lone_surrogate_in_the_text_does_not_lose_the_image(bench: ChainRig) -> None:
     bench.fake_gemini.script.add(finished("STOP", {"text": "caf\ud83d"}, part(RED)))
     made = await bench.generate()
     assert (made.text, made.image.data) == ("caf?", RED)
 
 
-async def test_a_reason_of_any_length_is_cut(bench: Bench) -> None:
+async def test_a_reason_of_any_length_is_cut(bench: ChainRig) -> None:
     bench.fake_gemini.script.add(Scripted(200, {"promptFeedback": {"blockReason": "A" * 100_000}}))
     with pytest.raises(Refused) as caught:
         await bench.generate()
@@ -194,7 +194,7 @@ def test_every_known_reason_has_a_sentence_for_a_person() -> None:
     assert all(sentence.endswith(".") for sentence in SENTENCES.values())
 
 
-async def test_broken_base64_is_no_reply(bench: Bench) -> None:
+async def test_broken_base64_is_no_reply(bench: ChainRig) -> None:
     broken = {"inlineData": {"mimeType": "image/png", "data": "@@@not base64@@@"}}
     bench.fake_gemini.script.add(*(finished("STOP", broken) for _ in range(6)))
     with pytest.raises((ModelUnavailable, NoImage)):
@@ -202,7 +202,7 @@ async def test_broken_base64_is_no_reply(bench: Bench) -> None:
     assert {attempt.outcome for attempt in bench.attempts} <= {"invalid_reply", "no_image"}
 
 
-async def test_image_of_twenty_megabytes_is_returned(bench: Bench) -> None:
+async def test_image_of_twenty_megabytes_is_returned(bench: ChainRig) -> None:
     noise = Image.frombytes("RGB", (2600, 2600), os.urandom(2600 * 2600 * 3))
     out = io.BytesIO()
     noise.save(out, "PNG", compress_level=0)
@@ -212,7 +212,7 @@ async def test_image_of_twenty_megabytes_is_returned(bench: Bench) -> None:
     assert made.image.width == 2600
 
 
-async def test_tokens_are_counted_by_modality_and_priced(bench: Bench) -> None:
+async def test_tokens_are_counted_by_modality_and_priced(bench: ChainRig) -> None:
     made = await bench.generate("x" * 400)
     assert made.usage.output_by_modality == {"IMAGE": 1120, "TEXT": 16, "THOUGHTS": 48}
     assert made.usage.input_by_modality == {"TEXT": 100, "IMAGE": 560}
@@ -220,7 +220,7 @@ async def test_tokens_are_counted_by_modality_and_priced(bench: Bench) -> None:
     assert made.usage.cost_usd == pytest.approx(660 * 2e-6 + 1120 * 120e-6 + (16 + 48) * 12e-6)
 
 
-async def test_thoughts_cost_too_and_what_the_details_leave_out_is_counted(bench: Bench) -> None:
+async def test_thoughts_cost_too_and_what_the_details_leave_out_is_counted(bench: ChainRig) -> None:
     usage = {"promptTokenCount": 10, "candidatesTokenCount": 1120, "thoughtsTokenCount": 50}
     bench.fake_gemini.script.add(finished("STOP", part(RED), usage=usage))
     made = await bench.generate()
@@ -228,7 +228,7 @@ async def test_thoughts_cost_too_and_what_the_details_leave_out_is_counted(bench
     assert (made.usage.input_tokens, made.usage.output_tokens) == (10, 1170)
 
 
-async def test_a_refusal_that_was_billed_is_in_its_attempt(bench: Bench) -> None:
+async def test_a_refusal_that_was_billed_is_in_its_attempt(bench: ChainRig) -> None:
     bench.fake_gemini.script.add(finished("IMAGE_SAFETY", usage={"promptTokenCount": 300, "candidatesTokenCount": 20}))
     with pytest.raises(Refused):
         await bench.generate()

@@ -19,7 +19,7 @@ from image_core.models.quota import next_reset
 from image_core.settings import DEFAULT_CHAIN, Settings
 from local.gemini.script import Scripted, finished, overloaded, problem, rate_limited
 from local.gemini.server import FakeGemini
-from tests.support.model_chain import Bench
+from tests.support.model_chain import ChainRig
 from tests.support.paths import GEMINI_RESPONSES
 
 PRO, NANO, LITE = DEFAULT_CHAIN
@@ -45,14 +45,14 @@ def times() -> Times:
     return Times()
 
 
-def make(fake_gemini: FakeGemini, times: Times, models: str = ",".join(DEFAULT_CHAIN)) -> Bench:
+def make(fake_gemini: FakeGemini, times: Times, models: str = ",".join(DEFAULT_CHAIN)) -> ChainRig:
     settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url, "GEMINI_MODELS": models}
     clock = Clock(now=lambda: times.now, sleep=times.sleep)
-    return Bench(build_models(Settings.read(settings), clock), fake_gemini, clock, times.slept)
+    return ChainRig(build_models(Settings.read(settings), clock), fake_gemini, clock, times.slept)
 
 
 @pytest.fixture
-async def timed(fake_gemini: FakeGemini, times: Times) -> AsyncIterator[Bench]:
+async def timed(fake_gemini: FakeGemini, times: Times) -> AsyncIterator[ChainRig]:
     made = make(fake_gemini, times)
     yield made
     await made.chain.close()
@@ -217,7 +217,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-async def test_answer_of_the_service(timed: Bench, case: Case) -> None:
+async def test_answer_of_the_service(timed: ChainRig, case: Case) -> None:
     timed.fake_gemini.script.add(
         *(Scripted(**{name: getattr(each, name) for name in each.__slots__}) for each in case.script)
     )
@@ -246,7 +246,7 @@ async def test_answer_of_the_service(timed: Bench, case: Case) -> None:
 
 
 async def test_words_about_the_account_are_not_about_the_request(
-    timed: Bench, caplog: pytest.LogCaptureFixture
+    timed: ChainRig, caplog: pytest.LogCaptureFixture
 ) -> None:
     timed.fake_gemini.script.add(scripted("400-location"))
     with pytest.raises(ModelError) as caught:
@@ -259,7 +259,7 @@ async def test_words_about_the_account_are_not_about_the_request(
     assert "secret" not in line.getMessage()
 
 
-async def test_quota_of_the_day_leaves_the_model_out_until_the_reset(timed: Bench, times: Times) -> None:
+async def test_quota_of_the_day_leaves_the_model_out_until_the_reset(timed: ChainRig, times: Times) -> None:
     timed.fake_gemini.script.add(per_day(times=1))
     assert (await timed.generate()).model == NANO
     second = await timed.generate()
@@ -271,7 +271,7 @@ async def test_quota_of_the_day_leaves_the_model_out_until_the_reset(timed: Benc
     assert (await timed.generate()).model == PRO
 
 
-async def test_where_every_quota_is_used_up_no_call_is_made_until_the_reset(timed: Bench, times: Times) -> None:
+async def test_where_every_quota_is_used_up_no_call_is_made_until_the_reset(timed: ChainRig, times: Times) -> None:
     timed.fake_gemini.script.add(per_day(times=3))
     for _ in range(2):
         with pytest.raises(ModelError) as caught:
@@ -299,7 +299,7 @@ async def test_overload_of_one_model_counts_more_than_the_daily_quota_of_the_nex
     await bench.chain.close()
 
 
-async def test_model_that_was_named_and_has_no_quota_is_skipped(timed: Bench) -> None:
+async def test_model_that_was_named_and_has_no_quota_is_skipped(timed: ChainRig) -> None:
     timed.fake_gemini.script.add(per_day(model=NANO))
     assert (await timed.generate(model=NANO)).model == PRO
     timed.chain.check_quota(Options(model=NANO), 1)
@@ -335,7 +335,7 @@ def test_quotas_of_the_day_begin_again_at_midnight_in_california(now: str, reset
     assert next_reset(datetime.fromisoformat(now)) == datetime.fromisoformat(reset)
 
 
-async def test_every_call_has_a_bound_on_its_output(timed: Bench) -> None:
+async def test_every_call_has_a_bound_on_its_output(timed: ChainRig) -> None:
     timed.fake_gemini.script.add(overloaded(), overloaded())
     await timed.generate(image_size="4K")
     assert [call.max_output_tokens for call in timed.fake_gemini.calls] == [5072, 5072, 6852]

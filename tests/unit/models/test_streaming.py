@@ -28,7 +28,7 @@ from image_core.models.gemini.response import read
 from image_core.models.gemini.streaming import CHUNK_BYTES, LONG, Exchange, PlaceholderLost, SentTwice, StreamedBody
 from image_core.models.provider import Call, CallFailed, Reply
 from tests.support.harness import sample_image
-from tests.support.model_chain import PRO, InHand
+from tests.support.model_chain import PRO, FakeInputs
 
 CUP = Image(sample_image(), "image/jpeg", 600, 400)
 OTHER = Image(sample_image("coffee.jpg")[::-1], "image/png", 600, 400)
@@ -67,7 +67,7 @@ async def serving(answer: Answering, tls: ssl.SSLContext | None = None) -> Async
         await runner.cleanup()
 
 
-async def asked(service: Service, hold: InHand, exchange: type[Exchange] = Exchange) -> Reply:
+async def asked(service: Service, hold: FakeInputs, exchange: type[Exchange] = Exchange) -> Reply:
     gemini = Gemini("key", service.url, exchange=exchange)
     try:
         return await gemini.generate(Call(PRO, PROMPT, "16:9", "2K"), hold, 30)
@@ -113,7 +113,7 @@ async def answer_with_a_cup(_: web.Request) -> web.Response:
 async def test_the_request_is_the_one_that_the_sdk_alone_would_send(pictures: tuple[Image, ...]) -> None:
     async with serving(answer_with_a_cup) as service:
         await asked_by_the_sdk_alone(service, pictures)
-        await asked(service, InHand(pictures))
+        await asked(service, FakeInputs(pictures))
     theirs, ours = map(json.loads, service.bodies)
     for part_of_theirs in theirs["contents"][0]["parts"][
         :-1
@@ -150,7 +150,7 @@ async def test_image_is_returned_as_the_service_sent_it(body: str, coding: str) 
         return web.Response(body=raw, content_type="application/json", headers={"Content-Encoding": coding})
 
     async with serving(answer) as service:
-        got = await asked(service, InHand((CUP,)))
+        got = await asked(service, FakeInputs((CUP,)))
         alone = await asked_by_the_sdk_alone(service, (CUP,))
     assert got.image is not None
     assert got.image.data == CUP.data
@@ -197,7 +197,7 @@ async def test_image_is_found_whatever_is_odd_beside_it(body: str) -> None:
         return web.Response(text=body, content_type="application/json")
 
     async with serving(answer) as service:
-        got = await asked(service, InHand((CUP,)))
+        got = await asked(service, FakeInputs((CUP,)))
     assert len(service.bodies) == 1
     assert got.image is not None
     assert got.image.data.rstrip(b"\0") == CUP.data
@@ -216,7 +216,7 @@ async def test_base64_that_is_none_is_no_image(broken: dict[str, Any]) -> None:
         return web.json_response(reply(broken))
 
     async with serving(answer) as service:
-        got = await asked(service, InHand((CUP,)))
+        got = await asked(service, FakeInputs((CUP,)))
     assert (got.image, got.refused) == (None, False)
 
 
@@ -225,7 +225,7 @@ async def test_broken_draft_does_not_lose_the_image() -> None:
         return web.json_response(reply(part("!" * 2 * LONG, thought=True), part(PLAIN)))
 
     async with serving(answer) as service:
-        got = await asked(service, InHand((CUP,)))
+        got = await asked(service, FakeInputs((CUP,)))
     assert got.image is not None
 
 
@@ -238,13 +238,13 @@ async def test_redirect_is_followed_neither_with_the_key_nor_with_an_image(statu
 
         async with serving(moved) as service:
             with pytest.raises(CallFailed):
-                await asked(service, InHand((CUP,)))
+                await asked(service, FakeInputs((CUP,)))
     assert len(service.bodies) == 1
     assert elsewhere.bodies == []
 
 
 async def test_the_inputs_are_let_go_when_they_have_left_and_before_the_answer_comes() -> None:
-    hold = InHand((CUP, OTHER))
+    hold = FakeInputs((CUP, OTHER))
     seen: list[int] = []
 
     async def answer(_: web.Request) -> web.Response:
@@ -262,7 +262,7 @@ async def test_the_inputs_are_let_go_when_they_have_left_and_before_the_answer_c
 
 async def test_an_exchange_that_is_over_holds_no_bytes_even_if_it_is_referenced() -> None:
     body = json.dumps(reply(part(PLAIN))).encode()
-    with Exchange(InHand((CUP,)), (CUP,), 0.0) as exchange:
+    with Exchange(FakeInputs((CUP,)), (CUP,), 0.0) as exchange:
         exchange.with_placeholders(body)
         assert exchange.received_bytes == len(PLAIN)
         assert len(list(exchange.placeholders())) == 1
@@ -273,8 +273,8 @@ async def test_an_exchange_that_is_over_holds_no_bytes_even_if_it_is_referenced(
 async def test_request_without_exactly_one_placeholder_for_an_image_is_not_sent() -> None:
     for body in (JsonPayload({"contents": []}), b"", None):
         with pytest.raises(PlaceholderLost):
-            await Exchange(InHand((CUP,)), (CUP,), 0.0).payload(body)
-    twice = Exchange(InHand((CUP,)), (CUP,), 0.0)
+            await Exchange(FakeInputs((CUP,)), (CUP,), 0.0).payload(body)
+    twice = Exchange(FakeInputs((CUP,)), (CUP,), 0.0)
     ((mark, _),) = twice.placeholders()
     whole = JsonPayload({"data": base64.b64encode(mark).decode()})
     assert await twice.payload(whole) is not None
@@ -328,10 +328,10 @@ async def test_only_a_service_with_a_trusted_certificate_is_called(
         monkeypatch.setenv("SSL_CERT_FILE", str(both))
     async with serving(answer_with_a_cup, tls) as service:
         if trusted:
-            assert (await asked(service, InHand((CUP,)))).image is not None
+            assert (await asked(service, FakeInputs((CUP,)))).image is not None
         else:
             with pytest.raises(CallFailed) as caught:
-                await asked(service, InHand((CUP,)))
+                await asked(service, FakeInputs((CUP,)))
             assert caught.value.lost
     assert len(service.bodies) == trusted
 
@@ -343,7 +343,7 @@ async def test_answer_that_did_not_pass_our_session_is_read_from_the_sdks_types(
             "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 1120},
         }
     )
-    with Exchange(InHand(()), (), 0.0) as exchange:
+    with Exchange(FakeInputs(()), (), 0.0) as exchange:
         got = read(_answer_of(answer, None), PRO, exchange.data)
     assert got.image is not None
     assert (got.image.data, got.text, got.finish_reason) == (CUP.data, "Here.", "STOP")
@@ -364,7 +364,7 @@ class Bare(Exchange):
 async def test_placeholders_that_are_lost_lead_to_the_same_call_by_the_sdk_alone(
     pictures: tuple[Image, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
-    hold = InHand(pictures)
+    hold = FakeInputs(pictures)
     async with serving(answer_with_a_cup) as service:
         got = await asked(service, hold, Bare)
         await asked_by_the_sdk_alone(service, pictures)

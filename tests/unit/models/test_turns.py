@@ -21,7 +21,7 @@ from image_core.models.turns import MAX_TURN_BYTES, EarlierTurn, ModelTurn
 from local.gemini.script import Scripted, expired_signature, finished, overloaded, problem
 from local.gemini.server import FakeGemini
 from tests.support.harness import sample_image
-from tests.support.model_chain import CUP, NEXT, PRO, Bench, InHand
+from tests.support.model_chain import CUP, NEXT, PRO, ChainRig, FakeInputs
 
 SIGNATURE = base64.b64encode(b"signed" * LONG).decode()
 DATA = base64.b64encode(sample_image()).decode()
@@ -38,7 +38,7 @@ def content(**changed: Any) -> dict[str, Any]:
 
 def kept(body: str) -> ModelTurn | None:
     """Return the turn that the client keeps of an answer with one candidate."""
-    exchange = Exchange(InHand(()), (), 0.0)
+    exchange = Exchange(FakeInputs(()), (), 0.0)
     answer = json.loads(exchange.with_placeholders(body.encode()))
     return model_turn(answer["candidates"][0]["content"], exchange.strings)
 
@@ -102,7 +102,7 @@ def earlier(turn: ModelTurn, *images: Image, prompt: str = "a watercolor") -> Ea
     return EarlierTurn(images, prompt, memoryview(b"".join(turn.pieces)))
 
 
-async def sent(hold: InHand, *, exchange: type[Exchange] = Exchange) -> list[Any]:
+async def sent(hold: FakeInputs, *, exchange: type[Exchange] = Exchange) -> list[Any]:
     """Call the model with context and return the bodies of its requests."""
     bodies = []
 
@@ -138,7 +138,7 @@ async def test_earlier_turns_stand_between_their_prompts_and_the_newest_one() ->
     turn = kept(answer(content()))
     assert turn is not None
     other = replace(CUP, data=CUP.data + b"\0")
-    hold = InHand((CUP, other), (earlier(turn, CUP), earlier(turn, prompt='say "it"')), PRO)
+    hold = FakeInputs((CUP, other), (earlier(turn, CUP), earlier(turn, prompt='say "it"')), PRO)
     (body,) = await sent(hold)
     assert body["contents"] == [
         user("a watercolor", CUP), content(), user('say "it"'), content(), user("brighter", other),
@@ -147,7 +147,7 @@ async def test_earlier_turns_stand_between_their_prompts_and_the_newest_one() ->
 
 
 async def test_without_turns_the_earlier_image_is_an_input() -> None:
-    (body,) = await sent(InHand((CUP,)))
+    (body,) = await sent(FakeInputs((CUP,)))
     assert body["contents"] == [user("brighter", CUP)]
 
 
@@ -163,26 +163,26 @@ class Bare(Exchange):
 async def test_the_sdk_alone_sends_the_turns_too() -> None:
     turn = kept(answer({"role": "model", "parts": [content()["parts"][2]]}))
     assert turn is not None
-    (body,) = await sent(InHand((CUP,), (earlier(turn, CUP),), PRO), exchange=Bare)
+    (body,) = await sent(FakeInputs((CUP,), (earlier(turn, CUP),), PRO), exchange=Bare)
     (part,) = body["contents"][1]["parts"]
     assert base64.urlsafe_b64decode(part["thoughtSignature"]) == base64.b64decode(SIGNATURE)
     assert base64.urlsafe_b64decode(part["inlineData"]["data"]) == sample_image()
 
 
-async def edited(bench: Bench, made: Generated, *images: Image, **options: Any) -> tuple[Generated, InHand]:
+async def edited(bench: ChainRig, made: Generated, *images: Image, **options: Any) -> tuple[Generated, FakeInputs]:
     """Edit `made` with its turns as context."""
     assert made.turn is not None
-    hold = InHand((made.image, *images), (earlier(made.turn, CUP),), made.model, continues=True)
+    hold = FakeInputs((made.image, *images), (earlier(made.turn, CUP),), made.model, continues=True)
     return await bench.generate("high contrast", hold=hold, **options), hold
 
 
-async def test_a_model_is_shown_its_own_turns(bench: Bench, fake_gemini: FakeGemini) -> None:
+async def test_a_model_is_shown_its_own_turns(bench: ChainRig, fake_gemini: FakeGemini) -> None:
     made, _ = await edited(bench, await bench.generate(), CUP)
     assert (made.in_context, made.warnings, bench.outcomes) == (True, (), [(PRO, "ok")])
     assert [(call.turns, call.inputs) for call in fake_gemini.calls] == [(0, 1), (1, 1)]
 
 
-async def test_another_model_is_shown_the_image_alone(bench: Bench, fake_gemini: FakeGemini) -> None:
+async def test_another_model_is_shown_the_image_alone(bench: ChainRig, fake_gemini: FakeGemini) -> None:
     made, _ = await edited(bench, await bench.generate(), CUP, model=NEXT)
     assert (made.model, made.in_context) == (NEXT, False)
     assert [warning.partition(":")[0] for warning in made.warnings] == ["context_not_kept"]
@@ -191,7 +191,7 @@ async def test_another_model_is_shown_the_image_alone(bench: Bench, fake_gemini:
 
 
 async def test_the_chain_goes_on_without_the_turns_of_a_model_that_is_down(
-    bench: Bench, fake_gemini: FakeGemini
+    bench: ChainRig, fake_gemini: FakeGemini
 ) -> None:
     first = await bench.generate()
     fake_gemini.script.add(overloaded(), overloaded())
@@ -202,7 +202,7 @@ async def test_the_chain_goes_on_without_the_turns_of_a_model_that_is_down(
 
 
 async def test_a_refused_signature_leads_to_one_more_call_without_the_turns(
-    bench: Bench, fake_gemini: FakeGemini
+    bench: ChainRig, fake_gemini: FakeGemini
 ) -> None:
     first = await bench.generate()
     fake_gemini.script.add(expired_signature())
@@ -215,7 +215,7 @@ async def test_a_refused_signature_leads_to_one_more_call_without_the_turns(
     assert fake_gemini.calls[1].billed_usd == 0
 
 
-async def test_a_refusal_of_the_turns_does_not_use_up_an_attempt(bench: Bench, fake_gemini: FakeGemini) -> None:
+async def test_a_refusal_of_the_turns_does_not_use_up_an_attempt(bench: ChainRig, fake_gemini: FakeGemini) -> None:
     first = await bench.generate()
     fake_gemini.script.add(overloaded(), expired_signature(), overloaded())
     await edited(bench, first)
@@ -224,24 +224,24 @@ async def test_a_refusal_of_the_turns_does_not_use_up_an_attempt(bench: Bench, f
     ]  # fmt: skip
 
 
-async def test_turns_that_are_gone_leave_the_image(bench: Bench, fake_gemini: FakeGemini) -> None:
-    hold = InHand((CUP,), (), PRO, continues=True)
+async def test_turns_that_are_gone_leave_the_image(bench: ChainRig, fake_gemini: FakeGemini) -> None:
+    hold = FakeInputs((CUP,), (), PRO, continues=True)
     made = await bench.generate(hold=hold)
     assert (made.in_context, fake_gemini.calls[-1].inputs) == (False, 1)
     assert "cannot be read" in made.warnings[0]
 
 
-async def test_a_request_that_is_refused_without_the_turns_too_fails(bench: Bench, fake_gemini: FakeGemini) -> None:
+async def test_a_request_that_is_refused_without_the_turns_too_fails(bench: ChainRig, fake_gemini: FakeGemini) -> None:
     first = await bench.generate()
     fake_gemini.script.add(Scripted(400, problem(400, "INVALID_ARGUMENT", "No."), times=2))
     assert first.turn is not None
-    hold = InHand((CUP,), (earlier(first.turn, CUP),), PRO, continues=True)
+    hold = FakeInputs((CUP,), (earlier(first.turn, CUP),), PRO, continues=True)
     with pytest.raises(ModelFailed, match="400 INVALID_ARGUMENT"):
         await bench.generate(hold=hold)
     assert bench.outcomes == [(PRO, "context_refused"), (PRO, "model_error")]
 
 
-async def test_an_image_without_a_signature_leaves_no_turn(bench: Bench, fake_gemini: FakeGemini) -> None:
+async def test_an_image_without_a_signature_leaves_no_turn(bench: ChainRig, fake_gemini: FakeGemini) -> None:
     fake_gemini.script.add(finished("STOP", {"inlineData": {"mimeType": "image/jpeg", "data": DATA}}))
     made = await bench.generate()
     assert made.turn is None
@@ -258,7 +258,7 @@ class Nowhere:
 
 async def test_sending_turns_copies_none_of_them() -> None:
     answer = b'{"role":"model","parts":["' + b"A" * 20_000_000 + b'"]}'
-    with Exchange(InHand(()), (), 0.0, turns=[EarlierTurn((), "x", memoryview(answer))] * 3) as exchange:
+    with Exchange(FakeInputs(()), (), 0.0, turns=[EarlierTurn((), "x", memoryview(answer))] * 3) as exchange:
         marks = [base64.b64encode(turn.answer).decode() for turn in exchange.turns()]
         contents = [{"parts": [{"text": mark}], "role": "model"} for mark in marks]
         written = Nowhere()

@@ -72,7 +72,7 @@ async def test_log_lines_name_no_user_while_the_key_cannot_be_read(
     blobs: FakeBlobs, ada: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     pseudonyms = process(blobs, b"k")
-    blobs.faults.away = True
+    blobs.faults.unreachable = True
     with caplog.at_level(logging.WARNING):
         await pseudonyms.prepare_log()
     assert pseudonyms.in_log(ada) is None
