@@ -48,8 +48,9 @@ function comparison(stage, originals) {
 export function actions(made, editAgain) {
   const name = made.imageUrl.split("/").pop();
   const download = element("a", { className: "button", href: ownAddress(made.imageUrl), download: name, textContent: "Download" });
+  const formats = [...byId("format").options].filter(({ value }) => value);
   const format = element("select", { "aria-label": "Format of the download" },
-    ...[["", "as it is"], ["png", "PNG"], ["jpeg", "JPEG"], ["webp", "WebP"]].map(([value, textContent]) => element("option", { value, textContent })));
+    element("option", { value: "", textContent: "as it is" }), ...formats.map((option) => option.cloneNode(true)));
   format.onchange = () => {
     download.href = ownAddress(made.imageUrl) + (format.value && `?format=${format.value}`);
     download.download = format.value ? `${name.replace(/\.\w+$/, "")}.${format.value.replace("jpeg", "jpg")}` : name;

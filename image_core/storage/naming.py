@@ -25,6 +25,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from image_core.auth.user import User
 from image_core.clock import milliseconds
+from image_core.images.image import EXTENSIONS, MIME_TYPES
 
 API_IMAGES = "/api/images/"
 """The path under which the API serves images."""
@@ -44,14 +45,17 @@ _FOLDER = re.compile(r"[0-9a-f]{32}")
 _OWN_ID = re.compile(r"gen-(?:(\d{13})-[0-9a-f]+|key-[0-9a-f]{40})")
 _ID = re.compile(r"gen-[\x21-\x2e\x30-\x5b\x5d-\x7e]{1,250}")
 _OWN_STEM = re.compile(r"generated-\d{10,17}-[0-9a-f]{32}")
-_GENERATED = re.compile(r"generated-\d{10,17}(-[0-9A-Za-z_-]{1,100})?\.(png|jpg|jpeg|webp|gif)")
+_STORED = "|".join(EXTENSIONS.values())
+_IMAGE = rf"{_STORED}|jpeg|gif"
+"""The original product stored other extensions as well."""
+_GENERATED = re.compile(rf"generated-\d{{10,17}}(-[0-9A-Za-z_-]{{1,100}})?\.({_IMAGE})")
 # Azure takes no control characters.
 _UPLOAD = re.compile(r"\d{10,17}-[^/\\\x00-\x1f\x7f-\x9f]{1,970}")
-_INPUT = re.compile(r"([0-9a-f]{64})\.(png|jpg|webp|original)")
+_INPUT = re.compile(rf"([0-9a-f]{{64}})\.({_STORED}|{ORIGINAL})")
 _SEGMENT = r"[^/\\\x00-\x1f\x7f-\x9f]+"
-_STEM_AND_EXTENSION = re.compile(rf"({_SEGMENT})\.(png|jpg|jpeg|webp|gif)")
+_STEM_AND_EXTENSION = re.compile(rf"({_SEGMENT})\.({_IMAGE})")
 _STEM_AND_TOKEN = re.compile(rf"({_SEGMENT})\.([^./\\\x00-\x1f\x7f-\x9f]+)")
-_RENDITION = re.compile(r"(full|[1-9]\d{0,4})\.(png|jpeg|webp)")
+_RENDITION = re.compile(rf"(full|[1-9]\d{{0,4}})\.({'|'.join(MIME_TYPES)})")
 
 
 # Ids of generations.

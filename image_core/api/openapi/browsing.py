@@ -34,6 +34,7 @@ from image_core.api.wire.usage import UsageReport
 from image_core.errors import Canceled
 from image_core.generations.failure import Failure
 from image_core.generations.record import Status
+from image_core.images.image import MIME_TYPES
 from image_core.models.generated import CANCELED, Attempt
 
 TAG = "Generations"
@@ -220,7 +221,7 @@ IMAGE = Operation(
             "query",
             "format",
             "The format; `webp` where only `w` is given.",
-            {"type": "string", "enum": ["png", "jpeg", "webp"]},
+            {"type": "string", "enum": list(MIME_TYPES)},
             example="webp",
         ),
         parameter("header", "Range", "One range of bytes (RFC 9110).", WORD),
