@@ -42,6 +42,7 @@ class FrontEnd:
         self.status = 200
         self.raw: bytes | None = None
         self.encoding: str | None = None
+        self.parts: list[bytes] = []
         self.cookies: list[str] = []
         self.url = ""
 
@@ -59,12 +60,24 @@ class FrontEnd:
                 await self.gate.wait()
         finally:
             self.busy -= 1
+        if self.parts:
+            return await self._in_parts(request)
         answer = self.answer if self.sessions is None or cookie in self.sessions else {}
         body = json.dumps(answer).encode() if self.raw is None else self.raw
         headers = {"Set-Cookie": "x=1", "Location": self.location, "Content-Encoding": self.encoding}
         return web.Response(
             body=body, status=self.status, headers={name: value for name, value in headers.items() if value is not None}
         )
+
+    async def _in_parts(self, request: web.Request) -> web.StreamResponse:
+        """Send `parts` one after another, so that the client receives each alone."""
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for part in self.parts:
+            await response.write(part)
+            for _ in range(10):
+                await asyncio.sleep(0)
+        return response
 
     async def redirect(self, request: web.Request) -> web.Response:
         """Redirect to the path with a slash, as `trailingSlash` of Next.js does."""
@@ -345,6 +358,12 @@ async def test_an_answer_may_have_64_kib_and_no_more(front: FrontEnd, sessions: 
     front.raw = padded(introspection.MAX_ANSWER_BYTES + 1)
     with pytest.raises(SessionUnavailable):
         await sessions.user({"cookie": f"{COOKIE}2"})
+
+
+async def test_an_answer_may_arrive_in_parts(front: FrontEnd, sessions: Sessions) -> None:
+    answer = json.dumps(ADA).encode()
+    front.parts = [answer[:10], answer[10:30], answer[30:]]
+    assert (await sessions.user({"cookie": COOKIE})).id == "ada@example.com"
 
 
 @pytest.mark.parametrize("beginning", [b"[", b'{"a":'], ids=["lists", "objects"])
