@@ -210,6 +210,14 @@ def test_expected_cost_is_that_of_the_dearest_model() -> None:
     )
 
 
+@pytest.mark.parametrize(("day", "usd"), [(1, 0.0416), (2, 0.038491)])
+def test_expected_cost_of_a_model_is_that_of_its_successor_from_its_retirement_on(day: int, usd: float) -> None:
+    clock = FakeClock(datetime(2026, 10, day, 23, 59, tzinfo=UTC)).clock
+    limits = SpendingLimits(lambda _: UserLimits(1, NO_BUDGETS), NO_BUDGETS)
+    spending = Spending(FakeUnended(), Process().ledger, limits, ["gemini-2.5-flash-image"], clock)
+    assert spending.expected(Options(), 1, 12) == usd
+
+
 async def test_report_has_what_the_ledger_does_not_have_yet() -> None:
     rig = Rig(limits=UserLimits(10, Budgets(1.0, 3.0)))
     await rig.spend(0.2)
