@@ -18,7 +18,7 @@ async def test_wait_ends_when_the_future_is_done() -> None:
     assert clock.monotonic() == 0
 
 
-async def test_wait_ends_after_its_seconds_and_leaves_the_future_alone() -> None:
+async def test_wait_ends_after_its_seconds_and_does_not_cancel_the_future() -> None:
     clock, future = FakeClock(), asyncio.get_running_loop().create_future()
     assert not await clock.run(clock.clock.wait(future, 5))
     assert (clock.monotonic(), future.cancelled()) == (5, False)

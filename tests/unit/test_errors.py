@@ -40,13 +40,13 @@ ABSTRACT = [errors.ImageError, errors.InputError, errors.ModelError, errors.Unav
 
 
 @pytest.mark.parametrize("kind", ABSTRACT)
-def test_abstract_class_has_no_code_and_is_no_part_of_the_statuses(kind: type[errors.ImageError]) -> None:
+def test_abstract_class_has_no_code_and_is_not_listed(kind: type[errors.ImageError]) -> None:
     assert not hasattr(kind, "code")
     assert kind not in errors.subclasses(errors.ImageError)
 
 
-def test_every_class_of_a_code_has_the_status_of_the_table() -> None:
-    """Also those that other modules define: the table is made when `errors` is imported, whatever else is."""
+def test_every_error_class_has_the_status_of_its_code() -> None:
+    """Also classes of other modules: the table is made when `errors` is imported."""
     for module in pkgutil.walk_packages(image_core.__path__, "image_core."):
         importlib.import_module(module.name)
     statuses = [(kind.__name__, kind.status) for kind in errors.subclasses(errors.ImageError)]
@@ -60,16 +60,16 @@ def test_every_code_of_the_contract_has_its_status() -> None:
 
 
 @pytest.mark.parametrize(("error", "message"), MESSAGES, ids=[type(error).__name__ for error, _ in MESSAGES])
-def test_the_fixed_messages_do_not_change(error: errors.ImageError, message: str) -> None:
+def test_fixed_messages_do_not_change(error: errors.ImageError, message: str) -> None:
     assert error.body()["error"] == message
 
 
-def test_a_body_says_whether_trying_again_can_help() -> None:
+def test_body_has_whether_a_retry_can_help() -> None:
     assert errors.ModelUnavailable().body()["retryable"] is True
     assert errors.Refused().body()["retryable"] is False
 
 
-def test_the_reason_of_a_401_is_not_in_its_body() -> None:
+def test_reason_of_a_401_is_not_in_its_body() -> None:
     assert errors.Unauthorized("bad_signature").body() == {
         "error": "Unauthorized",
         "code": "unauthorized",
@@ -77,7 +77,7 @@ def test_the_reason_of_a_401_is_not_in_its_body() -> None:
     }
 
 
-def test_error_of_an_image_names_its_place_and_one_of_the_mask_its_field() -> None:
+def test_error_of_an_image_has_its_index_and_one_of_the_mask_its_field() -> None:
     image, mask = errors.InvalidImage(1, "why").body(), errors.InvalidImage(None, "why").body()
     assert (image["error"], image["imageIndex"]) == ("Image 2 is not an image that can be read", 1)
     assert (mask["error"], mask["field"], "imageIndex" in mask) == ("The mask cannot be used", "mask", False)

@@ -1,4 +1,4 @@
-"""Settings are read once, checked, and never shown."""
+"""Settings are checked, and secrets among them are never shown."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ from image_core.settings import FUNCTION_TIMEOUT_SECONDS, LONGEST_DEADLINE_SECON
 from tests.support.paths import ROOT
 
 
-def test_without_a_variable_the_documented_defaults_hold() -> None:
+def test_defaults_are_the_documented_ones() -> None:
     settings = Settings.read({})
     assert settings.gemini_models == ("gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image")
     assert (settings.storage_container, settings.cosmos_database, settings.cosmos_container) == (
@@ -37,14 +37,14 @@ def test_without_a_variable_the_documented_defaults_hold() -> None:
         ("NEXTAUTH_JWT", "plain"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_named_and_not_repeated(name: str, value: str) -> None:
+def test_error_of_an_invalid_value_names_the_variable_and_not_the_value(name: str, value: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.read({name: value})
     assert name in str(caught.value)
     assert not value.isalpha() or value not in str(caught.value)
 
 
-def test_an_empty_variable_counts_as_absent() -> None:
+def test_empty_variable_counts_as_absent() -> None:
     assert Settings.read({"NEXTAUTH_SECRET": "", "GEMINI_API_KEY": "  "}).nextauth_secret is None
 
 
@@ -57,8 +57,9 @@ def test_older_secrets_are_one_or_a_json_array(value: str, secrets: list[str]) -
     assert [secret.get_secret_value() for secret in read] == secrets
 
 
-def test_a_secret_does_not_show_in_the_settings_text() -> None:
-    assert "hush" not in repr(Settings.read({"NEXTAUTH_SECRET": "hush", "GEMINI_API_KEY": "hush"}))
+def test_secret_is_not_in_the_text_of_the_settings() -> None:
+    settings = Settings.read({"NEXTAUTH_SECRET": "confidential", "GEMINI_API_KEY": "confidential"})
+    assert "confidential" not in repr(settings)
 
 
 STORAGE = "DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=a2V5;EndpointSuffix=core.windows.net"
@@ -160,13 +161,13 @@ UNUSABLE: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("name", "value"), UNUSABLE, ids=[f"{name} {value!a}" for name, value in UNUSABLE])
-def test_what_could_never_work_is_an_error_that_names_the_variable_alone(name: str, value: str) -> None:
+def test_value_that_cannot_work_is_an_error_that_names_the_variable_only(name: str, value: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.read({name: value})
     message = str(caught.value)
     assert message.startswith(f"{name}: ") or f"settings: {name} " in message
     assert len(value) < 9 or value not in message
-    assert ";" not in message  # which is what separates several errors
+    assert ";" not in message  # it separates several errors
 
 
 USABLE: list[tuple[str, str]] = [
@@ -198,7 +199,7 @@ USABLE: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("name", "value"), USABLE, ids=[f"{name} {value!a}" for name, value in USABLE])
-def test_what_works_is_accepted(name: str, value: str) -> None:
+def test_valid_value_is_accepted(name: str, value: str) -> None:
     Settings.read({name: value})
 
 
@@ -209,50 +210,50 @@ def test_several_errors_are_reported_together() -> None:
     assert set(names) == {"MAX_IMAGES", "NEXTAUTH_URL", "ALLOWED_ORIGINS"}
 
 
-@pytest.mark.parametrize("blanks", ["{}\n", "{}\r\n", " {}", "\t{} ", "\ufeff{}\n"])
-def test_blanks_around_a_secret_are_removed_with_a_warning(blanks: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("padding", ["{}\n", "{}\r\n", " {}", "\t{} ", "\ufeff{}\n"])
+def test_whitespace_around_a_secret_is_removed_with_a_warning(padding: str, caplog: pytest.LogCaptureFixture) -> None:
     values = {
-        "GEMINI_API_KEY": "hush-key",
-        "NEXTAUTH_SECRET": "hush secret",
-        "NEXTAUTH_SECRET_PREVIOUS": "hush, older",
+        "GEMINI_API_KEY": "confidential-key",
+        "NEXTAUTH_SECRET": "confidential secret",
+        "NEXTAUTH_SECRET_PREVIOUS": "confidential, older",
         "AZURE_STORAGE_CONNECTION_STRING": STORAGE,
         "AZURE_COSMOS_CONNECTION_STRING": COSMOS,
     }
     with caplog.at_level(logging.WARNING):
-        read = Settings.read({name: blanks.format(value) for name, value in values.items()})
+        read = Settings.read({name: padding.format(value) for name, value in values.items()})
     for field, value in (
-        (read.gemini_api_key, "hush-key"),
-        (read.nextauth_secret, "hush secret"),
+        (read.gemini_api_key, "confidential-key"),
+        (read.nextauth_secret, "confidential secret"),
         (read.storage_connection_string, STORAGE),
         (read.cosmos_connection_string, COSMOS),
     ):
         assert field is not None
         assert field.get_secret_value() == value
-    assert read.nextauth_secret_previous[0].get_secret_value() == "hush, older"
+    assert read.nextauth_secret_previous[0].get_secret_value() == "confidential, older"
     assert sorted(record.getMessage().partition(":")[0] for record in caplog.records) == sorted(values)
-    assert "hush" not in caplog.text
+    assert "confidential" not in caplog.text
 
 
-def test_blanks_around_each_of_several_secrets_are_removed(caplog: pytest.LogCaptureFixture) -> None:
+def test_whitespace_around_each_of_several_secrets_is_removed(caplog: pytest.LogCaptureFixture) -> None:
     read = Settings.read({"NEXTAUTH_SECRET_PREVIOUS": '["one\\n", "two", " "]\n'}).nextauth_secret_previous
     assert [secret.get_secret_value() for secret in read] == ["one", "one\n", "two"]
     assert "NEXTAUTH_SECRET_PREVIOUS" in caplog.text
 
 
-def test_a_session_secret_as_it_was_written_still_verifies() -> None:
+def test_session_secret_with_its_whitespace_still_verifies() -> None:
     read = Settings.read({"NEXTAUTH_SECRET": "secret\n", "NEXTAUTH_SECRET_PREVIOUS": "older\n"})
     previous = [secret.get_secret_value() for secret in read.nextauth_secret_previous]
     assert previous == ["older", "older\n", "secret\n"]
 
 
-def test_secrets_without_blanks_warn_of_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_secrets_without_whitespace_cause_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     Settings.read(
         {"NEXTAUTH_SECRET": "a secret", "NEXTAUTH_SECRET_PREVIOUS": '["a", "b"]\n', "IMAGE_ACCESS": "public\n"}
     )
     assert caplog.records == []
 
 
-def test_a_deadline_beyond_the_function_timeout_is_an_error_that_names_the_setting() -> None:
+def test_deadline_beyond_the_function_timeout_is_an_error_that_names_the_setting() -> None:
     host = json.loads((ROOT / "host.json").read_text())
     hours, minutes, seconds = map(int, host["functionTimeout"].split(":"))
     assert hours * 3600 + minutes * 60 + seconds == FUNCTION_TIMEOUT_SECONDS
@@ -277,7 +278,7 @@ REFERENCE = "@Microsoft.KeyVault(SecretUri=https://kv-x.vault.azure.net/secrets/
         (json.dumps([REFERENCE, "an older secret"]), ["an older secret"]),
     ],
 )
-def test_an_older_secret_that_the_vault_does_not_give_is_left_out_with_an_error_in_the_log(
+def test_older_secret_with_an_unresolved_reference_is_left_out_with_an_error_in_the_log(
     previous: str, left: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     read = Settings.read({"NEXTAUTH_SECRET": "a secret", "NEXTAUTH_SECRET_PREVIOUS": previous})
@@ -290,7 +291,7 @@ def test_an_older_secret_that_the_vault_does_not_give_is_left_out_with_an_error_
 
 @pytest.mark.parametrize("name", ["NEXTAUTH_SECRET", "GEMINI_API_KEY"])
 @pytest.mark.parametrize("value", [REFERENCE, REFERENCE.lower()])
-def test_a_reference_to_the_vault_never_becomes_a_secret(name: str, value: str) -> None:
+def test_unresolved_reference_to_the_vault_never_becomes_a_secret(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{name}: the reference"):
         Settings.read({name: value})
 
@@ -300,7 +301,7 @@ TEXTS = st.one_of(st.text(max_size=40), st.from_regex(r"(https?|x)://[\[\]@:/?#%
 
 
 @given(name=st.sampled_from(NAMES), value=TEXTS)
-def test_no_value_breaks_the_reading_of_settings(name: str, value: str) -> None:
+def test_any_value_is_read_or_refused_with_its_variable(name: str, value: str) -> None:
     fault = name
     try:
         settings = Settings.read({name: value})

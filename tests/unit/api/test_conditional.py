@@ -29,7 +29,7 @@ def test_if_none_match_is_compared_weakly(header: str, known: bool) -> None:
     assert is_known(request(if_none_match=header), ETAG) is known
 
 
-def test_without_if_none_match_nothing_is_known() -> None:
+def test_without_if_none_match_the_whole_answer_is_sent() -> None:
     assert not is_known(request(), ETAG)
 
 
@@ -48,7 +48,7 @@ def test_without_if_none_match_nothing_is_known() -> None:
         ("bytes=99999999999999999999-", range(0)),
     ],
 )
-def test_one_range_is_taken_as_far_as_there_are_bytes(header: str, positions: range) -> None:
+def test_one_range_is_limited_to_the_size(header: str, positions: range) -> None:
     assert requested_range(request(range=header), ETAG, 10) == positions
 
 

@@ -1,4 +1,4 @@
-"""Every request gets an answer of the contract: its order of checks, its errors, in time."""
+"""Dispatch of a request: the order of the checks, errors, the memory of bodies and the time limit."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ async def test_handler_gets_request_user_and_the_name_in_the_path() -> None:
         (ValueError("what the caller sent"), 500, {}),
     ],
 )
-async def test_error_of_a_handler_becomes_its_answer(
+async def test_error_of_a_handler_becomes_its_response(
     error: Exception, status: int, headers: Mapping[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fails(*_: object) -> Response:
@@ -111,18 +111,18 @@ async def test_body_is_held_in_the_memory_budget_while_its_handler_works() -> No
     assert application.memory_budget.held == 0
 
 
-async def test_body_counts_for_its_user_once_the_session_is_verified() -> None:
+async def test_body_counts_for_its_user_when_the_session_is_verified() -> None:
     application = FakeApplication()
     received: list[int] = []
 
-    async def shares(*_: object) -> Response:
+    async def assigns(*_: object) -> Response:
         with application.memory_budget.body(100) as other:  # of a request whose session is not verified yet
             received.append(application.memory_budget.held)
             with pytest.raises(Busy):
                 other.assign(ADA.id)
         return Response(200)
 
-    application.handlers.generate_image = FakeHandler(shares)
+    application.handlers.generate_image = FakeHandler(assigns)
     response = await answer(application, Request("POST", "image", headers=COOKIE, body=b"x" * 100))
     assert (response.status, received) == (200, [500])
 
@@ -133,25 +133,25 @@ async def test_body_of_a_route_that_takes_none_is_not_checked() -> None:
 
 
 class Unconfigured(FakeApplication):
-    """An application whose settings cannot be read."""
+    """An application with an invalid setting."""
 
     def __getattribute__(self, name: str) -> object:
         if name == "handlers":
             return super().__getattribute__(name)
-        raise Misconfigured("MAX_IMAGES is no number")
+        raise Misconfigured("MAX_IMAGES is not a number")
 
 
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [("usage", COOKIE, 500), ("health", {}, 200), ("health", {"origin": "https://x.example"}, 200)],
 )
-async def test_without_usable_settings_only_health_works(path: str, headers: dict[str, str], status: int) -> None:
+async def test_with_invalid_settings_only_health_works(path: str, headers: dict[str, str], status: int) -> None:
     response = await answer(Unconfigured(), Request("GET", path, headers=headers))
     assert response.status == status
     assert "Vary" not in response.headers
 
 
-async def test_hanging_handler_is_given_up_with_503() -> None:
+async def test_handler_that_hangs_is_canceled_and_answered_with_503() -> None:
     cancelled = asyncio.Event()
 
     async def hangs(*_: object) -> Response:
@@ -163,7 +163,7 @@ async def test_hanging_handler_is_given_up_with_503() -> None:
 
     application = FakeApplication()
     application.handlers.get_usage = FakeHandler(hangs)
-    # It began 42.9 s ago, behind Static Web Apps, which gives up after 45.
+    # The request began 42.9 s ago, behind Static Web Apps with its limit of 45 s.
     headers = {**COOKIE, "x-ms-original-url": "https://app.example.com/api/usage"}
     request = Request("GET", "usage", headers=headers, started=time.monotonic() - 42.9)
     response = await answer(application, request)
@@ -189,7 +189,7 @@ async def test_timeout_inside_a_handler_is_an_unexpected_error() -> None:
         (0.0, {}, 23),
     ],
 )
-def test_last_moment_is_before_the_proxys(seconds: float | None, headers: dict[str, str], last: float) -> None:
+def test_time_limit_ends_before_the_proxys(seconds: float | None, headers: dict[str, str], last: float) -> None:
     budget = ResponseBudget(seconds, Clock(monotonic=lambda: 7.0))
     assert budget.to_the_last(Request("POST", "image", headers=headers, started=7.0)) == last
 
@@ -199,21 +199,21 @@ def posted(body: bytes = b"{}", **headers: str) -> Request:
     return Request("POST", "image", headers=sent, body=body)
 
 
-def test_a_body_in_chunks_arrives_empty_and_is_411() -> None:
+def test_body_in_chunks_arrives_empty_and_is_411() -> None:
     with pytest.raises(LengthRequired):
         check_body(posted(b"", transfer_encoding="chunked"), 10)
 
 
-def test_a_request_without_a_body_is_not_411() -> None:
+def test_request_without_a_body_is_not_411() -> None:
     check_body(posted(b""), 10)
     check_body(posted(b"", content_length="0"), 10)
 
 
-def test_a_body_that_arrived_is_taken_however_it_was_sent() -> None:
+def test_body_that_arrived_in_chunks_is_accepted() -> None:
     check_body(posted(transfer_encoding="chunked"), 10)
 
 
-def test_a_body_over_the_limit_is_413_with_the_limit() -> None:
+def test_body_over_the_limit_is_413_with_the_limit() -> None:
     check_body(posted(b"x" * 10), 10)
     with pytest.raises(RequestTooLarge) as caught:
         check_body(posted(b"x" * 11), 10)
@@ -221,19 +221,19 @@ def test_a_body_over_the_limit_is_413_with_the_limit() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP", "deflate, gzip", "identity, zstd", "nonsense"])
-def test_a_packed_body_is_415_by_name(encoding: str) -> None:
+def test_compressed_body_is_415_with_the_encoding(encoding: str) -> None:
     with pytest.raises(UnsupportedMediaType) as caught:
         check_body(posted(content_encoding=encoding), 10)
-    packed = next(name for name in encoding.split(", ") if name != "identity")
-    assert packed in str(caught.value.details)
+    compression = next(name for name in encoding.split(", ") if name != "identity")
+    assert compression in str(caught.value.details)
 
 
-def test_a_long_encoding_is_not_repeated_in_full() -> None:
+def test_long_encoding_is_not_repeated_in_full() -> None:
     with pytest.raises(UnsupportedMediaType) as caught:
         check_body(posted(content_encoding="x" * 10_000), 10)
     assert len(str(caught.value.details)) < 100
 
 
 @pytest.mark.parametrize("encoding", ["", "identity", "Identity", "identity, identity"])
-def test_a_plain_body_is_taken(encoding: str) -> None:
+def test_uncompressed_body_is_accepted(encoding: str) -> None:
     check_body(posted(content_encoding=encoding), 10)

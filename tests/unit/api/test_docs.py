@@ -1,4 +1,4 @@
-"""`/api/openapi.json` and `/api/docs`: what a browser and a program get, and that the page needs nothing else."""
+"""`/api/openapi.json` and `/api/docs`, a page that loads nothing else."""
 
 import base64
 import hashlib
@@ -36,15 +36,15 @@ async def test_the_document_is_answered_without_a_session(app: Application) -> N
 
 
 @pytest.mark.parametrize("path", ["openapi.json", "docs"])
-async def test_who_has_it_already_is_not_sent_it_again(app: Application, path: str) -> None:
+async def test_known_etag_is_answered_with_304(app: Application, path: str) -> None:
     first = await get(app, path)
     again = await get(app, path, if_none_match=f'"other", W/{first.headers["ETag"]}')
     assert (again.status, again.body) == (304, b"")
-    assert dict(again.headers) == dict(first.headers), "without a type of its own the host calls a 304 text/plain"
+    assert dict(again.headers) == dict(first.headers), "without a Content-Type the host sends text/plain with a 304"
     assert (await get(app, path, if_none_match='"other"')).status == 200
 
 
-async def test_without_usable_settings_it_is_misconfigured_as_everything_is() -> None:
+async def test_with_invalid_settings_the_document_is_misconfigured() -> None:
     app = Application({"MAX_IMAGES": "none"})
     answer = await get(app, "openapi.json")
     assert (answer.status, json.loads(answer.body)["code"]) == (500, "misconfigured")

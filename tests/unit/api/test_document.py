@@ -1,4 +1,4 @@
-"""The document says what the product does: its routes, its errors, what it takes; and it is nobody's start-up cost."""
+"""The OpenAPI document has the API's routes, errors and request bodies, and is imported only when it is requested."""
 
 import json
 import subprocess
@@ -21,12 +21,12 @@ from tests.support.contract import document, problems, violations
 from tests.support.paths import ROOT
 
 
-def test_it_is_openapi_3_1() -> None:
+def test_document_is_openapi_3_1() -> None:
     assert document()["openapi"].startswith("3.1")
     validate(document())
 
 
-def test_it_has_every_route_and_no_other() -> None:
+def test_document_has_exactly_the_routes() -> None:
     described = {
         (method.upper(), path.removeprefix("/api/")) for path, item in document()["paths"].items() for method in item
     }
@@ -34,7 +34,7 @@ def test_it_has_every_route_and_no_other() -> None:
     assert set(OPERATIONS) == described
 
 
-def test_it_has_every_error_with_an_example_and_its_status() -> None:
+def test_document_has_every_error_with_its_status_and_an_example() -> None:
     assert set(SAMPLES) == set(STATUS_BY_CODE)
     examples = document()["components"]["examples"]
     assert {code: example["value"]["code"] for code, example in examples.items()} == {code: code for code in SAMPLES}
@@ -47,7 +47,7 @@ def test_it_has_every_error_with_an_example_and_its_status() -> None:
 
 
 @pytest.mark.parametrize("code", EVERY_CODE)
-def test_no_field_of_an_error_is_lost_in_its_body(code: str) -> None:
+def test_body_has_every_field_of_an_error(code: str) -> None:
     error = SAMPLES[code].error
     assert ErrorBody.of(error).to_wire() == error.body()
     kept = ErrorBody.of(Failure.of(error), "gen-1").to_wire()
@@ -55,7 +55,7 @@ def test_no_field_of_an_error_is_lost_in_its_body(code: str) -> None:
 
 
 def contents(part: Any) -> list[dict[str, Any]]:
-    """Every content with a schema, of requests and answers."""
+    """Return every content with a schema, of requests and responses."""
     found: list[dict[str, Any]] = []
     if isinstance(part, dict):
         for name, each in part.items():
@@ -66,15 +66,15 @@ def contents(part: Any) -> list[dict[str, Any]]:
     return found
 
 
-def test_every_example_is_one_of_what_it_exemplifies() -> None:
-    seen = 0
+def test_every_example_is_valid() -> None:
+    count = 0
     for content in contents(document()["paths"]):
         examples = [example.get("value") for example in content.get("examples", {}).values() if "value" in example]
         examples += [content["example"]] if "example" in content else []
         for example in examples:
             assert problems(content["schema"], example) == []
-            seen += 1
-    assert seen >= 8
+            count += 1
+    assert count >= 8
     for code, example in document()["components"]["examples"].items():
         assert problems({"$ref": "#/components/schemas/ErrorBody"}, example["value"]) == [], code
 
@@ -115,18 +115,18 @@ BODIES: list[tuple[Any, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("body", "taken"), BODIES)
-def test_it_takes_the_bodies_that_the_parser_takes(body: Any, taken: bool) -> None:
-    assert (problems({"$ref": "#/components/schemas/GenerateRequest"}, body) == []) is taken
+@pytest.mark.parametrize(("body", "accepted"), BODIES)
+def test_document_accepts_the_bodies_that_the_parser_accepts(body: Any, accepted: bool) -> None:
+    assert (problems({"$ref": "#/components/schemas/GenerateRequest"}, body) == []) is accepted
     try:
         GenerateRequest.parse(json.dumps(body).encode(), max_images=14)
     except ImageError:
-        assert not taken
+        assert not accepted
     else:
-        assert taken
+        assert accepted
 
 
-def test_sessions_are_both_versions_of_nextauth_or_the_cookie_that_is_set() -> None:
+def test_sessions_have_the_cookies_of_both_nextauth_versions_or_the_configured_one() -> None:
     schemes = document()["components"]["securitySchemes"]
     assert [scheme["name"] for scheme in schemes.values()] == list(NAMES)
     own = build(Settings.read({"NEXTAUTH_COOKIE_NAME": "studio+1", "MAX_IMAGES": "3", "GEMINI_MODELS": "a,b"}))
@@ -148,7 +148,7 @@ DRIFTED: list[tuple[str, str, str, int, dict[str, str], Any]] = [
     ("a field that is missing", "GET", "generations", 200, {}, {"items": []}),
     ("a status that is not documented", "GET", "health", 404, {}, {}),
     ("an error of another route", "GET", "health", 500, {}, {"error": "x", "code": "refused", "retryable": False}),
-    ("a code that there is not", "GET", "none", 404, {}, {"error": "x", "code": "gone", "retryable": False}),
+    ("an unknown code", "GET", "none", 404, {}, {"error": "x", "code": "gone", "retryable": False}),
     ("a header that is missing", "POST", "image", 202, {"Location": "/"}, RUNNING),
     ("a running generation that is answered as finished", "POST", "image", 200, {}, RUNNING),
 ]
@@ -157,7 +157,7 @@ DRIFTED: list[tuple[str, str, str, int, dict[str, str], Any]] = [
 @pytest.mark.parametrize(
     ("method", "path", "status", "headers", "body"), [row[1:] for row in DRIFTED], ids=[row[0] for row in DRIFTED]
 )
-def test_an_answer_that_the_document_does_not_have_is_found(
+def test_response_that_the_document_does_not_describe_is_found(
     method: str, path: str, status: int, headers: dict[str, str], body: Any
 ) -> None:
     headers = {"Content-Type": "application/json", **headers}
@@ -170,21 +170,21 @@ def test_an_answer_that_the_document_does_not_have_is_found(
         ({}, None),
         ({"NEXTAUTH_URL": "https://App.example.com:443/shop/api/auth"}, ["https://app.example.com"]),
         ({"NEXTAUTH_URL": "https://app.example.com:8443/"}, ["https://app.example.com:8443"]),
-        # Everybody's own machine.
+        # The machine of each developer.
         ({"NEXTAUTH_URL": "http://localhost:4280/"}, None),
         ({"NEXTAUTH_URL": "http://[::1]:4280"}, None),
         # The front end calls the API on another host, which the document cannot know.
         ({"NEXTAUTH_URL": "https://app.example.com", "ALLOWED_ORIGINS": "https://app.example.com"}, None),
     ],
 )
-def test_the_server_is_an_absolute_address_or_is_left_out(settings: dict[str, str], servers: list[str] | None) -> None:
+def test_server_is_an_absolute_url_or_is_left_out(settings: dict[str, str], servers: list[str] | None) -> None:
     made = build(Settings.read(settings))
     validate(made)
     assert (servers is None) is ("servers" not in made)
     assert servers is None or [server["url"] for server in made["servers"]] == servers
 
 
-def test_no_length_stands_beside_a_list_of_values() -> None:
+def test_list_of_values_has_no_limits_beside_it() -> None:
     def schemas(part: Any) -> list[dict[str, Any]]:
         inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
         here = [part] if isinstance(part, dict) and "enum" in part else []
@@ -196,7 +196,7 @@ def test_no_length_stands_beside_a_list_of_values() -> None:
     assert [schema for schema in found if limits & set(schema)] == []
 
 
-def test_both_successes_of_a_generation_have_one_schema_that_their_status_tells_apart() -> None:
+def test_both_successes_of_a_generation_have_one_schema_and_different_statuses() -> None:
     responses = document()["paths"]["/api/image"]["post"]["responses"]
     of_status = [responses[status]["content"]["application/json"]["schema"] for status in ("200", "202")]
     assert of_status[0] == of_status[1] == {"$ref": "#/components/schemas/GenerateAnswer"}
@@ -235,7 +235,7 @@ asyncio.run(main())
 """
 
 
-def test_nothing_of_it_is_imported_before_it_is_asked_for() -> None:
+def test_document_is_not_imported_before_it_is_requested() -> None:
     done = subprocess.run(
         [sys.executable, "-c", LAZY.format(root=str(ROOT))], capture_output=True, text=True, check=False, timeout=60
     )

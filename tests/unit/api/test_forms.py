@@ -1,4 +1,4 @@
-"""Upload forms as clients send them, and forms that were made to cost much."""
+"""Upload forms as clients send them, and forms that are expensive to parse."""
 
 import contextlib
 import io
@@ -28,8 +28,8 @@ def form(*parts: bytes) -> bytes:
 
 FILE = part(b'name="file"; filename="a.png"', DATA, b"Content-Type: image/png")
 
-TAKEN: list[tuple[str, str, bytes, str | None]] = [
-    ("as browsers send it", TYPE, form(FILE), "a.png"),
+ACCEPTED: list[tuple[str, str, bytes, str | None]] = [
+    ("as sent by browsers", TYPE, form(FILE), "a.png"),
     ("beside other fields", TYPE, form(part(b'name="x"', b"1"), FILE, part(b'name="y"', b"2")), "a.png"),
     ("without a file name", TYPE, form(part(b'name="file"', DATA)), None),
     ("a name in UTF-8", TYPE, form(part('name="file"; filename="höhe.png"'.encode(), DATA)), "höhe.png"),
@@ -38,25 +38,27 @@ TAKEN: list[tuple[str, str, bytes, str | None]] = [
     ("names without quotation marks", TYPE, form(part(b"name=file; filename=a.png", DATA)), "a.png"),
     ("the type in another case", f"Multipart/Form-Data; Boundary={BOUNDARY}", form(FILE), "a.png"),
     ("a quoted boundary", f'multipart/form-data; boundary="{BOUNDARY}"', form(FILE), "a.png"),
-    ("text before and behind", TYPE, b"preamble\r\n" + form(FILE) + b"epilogue", "a.png"),
-    ("blanks behind a boundary", TYPE, form(FILE.replace(b"gW\r\n", b"gW \t\r\n", 1)), "a.png"),
+    ("text before and after", TYPE, b"preamble\r\n" + form(FILE) + b"epilogue", "a.png"),
+    ("spaces after a boundary", TYPE, form(FILE.replace(b"gW\r\n", b"gW \t\r\n", 1)), "a.png"),
     ("a header in another case", TYPE, form(FILE.replace(b"Content-Disposition", b"content-disposition")), "a.png"),
     ("a header on two lines", TYPE, form(FILE.replace(b"; filename", b";\r\n filename")), "a.png"),
     ("no line break at the end", TYPE, form(FILE).rstrip(), "a.png"),
 ]
 
 
-@pytest.mark.parametrize(("content_type", "body", "name"), [row[1:] for row in TAKEN], ids=[row[0] for row in TAKEN])
-def test_the_file_is_found_with_its_bytes(content_type: str, body: bytes, name: str | None) -> None:
+@pytest.mark.parametrize(
+    ("content_type", "body", "name"), [row[1:] for row in ACCEPTED], ids=[row[0] for row in ACCEPTED]
+)
+def test_file_is_found_with_its_bytes(content_type: str, body: bytes, name: str | None) -> None:
     assert uploaded_file(content_type, body) == Part("file", name, DATA)
 
 
 REFUSED: list[tuple[str, str, bytes, type[ImageError], str]] = [
-    ("no form", "application/json", b"{}", UnsupportedMediaType, "multipart/form-data"),
+    ("not a form", "application/json", b"{}", UnsupportedMediaType, "multipart/form-data"),
     ("no boundary", "multipart/form-data", form(FILE), NoFile, "no boundary"),
     ("another boundary", "multipart/form-data; boundary=x", form(FILE), NoFile, "not the one of the Content-Type"),
     ("cut off", TYPE, form(FILE)[:-40], NoFile, "last boundary is missing"),
-    ("nothing", TYPE, b"", NoFile, "boundary"),
+    ("an empty body", TYPE, b"", NoFile, "boundary"),
     ("no part of that name", TYPE, form(part(b'name="image"; filename="a.png"', DATA)), NoFile, ""),
     ("no file chosen", TYPE, form(part(b'name="file"; filename=""', b"")), NoFile, ""),
     ("a part without a header", TYPE, form(b"--" + BOUNDARY.encode() + b"\r\n\r\n" + DATA + b"\r\n"), NoFile, ""),
@@ -67,23 +69,23 @@ REFUSED: list[tuple[str, str, bytes, type[ImageError], str]] = [
         InvalidRequest,
         "'b.png' is a second one",
     ),
-    ("eleven parts", TYPE, form(*[part(b'name="x"', b"")] * 10, FILE), InvalidRequest, "at most 10 parts"),
+    ("too many parts", TYPE, form(*[part(b'name="x"', b"")] * 10, FILE), InvalidRequest, "at most 10 parts"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("content_type", "body", "error", "words"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
+    ("content_type", "body", "error", "reason"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
 )
-def test_a_form_that_cannot_be_used_is_refused_with_the_reason(
-    content_type: str, body: bytes, error: type[ImageError], words: str
+def test_invalid_form_is_refused_with_the_reason(
+    content_type: str, body: bytes, error: type[ImageError], reason: str
 ) -> None:
     with pytest.raises(error) as refused:
         uploaded_file(content_type, body)
-    assert words in str(refused.value.details or "")
+    assert reason in str(refused.value.details or "")
 
 
 class Counted(bytes):
-    """Bytes that count how often something is looked for in them."""
+    """Bytes that count the searches in them."""
 
     searches = 0
 
@@ -101,9 +103,9 @@ class Counted(bytes):
         lambda n: b"--" + BOUNDARY.encode() + b"\r\nA: b" + b"\r\nA: b" * n,
         lambda n: form(part(b'name="file"', b"\r\n--" * n)),
     ],
-    ids=["parts", "boundaries that go on", "boundaries without a line", "header lines", "line breaks"],
+    ids=["parts", "boundaries with more behind them", "boundaries without a line break", "header lines", "line breaks"],
 )
-def test_a_form_of_any_size_is_read_in_a_bounded_number_of_searches(of: Callable[[int], bytes]) -> None:
+def test_form_of_any_size_is_parsed_in_a_bounded_number_of_searches(of: Callable[[int], bytes]) -> None:
     Counted.searches = 0
     with contextlib.suppress(ImageError):
         uploaded_file(TYPE, Counted(of(100_000)))
@@ -111,7 +113,7 @@ def test_a_form_of_any_size_is_read_in_a_bounded_number_of_searches(of: Callable
 
 
 @given(st.binary(max_size=300), st.text(max_size=20))
-def test_any_bytes_in_a_form_of_aiohttp_come_out_as_they_went_in(data: bytes, name: str) -> None:
+def test_bytes_in_a_form_of_aiohttp_are_unchanged(data: bytes, name: str) -> None:
     with aiohttp.MultipartWriter("form-data") as writer:
         payload = writer.append(io.BytesIO(data))
         payload.set_content_disposition("form-data", name="file", filename=f"{name or 'a'}.png")
@@ -122,7 +124,7 @@ def test_any_bytes_in_a_form_of_aiohttp_come_out_as_they_went_in(data: bytes, na
 
 
 @given(st.binary(max_size=400))
-def test_any_bytes_are_a_form_or_are_refused(body: bytes) -> None:
+def test_any_bytes_are_parsed_or_refused(body: bytes) -> None:
     try:
         found = uploaded_file("multipart/form-data; boundary=x", b"--x\r\n" + body)
     except ImageError:
@@ -130,6 +132,6 @@ def test_any_bytes_are_a_form_or_are_refused(body: bytes) -> None:
     assert found.name == "file"
 
 
-def test_ten_parts_are_taken() -> None:
+def test_form_with_the_maximum_of_parts_is_accepted() -> None:
     body = form(*[part(b'name="x"', b"")] * (MAX_PARTS - 1), FILE)
     assert uploaded_file(TYPE, body).file_name == "a.png"

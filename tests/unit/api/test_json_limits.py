@@ -20,7 +20,7 @@ JSON = st.recursive(
 MANY = 3_000_000
 
 
-def rest(text: bytes) -> bytes:
+def with_unknown_field(text: bytes) -> bytes:
     return b'{"images":["aGk="],"prompt":"x","z":' + text + b"}"
 
 
@@ -29,20 +29,20 @@ EXPENSIVE: list[tuple[str, bytes]] = [
     ("nulls in images", b'{"images":[' + b"null," * MANY + b'1],"prompt":"x"}'),
     ("arrays in images", b'{"images":[' + b"[]," * MANY + b'1],"prompt":"x"}'),
     ("empty strings in images", b'{"images":[' + b'"",' * MANY + b'""],"prompt":"x"}'),
-    ("objects in an unknown field", rest(b"[" + b"{}," * MANY + b"1]")),
-    ("objects with blanks", rest(b"[" + b" { } ,\n" * MANY + b"1]")),
-    ("a number of megabytes", rest(b"1" * MANY)),
-    ("a fraction of megabytes", rest(b"0." + b"1" * MANY)),
+    ("objects in an unknown field", with_unknown_field(b"[" + b"{}," * MANY + b"1]")),
+    ("objects with spaces", with_unknown_field(b"[" + b" { } ,\n" * MANY + b"1]")),
+    ("a number of megabytes", with_unknown_field(b"1" * MANY)),
+    ("a fraction of megabytes", with_unknown_field(b"0." + b"1" * MANY)),
     ("one key many times", b"{" + b'"images":["a"],' * (MANY // 5) + b'"prompt":"x"}'),
-    ("keys in an unknown field", rest(b"{" + b'"a":1,' * MANY + b'"b":1}')),
-    ("escaped quotation marks", rest(b'"' + b'\\"' * MANY + b'"')),
-    ("one wide character in a long text", rest('"{}\N{GRINNING FACE}"'.format("a" * MANY).encode())),
-    ("one escaped wide character in a long text", rest(b'"' + b"a" * MANY + b'\\ud83d\\ude00"')),
+    ("keys in an unknown field", with_unknown_field(b"{" + b'"a":1,' * MANY + b'"b":1}')),
+    ("escaped quotation marks", with_unknown_field(b'"' + b'\\"' * MANY + b'"')),
+    ("one wide character in a long text", with_unknown_field('"{}\N{GRINNING FACE}"'.format("a" * MANY).encode())),
+    ("one escaped wide character in a long text", with_unknown_field(b'"' + b"a" * MANY + b'\\ud83d\\ude00"')),
 ]
 
 
 @pytest.mark.parametrize("body", [row[1] for row in EXPENSIVE], ids=[row[0] for row in EXPENSIVE])
-def test_an_expensive_body_is_refused_before_it_is_parsed(body: bytes) -> None:
+def test_expensive_body_is_refused_before_it_is_parsed(body: bytes) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(InvalidRequest) as refused:
@@ -55,7 +55,7 @@ def test_an_expensive_body_is_refused_before_it_is_parsed(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", [b"[" * 100_000, b'{"a":' * 100_000, b"[" + b'"' * 200_001])
-def test_nesting_and_broken_strings_end_early(text: bytes) -> None:
+def test_deep_nesting_and_broken_strings_are_refused(text: bytes) -> None:
     with pytest.raises((TooComplex, NotJson)):
         measure(text)
 
@@ -63,12 +63,12 @@ def test_nesting_and_broken_strings_end_early(text: bytes) -> None:
 @pytest.mark.parametrize(
     "of", [lambda n: b'{"images":["%s"]}' % (b"A" * n), lambda n: b'["%s"]' % (b"\\\\" * n), lambda n: b" " * n + b"1"]
 )
-def test_long_texts_and_blanks_take_as_many_steps_as_short_ones(of: Callable[[int], bytes]) -> None:
+def test_long_texts_and_spaces_take_as_many_steps_as_short_ones(of: Callable[[int], bytes]) -> None:
     assert measure(of(2_000_000)).steps == measure(of(20)).steps
 
 
 @given(JSON)
-def test_whatever_is_json_is_measured_in_steps_bounded_by_its_size(value: object) -> None:
+def test_any_json_is_measured_in_at_most_as_many_steps_as_bytes(value: object) -> None:
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=2)):
         raw = text.encode(errors="surrogatepass")
         assert measure(raw).steps <= len(raw)
@@ -93,12 +93,12 @@ def test_any_bytes_are_measured_or_refused(raw: bytes) -> None:
 
 
 @given(st.text(max_size=50))
-def test_a_string_ends_where_json_says(text: str) -> None:
+def test_string_ends_at_its_closing_quotation_mark(text: str) -> None:
     raw = json.dumps([text, 1]).encode()
     assert measure(raw).values == 3
 
 
-def test_what_clients_send_is_within_the_limits() -> None:
+def test_large_requests_of_clients_are_within_the_limits() -> None:
     prompt = '"' * 32_000
     body = json.dumps({"images": ["A" * 5_000_000] * 14, "prompt": prompt, "nodes": list(range(MAX_VALUES - 100))})
     assert GenerateRequest.parse(body.encode(), max_images=14).prompt == prompt

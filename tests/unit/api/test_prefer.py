@@ -1,4 +1,4 @@
-"""`Prefer` is honoured where it makes sense, and ignored where it does not (RFC 7240)."""
+"""`Prefer` is applied if it is valid, else ignored (RFC 7240)."""
 
 import pytest
 
@@ -28,7 +28,7 @@ from image_core.api.prefer import Preference, preference
         (";;;,,,===", Preference()),
     ],
 )
-def test_a_preference_is_read_or_ignored(header: str | None, expected: Preference) -> None:
+def test_preference_is_read_or_ignored(header: str | None, expected: Preference) -> None:
     assert preference(header) == expected
 
 
@@ -42,7 +42,7 @@ def test_a_preference_is_read_or_ignored(header: str | None, expected: Preferenc
         ("", False, None),
     ],
 )
-def test_what_was_applied_is_said(header: str, at_once: bool, applied: str | None) -> None:
+def test_applied_preferences_are_reported(header: str, at_once: bool, applied: str | None) -> None:
     wanted = preference(header)
     assert wanted.at_once is at_once
     assert wanted.applied == applied

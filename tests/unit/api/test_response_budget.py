@@ -1,4 +1,4 @@
-"""How long a response may take, by setting, by the proxy in front, and by the caller's preference."""
+"""The time limit of a response, by setting, proxy and the caller's preference."""
 
 from dataclasses import replace
 
@@ -27,14 +27,14 @@ BEHIND = {"x-ms-original-url": "https://app.example.com/api/image"}
         ({"RESPONSE_BUDGET_SECONDS": ""}, BEHIND, None, 40),
     ],
 )
-def test_the_budget_is_the_setting_else_that_of_the_proxy_and_a_preference_only_shortens_it(
+def test_budget_is_the_settings_or_the_proxys_and_a_preference_only_shortens_it(
     setting: dict[str, str], headers: dict[str, str], preferred: int | None, seconds: float
 ) -> None:
     budget = ResponseBudget(Settings.read(setting).response_budget_seconds, Clock())
     assert budget.seconds(Request("POST", "image", headers=headers), preferred) == seconds
 
 
-def test_the_time_since_the_request_began_is_taken_off_and_never_more() -> None:
+def test_time_since_the_request_began_is_subtracted() -> None:
     budget = ResponseBudget(Settings.read({}).response_budget_seconds, Clock(monotonic=lambda: 130.0))
     request = Request("POST", "image", started=100.0)
     assert budget.left(request) == 65
@@ -42,12 +42,12 @@ def test_the_time_since_the_request_began_is_taken_off_and_never_more() -> None:
     assert budget.left(replace(request, started=10.0)) == 0
 
 
-def test_every_budget_is_below_the_deadline_of_a_generation() -> None:
+def test_default_budget_is_below_the_deadline_of_a_generation() -> None:
     budget = ResponseBudget(Settings.read({}).response_budget_seconds, Clock())
     assert budget.seconds(Request("POST", "image")) < Settings.read({}).generation_deadline_seconds
 
 
-def test_what_exists_already_is_waited_for_also_where_a_post_is_not() -> None:
+def test_get_waits_for_a_generation_also_if_the_budget_is_zero() -> None:
     request = Request("GET", "images/gen-1", started=100.0)
     later = Clock(monotonic=lambda: 101.0)
     assert (
@@ -68,7 +68,7 @@ def test_what_exists_already_is_waited_for_also_where_a_post_is_not() -> None:
     )
 
 
-def test_memory_and_slots_are_waited_for_within_the_budget_and_a_while_where_there_is_none() -> None:
+def test_wait_for_memory_and_slots_is_within_the_budget_and_short_without_one() -> None:
     request = Request("POST", "image", started=100.0)
     later = Clock(monotonic=lambda: 101.0)
     for setting, seconds in (("0", 19), ("1", 4), ("25", 24)):

@@ -31,11 +31,11 @@ def code(answer: Response) -> str:
 
 
 @pytest.mark.parametrize("path", ["health", "HEALTH", "Health", "OpenAPI.json", "DOCS", "docs/"])
-async def test_literal_parts_are_compared_without_case(app: Application, path: str) -> None:
+async def test_literal_parts_are_case_insensitive(app: Application, path: str) -> None:
     assert (await call(app, "GET", path)).status == 200
 
 
-def test_a_parameter_keeps_its_case_and_is_decoded() -> None:
+def test_parameter_keeps_its_case_and_is_decoded() -> None:
     found = find("IMAGES/Photo%20A.PNG")
     assert found.name == "Photo A.PNG"
     assert {route.path for route in found.routes} == {"images/{name}"}
@@ -44,14 +44,14 @@ def test_a_parameter_keeps_its_case_and_is_decoded() -> None:
 @pytest.mark.parametrize(
     "path", ["images/", "images/.", "images/..", "images/a%2Fb", "images/a%5Cb", "images/a%00b", f"images/{'a' * 1025}"]
 )
-def test_a_segment_that_no_name_can_be_is_404(path: str) -> None:
+def test_segment_that_cannot_be_a_name_is_404(path: str) -> None:
     with pytest.raises(NotFound):
         find(path)
 
 
-async def test_a_letter_that_only_resembles_one_is_another(app: Application) -> None:
-    kelvin = "docs".replace("s", "\u017f")  # its upper case is S
-    assert (await call(app, "GET", kelvin)).status == 404
+async def test_letter_with_the_same_upper_case_is_another_letter(app: Application) -> None:
+    long_s = "docs".replace("s", "\u017f")  # its upper case is S
+    assert (await call(app, "GET", long_s)).status == 404
 
 
 @pytest.mark.parametrize("path", ["health", "openapi.json", "docs"])
@@ -64,7 +64,7 @@ async def test_head_has_the_headers_of_get_and_no_body(app: Application, path: s
 
 @pytest.mark.parametrize("path", GETS)
 async def test_every_get_has_a_head(app: Application, path: str) -> None:
-    """Without a session all but the public ones are refused as GET is."""
+    """Without a session HEAD is refused like GET, except on public routes."""
     got = await call(app, "GET", path)
     headed = await call(app, "HEAD", path)
     assert (headed.status, dict(headed.headers), headed.body) == (got.status, dict(got.headers), b"")
@@ -78,17 +78,17 @@ async def test_head_of_a_post_is_405_without_a_body(app: Application, path: str)
     assert (headed.status, headed.headers["Allow"], headed.body) == (405, "POST", b"")
 
 
-async def test_a_405_lists_head(app: Application) -> None:
+async def test_405_lists_head(app: Application) -> None:
     refused = await call(app, "PUT", "generations/x")
     assert (refused.status, code(refused), refused.headers["Allow"]) == (405, "method_not_allowed", "GET, HEAD, DELETE")
 
 
-async def test_a_preflight_allows_the_methods_of_the_route_whatever_its_case(app: Application) -> None:
+async def test_preflight_allows_the_methods_of_the_route_in_any_case(app: Application) -> None:
     answer = await call(app, "OPTIONS", "Generations/x", origin="https://studio.example.com")
     assert answer.status == 204
     assert answer.headers["Access-Control-Allow-Methods"] == "GET, HEAD, DELETE"
 
 
-async def test_an_unknown_path_is_404(app: Application) -> None:
+async def test_unknown_path_is_404(app: Application) -> None:
     answer = await call(app, "GET", "images")
     assert (answer.status, code(answer)) == (404, "not_found")

@@ -1,4 +1,4 @@
-"""A request's JSON is parsed, or refused with the field that is wrong."""
+"""A request's JSON is parsed, or refused with the invalid field."""
 
 import pytest
 
@@ -9,14 +9,14 @@ from image_core.models.generated import Options
 DEEP = b"[" * 10_000 + b"]" * 10_000
 
 REFUSED: list[tuple[str, bytes, str, str | None]] = [
-    ("nothing", b"", "invalid_json", None),
+    ("an empty body", b"", "invalid_json", None),
     ("not JSON", b"images=1", "invalid_json", None),
     ("cut off", b'{"images":["a"],"prompt":"x"', "invalid_json", None),
     ("two values", b'{"images":["a"],"prompt":"x"} {}', "invalid_json", None),
     ("two byte order marks", b'\xef\xbb\xbf\xef\xbb\xbf{"images":["a"],"prompt":"x"}', "invalid_json", None),
-    ("nothing but a byte order mark", b"\xef\xbb\xbf", "invalid_json", None),
+    ("only a byte order mark", b"\xef\xbb\xbf", "invalid_json", None),
     ("UTF-16", '{"images":["a"],"prompt":"x"}'.encode("utf-16"), "invalid_json", None),
-    ("bytes that are no UTF-8", b'{"images":["a"],"prompt":"\xff"}', "invalid_json", None),
+    ("bytes that are not UTF-8", b'{"images":["a"],"prompt":"\xff"}', "invalid_json", None),
     ("10 000 levels", DEEP, "invalid_json", None),
     ("10 000 levels in an unknown field", b'{"images":["a"],"prompt":"x","z":' + DEEP + b"}", "invalid_request", None),
     ("a lone surrogate", b'{"images":["a"],"prompt":"\\ud800"}', "invalid_json", None),
@@ -67,18 +67,23 @@ REFUSED: list[tuple[str, bytes, str, str | None]] = [
         "outputQuality",
     ),
     (
-        "output quality a word",
+        "output quality a string",
         b'{"images":["a"],"prompt":"x","outputQuality":"90"}',
         "invalid_request",
         "outputQuality",
     ),
     ("model a number", b'{"images":["a"],"prompt":"x","model":1}', "invalid_request", "model"),
-    ("a word for a boolean", b'{"images":["a"],"prompt":"x","includeBase64":"no"}', "invalid_request", "includeBase64"),
+    (
+        "a string for a boolean",
+        b'{"images":["a"],"prompt":"x","includeBase64":"no"}',
+        "invalid_request",
+        "includeBase64",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("body", "code", "field"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
-def test_a_wrong_body_is_refused_with_its_field(body: bytes, code: str, field: str | None) -> None:
+def test_invalid_body_is_refused_with_its_field(body: bytes, code: str, field: str | None) -> None:
     with pytest.raises(ImageError) as caught:
         GenerateRequest.parse(body, max_images=3)
     assert caught.value.status == 400
@@ -87,14 +92,14 @@ def test_a_wrong_body_is_refused_with_its_field(body: bytes, code: str, field: s
     assert caught.value.field == field
 
 
-def test_the_fixed_messages_are_exactly_those_that_clients_compare() -> None:
+def test_missing_images_and_prompt_have_the_messages_that_clients_compare() -> None:
     for body, message in ((b'{"prompt":"x"}', "No images provided"), (b'{"images":["a"]}', "No prompt provided")):
         with pytest.raises(ImageError) as caught:
             GenerateRequest.parse(body, max_images=3)
         assert caught.value.body()["error"] == message
 
 
-def test_a_refusal_never_repeats_what_was_sent() -> None:
+def test_error_does_not_repeat_the_body() -> None:
     with pytest.raises(ImageError) as caught:
         GenerateRequest.parse(b'{"images":["a"],"prompt":["my secret plan"]}', max_images=3)
     assert "secret" not in str(caught.value.body()) + str(caught.value)
@@ -126,19 +131,19 @@ def test_empty_mask_is_absent(mask: bytes) -> None:
     assert GenerateRequest.parse(body, 14).mask is None
 
 
-def test_a_leading_byte_order_mark_is_skipped() -> None:
+def test_leading_byte_order_mark_is_skipped() -> None:
     assert GenerateRequest.parse(b'\xef\xbb\xbf{"images":["a"],"prompt":"x"}', 3).prompt == "x"
 
 
 @pytest.mark.parametrize("field", ["aspectRatio", "imageSize", "outputFormat"])
 @pytest.mark.parametrize("value", [b'""', b'"auto"', b"null"])
-def test_a_choice_that_a_form_left_open_is_absent(field: str, value: bytes) -> None:
+def test_empty_or_automatic_choice_is_absent(field: str, value: bytes) -> None:
     body = b'{"images":["a"],"prompt":"x","%s":%s}' % (field.encode(), value)
     assert GenerateRequest.parse(body, 3).to_domain().options == Options()
 
 
 @pytest.mark.parametrize("value", [b'"Auto"', b'" "', b"0", b"false", b"[]", b'"auto "'])
-def test_any_other_word_for_it_is_refused(value: bytes) -> None:
+def test_other_values_of_an_absent_choice_are_refused(value: bytes) -> None:
     with pytest.raises(InvalidRequest) as caught:
         GenerateRequest.parse(b'{"images":["a"],"prompt":"x","aspectRatio":%s}' % value, 3)
     assert caught.value.field == "aspectRatio"

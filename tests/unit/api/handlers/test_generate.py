@@ -1,4 +1,4 @@
-"""`POST /api/image`: every answer of its handler, held to the document."""
+"""`POST /api/image`: every response of its handler, compared with the document."""
 
 import base64
 import json
@@ -56,7 +56,7 @@ def content(response: Response) -> dict[str, Any]:
     return found
 
 
-async def test_finished_generation_is_200_with_the_image_first() -> None:
+async def test_successful_generation_is_200_with_the_image_first() -> None:
     submissions = FakeSubmissions(make(ADA), succeeded(make(ADA)), IMAGE)
     response = await handler(submissions).handle(posted(imageSize="2K", mask="m", **FROM), ADA)
     body = content(response)
@@ -84,7 +84,7 @@ async def test_image_of_a_repeated_key_is_read_from_storage() -> None:
     assert submissions.requests[0][1] == "k"
 
 
-async def test_generation_that_still_runs_is_202_with_its_addresses() -> None:
+async def test_generation_that_still_runs_is_202_with_its_urls() -> None:
     response = await handler(FakeSubmissions(make(ADA))).handle(posted({"prefer": "wait=3"}), ADA)
     assert response.status == 202
     assert content(response) == {
@@ -101,7 +101,7 @@ async def test_generation_that_still_runs_is_202_with_its_addresses() -> None:
 
 
 @pytest.mark.parametrize(("prefer", "seconds"), [("", 95), ("wait=3", 3), ("wait=500", 95)])
-async def test_wait_is_the_response_budget_or_less(prefer: str, seconds: float) -> None:
+async def test_wait_is_at_most_the_response_budget(prefer: str, seconds: float) -> None:
     submissions = FakeSubmissions(make(ADA))
     await handler(submissions).handle(posted({"prefer": prefer}), ADA)
     assert submissions.waits == [seconds]
@@ -144,7 +144,7 @@ async def test_failed_generation_is_its_error_with_the_id(
     assert response.headers.get("Retry-After") == retry_after
 
 
-async def test_dry_run_begins_nothing() -> None:
+async def test_dry_run_begins_no_generation() -> None:
     submissions = FakeSubmissions(make(ADA))
     response = await handler(submissions).handle(posted(dryRun=True), ADA)
     assert content(response) == {
@@ -181,7 +181,7 @@ async def test_image_that_cannot_be_read_in_time_is_202() -> None:
         (posted({"idempotency-key": "a b"}), InvalidRequest),
     ],
 )
-async def test_wrong_request_begins_nothing(request_: Request, error: type[Exception]) -> None:
+async def test_invalid_request_begins_no_generation(request_: Request, error: type[Exception]) -> None:
     submissions = FakeSubmissions(make(ADA))
     with pytest.raises(error):
         await handler(submissions).handle(request_, ADA)
@@ -196,25 +196,25 @@ async def test_refused_request_holds_no_memory() -> None:
     assert memory.working == 0
 
 
-class NotingSubmissions(FakeSubmissions):
-    """Keeps how much memory is held while the generation begins, and while it is waited for."""
+class MeasuredSubmissions(FakeSubmissions):
+    """Records the working memory at the begin of a generation, and during the wait for it."""
 
     memory = MemoryBudget(1_000_000)
-    seen: tuple[int, ...] = ()
+    measured: tuple[int, ...] = ()
 
     async def begin(self, *arguments: Any, **options: Any) -> Submitted:
-        self.seen += (self.memory.working,)
+        self.measured += (self.memory.working,)
         return await super().begin(*arguments, **options)
 
     async def wait(self, submitted: Submitted, seconds: float) -> Submitted:
-        self.seen += (self.memory.working,)
+        self.measured += (self.memory.working,)
         return await super().wait(submitted, seconds)
 
 
 async def test_memory_for_the_body_is_released_before_the_generation_is_waited_for() -> None:
-    submissions, request = NotingSubmissions(make(ADA)), posted()
+    submissions, request = MeasuredSubmissions(make(ADA)), posted()
     await GenerateImage(submissions, FakeImages(), FakeDurations(), submissions.memory, BUDGET, 3).handle(request, ADA)
-    assert submissions.seen == (PARSED_COPIES * len(request.body), 0)
+    assert submissions.measured == (PARSED_COPIES * len(request.body), 0)
 
 
 def typed(content_type: str) -> Request:
@@ -228,11 +228,11 @@ def typed(content_type: str) -> Request:
         *("text/plain", "text/plain;charset=UTF-8", "", " ; charset=utf-8"),
     ],
 )
-def test_json_may_be_called_so_or_plain_text_or_nothing(media_type: str) -> None:
+def test_json_plain_text_and_no_type_are_accepted(media_type: str) -> None:
     check_json_type(typed(media_type))
 
 
-def test_without_a_content_type_it_is_json() -> None:
+def test_request_without_a_content_type_is_json() -> None:
     check_json_type(Request("POST", "image"))
 
 

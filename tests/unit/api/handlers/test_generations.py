@@ -1,4 +1,4 @@
-"""`/api/generations`: every answer of its handlers, held to the document."""
+"""`/api/generations`: every response of its handlers, compared with the document."""
 
 import json
 from typing import Any
@@ -48,8 +48,7 @@ def get(path: str, query: dict[str, str] | None = None, **headers: str) -> Reque
 
 def content(request: Request, response: Response) -> dict[str, Any]:
     """Return the body, after it was compared with the document."""
-    path = f"{request.path}"
-    assert violations(request.method, path, response.status, response.headers, response.body) == []
+    assert violations(request.method, request.path, response.status, response.headers, response.body) == []
     found: dict[str, Any] = json.loads(response.body)
     return found
 
@@ -73,7 +72,9 @@ async def test_list_leaves_out_the_long_fields(generations: FakeGenerations, mem
     assert memory.working == 0
 
 
-async def test_list_with_root_has_its_descendants(generations: FakeGenerations, memory: MemoryBudget) -> None:
+async def test_list_with_root_has_the_descendants_of_a_generation(
+    generations: FakeGenerations, memory: MemoryBudget
+) -> None:
     generations.add(make(ADA, 1))
     generations.add(make(ADA, 2, root_id="gen-1", parent_id="gen-1"))
     request = get("generations", {"root": "gen-1", "continuation": ""})
@@ -83,7 +84,7 @@ async def test_list_with_root_has_its_descendants(generations: FakeGenerations, 
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "1.5", "x", "", "1000000", "\u0663"])
-async def test_wrong_limit_is_refused(limit: str, generations: FakeGenerations, memory: MemoryBudget) -> None:
+async def test_invalid_limit_is_refused(limit: str, generations: FakeGenerations, memory: MemoryBudget) -> None:
     handler = ListGenerations(generations, FakeImages(), memory, BUDGET)
     with pytest.raises(InvalidRequest) as caught:
         await handler.handle(get("generations", {"limit": limit}), ADA)
@@ -91,9 +92,7 @@ async def test_wrong_limit_is_refused(limit: str, generations: FakeGenerations, 
     assert generations.pages == []
 
 
-async def test_details_have_everything_that_may_leave_the_database(
-    generations: FakeGenerations, memory: MemoryBudget
-) -> None:
+async def test_details_have_every_public_field(generations: FakeGenerations, memory: MemoryBudget) -> None:
     record = generations.add(ended(request_hash="secret"))
     request = get(f"generations/{record.id}")
     handler = GetGeneration(generations, FakeImages(), generations, memory, BUDGET)
@@ -113,7 +112,9 @@ async def test_details_have_everything_that_may_leave_the_database(
     assert "Retry-After" not in response.headers
 
 
-async def test_choice_that_no_longer_exists_is_still_shown(generations: FakeGenerations, memory: MemoryBudget) -> None:
+async def test_option_that_is_no_longer_valid_is_still_shown(
+    generations: FakeGenerations, memory: MemoryBudget
+) -> None:
     record = ended()
     options = type(record.options)(aspect_ratio="9:99", image_size="16K")
     record = generations.add(ended(options=options))
@@ -122,7 +123,9 @@ async def test_choice_that_no_longer_exists_is_still_shown(generations: FakeGene
     assert json.loads(response.body)["options"] == {"aspectRatio": "9:99", "imageSize": "16K"}
 
 
-async def test_failure_is_the_error_of_the_record(generations: FakeGenerations, memory: MemoryBudget) -> None:
+async def test_failed_generation_has_the_error_of_its_record(
+    generations: FakeGenerations, memory: MemoryBudget
+) -> None:
     failure = Failure.of(NoImage(text="I would rather not.", finish_reason="STOP"))
     record = generations.add(make(ADA, status=Status.FAILED, failure=failure, completed_at=NOW))
     request = get(f"generations/{record.id}")
@@ -166,7 +169,7 @@ async def test_generation_that_ends_while_it_is_waited_for_is_answered_at_once(
     assert "Retry-After" not in response.headers
 
 
-async def test_without_time_left_nothing_is_waited_for(generations: FakeGenerations, memory: MemoryBudget) -> None:
+async def test_request_without_time_left_does_not_wait(generations: FakeGenerations, memory: MemoryBudget) -> None:
     record = generations.add(make(ADA), ended())
     late = ResponseBudget(None, Clock(monotonic=lambda: 110.0))
     handler = GetGeneration(generations, FakeImages(), generations, memory, late)
@@ -187,7 +190,7 @@ async def test_generation_of_another_user_is_not_found(generations: FakeGenerati
         await DeleteGeneration(generations).handle(get("generations/gen-1"), ADA, "gen-1")
 
 
-async def test_cancellation_is_200_where_it_has_ended_and_202_where_it_has_not(
+async def test_cancellation_is_200_for_an_ended_generation_and_202_for_a_running_one(
     generations: FakeGenerations, memory: MemoryBudget
 ) -> None:
     generations.add(make(ADA, 1), make(ADA, 1).canceled(Failure.of(Canceled()), (), NOW))

@@ -1,4 +1,4 @@
-"""`/api/images/{name}`: every answer of its handlers, held to the document."""
+"""`/api/images/{name}`: every response of its handlers, compared with the document."""
 
 import json
 
@@ -35,8 +35,8 @@ class Product:
 
     async def get(self, name: str = NAME, method: str = "GET", query: str = "", **headers: str) -> Response:
         sent = {header.replace("_", "-"): value for header, value in headers.items()}
-        asked = dict(pair.split("=") for pair in query.split("&") if pair)
-        request = Request(method, f"images/{name}", asked, sent, started=10.0)
+        parameters = dict(pair.split("=") for pair in query.split("&") if pair)
+        request = Request(method, f"images/{name}", parameters, sent, started=10.0)
         response = await self.handler.handle(request, ADA, name)
         if method == "GET":
             assert violations("GET", request.path, response.status, response.headers, response.body) == []
@@ -44,7 +44,7 @@ class Product:
         return response
 
 
-async def test_stored_image_is_cached_for_good_and_shown_as_nothing_else() -> None:
+async def test_stored_image_is_cached_forever_and_never_run_as_a_page() -> None:
     response = await Product().get()
     assert (response.status, response.body) == (200, DATA)
     assert response.headers == {
@@ -76,7 +76,7 @@ async def test_ranges_and_conditions(headers: dict[str, str], status: int, body:
     assert response.headers["Content-Type"] == "image/png"
 
 
-async def test_head_reads_nothing() -> None:
+async def test_head_does_not_read_the_image() -> None:
     response = await Product().get(method="HEAD", range="bytes=2-4")
     assert (response.status, response.body) == (200, b"")
 
@@ -85,7 +85,7 @@ async def test_head_reads_nothing() -> None:
     ("name", "kind", "shown"),
     [("a.png", "image/webp", "image/webp"), ("a.JPEG", "", "image/jpeg"), ("a.jpg", "application/x", "image/jpeg")],
 )
-async def test_type_is_the_blobs_or_that_of_its_name(name: str, kind: str, shown: str) -> None:
+async def test_type_is_that_of_the_blob_or_of_its_name(name: str, kind: str, shown: str) -> None:
     response = await Product(kind, name).get(name)
     assert response.headers["Content-Type"] == shown
 
@@ -99,7 +99,7 @@ async def test_type_is_the_blobs_or_that_of_its_name(name: str, kind: str, shown
         ("w=2048", Target(2048, "webp", 80), f'"{NAME}.2048.webp"', "image/webp"),
     ],
 )
-async def test_rendition_has_its_width_rounded_up_and_an_etag_of_its_own(
+async def test_rendition_has_a_width_rounded_up_and_a_separate_etag(
     query: str, target: Target, etag: str, kind: str
 ) -> None:
     product = Product()
@@ -109,7 +109,7 @@ async def test_rendition_has_its_width_rounded_up_and_an_etag_of_its_own(
     assert response.headers["ETag"].endswith(etag.removeprefix(f'"{NAME}'))
     assert product.images.targets == [target]
     assert (await product.get(query=query, if_none_match=response.headers["ETag"])).status == 304
-    assert product.images.targets == [target], "a rendition that the caller has is not looked for"
+    assert product.images.targets == [target], "the rendition is not opened if the caller has it"
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,13 @@ async def test_rendition_has_its_width_rounded_up_and_an_etag_of_its_own(
         *[(f"redirects={count}", "redirects") for count in ("16", "-1", "x", "1000")],
     ],
 )
-async def test_wrong_parameter_is_refused(query: str, field: str) -> None:
+async def test_invalid_parameter_is_refused(query: str, field: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         await Product().get(query=query)
     assert caught.value.field == field
 
 
-async def test_image_that_is_not_there_is_not_found() -> None:
+async def test_image_that_does_not_exist_is_not_found() -> None:
     with pytest.raises(NotFound):
         await Product().get("other.png")
     with pytest.raises(NotFound):
@@ -147,7 +147,7 @@ async def test_running_generation_is_waited_for() -> None:
     product.generations.add(make(ADA), succeeded(make(ADA)))
     response = await product.get("gen-1")
     assert (response.status, response.body) == (200, DATA)
-    assert product.generations.waits == [90.0], "of 95 seconds, 5 are for reading the image"
+    assert product.generations.waits == [90.0], "5 of the 95 seconds are left for reading the image"
 
 
 async def test_generation_that_still_runs_redirects_to_itself_a_number_of_times() -> None:
@@ -168,7 +168,7 @@ async def test_image_that_cannot_be_read_in_time_redirects_too() -> None:
     assert (await product.get("gen-1", query="w=64")).status == 307
 
 
-async def test_other_failure_of_reading_is_raised() -> None:
+async def test_other_error_of_a_read_is_raised() -> None:
     product = Product()
     product.generations.add(succeeded(make(ADA)))
     product.images.fails = [NotFound()]

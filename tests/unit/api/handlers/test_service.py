@@ -1,4 +1,4 @@
-"""Uploads, models, usage and health: every answer of their handlers, held to the document."""
+"""Uploads, models, usage and health: every response of their handlers, compared with the document."""
 
 import asyncio
 import json
@@ -55,7 +55,7 @@ async def test_upload_is_stored_under_a_new_name_with_the_extension_of_its_type(
     assert memory.working == 0
 
 
-async def test_upload_without_a_usable_file_stores_nothing() -> None:
+async def test_upload_without_a_valid_file_stores_nothing() -> None:
     images, memory = FakeImages(fails=[InvalidImage(0)]), MemoryBudget(10_000)
     with pytest.raises(InvalidImage):
         await upload(images, memory).handle(form(b"data", "a.png"), ADA)
@@ -69,18 +69,18 @@ async def test_upload_without_a_usable_file_stores_nothing() -> None:
     ("name", "safe"),
     [
         ("photo.jpg", "photo.png"),
-        ("C:\\pictures\\a b.c.jpg", "a-b-c.png"),
+        ("C:\\photos\\a b.c.jpg", "a-b-c.png"),
         ("../../etc/passwd", "passwd.png"),
         ("\u732b.jpg", "image.png"),
         ("", "image.png"),
         ("x" * 200, "x" * 60 + ".png"),
     ],
 )
-def test_name_of_a_file_becomes_part_of_a_blobs_name(name: str, safe: str) -> None:
+def test_file_name_becomes_part_of_the_blob_name(name: str, safe: str) -> None:
     assert safe_name(name, Image(b"", "image/png", 1, 1)) == safe
 
 
-async def test_models_are_those_of_the_chain_in_its_order() -> None:
+async def test_models_are_the_chains_in_its_order() -> None:
     chain = FakeChain((DEFAULT_CHAIN[0], "unknown-model"), frozenset({"unknown-model"}))
     limits = Limits.of(Settings.read({"MAX_IMAGES": "4"}))
     response = await ListModels(chain, FakeDurations(), limits).handle(Request("GET", "models"), ADA)
@@ -130,7 +130,9 @@ async def test_models_are_those_of_the_chain_in_its_order() -> None:
         ),
     ],
 )
-async def test_usage_has_sums_by_model_and_what_is_left(budgets: Budgets, budget: dict[str, Any] | None) -> None:
+async def test_usage_has_sums_by_model_and_the_remaining_budget(
+    budgets: Budgets, budget: dict[str, Any] | None
+) -> None:
     response = await GetUsage(FakeSpending(budgets)).handle(Request("GET", "usage"), ADA)
     body = content("GET", "usage", response)
     assert body["budget"] == budget
@@ -139,7 +141,7 @@ async def test_usage_has_sums_by_model_and_what_is_left(budgets: Budgets, budget
     assert body["month"]["estimatedUsd"] == 0.25
 
 
-async def test_what_is_left_is_the_smaller_of_day_and_month() -> None:
+async def test_remaining_budget_is_the_smaller_of_day_and_month() -> None:
     response = await GetUsage(FakeSpending(Budgets(1.0, 3.0))).handle(Request("GET", "usage"), ADA)
     budget = json.loads(response.body)["budget"]
     assert (budget["remainingUsd"], budget["monthlyRemainingUsd"]) == (0.25, 1.0)
@@ -175,7 +177,7 @@ def health(**probes: Probe) -> GetHealth:
 DEEP = Request("GET", "health", {"deep": "1"})
 
 
-async def test_shallow_check_asks_no_dependency() -> None:
+async def test_shallow_check_probes_no_dependency() -> None:
     response = await health(database=is_down).handle(Request("GET", "health"))
     assert (response.status, set(content("GET", "health", response))) == (200, {"status", "version"})
 
@@ -190,7 +192,7 @@ async def test_shallow_check_asks_no_dependency() -> None:
         (breaks, 503, "down", {"status": "down", "latencyMs": 0, "code": "internal"}),
     ],
 )
-async def test_deep_check_says_what_does_not_work(
+async def test_deep_check_names_what_does_not_work(
     probe: Probe, status: int, overall: str, state: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     response = await health(session=works, other=probe).handle(DEEP)
@@ -200,7 +202,7 @@ async def test_deep_check_says_what_does_not_work(
     assert MESSAGE not in caplog.text
 
 
-async def test_dependencies_are_probed_once_in_ten_seconds_however_often_they_are_asked_for() -> None:
+async def test_dependencies_are_probed_at_most_once_in_ten_seconds() -> None:
     probed = []
     seconds = [0.0]
 
