@@ -67,12 +67,14 @@ class ChainRig:
     """The attempts of the last generation."""
 
     async def generate(
-        self, prompt: str = "black and white", seconds: float = 60, hold: FakeInputs | None = None, **options: Any
+        self, prompt: str = "black and white", seconds: float = 60, inputs: FakeInputs | None = None, **options: Any
     ) -> Generated:
         """Generate an image and keep the attempts."""
         self.attempts.clear()
-        deadline, held = self.clock.deadline(seconds), hold or FakeInputs((CUP,))
-        return await self.chain.generate(held, prompt, Options(**options), deadline, self.attempts.append)
+        deadline = self.clock.deadline(seconds)
+        return await self.chain.generate(
+            inputs or FakeInputs((CUP,)), prompt, Options(**options), deadline, self.attempts.append
+        )
 
     @property
     def chain(self) -> ModelChain:

@@ -1,4 +1,4 @@
-"""The chain of models over real HTTP, against the fake Gemini, with a clock whose sleeps are only written down."""
+"""The chain of models over HTTP, against the fake Gemini, with a clock that only records its sleeps."""
 
 from collections.abc import AsyncIterator
 
@@ -9,7 +9,7 @@ from tests.support.model_chain import ChainRig, make
 
 
 @pytest.fixture
-async def bench(fake_gemini: FakeGemini) -> AsyncIterator[ChainRig]:
+async def rig(fake_gemini: FakeGemini) -> AsyncIterator[ChainRig]:
     made = await make(fake_gemini)
     yield made
     await made.chain.close()

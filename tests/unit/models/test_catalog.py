@@ -1,4 +1,4 @@
-"""The catalog: what each model can make, what it costs, and what its name means on a day."""
+"""The catalog: what each model can make, its price, and its retirement."""
 
 import itertools
 import re
@@ -30,7 +30,7 @@ from tests.support.paths import ROOT
 
 PRO, NANO, LITE = DEFAULT_CHAIN
 TODAY = date(2026, 11, 25)
-UNKNOWN = "a-model-of-tomorrow"
+UNKNOWN = "an-unknown-model"
 
 # The price lines of ai.google.dev/gemini-api/docs/pricing: dollars of one image by size.
 PRICE_LINES = [
@@ -49,7 +49,7 @@ PRICE_LINES = [
 
 
 @pytest.mark.parametrize(("model", "size", "tokens", "dollars"), PRICE_LINES)
-def test_table_gives_the_published_price_of_each_size(model: str, size: str, tokens: int, dollars: float) -> None:
+def test_table_has_the_published_price_of_each_size(model: str, size: str, tokens: int, dollars: float) -> None:
     assert MODELS[model].tokens_of(size) == tokens
     assert cost_usd(model, 0, {"IMAGE": tokens}) == pytest.approx(dollars, abs=0.0008)
 
@@ -68,7 +68,7 @@ MAKES = {
 
 
 @pytest.mark.parametrize("model", MAKES)
-def test_every_option_is_either_made_or_named_as_lacking(model: str) -> None:
+def test_option_is_either_supported_or_named_as_lacking(model: str) -> None:
     ratios, sizes, most = MAKES[model]
     for ratio, size, inputs in itertools.product([None, *ASPECT_RATIOS], [None, *IMAGE_SIZES], [1, 3, 4, 14, 15]):
         can = {
@@ -114,7 +114,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("name", "day", "model"), NAMES)
-def test_retired_name_means_its_successor_from_its_day_on(name: str, day: date, model: str) -> None:
+def test_retired_name_means_its_successor_from_its_retirement_on(name: str, day: date, model: str) -> None:
     assert current(name, day) == model
     found = catalog.retirement(name, day)
     assert (found is not None) == (model != name)
@@ -123,19 +123,19 @@ def test_retired_name_means_its_successor_from_its_day_on(name: str, day: date, 
         assert model in found.warning()
 
 
-def test_names_with_one_successor_are_one_link_at_the_first_place() -> None:
+def test_names_with_the_same_successor_become_one_link_at_the_first_position() -> None:
     links = chain(["gemini-3-pro-image-preview", PRO, "gemini-2.5-flash-image", LITE, UNKNOWN], TODAY)
     assert [link.model for link in links] == [PRO, LITE, UNKNOWN]
     assert [link.retired is not None for link in links] == [True, True, False]
 
 
-def test_default_chain_has_no_retired_model_and_no_doubles() -> None:
+def test_default_chain_has_no_retired_model_and_no_duplicates() -> None:
     assert [link.model for link in chain(DEFAULT_CHAIN, TODAY)] == list(DEFAULT_CHAIN)
     assert catalog.retiring(DEFAULT_CHAIN, TODAY) == ()
 
 
 @pytest.mark.parametrize(("days", "warned"), [(31, False), (30, True), (1, True), (0, True), (-100, True)])
-def test_retirement_is_warned_about_thirty_days_before(days: int, warned: bool) -> None:
+def test_warning_begins_thirty_days_before_a_retirement(days: int, warned: bool) -> None:
     day = date(2026, 10, 29) - timedelta(days=days)
     found = catalog.retiring([PRO, "gemini-3.1-flash-image", UNKNOWN], day)
     assert [each.name for each in found] == (["gemini-3.1-flash-image"] if warned else [])
@@ -153,7 +153,7 @@ def test_check_prints_a_warning_for_each_name_and_does_not_fail() -> None:
     assert line.endswith(f"gemini-3.1-flash-image of the default chain retires on 2026-10-29; successor: {NANO}")
 
 
-def test_every_retirement_leads_to_a_model_that_is_served() -> None:
+def test_every_successor_is_not_retired() -> None:
     for name, known in MODELS.items():
         assert (known.retires_on is None) == (known.successor is None), name
         assert MODELS[current(name, date(2100, 1, 1))].retires_on is None
@@ -169,7 +169,7 @@ def test_every_line_of_the_table_names_its_source() -> None:
 
 # --- expected cost
 
-ASKED = [
+REQUESTS = [
     (chosen, ratio, size, inputs)
     for chosen, ratio, size, inputs in itertools.product(
         (PRO, NANO, LITE, UNKNOWN), (None, "1:8"), IMAGE_SIZES, (1, 14)
@@ -178,24 +178,22 @@ ASKED = [
 ]
 
 
-def most_that_one_call_bills(model: str, size: str, inputs: int, prompt: int) -> float:
+def maximum_cost_of_a_call(model: str, size: str, inputs: int, prompt: int) -> float:
     """Add up the price lines: inputs, prompt, one image, and the rest of the bound on output as thoughts or text."""
     line = MODELS.get(model, MODELS[PRO])
     image = line.tokens_of(size)
     others = line.max_output_tokens(size) - image
-    given = inputs * 1120 + prompt
-    return (given * line.input_usd + image * line.image_usd + others * line.text_usd) / 1_000_000
+    input_tokens = inputs * 1120 + prompt
+    return (input_tokens * line.input_usd + image * line.image_usd + others * line.text_usd) / 1_000_000
 
 
-@pytest.mark.parametrize(("model", "ratio", "size", "inputs"), ASKED)
-def test_expected_cost_is_not_passed_by_any_call_of_the_chain(
-    model: str, ratio: str | None, size: str, inputs: int
-) -> None:
+@pytest.mark.parametrize(("model", "ratio", "size", "inputs"), REQUESTS)
+def test_no_call_of_the_chain_exceeds_the_expected_cost(model: str, ratio: str | None, size: str, inputs: int) -> None:
     options = Options(aspect_ratio=ratio, image_size=size)
     expected = expected_cost([LITE, model], options, inputs, TODAY, prompt_characters=32_000)
     for each in (LITE, model):
         if lack(each, options, inputs) is None:
-            assert most_that_one_call_bills(each, size, inputs, 32_000) <= expected + 1e-6
+            assert maximum_cost_of_a_call(each, size, inputs, 32_000) <= expected + 1e-6
 
 
 def test_expected_cost_covers_the_turns_that_are_replayed() -> None:
@@ -203,11 +201,11 @@ def test_expected_cost_covers_the_turns_that_are_replayed() -> None:
     plain, with_turns = (expected_cost([PRO, LITE], Options(), 1, TODAY, context=each) for each in (None, context))
     tokens = 7 * INPUT_IMAGE_TOKENS + 500 + 2 * THINKING_TOKENS
     assert with_turns - plain == pytest.approx(tokens * MODELS[PRO].input_usd / 1_000_000, abs=1e-6)
-    # No other model is shown them.
+    # Other models are not sent the turns.
     assert expected_cost([LITE], Options(), 1, TODAY, context=context) == expected_cost([LITE], Options(), 1, TODAY)
 
 
-def test_expected_cost_counts_the_dearest_model_that_may_be_asked() -> None:
+def test_expected_cost_is_that_of_the_dearest_model_that_may_be_called() -> None:
     one_k, four_k = Options(), Options(image_size="4K")
     assert expected_cost([LITE], one_k, 1, TODAY) < expected_cost([LITE, PRO], one_k, 1, TODAY)
     assert expected_cost([LITE, PRO], one_k, 1, TODAY) == expected_cost([PRO], one_k, 1, TODAY)
@@ -229,12 +227,12 @@ def test_expected_cost_grows_with_every_input() -> None:
 
 @pytest.mark.parametrize("processes", [1, 3])
 @pytest.mark.parametrize("budget", [0.1, 1.0, 7.77])
-def test_budget_is_passed_by_at_most_one_generation_for_each_process(processes: int, budget: float) -> None:
+def test_budget_is_exceeded_by_at_most_one_generation_for_each_other_process(processes: int, budget: float) -> None:
     """Every process admits by the rule, knows only its own running generation, and each call costs the maximum."""
-    for model, ratio, size, inputs in ASKED:
+    for model, ratio, size, inputs in REQUESTS:
         options = Options(aspect_ratio=ratio, image_size=size)
         expected = expected_cost([model], options, inputs, TODAY, prompt_characters=1000)
-        cost = most_that_one_call_bills(model, size, inputs, 1000)
+        cost = maximum_cost_of_a_call(model, size, inputs, 1000)
         spent = 0.0
         while spent + expected <= budget:
             spent += processes * cost
@@ -243,7 +241,7 @@ def test_budget_is_passed_by_at_most_one_generation_for_each_process(processes: 
 
 @pytest.mark.parametrize("model", [*MODELS, UNKNOWN])
 @pytest.mark.parametrize("size", [None, *IMAGE_SIZES])
-def test_bound_on_output_leaves_a_normal_answer_whole(model: str, size: str | None) -> None:
+def test_bound_on_output_does_not_cut_a_normal_answer(model: str, size: str | None) -> None:
     """Answers in the field: an image, up to 500 tokens of thoughts and 150 of text; drafts may count 1120 twice."""
     known = MODELS.get(model)
     image = (known or MODELS[NANO]).tokens_of(size)
@@ -252,7 +250,7 @@ def test_bound_on_output_leaves_a_normal_answer_whole(model: str, size: str | No
     assert max_output_tokens(model, size) <= image + 4096
 
 
-def test_shapes_are_those_that_every_model_makes_with_their_pixels() -> None:
+def test_shapes_are_those_that_every_model_makes() -> None:
     assert set(catalog.shapes([NANO])) == set(ASPECT_RATIOS)
     assert set(catalog.shapes([NANO, PRO, UNKNOWN])) == set(CLASSIC)
     for ratio, (width, height) in catalog.shapes([NANO]).items():

@@ -1,4 +1,4 @@
-"""Which of the models are asked: the one that was named, those that are there, those that make the size."""
+"""The choice of models: the requested one first, without those that do not exist or cannot make the image."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,73 +20,73 @@ from local.gemini.server import FakeGemini
 from tests.support.model_chain import LITE, NEXT, PRO, ChainRig, make
 
 
-async def test_the_asked_model_goes_first_and_the_chain_stands_behind_it(bench: ChainRig) -> None:
-    bench.fake_gemini.script.add(overloaded(), overloaded())
-    made = await bench.generate(model=LITE)
-    assert bench.models == [LITE, LITE, PRO]
+async def test_requested_model_is_called_first_and_then_the_chain(rig: ChainRig) -> None:
+    rig.fake_gemini.script.add(overloaded(), overloaded())
+    made = await rig.generate(model=LITE)
+    assert rig.models == [LITE, LITE, PRO]
     assert made.model == PRO
 
 
-async def test_a_model_that_is_not_in_the_chain_is_refused(bench: ChainRig) -> None:
+async def test_model_that_is_not_in_the_chain_is_refused(rig: ChainRig) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        bench.chain.check_options(Options(model="gpt-5"))
+        rig.chain.check_options(Options(model="gpt-5"))
     assert caught.value.field == "model"
 
 
-async def test_a_model_that_is_gone_is_remembered_for_an_hour(fake_gemini: FakeGemini) -> None:
+async def test_model_that_does_not_exist_is_skipped_for_an_hour(fake_gemini: FakeGemini) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     settings = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": fake_gemini.url, "GEMINI_MODELS": f"gone-1,{LITE}"}
     clock = Clock(now=lambda: now)
     models = build_models(Settings.read(settings), clock)
-    bench = ChainRig(models, fake_gemini, clock)
-    made = await bench.generate()
+    rig = ChainRig(models, fake_gemini, clock)
+    made = await rig.generate()
     assert [(attempt.model, attempt.outcome) for attempt in made.attempts] == [("gone-1", "not_found"), (LITE, "ok")]
-    await bench.generate()
-    assert bench.models == ["gone-1", LITE, LITE]
+    await rig.generate()
+    assert rig.models == ["gone-1", LITE, LITE]
     assert models.availability.gone() == {"gone-1": now}
     now += timedelta(hours=1)
-    await bench.generate()
-    assert bench.models[-2:] == ["gone-1", LITE]
+    await rig.generate()
+    assert rig.models[-2:] == ["gone-1", LITE]
     await models.close()
 
 
-async def test_when_every_model_is_gone_that_is_said(fake_gemini: FakeGemini) -> None:
-    bench = await make(fake_gemini, GEMINI_MODELS="gone-1,gone-2")
-    for _ in range(2):  # the second time they are remembered, and asked all the same: there is nobody else
+async def test_chain_of_models_that_do_not_exist_fails(fake_gemini: FakeGemini) -> None:
+    rig = await make(fake_gemini, GEMINI_MODELS="gone-1,gone-2")
+    for _ in range(2):  # known from the first time, they are called again: there is no other model
         with pytest.raises(ModelFailed):
-            await bench.generate()
-        assert [outcome for _, outcome in bench.outcomes] == ["not_found", "not_found"]
-    await bench.chain.close()
+            await rig.generate()
+        assert [outcome for _, outcome in rig.outcomes] == ["not_found", "not_found"]
+    await rig.chain.close()
 
 
 @pytest.mark.parametrize(
-    ("models", "options", "asked", "skipped"),
+    ("models", "options", "called", "skipped"),
     [
         (f"{LITE},{PRO}", {"image_size": "2K"}, [PRO], f"{LITE} makes 1K, not 2K"),
         (f"{PRO},{NEXT}", {"aspect_ratio": "1:8"}, [NEXT], f"{PRO} does not make 1:8"),
-        # A model that was asked for is skipped like any other.
+        # A requested model is skipped like any other.
         (f"{PRO},{LITE}", {"image_size": "2K", "model": LITE}, [PRO], f"{LITE} makes 1K, not 2K"),
-        # A model behind the one that answered is not mentioned.
+        # A model after the one that answered is not mentioned.
         (f"{PRO},{LITE}", {"image_size": "2K"}, [PRO], None),
-        # The catalog knows nothing of this one: the service decides.
+        # The catalog does not know this model: the service decides.
         (f"gemini-4-image,{PRO}", {"image_size": "2K"}, ["gemini-4-image"], None),
     ],
 )
-async def test_model_that_cannot_make_it_is_skipped_with_a_warning(
-    fake_gemini: FakeGemini, models: str, options: dict[str, Any], asked: list[str], skipped: str | None
+async def test_model_that_cannot_make_the_image_is_skipped_with_a_warning(
+    fake_gemini: FakeGemini, models: str, options: dict[str, Any], called: list[str], skipped: str | None
 ) -> None:
-    bench = await make(fake_gemini, GEMINI_MODELS=models)
-    made = await bench.generate(**options)
-    assert bench.models == asked
+    rig = await make(fake_gemini, GEMINI_MODELS=models)
+    made = await rig.generate(**options)
+    assert rig.models == called
     assert made.warnings == (() if skipped is None else (f"model_skipped: {skipped}",))
-    await bench.chain.close()
+    await rig.chain.close()
 
 
-async def test_models_that_cannot_make_the_size_are_not_asked_when_the_others_fail(bench: ChainRig) -> None:
-    bench.fake_gemini.script.add(*(overloaded() for _ in range(4)))
+async def test_models_that_cannot_make_the_size_are_not_called_when_the_others_fail(rig: ChainRig) -> None:
+    rig.fake_gemini.script.add(*(overloaded() for _ in range(4)))
     with pytest.raises(ModelUnavailable) as caught:
-        await bench.generate(image_size="4K")
-    assert bench.models == [PRO, PRO, NEXT, NEXT]
+        await rig.generate(image_size="4K")
+    assert rig.models == [PRO, PRO, NEXT, NEXT]
     assert caught.value.warnings == (f"model_skipped: {LITE} makes 1K, not 4K",)
 
 
@@ -100,45 +100,45 @@ async def test_models_that_cannot_make_the_size_are_not_asked_when_the_others_fa
         (f"{PRO},gemini-4-image", {"aspect_ratio": "4:1", "image_size": "2K"}, 99, None),
     ],
 )
-async def test_request_that_no_model_can_take_is_refused_with_its_field(
+async def test_request_that_no_model_can_fulfil_is_refused_with_its_field(
     fake_gemini: FakeGemini, models: str, options: dict[str, Any], inputs: int, field: str | None
 ) -> None:
-    bench = await make(fake_gemini, GEMINI_MODELS=models)
+    rig = await make(fake_gemini, GEMINI_MODELS=models)
     if field is None:
-        bench.chain.check_options(Options(**options), inputs)
+        rig.chain.check_options(Options(**options), inputs)
     else:
         with pytest.raises(InvalidRequest) as caught:
-            bench.chain.check_options(Options(**options), inputs)
+            rig.chain.check_options(Options(**options), inputs)
         assert caught.value.field == field
         assert all(model in str(caught.value.details) for model in models.split(","))
-    await bench.chain.close()
+    await rig.chain.close()
 
 
 OLD_DEFAULT = "gemini-3-pro-image-preview,gemini-3-pro-image,gemini-2.5-flash-image"
 
 
 async def test_retired_names_in_the_setting_mean_their_successors(fake_gemini: FakeGemini) -> None:
-    bench = await make(fake_gemini, GEMINI_MODELS=OLD_DEFAULT)
-    bench.fake_gemini.script.add(overloaded(), overloaded())
-    made = await bench.generate()
-    assert bench.models == [PRO, PRO, LITE]
+    rig = await make(fake_gemini, GEMINI_MODELS=OLD_DEFAULT)
+    rig.fake_gemini.script.add(overloaded(), overloaded())
+    made = await rig.generate()
+    assert rig.models == [PRO, PRO, LITE]
     assert [warning.split(":")[0] for warning in made.warnings] == ["model_retired", "model_retired"]
     assert f"gemini-2.5-flash-image was shut down on 2026-10-02; {LITE} takes its place" in made.warnings[1]
-    await bench.chain.close()
+    await rig.chain.close()
 
 
-async def test_retired_name_in_a_request_means_its_successor(bench: ChainRig) -> None:
-    bench.chain.check_options(Options(model="gemini-2.5-flash-image"), 1)
-    made = await bench.generate(model="gemini-2.5-flash-image")
-    assert (bench.models, made.model) == ([LITE], LITE)
+async def test_retired_name_in_a_request_means_its_successor(rig: ChainRig) -> None:
+    rig.chain.check_options(Options(model="gemini-2.5-flash-image"), 1)
+    made = await rig.generate(model="gemini-2.5-flash-image")
+    assert (rig.models, made.model) == ([LITE], LITE)
     assert [warning.split(":")[0] for warning in made.warnings] == ["model_retired"]
 
 
-async def test_retired_name_whose_successor_cannot_make_the_image_gives_two_warnings(bench: ChainRig) -> None:
-    made = await bench.generate(model="gemini-2.5-flash-image", image_size="2K")
+async def test_retired_name_whose_successor_cannot_make_the_image_gives_two_warnings(rig: ChainRig) -> None:
+    made = await rig.generate(model="gemini-2.5-flash-image", image_size="2K")
     assert made.model == PRO
     assert [warning.split(":")[0] for warning in made.warnings] == ["model_retired", "model_skipped"]
-    assert bench.chain.warnings(Options(model="gemini-2.5-flash-image", image_size="2K"), 1) == made.warnings
+    assert rig.chain.warnings(Options(model="gemini-2.5-flash-image", image_size="2K"), 1) == made.warnings
 
 
 async def test_name_is_retired_by_the_clock_and_not_by_the_release(fake_gemini: FakeGemini) -> None:
@@ -154,7 +154,7 @@ async def test_name_is_retired_by_the_clock_and_not_by_the_release(fake_gemini: 
 
 
 @pytest.mark.parametrize(("day", "lines"), [(28, 0), (29, 1), (30, 1)])
-async def test_coming_retirement_is_one_line_in_the_log(
+async def test_coming_retirement_is_logged_once(
     fake_gemini: FakeGemini, caplog: pytest.LogCaptureFixture, day: int, lines: int
 ) -> None:
     names = f"{PRO},gemini-3.1-flash-image"
@@ -163,33 +163,33 @@ async def test_coming_retirement_is_one_line_in_the_log(
     )
     clock = Clock(now=lambda: datetime(2026, 9, day, tzinfo=UTC))
     models = build_models(settings, clock)
-    bench = ChainRig(models, fake_gemini, clock)
+    rig = ChainRig(models, fake_gemini, clock)
     for _ in range(2):
-        await bench.generate()
+        await rig.generate()
     found = [record.getMessage() for record in caplog.records if "retires on" in record.getMessage()]
     assert found == [f"gemini-3.1-flash-image retires on 2026-10-29: replace it by {NEXT} in GEMINI_MODELS"] * lines
     await models.close()
 
 
 async def test_requested_model_that_no_longer_exists_gives_a_warning(fake_gemini: FakeGemini) -> None:
-    bench = await make(fake_gemini, GEMINI_MODELS=f"{PRO},gone-1")
-    first = await bench.generate(model="gone-1")
+    rig = await make(fake_gemini, GEMINI_MODELS=f"{PRO},gone-1")
+    first = await rig.generate(model="gone-1")
     assert [(attempt.model, attempt.outcome) for attempt in first.attempts] == [("gone-1", "not_found"), (PRO, "ok")]
-    second = await bench.generate(model="gone-1")
+    second = await rig.generate(model="gone-1")
     assert second.warnings == ("model_gone: gone-1 does not exist any more",)
     assert [attempt.model for attempt in second.attempts] == [PRO]
-    await bench.chain.close()
+    await rig.chain.close()
 
 
-async def test_probing_costs_nothing_and_names_what_is_gone(fake_gemini: FakeGemini) -> None:
-    bench = await make(fake_gemini, GEMINI_MODELS=f"{PRO},gone-1")
-    assert await bench.built.describe(5) == [Probed(PRO, State.OK), Probed("gone-1", State.GONE, "status 404")]
+async def test_probe_costs_nothing_and_names_models_that_do_not_exist(fake_gemini: FakeGemini) -> None:
+    rig = await make(fake_gemini, GEMINI_MODELS=f"{PRO},gone-1")
+    assert await rig.built.describe(5) == [Probed(PRO, State.OK), Probed("gone-1", State.GONE, "status 404")]
     assert fake_gemini.billed_usd == 0
-    await bench.chain.close()
+    await rig.chain.close()
 
 
 class Gateway:
-    """A server that passes generations on to the fake Gemini, and has no other route."""
+    """A server that forwards generations to the fake Gemini, and has no other route."""
 
     def __init__(self, fake_gemini: FakeGemini, status: int) -> None:
         self.fake_gemini, self.status = fake_gemini, status
@@ -225,17 +225,17 @@ async def test_gateway_without_a_route_for_descriptions_is_unknown_and_generates
     fake_gemini: FakeGemini, status: int
 ) -> None:
     async with Gateway(fake_gemini, status).running() as url:
-        bench = await make(fake_gemini, GOOGLE_GEMINI_BASE_URL=url)
-        assert {each.state for each in await bench.built.describe(5)} == {State.UNKNOWN}
-        assert (await bench.generate()).model == PRO
-        await bench.chain.close()
+        rig = await make(fake_gemini, GOOGLE_GEMINI_BASE_URL=url)
+        assert {each.state for each in await rig.built.describe(5)} == {State.UNKNOWN}
+        assert (await rig.generate()).model == PRO
+        await rig.chain.close()
 
 
 async def test_gateway_that_is_down_is_down(fake_gemini: FakeGemini) -> None:
     async with Gateway(fake_gemini, 503).running() as url:
-        bench = await make(fake_gemini, GOOGLE_GEMINI_BASE_URL=url)
-        assert {(each.state, each.reason) for each in await bench.built.describe(5)} == {(State.DOWN, "status 503")}
-        await bench.chain.close()
+        rig = await make(fake_gemini, GOOGLE_GEMINI_BASE_URL=url)
+        assert {(each.state, each.reason) for each in await rig.built.describe(5)} == {(State.DOWN, "status 503")}
+        await rig.chain.close()
 
 
 def probed(*states: State) -> list[Probed]:
@@ -255,7 +255,7 @@ def probed(*states: State) -> list[Probed]:
         ([State.GONE, State.NO_QUOTA], ChainState.DOWN),
     ],
 )
-def test_chain_is_up_while_one_model_answers_and_degraded_where_the_first_does_not(
+def test_chain_is_up_if_one_model_answers_and_degraded_if_the_first_does_not(
     states: list[State], chain: ChainState
 ) -> None:
     assert state_of_chain(probed(*states)) is chain

@@ -19,7 +19,7 @@ RESET = "2026-01-16T08:00:00.000Z"
 
 @dataclass(slots=True)
 class FakeProvider:
-    """Raises the error of a model, or never answers where it is "hangs"."""
+    """Raises the error of a model. The model "hangs" never answers."""
 
     errors: Mapping[str, CallFailed | None] = field(default_factory=dict)
 
@@ -71,7 +71,7 @@ async def test_state_by_the_description(error: CallFailed | None, state: State, 
 
 GATEWAYS: list[tuple[str, CallFailed, State]] = [
     ("no route", CallFailed(404), State.UNKNOWN),
-    ("a method that it does not have", CallFailed(405), State.UNKNOWN),
+    ("a method that is not allowed", CallFailed(405), State.UNKNOWN),
     ("a web page", CallFailed(None), State.UNKNOWN),
     ("404 that names the model", CallFailed(404, names_model=True), State.GONE),
     ("503", CallFailed(503), State.DOWN),
@@ -84,7 +84,7 @@ async def test_gateway_without_descriptions_does_not_make_models_gone(error: Cal
     assert [each.state for each in await checks.describe_all(["m"], 5)] == [state]
 
 
-async def test_model_that_a_describing_gateway_does_not_have_is_gone() -> None:
+async def test_model_that_a_gateway_with_descriptions_does_not_have_is_gone() -> None:
     checks, _ = probe({"there": None, "missing": CallFailed(404)}, gateway=True)
     states = [each.state for each in await checks.describe_all(["there", "missing"], 5)]
     assert states == [State.OK, State.GONE]

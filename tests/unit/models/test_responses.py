@@ -59,7 +59,7 @@ async def timed(fake_gemini: FakeGemini, times: Times) -> AsyncIterator[ChainRig
 
 
 def scripted(name: str, **other: Any) -> Scripted:
-    """One of the scripts as the service was seen to answer."""
+    """Return a recorded response of the service."""
     return Scripted(**{**json.loads((GEMINI_RESPONSES / f"gemini-{name}.json").read_bytes()), **other})
 
 
@@ -110,13 +110,13 @@ BACKOFF, NEXT_BACKOFF = (0.0, 2.0), (0.0, 4.0)
 CASES = [
     Case("an image that is marked as a thought", (scripted("thought-only-image"),), [PRO], ["ok"],
          billed=round((300 * 2 + 1290 * 120) / 1e6, 6)),
-    Case("an image smaller than asked", (scripted("4k-asked-1k-given"),), [PRO], ["ok"],
+    Case("an image smaller than requested", (scripted("4k-asked-1k-given"),), [PRO], ["ok"],
          options={"image_size": "4K", "aspect_ratio": "16:9"},
          warnings=["size_reduced: the image has 16 x 12 pixels, which is not 4K at 16:9"]),
     Case("an image of another shape", (finished("STOP", part(image(size=(1024, 1024)))),), [PRO], ["ok"],
          options={"aspect_ratio": "16:9"},
          warnings=["size_reduced: the image has 1024 x 1024 pixels, which is not 16:9"]),
-    Case("an image as asked", (finished("STOP", part(image(size=(1376, 768)))),), [PRO], ["ok"],
+    Case("an image as requested", (finished("STOP", part(image(size=(1376, 768)))),), [PRO], ["ok"],
          options={"aspect_ratio": "16:9", "image_size": "1K"}),
     Case("a JPEG declared as PNG", (finished("STOP", part(image("JPEG"), "image/png"), usage=USAGE),), [PRO], ["ok"],
          billed=BILLED),
@@ -124,7 +124,7 @@ CASES = [
          billed=BILLED),
     Case("a daily quota", (per_day(times=1),), [PRO, NANO], ["rate_limited", "ok"],
          billed=None),
-    Case("a daily quota everywhere", (per_day(),), [PRO, NANO, LITE], ["rate_limited"] * 3, status=429,
+    Case("a daily quota of all models", (per_day(),), [PRO, NANO, LITE], ["rate_limited"] * 3, status=429,
          code="rate_limited", retryable=True, retry_after=UNTIL_RESET,
          details="The daily quota is used up until 2026-11-26T08:00:00.000Z"),
     Case("a limit of 0 in the message alone",
@@ -156,10 +156,10 @@ CASES = [
     Case("Retry-After as a date",
          (Scripted(503, problem(503, "UNAVAILABLE", "x"), headers={"Retry-After": "Wed, 25 Nov 2026 20:00:12 GMT"}),),
          [PRO, PRO], ["model_unavailable", "ok"], waits=[(12, 12)]),
-    Case("Retry-After of the past",
+    Case("Retry-After in the past",
          (Scripted(503, problem(503, "UNAVAILABLE", "x"), headers={"Retry-After": "Wed, 25 Nov 2026 19:00:00 GMT"}),),
          [PRO, PRO], ["model_unavailable", "ok"], waits=[(0, 0)]),
-    Case("Retry-After that is none",
+    Case("Retry-After that is invalid",
          (Scripted(503, problem(503, "UNAVAILABLE", "x"), headers={"Retry-After": "soon"}),),
          [PRO, PRO], ["model_unavailable", "ok"], waits=[BACKOFF]),
     Case("Retry-After beside RetryInfo", (Scripted(429, rate_limited(5).body, headers={"Retry-After": "8"}),),
@@ -172,9 +172,9 @@ CASES = [
     Case("the billing of the account, in a 200",
          (Scripted(200, problem(400, "FAILED_PRECONDITION", "Billing is disabled")),), [PRO], ["model_error"],
          status=500, code="model_error", details="Google account"),
-    Case("an account that is limited", (finished("PUP_LIMITED_DISABLED"),), [PRO], ["model_error"], status=500,
+    Case("a limited account", (finished("PUP_LIMITED_DISABLED"),), [PRO], ["model_error"], status=500,
          code="model_error", details="Google account"),
-    Case("a backend that cancelled the call", (scripted("499-cancelled", times=1),), [PRO, PRO],
+    Case("a backend that cancels one call", (scripted("499-cancelled", times=1),), [PRO, PRO],
          ["model_unavailable", "ok"], waits=[BACKOFF]),
     Case("a backend that cancels every call", (scripted("499-cancelled"),), [PRO, PRO, NANO, NANO, LITE, LITE],
          ["model_unavailable"] * 6, status=503, code="model_unavailable", retryable=True, retry_after=10,
@@ -186,7 +186,7 @@ CASES = [
          waits=[BACKOFF] * 3),
     Case("an error object with a name and no number", (Scripted(200, {"error": {"status": "RESOURCE_EXHAUSTED"}}),),
          [PRO, PRO], ["rate_limited", "ok"], waits=[BACKOFF]),
-    Case("an error object with a word", (Scripted(200, {"error": "upstream failed"}),), [PRO, PRO],
+    Case("an error that is a string", (Scripted(200, {"error": "upstream failed"}),), [PRO, PRO],
          ["model_unavailable", "ok"], waits=[BACKOFF]),
     Case("a daily quota in a 200", (Scripted(200, per_day().body),), [PRO, NANO], ["rate_limited", "ok"]),
     Case("an input that cannot be decoded once",
@@ -200,29 +200,29 @@ CASES = [
     Case("a message of the service beside the reason", (scripted("image-other-finish-message"),),
          [PRO, PRO, NANO, NANO, LITE, LITE], ["no_image"] * 6, status=500, code="no_image", retryable=True,
          text="Unable to show the generated image. Try rephrasing.", waits=[(0, 0)] * 3),
-    Case("a message of the service behind the model's words",
+    Case("a message of the service after the model's text",
          (finished("IMAGE_SAFETY", {"text": "I cannot."}), ), [PRO], ["refused"], status=500, code="refused",
          text="I cannot."),
     Case("a blocked prompt with a message",
          (Scripted(200, {"promptFeedback": {"blockReason": "OTHER", "blockReasonMessage": "Not this."}}),), [PRO],
          ["refused"], status=500, code="refused", text="Not this."),
-    Case("a message of any length",
+    Case("a long message",
          (Scripted(200, {"promptFeedback": {"blockReason": "OTHER", "blockReasonMessage": "x" * 100_000}}),), [PRO],
          ["refused"], status=500, code="refused", text="x" * 2000),
-    Case("a reply that is to be continued",
+    Case("a reply to be continued",
          (finished("CONTINUATION", {"text": "…"}, usage={"promptTokenCount": 300, "candidatesTokenCount": 10}),),
          [PRO, PRO], ["no_image", "ok"], waits=[(0, 0)]),
-    Case("a bound that was reached", (finished("MAX_TOKENS"),), [PRO, PRO], ["no_image", "ok"], waits=[(0, 0)]),
+    Case("the bound on output tokens", (finished("MAX_TOKENS"),), [PRO, PRO], ["no_image", "ok"], waits=[(0, 0)]),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-async def test_answer_of_the_service(timed: ChainRig, case: Case) -> None:
+async def test_response_of_the_service(timed: ChainRig, case: Case) -> None:
     timed.fake_gemini.script.add(
         *(Scripted(**{name: getattr(each, name) for name in each.__slots__}) for each in case.script)
     )
     try:
-        made = await timed.generate(**case.options)  # type: ignore[arg-type] # options are words, and there is no other argument
+        made = await timed.generate(**case.options)  # type: ignore[arg-type] # all options are strings
     except ModelError as error:
         attempts, warnings, body, after = tuple(timed.attempts), error.warnings, error.body(), error.retry_after
         status, code, retryable = error.status, body["code"], body["retryable"]
@@ -245,7 +245,7 @@ async def test_answer_of_the_service(timed: ChainRig, case: Case) -> None:
         assert billed == case.billed
 
 
-async def test_words_about_the_account_are_not_about_the_request(
+async def test_error_of_the_account_does_not_mention_the_request(
     timed: ChainRig, caplog: pytest.LogCaptureFixture
 ) -> None:
     timed.fake_gemini.script.add(scripted("400-location"))
@@ -259,7 +259,7 @@ async def test_words_about_the_account_are_not_about_the_request(
     assert "secret" not in line.getMessage()
 
 
-async def test_quota_of_the_day_leaves_the_model_out_until_the_reset(timed: ChainRig, times: Times) -> None:
+async def test_model_without_daily_quota_is_skipped_until_the_reset(timed: ChainRig, times: Times) -> None:
     timed.fake_gemini.script.add(per_day(times=1))
     assert (await timed.generate()).model == NANO
     second = await timed.generate()
@@ -271,7 +271,7 @@ async def test_quota_of_the_day_leaves_the_model_out_until_the_reset(timed: Chai
     assert (await timed.generate()).model == PRO
 
 
-async def test_where_every_quota_is_used_up_no_call_is_made_until_the_reset(timed: ChainRig, times: Times) -> None:
+async def test_no_call_is_made_until_the_reset_if_no_model_has_daily_quota(timed: ChainRig, times: Times) -> None:
     timed.fake_gemini.script.add(per_day(times=3))
     for _ in range(2):
         with pytest.raises(ModelError) as caught:
@@ -289,14 +289,14 @@ async def test_where_every_quota_is_used_up_no_call_is_made_until_the_reset(time
 async def test_overload_of_one_model_counts_more_than_the_daily_quota_of_the_next(
     fake_gemini: FakeGemini, times: Times
 ) -> None:
-    bench = make(fake_gemini, times, f"{PRO},{LITE}")
+    rig = make(fake_gemini, times, f"{PRO},{LITE}")
     fake_gemini.script.add(per_day(model=LITE), overloaded(), overloaded(), overloaded(), overloaded())
     for _ in range(2):  # the second time the quota is known
         with pytest.raises(ModelError) as caught:
-            await bench.generate()
+            await rig.generate()
         assert (caught.value.body()["code"], caught.value.retry_after) == ("model_unavailable", 10)
-    assert bench.models == [PRO, PRO, LITE, PRO, PRO]
-    await bench.chain.close()
+    assert rig.models == [PRO, PRO, LITE, PRO, PRO]
+    await rig.chain.close()
 
 
 async def test_model_that_was_named_and_has_no_quota_is_skipped(timed: ChainRig) -> None:

@@ -39,7 +39,7 @@ Answering = Callable[[web.Request], Awaitable[web.Response]]
 
 @dataclass(slots=True)
 class Service:
-    """A server that keeps what it is sent."""
+    """A server that records requests."""
 
     url: str = ""
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -50,13 +50,13 @@ class Service:
 async def serving(answer: Answering, tls: ssl.SSLContext | None = None) -> AsyncIterator[Service]:
     service = Service()
 
-    async def kept(request: web.Request) -> web.Response:
+    async def recorded(request: web.Request) -> web.Response:
         service.headers.append({name.lower(): value for name, value in request.headers.items()})
         service.bodies.append(await request.read())
         return await answer(request)
 
     app = web.Application(client_max_size=100_000_000)
-    app.router.add_route("*", "/{path:.*}", kept)
+    app.router.add_route("*", "/{path:.*}", recorded)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
@@ -67,18 +67,18 @@ async def serving(answer: Answering, tls: ssl.SSLContext | None = None) -> Async
         await runner.cleanup()
 
 
-async def asked(service: Service, hold: FakeInputs, exchange: type[Exchange] = Exchange) -> Reply:
+async def call_model(service: Service, inputs: FakeInputs, exchange: type[Exchange] = Exchange) -> Reply:
     gemini = Gemini("key", service.url, exchange=exchange)
     try:
-        return await gemini.generate(Call(PRO, PROMPT, "16:9", "2K"), hold, 30)
+        return await gemini.generate(Call(PRO, PROMPT, "16:9", "2K"), inputs, 30)
     finally:
         await gemini.close()
 
 
-async def asked_by_the_sdk_alone(service: Service, pictures: tuple[Image, ...]) -> types.GenerateContentResponse:
+async def call_by_the_sdk_only(service: Service, images: tuple[Image, ...]) -> types.GenerateContentResponse:
     options = types.HttpOptions(base_url=service.url, api_version=API_VERSION)
     client = genai.Client(api_key="key", vertexai=False, http_options=options)
-    parts = [types.Part.from_bytes(data=each.data, mime_type=each.mime_type) for each in pictures]
+    parts = [types.Part.from_bytes(data=each.data, mime_type=each.mime_type) for each in images]
     config = types.GenerateContentConfig(
         response_modalities=["TEXT", "IMAGE"],
         image_config=types.ImageConfig(aspect_ratio="16:9", image_size="2K"),
@@ -109,18 +109,16 @@ async def answer_with_a_cup(_: web.Request) -> web.Response:
     return web.json_response(reply(part(PLAIN)))
 
 
-@pytest.mark.parametrize("pictures", [(), (CUP,), (CUP, OTHER, CUP)], ids=["no picture", "one", "one of them twice"])
-async def test_the_request_is_the_one_that_the_sdk_alone_would_send(pictures: tuple[Image, ...]) -> None:
+@pytest.mark.parametrize("images", [(), (CUP,), (CUP, OTHER, CUP)], ids=["none", "one", "one of them twice"])
+async def test_request_equals_that_of_the_sdk_alone(images: tuple[Image, ...]) -> None:
     async with serving(answer_with_a_cup) as service:
-        await asked_by_the_sdk_alone(service, pictures)
-        await asked(service, FakeInputs(pictures))
-    theirs, ours = map(json.loads, service.bodies)
-    for part_of_theirs in theirs["contents"][0]["parts"][
-        :-1
-    ]:  # the SDK's alphabet is that of URLs; the service takes both
-        data = base64.urlsafe_b64decode(part_of_theirs["inlineData"]["data"])
-        part_of_theirs["inlineData"]["data"] = base64.b64encode(data).decode()
-    assert ours == theirs
+        await call_by_the_sdk_only(service, images)
+        await call_model(service, FakeInputs(images))
+    of_sdk, streamed = map(json.loads, service.bodies)
+    for sdk_part in of_sdk["contents"][0]["parts"][:-1]:  # the SDK uses the URL-safe alphabet; the service accepts both
+        data = base64.urlsafe_b64decode(sdk_part["inlineData"]["data"])
+        sdk_part["inlineData"]["data"] = base64.b64encode(data).decode()
+    assert streamed == of_sdk
     same = ("content-type", "content-length", "x-goog-api-key", "x-server-timeout", "user-agent")
     assert {name: service.headers[1].get(name) for name in same} == {
         name: service.headers[0].get(name) for name in same
@@ -131,13 +129,13 @@ async def test_the_request_is_the_one_that_the_sdk_alone_would_send(pictures: tu
 FORMS: list[tuple[str, str | bytes]] = [
     ("compact", json.dumps(reply(part(PLAIN)), separators=(",", ":"))),
     ("indented", json.dumps(reply(part(PLAIN)), indent=2)),
-    ("in the alphabet of URLs", json.dumps(reply(part(base64.urlsafe_b64encode(CUP.data).decode())))),
+    ("in the URL-safe alphabet", json.dumps(reply(part(base64.urlsafe_b64encode(CUP.data).decode())))),
     ("without padding", json.dumps(reply(part(PLAIN.rstrip("="))))),
     ("with escaped slashes", json.dumps(reply(part(PLAIN))).replace("/", "\\/")),
     ("with an escaped equals sign", json.dumps(reply(part(PLAIN))).replace("=", "\\u003d")),
-    ("behind a draft", json.dumps(reply(part(base64.b64encode(OTHER.data).decode(), thought=True), part(PLAIN)))),
+    ("after a draft", json.dumps(reply(part(base64.b64encode(OTHER.data).decode(), thought=True), part(PLAIN)))),
     ("with a long signature", json.dumps(reply(part(PLAIN, thoughtSignature="QUJD" * LONG)))),
-    ("behind words that look like it", json.dumps(reply({"text": '"data": "' + "QUJD" * LONG + '"'}, part(PLAIN)))),
+    ("after a text that resembles it", json.dumps(reply({"text": '"data": "' + "QUJD" * LONG + '"'}, part(PLAIN)))),
 ]
 
 
@@ -150,8 +148,8 @@ async def test_image_is_returned_as_the_service_sent_it(body: str, coding: str) 
         return web.Response(body=raw, content_type="application/json", headers={"Content-Encoding": coding})
 
     async with serving(answer) as service:
-        got = await asked(service, FakeInputs((CUP,)))
-        alone = await asked_by_the_sdk_alone(service, (CUP,))
+        got = await call_model(service, FakeInputs((CUP,)))
+        alone = await call_by_the_sdk_only(service, (CUP,))
     assert got.image is not None
     assert got.image.data == CUP.data
     parts = (alone.candidates or [])[0].content.parts or []  # type: ignore[union-attr] # the SDK's types have None everywhere
@@ -160,21 +158,21 @@ async def test_image_is_returned_as_the_service_sent_it(body: str, coding: str) 
 
 WRAPPED = json.dumps(reply(part(base64.encodebytes(CUP.data).decode())))
 
-# What the SDK alone cannot read: the answer of a call that was paid for, with something odd in it or beside the image.
-ODD: list[tuple[str, str]] = [
+# Responses of paid calls that the SDK alone cannot read, with something invalid in the image or beside it.
+INVALID_PARTS: list[tuple[str, str]] = [
     ("line breaks in the base64", WRAPPED),
     ("raw line breaks in the base64", WRAPPED.replace("\\n", "\r\n")),
     (
         "one character too many",
         json.dumps(reply(part(base64.b64encode(CUP.data + b"\0" * (-len(CUP.data) % 3)).decode() + "A"))),
     ),
-    ("usage that is a word", json.dumps({**reply(part(PLAIN)), "usageMetadata": "none"})),
+    ("usage that is a string", json.dumps({**reply(part(PLAIN)), "usageMetadata": "none"})),
     ("a count that is a list", json.dumps({**reply(part(PLAIN)), "usageMetadata": {"promptTokenCount": [1]}})),
     (
         "ratings that are a number",
         json.dumps({"candidates": [{**reply(part(PLAIN))["candidates"][0], "safetyRatings": 5}]}),
     ),
-    ("a part that is a word", json.dumps(reply("word", None, part(PLAIN)))),
+    ("a part that is a string", json.dumps(reply("word", None, part(PLAIN)))),
     ("a text that is a number", json.dumps(reply({"text": 5}, part(PLAIN)))),
     (
         "a finish reason that is an object",
@@ -191,13 +189,13 @@ ODD: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize("body", [row[1] for row in ODD], ids=[row[0] for row in ODD])
-async def test_image_is_found_whatever_is_odd_beside_it(body: str) -> None:
+@pytest.mark.parametrize("body", [row[1] for row in INVALID_PARTS], ids=[row[0] for row in INVALID_PARTS])
+async def test_image_is_found_beside_invalid_parts(body: str) -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(text=body, content_type="application/json")
 
     async with serving(answer) as service:
-        got = await asked(service, FakeInputs((CUP,)))
+        got = await call_model(service, FakeInputs((CUP,)))
     assert len(service.bodies) == 1
     assert got.image is not None
     assert got.image.data.rstrip(b"\0") == CUP.data
@@ -205,18 +203,18 @@ async def test_image_is_found_whatever_is_odd_beside_it(body: str) -> None:
 
 
 BROKEN = [
-    ("a letter that is none", part("!" + PLAIN[1:])),
+    ("an invalid character", part("!" + PLAIN[1:])),
     ("padding in the middle", part(PLAIN[:2000] + "==" + PLAIN[2000:])),
 ]
 
 
 @pytest.mark.parametrize("broken", [row[1] for row in BROKEN], ids=[row[0] for row in BROKEN])
-async def test_base64_that_is_none_is_no_image(broken: dict[str, Any]) -> None:
+async def test_invalid_base64_is_no_image(broken: dict[str, Any]) -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.json_response(reply(broken))
 
     async with serving(answer) as service:
-        got = await asked(service, FakeInputs((CUP,)))
+        got = await call_model(service, FakeInputs((CUP,)))
     assert (got.image, got.refused) == (None, False)
 
 
@@ -225,12 +223,12 @@ async def test_broken_draft_does_not_lose_the_image() -> None:
         return web.json_response(reply(part("!" * 2 * LONG, thought=True), part(PLAIN)))
 
     async with serving(answer) as service:
-        got = await asked(service, FakeInputs((CUP,)))
+        got = await call_model(service, FakeInputs((CUP,)))
     assert got.image is not None
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-async def test_redirect_is_followed_neither_with_the_key_nor_with_an_image(status: int) -> None:
+async def test_redirect_is_not_followed(status: int) -> None:
     async with serving(answer_with_a_cup) as elsewhere:
 
         async def moved(_: web.Request) -> web.Response:
@@ -238,29 +236,29 @@ async def test_redirect_is_followed_neither_with_the_key_nor_with_an_image(statu
 
         async with serving(moved) as service:
             with pytest.raises(CallFailed):
-                await asked(service, FakeInputs((CUP,)))
+                await call_model(service, FakeInputs((CUP,)))
     assert len(service.bodies) == 1
     assert elsewhere.bodies == []
 
 
-async def test_the_inputs_are_let_go_when_they_have_left_and_before_the_answer_comes() -> None:
-    hold = FakeInputs((CUP, OTHER))
-    seen: list[int] = []
+async def test_inputs_are_released_after_they_are_sent_and_before_the_response() -> None:
+    inputs = FakeInputs((CUP, OTHER))
+    times_sent: list[int] = []
 
     async def answer(_: web.Request) -> web.Response:
-        seen.append(hold.times_sent)
+        times_sent.append(inputs.times_sent)
         return web.json_response(reply(part(PLAIN)))
 
     async with serving(answer) as service:
-        await asked(service, hold)
-    assert seen == [1]
-    assert hold.times_sent == 1
+        await call_model(service, inputs)
+    assert times_sent == [1]
+    assert inputs.times_sent == 1
     size = len(json.dumps(reply(part(PLAIN))))
-    assert hold.waited_for == [size]
-    assert hold.more == [size * 3 // 4]  # what is decoded from it
+    assert inputs.waited_for == [size]
+    assert inputs.more == [size * 3 // 4]  # what is decoded from it
 
 
-async def test_an_exchange_that_is_over_holds_no_bytes_even_if_it_is_referenced() -> None:
+async def test_closed_exchange_holds_no_bytes() -> None:
     body = json.dumps(reply(part(PLAIN))).encode()
     with Exchange(FakeInputs((CUP,)), (CUP,), 0.0) as exchange:
         exchange.with_placeholders(body)
@@ -283,14 +281,14 @@ async def test_request_without_exactly_one_placeholder_for_an_image_is_not_sent(
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 2])
-async def test_a_body_is_as_long_as_it_says(size: int) -> None:
+async def test_streamed_body_has_its_announced_size(size: int) -> None:
     data = bytes(range(256)) * (size // 256 + 1)
     sent: list[bool] = []
-    carried = StreamedBody([b"<", Image(data[:size], "image/png", 1, 1), b">"], lambda: sent.append(True))
+    streamed = StreamedBody([b"<", Image(data[:size], "image/png", 1, 1), b">"], lambda: sent.append(True))
     written = _Written()
-    await carried.write(written)  # type: ignore[arg-type] # all that is asked of a writer
+    await streamed.write(written)  # type: ignore[arg-type] # it has the only method that is used
     assert written.all == b"<" + base64.b64encode(data[:size]) + b">"
-    assert carried.size == len(written.all)
+    assert streamed.size == len(written.all)
     assert sent == [True]
 
 
@@ -328,15 +326,15 @@ async def test_only_a_service_with_a_trusted_certificate_is_called(
         monkeypatch.setenv("SSL_CERT_FILE", str(both))
     async with serving(answer_with_a_cup, tls) as service:
         if trusted:
-            assert (await asked(service, FakeInputs((CUP,)))).image is not None
+            assert (await call_model(service, FakeInputs((CUP,)))).image is not None
         else:
             with pytest.raises(CallFailed) as caught:
-                await asked(service, FakeInputs((CUP,)))
+                await call_model(service, FakeInputs((CUP,)))
             assert caught.value.lost
     assert len(service.bodies) == trusted
 
 
-async def test_answer_that_did_not_pass_our_session_is_read_from_the_sdks_types() -> None:
+async def test_answer_without_its_raw_body_is_read_from_the_sdks_types() -> None:
     answer = types.GenerateContentResponse.model_validate(
         {
             **reply({"text": "Here."}, part(PLAIN)),
@@ -351,7 +349,7 @@ async def test_answer_that_did_not_pass_our_session_is_read_from_the_sdks_types(
     assert got.usage.output_by_modality == {"IMAGE": 1120}
 
 
-class Bare(Exchange):
+class WithoutPlaceholders(Exchange):
     """An exchange without a placeholder in its request, as with a release of the SDK that writes bodies differently."""
 
     async def payload(self, body: object) -> StreamedBody | None:
@@ -360,17 +358,17 @@ class Bare(Exchange):
         return await super().payload(body)
 
 
-@pytest.mark.parametrize("pictures", [(CUP,), (CUP, OTHER, CUP)], ids=["one", "one of them twice"])
-async def test_placeholders_that_are_lost_lead_to_the_same_call_by_the_sdk_alone(
-    pictures: tuple[Image, ...], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("images", [(CUP,), (CUP, OTHER, CUP)], ids=["one", "one of them twice"])
+async def test_lost_placeholders_lead_to_the_same_call_by_the_sdk_alone(
+    images: tuple[Image, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
-    hold = FakeInputs(pictures)
+    inputs = FakeInputs(images)
     async with serving(answer_with_a_cup) as service:
-        got = await asked(service, hold, Bare)
-        await asked_by_the_sdk_alone(service, pictures)
-    ours, theirs = service.bodies
-    assert ours == theirs
+        got = await call_model(service, inputs, WithoutPlaceholders)
+        await call_by_the_sdk_only(service, images)
+    after_loss, sdk_only = service.bodies
+    assert after_loss == sdk_only
     assert got.image is not None
     assert got.image.data == CUP.data
-    assert hold.times_sent == 1
+    assert inputs.times_sent == 1
     assert "google-genai writes its requests in a new way" in caplog.text

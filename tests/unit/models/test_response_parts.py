@@ -1,4 +1,4 @@
-"""What a reply holds: the image among drafts and words, the reason where there is none, and what it cost."""
+"""The parts of a response: the image among drafts and text, the reason for a missing image, and the usage."""
 
 import io
 import os
@@ -28,25 +28,25 @@ RED, BLUE, JPEG = image("red"), image("blue"), image("green", "JPEG")
 FOUND: list[tuple[str, list[dict[str, Any]], bytes, str | None]] = [
     ("text, then image", [{"text": "a"}, part(RED)], RED, "a"),
     ("image, then text", [part(RED), {"text": "a"}], RED, "a"),
-    ("text around it is joined", [{"text": "a"}, part(RED), {"text": "b"}], RED, "ab"),
+    ("text before and after an image", [{"text": "a"}, part(RED), {"text": "b"}], RED, "ab"),
     ("the last of two", [part(BLUE), part(RED)], RED, None),
     ("the last of ten", [*[part(BLUE)] * 9, part(RED)], RED, None),
-    ("not the draft behind it", [part(RED), part(BLUE, thought=True)], RED, None),
-    ("not what was thought", [{"text": "hm", "thought": True}, part(RED)], RED, None),
-    ("the last draft where there is nothing else", [part(BLUE, thought=True), part(RED, thought=True)], RED, None),
-    ("a draft that says so in a string", [part(BLUE), part(RED, thought="true")], BLUE, None),
-    ("a broken last one is none", [part(RED), part(RED[:-20])], RED, None),
-    ("JPEG that says PNG", [part(JPEG)], JPEG, None),
-    ("an image that says it is text", [part(RED, "text/plain")], RED, None),
+    ("a draft after the image", [part(RED), part(BLUE, thought=True)], RED, None),
+    ("a thought before the image", [{"text": "hm", "thought": True}, part(RED)], RED, None),
+    ("drafts only", [part(BLUE, thought=True), part(RED, thought=True)], RED, None),
+    ("a draft that is marked by a string", [part(BLUE), part(RED, thought="true")], BLUE, None),
+    ("a broken image after the image", [part(RED), part(RED[:-20])], RED, None),
+    ("JPEG declared as PNG", [part(JPEG)], JPEG, None),
+    ("an image declared as text", [part(RED, "text/plain")], RED, None),
 ]
 
 
 @pytest.mark.parametrize(("parts", "data", "text"), [row[1:] for row in FOUND], ids=[row[0] for row in FOUND])
 async def test_image_is_found_among_the_parts(
-    bench: ChainRig, parts: list[dict[str, Any]], data: bytes, text: str | None
+    rig: ChainRig, parts: list[dict[str, Any]], data: bytes, text: str | None
 ) -> None:
-    bench.fake_gemini.script.add(finished("STOP", *parts))
-    made = await bench.generate()
+    rig.fake_gemini.script.add(finished("STOP", *parts))
+    made = await rig.generate()
     assert made.image.data == data
     assert made.image.mime_type == ("image/jpeg" if data == JPEG else "image/png")
     assert (made.image.width, made.image.height) == (8, 6)
@@ -74,10 +74,10 @@ REPAIRED = [
 
 
 @pytest.mark.parametrize("data", [row[1] for row in REPAIRED], ids=[row[0] for row in REPAIRED])
-async def test_incomplete_image_that_can_be_decoded_is_kept(bench: ChainRig, data: bytes) -> None:
-    bench.fake_gemini.script.add(finished("STOP", part(data)))
-    made = await bench.generate()
-    assert len(bench.models) == 1
+async def test_incomplete_image_that_can_be_decoded_is_kept(rig: ChainRig, data: bytes) -> None:
+    rig.fake_gemini.script.add(finished("STOP", part(data)))
+    made = await rig.generate()
+    assert len(rig.models) == 1
     with Image.open(io.BytesIO(made.image.data)) as opened:
         opened.load()
         red = opened.convert("RGB").getpixel((10, 10))
@@ -87,17 +87,17 @@ async def test_incomplete_image_that_can_be_decoded_is_kept(bench: ChainRig, dat
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF"])
-async def test_image_of_a_kind_that_is_not_kept_becomes_a_png(bench: ChainRig, kind: str) -> None:
-    bench.fake_gemini.script.add(finished("STOP", part(image("red", kind, (64, 48)))))
-    made = await bench.generate()
-    assert (len(bench.models), made.image.mime_type, made.image.width) == (1, "image/png", 64)
+async def test_image_of_another_type_becomes_a_png(rig: ChainRig, kind: str) -> None:
+    rig.fake_gemini.script.add(finished("STOP", part(image("red", kind, (64, 48)))))
+    made = await rig.generate()
+    assert (len(rig.models), made.image.mime_type, made.image.width) == (1, "image/png", 64)
     with Image.open(io.BytesIO(made.image.data)) as opened:
         assert opened.convert("RGB").getpixel((10, 10)) == (255, 0, 0)
 
 
-async def test_whole_image_goes_before_one_that_must_be_repaired(bench: ChainRig) -> None:
-    bench.fake_gemini.script.add(finished("STOP", part(RED), part(without_end("JPEG"))))
-    assert (await bench.generate()).image.data == RED
+async def test_valid_image_is_preferred_to_one_that_must_be_repaired(rig: ChainRig) -> None:
+    rig.fake_gemini.script.add(finished("STOP", part(RED), part(without_end("JPEG"))))
+    assert (await rig.generate()).image.data == RED
 
 
 NONE: list[tuple[str, Scripted]] = [
@@ -105,133 +105,133 @@ NONE: list[tuple[str, Scripted]] = [
     ("candidates null", Scripted(200, {"candidates": None})),
     ("no content", Scripted(200, {"candidates": [{"finishReason": "STOP"}]})),
     ("parts null", Scripted(200, {"candidates": [{"content": {"parts": None}, "finishReason": "STOP"}]})),
-    ("only words that were thought", finished("STOP", {"text": "hm", "thought": True})),
-    ("only words", finished("STOP", {"text": "a"})),
-    ("a picture that cannot be opened", finished("STOP", part(b"not an image at all"))),
-    ("a picture that is cut off", finished("STOP", part(RED[:45]))),
-    ("an empty picture", finished("STOP", part(b""))),
+    ("only a thought", finished("STOP", {"text": "hm", "thought": True})),
+    ("only text", finished("STOP", {"text": "a"})),
+    ("an image that cannot be opened", finished("STOP", part(b"not an image at all"))),
+    ("an image that is cut off", finished("STOP", part(RED[:45]))),
+    ("an empty image", finished("STOP", part(b""))),
 ]
 
 
 @pytest.mark.parametrize("reply", [row[1] for row in NONE], ids=[row[0] for row in NONE])
-async def test_answer_without_an_image_is_retried_and_then_an_error(bench: ChainRig, reply: Scripted) -> None:
-    bench.fake_gemini.script.add(*(Scripted(200, reply.body) for _ in range(6)))
+async def test_answer_without_an_image_is_retried_and_then_an_error(rig: ChainRig, reply: Scripted) -> None:
+    rig.fake_gemini.script.add(*(Scripted(200, reply.body) for _ in range(6)))
     with pytest.raises(NoImage) as caught:
-        await bench.generate()
+        await rig.generate()
     assert not isinstance(caught.value, Refused)
     assert caught.value.body()["retryable"] is True
     assert caught.value.details
-    assert len(bench.attempts) == 6
+    assert len(rig.attempts) == 6
 
 
 REFUSALS = [
     "SAFETY", "IMAGE_SAFETY", "PROHIBITED_CONTENT", "IMAGE_PROHIBITED_CONTENT", "RECITATION", "IMAGE_RECITATION",
-    "BLOCKLIST", "SPII", "LANGUAGE", "ESCALATION", "IMAGE_SAFETY_OF_TOMORROW",
+    "BLOCKLIST", "SPII", "LANGUAGE", "ESCALATION", "IMAGE_SAFETY_BY_ANOTHER_NAME",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("reason", REFUSALS)
-async def test_a_refusal_says_what_to_do_and_is_never_retried(bench: ChainRig, reason: str) -> None:
-    bench.fake_gemini.script.add(finished(reason, {"text": "No."}))
+async def test_refusal_has_advice_and_is_not_retried(rig: ChainRig, reason: str) -> None:
+    rig.fake_gemini.script.add(finished(reason, {"text": "No."}))
     with pytest.raises(Refused) as caught:
-        await bench.generate()
+        await rig.generate()
     body = caught.value.body()
     assert (body["error"], body["code"], body["finishReason"], body["text"]) == (
         "No image was generated", "refused", reason, "No.",
     )  # fmt: skip
     assert "Change the" in body["details"]
-    assert len(bench.fake_gemini.calls) == 1
+    assert len(rig.fake_gemini.calls) == 1
 
 
 @pytest.mark.parametrize("reason", ["SAFETY", "OTHER", "PROHIBITED_CONTENT", "A_NEW_ONE"])
-async def test_a_blocked_prompt_is_a_refusal_whatever_the_reason(bench: ChainRig, reason: str) -> None:
-    bench.fake_gemini.script.add(Scripted(200, {"promptFeedback": {"blockReason": reason}}))
+async def test_blocked_prompt_is_a_refusal_for_any_reason(rig: ChainRig, reason: str) -> None:
+    rig.fake_gemini.script.add(Scripted(200, {"promptFeedback": {"blockReason": reason}}))
     with pytest.raises(Refused) as caught:
-        await bench.generate()
+        await rig.generate()
     assert caught.value.finish_reason == reason
 
 
 @pytest.mark.parametrize("reason", ["NO_IMAGE", "IMAGE_OTHER", "OTHER", "MAX_TOKENS", "A_NEW_ONE", None])
-async def test_another_reason_is_data_and_tried_again(bench: ChainRig, reason: str | None) -> None:
-    bench.fake_gemini.script.add(*(finished(reason) for _ in range(6)))
+async def test_other_finish_reason_is_reported_and_retried(rig: ChainRig, reason: str | None) -> None:
+    rig.fake_gemini.script.add(*(finished(reason) for _ in range(6)))
     with pytest.raises(NoImage) as caught:
-        await bench.generate()
+        await rig.generate()
     assert caught.value.finish_reason == reason
 
 
-async def test_a_new_reason_is_no_warning_in_the_log(bench: ChainRig) -> None:
+async def test_unknown_finish_reason_causes_no_python_warning(rig: ChainRig) -> None:
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         warnings.filterwarnings("ignore", "Inheritance class AiohttpClientSession", DeprecationWarning)
-        bench.fake_gemini.script.add(finished("A_REASON_OF_TOMORROW", part(RED)))
-        await bench.generate()
+        rig.fake_gemini.script.add(finished("AN_UNKNOWN_REASON", part(RED)))
+        await rig.generate()
     assert [str(warning.message) for warning in warned] == []
 
 
-async def test_lone_surrogate_in_the_text_does_not_lose_the_image(bench: ChainRig) -> None:
-    bench.fake_gemini.script.add(finished("STOP", {"text": "caf\ud83d"}, part(RED)))
-    made = await bench.generate()
+async def test_lone_surrogate_in_the_text_does_not_lose_the_image(rig: ChainRig) -> None:
+    rig.fake_gemini.script.add(finished("STOP", {"text": "caf\ud83d"}, part(RED)))
+    made = await rig.generate()
     assert (made.text, made.image.data) == ("caf?", RED)
 
 
-async def test_a_reason_of_any_length_is_cut(bench: ChainRig) -> None:
-    bench.fake_gemini.script.add(Scripted(200, {"promptFeedback": {"blockReason": "A" * 100_000}}))
+async def test_long_finish_reason_is_cut(rig: ChainRig) -> None:
+    rig.fake_gemini.script.add(Scripted(200, {"promptFeedback": {"blockReason": "A" * 100_000}}))
     with pytest.raises(Refused) as caught:
-        await bench.generate()
+        await rig.generate()
     assert caught.value.finish_reason == "A" * 64
 
 
-def test_every_known_reason_has_a_sentence_for_a_person() -> None:
+def test_every_finish_reason_about_images_has_a_sentence() -> None:
     from google.genai import types  # noqa: PLC0415 - the SDK is loaded where it is needed
 
     about_calls_of_tools = ("TOOL", "FUNCTION", "SIGNATURE", "MALFORMED", "UNSPECIFIED")
     known = {reason.value for reason in (*types.FinishReason, *types.BlockedReason)}
-    pictures = {reason for reason in known if not any(word in reason for word in about_calls_of_tools)}
-    assert {reason for reason in pictures if reason not in SENTENCES} <= {
-        *("JAILBREAK", "MODEL_ARMOR"),  # of Vertex AI; refusals by their being a block reason
-        *("CONTINUATION", "PUP_LIMITED_DISABLED"),  # not of images; the second is the operator's matter
+    about_images = {reason for reason in known if not any(word in reason for word in about_calls_of_tools)}
+    assert {reason for reason in about_images if reason not in SENTENCES} <= {
+        *("JAILBREAK", "MODEL_ARMOR"),  # Vertex AI; as block reasons they are refusals
+        *("CONTINUATION", "PUP_LIMITED_DISABLED"),  # not about images; the second is about the operator's account
     }
     assert all(sentence.endswith(".") for sentence in SENTENCES.values())
 
 
-async def test_broken_base64_is_no_reply(bench: ChainRig) -> None:
+async def test_broken_base64_is_an_invalid_reply(rig: ChainRig) -> None:
     broken = {"inlineData": {"mimeType": "image/png", "data": "@@@not base64@@@"}}
-    bench.fake_gemini.script.add(*(finished("STOP", broken) for _ in range(6)))
+    rig.fake_gemini.script.add(*(finished("STOP", broken) for _ in range(6)))
     with pytest.raises((ModelUnavailable, NoImage)):
-        await bench.generate()
-    assert {attempt.outcome for attempt in bench.attempts} <= {"invalid_reply", "no_image"}
+        await rig.generate()
+    assert {attempt.outcome for attempt in rig.attempts} <= {"invalid_reply", "no_image"}
 
 
-async def test_image_of_twenty_megabytes_is_returned(bench: ChainRig) -> None:
+async def test_image_of_twenty_megabytes_is_returned(rig: ChainRig) -> None:
     noise = Image.frombytes("RGB", (2600, 2600), os.urandom(2600 * 2600 * 3))
     out = io.BytesIO()
     noise.save(out, "PNG", compress_level=0)
-    bench.fake_gemini.script.add(finished("STOP", part(out.getvalue())))
-    made = await bench.generate()
+    rig.fake_gemini.script.add(finished("STOP", part(out.getvalue())))
+    made = await rig.generate()
     assert len(made.image.data) > 20_000_000
     assert made.image.width == 2600
 
 
-async def test_tokens_are_counted_by_modality_and_priced(bench: ChainRig) -> None:
-    made = await bench.generate("x" * 400)
+async def test_tokens_are_counted_by_modality_and_priced(rig: ChainRig) -> None:
+    made = await rig.generate("x" * 400)
     assert made.usage.output_by_modality == {"IMAGE": 1120, "TEXT": 16, "THOUGHTS": 48}
     assert made.usage.input_by_modality == {"TEXT": 100, "IMAGE": 560}
-    assert made.usage.cost_usd == pytest.approx(bench.fake_gemini.billed_usd)
+    assert made.usage.cost_usd == pytest.approx(rig.fake_gemini.billed_usd)
     assert made.usage.cost_usd == pytest.approx(660 * 2e-6 + 1120 * 120e-6 + (16 + 48) * 12e-6)
 
 
-async def test_thoughts_cost_too_and_what_the_details_leave_out_is_counted(bench: ChainRig) -> None:
+async def test_thoughts_and_tokens_without_a_modality_are_counted(rig: ChainRig) -> None:
     usage = {"promptTokenCount": 10, "candidatesTokenCount": 1120, "thoughtsTokenCount": 50}
-    bench.fake_gemini.script.add(finished("STOP", part(RED), usage=usage))
-    made = await bench.generate()
+    rig.fake_gemini.script.add(finished("STOP", part(RED), usage=usage))
+    made = await rig.generate()
     assert made.usage.output_by_modality == {"IMAGE": 1120, "THOUGHTS": 50}
     assert (made.usage.input_tokens, made.usage.output_tokens) == (10, 1170)
 
 
-async def test_a_refusal_that_was_billed_is_in_its_attempt(bench: ChainRig) -> None:
-    bench.fake_gemini.script.add(finished("IMAGE_SAFETY", usage={"promptTokenCount": 300, "candidatesTokenCount": 20}))
+async def test_billed_refusal_has_its_usage_in_the_attempt(rig: ChainRig) -> None:
+    rig.fake_gemini.script.add(finished("IMAGE_SAFETY", usage={"promptTokenCount": 300, "candidatesTokenCount": 20}))
     with pytest.raises(Refused):
-        await bench.generate()
-    usage = bench.attempts[0].usage
+        await rig.generate()
+    usage = rig.attempts[0].usage
     assert usage is not None
     assert usage.cost_usd == pytest.approx(300 * 2e-6 + 20 * 12e-6)
