@@ -1,4 +1,4 @@
-"""Shifts of a model's answer against its input: found where they are small, reported where they are not."""
+"""The shift of a model's answer relative to its input: a small one is found, a large one is reported."""
 
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
@@ -57,14 +57,14 @@ def test_other_scene_and_large_shift_are_not_aligned(name: str, kept: Image.Imag
         assert estimate(image, answer, kept, SIZE) == Alignment(aligned=False)
 
 
-def test_nothing_to_compare_counts_as_aligned(kept: Image.Image) -> None:
+def test_answer_without_comparable_pixels_counts_as_aligned(kept: Image.Image) -> None:
     image = photograph("coffee.jpg")
     sky = Image.new("RGB", SIZE, (120, 160, 220))
     assert estimate(sky, painted(sky, (9, 9)), kept, SIZE) == Alignment()
     assert estimate(image, painted(image, (9, 9)), Image.new("L", SIZE), SIZE) == Alignment()
 
 
-def test_grain_that_the_model_makes_again_counts_as_aligned(kept: Image.Image) -> None:
+def test_new_grain_counts_as_aligned(kept: Image.Image) -> None:
     image, answer = (Image.effect_noise(SIZE, 12).convert("RGB") for _ in range(2))
     assert estimate(image, answer, kept, SIZE) == Alignment()
 

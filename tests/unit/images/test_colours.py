@@ -1,4 +1,4 @@
-"""Colours and transparency of converted images: profiles, depths, palettes, and what stands for transparency."""
+"""Colours and transparency of converted images: profiles, bit depths and palettes."""
 
 import io
 import struct
@@ -48,7 +48,7 @@ def with_profile(kind: str, icc: bytes, image: Image.Image) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["turned JPEG", "large PNG", "TIFF", "AVIF"])
-def test_the_colours_that_a_profile_means_are_sent(kind: str) -> None:
+def test_colours_are_converted_by_the_profile(kind: str) -> None:
     made = opened(prepared(with_profile(kind, SWAPPED, halves()), *LIMITS))
     assert_halves(made, (LEFT[1], LEFT[0], LEFT[2]), (RIGHT[1], RIGHT[0], RIGHT[2]))
     assert "icc_profile" not in made.info, "they are sRGB's"
@@ -81,11 +81,11 @@ def test_a_wide_gamut_is_brought_to_srgb() -> None:
 @pytest.mark.parametrize(
     "icc", [b"", b"no profile", SWAPPED[:200], profile(gray=True), SWAPPED.replace(b"RGB ", b"CMYK", 1)], ids=len
 )
-def test_a_profile_that_cannot_be_used_does_not_count(icc: bytes) -> None:
+def test_an_unusable_profile_is_ignored(icc: bytes) -> None:
     assert_halves(opened(prepared(with_profile("TIFF", icc, halves()), *LIMITS)))
 
 
-def test_a_gray_profile_counts_for_gray() -> None:
+def test_a_gray_profile_is_applied_to_gray() -> None:
     gray = Image.new("L", (40, 30), 128)
     made = opened(prepared(saved(gray, "TIFF", icc_profile=profile(gray=True, gamma=1.0)), *LIMITS)).convert("L")
     value = made.getpixel((5, 5))
@@ -139,7 +139,7 @@ def test_a_bmp_with_transparency_keeps_it() -> None:
         (bmp(108, 16, 3, b"\0\x0f" * 12, struct.pack("<4I", 0xF00, 0xF0, 0xF, 0xF000)), "unusual"),
     ],
 )
-def test_a_bmp_that_cannot_be_read_is_named(data: bytes, words: str) -> None:
+def test_an_unsupported_bmp_is_refused_by_name(data: bytes, words: str) -> None:
     with pytest.raises(Fault) as caught:
         prepared(data, *LIMITS)
     assert caught.value.kind.code == "unsupported_media_type"
@@ -167,14 +167,14 @@ def png(depth: int, colour: int, pixel: bytes, *chunks: bytes) -> bytes:
         (png(16, 6, b"\x80\0\x40\0\x20\0\x90\0"), (128, 64, 32, 144)),
     ],
 )
-def test_a_png_of_16_bits_comes_out_as_it_looks(data: bytes, pixel: object) -> None:
+def test_a_png_of_16_bits_keeps_its_colours(data: bytes, pixel: object) -> None:
     assert opened(prepared(data, *LIMITS)).getpixel((1, 1)) == pixel
 
 
 # --- other kinds
 
 
-def test_a_heic_of_ten_bits_and_one_with_transparency() -> None:
+def test_a_heic_of_ten_bits_or_with_transparency_is_converted() -> None:
     assert_halves(opened(prepared((IMAGES / "heif" / "ten-bits.heic").read_bytes(), *LIMITS)))
     made = opened(prepared((IMAGES / "heif" / "alpha.heic").read_bytes(), *LIMITS))
     assert_halves(made, (200, 115, 130, 227), (105, 210, 145, 227))
@@ -195,7 +195,7 @@ def test_arithmetic_codes_of_a_jpeg_become_huffman_codes(name: str) -> None:
 @pytest.mark.parametrize(
     "data", [saved(halves(), "GIF")[:-1], saved(halves(), "GIF") + b"trailer", saved(halves(), "GIF", interlace=1)]
 )
-def test_a_gif_without_an_end_with_a_trailer_or_interlaced(data: bytes) -> None:
+def test_a_gif_may_have_no_end_a_trailer_or_interlacing(data: bytes) -> None:
     assert_halves(opened(prepared(data, *LIMITS)))
 
 

@@ -1,4 +1,4 @@
-"""Masks: which pixels they mean, their shape, their scaling, and the softened edge inside of them."""
+"""Masks: the pixels that they select, their shape, their scaling, and the softened edge inside of them."""
 
 import pytest
 from hypothesis import given

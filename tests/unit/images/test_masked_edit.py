@@ -1,4 +1,4 @@
-"""Masked edits in pixels: outside the mask nothing changes, of any image; inside is what the model made."""
+"""Masked edits in pixels: outside the mask no pixel changes, inside is the model's answer."""
 
 import io
 import random
@@ -147,7 +147,7 @@ def disc(size: tuple[int, int]) -> PIL.Image.Image:
     return mask
 
 
-def test_inside_is_what_the_model_made_and_the_edge_is_mixed() -> None:
+def test_inside_the_mask_is_the_answer_and_its_edge_is_mixed() -> None:
     image = sample_image()
     mask = disc(image.size)
     both = edited(saved(image, "PNG"), saved(mask, "PNG"))
@@ -162,7 +162,7 @@ def test_inside_is_what_the_model_made_and_the_edge_is_mixed() -> None:
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (9, -6), (-14, 3)])
-def test_shifted_answer_is_put_where_it_belongs(shift: tuple[int, int]) -> None:
+def test_shift_of_an_answer_is_corrected(shift: tuple[int, int]) -> None:
     image, shapes = sample_image(), {"3:2": (1264, 848)}
     data, mask = saved(image, "PNG"), saved(disc(image.size), "PNG")
     prepared = prepare(data, mask, shapes, 2048, LIMITS)
@@ -177,7 +177,7 @@ def test_shifted_answer_is_put_where_it_belongs(shift: tuple[int, int]) -> None:
     assert sum(value * count for value, count in enumerate(inside)) / sum(inside) < 6
 
 
-def test_answer_that_shows_another_scene_is_reported_and_still_kept_inside_the_mask() -> None:
+def test_answer_of_another_scene_is_reported_and_stays_inside_the_mask() -> None:
     image, shapes = sample_image(), {"3:2": (1264, 848)}
     data, mask = saved(image, "PNG"), disc(image.size)
     prepared = prepare(data, saved(mask, "PNG"), shapes, 2048, LIMITS)
@@ -204,7 +204,7 @@ def test_answer_is_brought_into_the_colours_of_the_input(name: str) -> None:
     assert max(abs(a - b) for a, b in zip(middle, (90, 160, 70), strict=True)) <= 2
 
 
-def test_gray_with_a_profile_stays_as_it_looks_and_can_be_edited_in_colour() -> None:
+def test_gray_with_a_profile_keeps_its_values_and_can_be_edited_in_colour() -> None:
     image = PIL.Image.linear_gradient("L").resize((60, 40))
     gray = profile(gray=True, gamma=1.8)
     both = edited(saved(image, "PNG", icc_profile=gray), saved(disc(image.size), "PNG"))
@@ -277,7 +277,7 @@ def test_panorama_is_cut_out_with_its_edges_repeated() -> None:
     assert result.getpixel((300, 20)) == (200, 30, 60)
 
 
-def test_result_is_in_the_format_and_with_the_profile_that_are_wanted() -> None:
+def test_result_has_the_requested_format_and_the_profile_of_the_input() -> None:
     image = sample_image()
     data, mask = saved(image, "PNG", icc_profile=PROFILES["P3"]), saved(disc(image.size), "PNG")
     prepared = prepare(data, mask, SHAPES, 2048, LIMITS)
@@ -318,7 +318,7 @@ async def failing(data: bytes, mask: bytes) -> Fault:
 
 
 @pytest.mark.parametrize("full", [PIL.Image.new("L", (300, 200), 255), PIL.Image.new("RGBA", (600, 400))])
-async def test_mask_of_the_whole_image_prepares_nothing(full: PIL.Image.Image) -> None:
+async def test_mask_of_the_whole_image_needs_no_crop(full: PIL.Image.Image) -> None:
     data = (IMAGES / "coffee.jpg").read_bytes()
     mask = saved(full, "PNG")
     assert await prepare_in_sandbox(data, 10**8, 10**8, mask=mask, shapes=SHAPES, max_side=2048) is None
@@ -334,7 +334,7 @@ def test_crop_that_is_sent_is_no_larger_than_asked() -> None:
     assert max(prepared.crop.box.size) > 1600
 
 
-def test_png_that_is_too_large_to_be_kept_becomes_a_jpeg_of_the_same_size() -> None:
+def test_png_that_is_too_large_to_store_becomes_a_jpeg_of_the_same_size() -> None:
     whole = Original(sample_image(), PROFILES["P3"])
     assert _encoded(whole, PNG).mime_type == "image/png"
     made = _encoded(whole, PNG, max_bytes=100_000)

@@ -1,4 +1,4 @@
-"""Orientation: what EXIF and the container say is applied once, and no other metadata makes a photograph invalid."""
+"""Orientation: that of the container or in EXIF is applied once, and other metadata does not affect it."""
 
 import itertools
 import struct
@@ -43,12 +43,12 @@ def assert_like(data: bytes, wanted: Image.Image) -> None:
     made = opened(prepared(data, *LIMITS)).convert("RGB")
     assert made.size == wanted.size
     for x, y in itertools.product((1 / 4, 3 / 4), repeat=2):
-        place = (int(wanted.width * x), int(wanted.height * y))
-        assert _name(made, place) == _name(wanted, place), place
+        position = (int(wanted.width * x), int(wanted.height * y))
+        assert _name(made, position) == _name(wanted, position), position
 
 
-def _name(image: Image.Image, place: tuple[int, int]) -> tuple[bool, ...]:
-    pixel = image.getpixel(place)
+def _name(image: Image.Image, position: tuple[int, int]) -> tuple[bool, ...]:
+    pixel = image.getpixel(position)
     assert isinstance(pixel, tuple)
     return tuple(value > 128 for value in pixel)
 
@@ -102,7 +102,7 @@ def with_exif(kind: str, image: Image.Image, metadata: bytes) -> bytes:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_alone_counts_whatever_stands_beside_it(kind: str, order: str, orientation: int) -> None:
+def test_other_tags_do_not_affect_the_orientation(kind: str, order: str, orientation: int) -> None:
     before, behind = odd_tags(order)
     parts = [before[:12], before[12:], short(order, orientation)]
     parts += [behind[at : at + 12] for at in range(0, len(behind), 12)]
@@ -117,16 +117,16 @@ LONG_ARRAY = 100
     ("kind", "count", "letter"),
     [(1, 1, "B"), (3, 1, "H"), (3, 2, "2H"), (4, 1, "I"), (6, 1, "b"), (8, 1, "h"), (9, 1, "i")],
 )
-def test_an_orientation_of_another_integer_type_counts(order: str, kind: int, count: int, letter: str) -> None:
+def test_an_orientation_of_another_integer_type_is_read(order: str, kind: int, count: int, letter: str) -> None:
     value = struct.pack(order + letter, *[6] * count)
     assert exif.orientation(exif_of(order, entry(order, 0x112, kind, count, value))) == 6
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_an_orientation_behind_the_directory_counts(order: str) -> None:
-    place = 8 + 2 + 12 + 4
+def test_an_orientation_stored_behind_the_directory_is_read(order: str) -> None:
+    position = 8 + 2 + 12 + 4
     values = struct.pack(f"{order}{LONG_ARRAY}H", *[8] * LONG_ARRAY)
-    metadata = exif_of(order, entry(order, 0x112, 3, LONG_ARRAY, struct.pack(order + "I", place))) + values
+    metadata = exif_of(order, entry(order, 0x112, 3, LONG_ARRAY, struct.pack(order + "I", position))) + values
     assert exif.orientation(metadata) == 8
 
 
@@ -147,7 +147,7 @@ UNREADABLE: list[tuple[str, bytes]] = [
 
 
 @pytest.mark.parametrize("metadata", [row[1] for row in UNREADABLE], ids=[row[0] for row in UNREADABLE])
-def test_an_orientation_that_is_none_leaves_the_photograph_as_it_is(metadata: bytes) -> None:
+def test_an_invalid_orientation_is_ignored(metadata: bytes) -> None:
     assert exif.orientation(metadata) == 1
     assert_upright(with_exif("JPEG", upright(), metadata))
 
@@ -207,13 +207,13 @@ def heif(kind: str) -> bytes:
     if kind == "HEIC":
         return (IMAGES / "heif" / "exif.heic").read_bytes()
     data = saved(upright(), "AVIF", quality=90, exif=exif_of(">", entry(">", 0x10E, 2, 4, b"abc\0")))
-    # Pillow makes an orientation a property of the container: the description takes its place.
+    # Pillow makes an orientation a property of the container: the description takes its position.
     return data.replace(b"\x01\x0e\0\x02\0\0\0\x04abc\0", b"\x01\x12\0\x03\0\0\0\x01\0\x01\0\0")
 
 
 @pytest.mark.parametrize("kind", ["HEIC", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_counts_where_the_container_says_nothing(kind: str, orientation: int) -> None:
+def test_the_orientation_in_exif_is_applied_where_the_container_has_none(kind: str, orientation: int) -> None:
     turn = UPRIGHT.get(orientation)
     wanted = upright() if turn is None else upright().transpose(Image.Transpose(turn))
     assert_like(heif_files.with_orientation(heif(kind), orientation), wanted)
@@ -221,7 +221,7 @@ def test_exif_counts_where_the_container_says_nothing(kind: str, orientation: in
 
 @pytest.mark.parametrize("kind", ["HEIC", "AVIF"])
 @pytest.mark.parametrize(("angle", "axis"), COMBINATIONS[1:])
-def test_what_the_container_says_is_applied_once_whatever_exif_says(
+def test_the_orientation_of_the_container_is_applied_once_instead_of_that_in_exif(
     kind: str, angle: int | None, axis: int | None
 ) -> None:
     wanted = _as_the_container_says(upright(), angle, axis)
@@ -235,7 +235,7 @@ def test_what_the_container_says_is_applied_once_whatever_exif_says(
         assert_like(variant, wanted)
 
 
-def test_a_container_without_anything_is_upright() -> None:
+def test_a_container_without_an_orientation_is_upright() -> None:
     for kind in ("HEIC", "AVIF"):
         assert_upright(heif_files.without_exif(heif(kind)))
         assert turning(heif(kind)).turned is False

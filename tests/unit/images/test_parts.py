@@ -85,7 +85,7 @@ def test_parts_that_alternate_take_little_memory(mime_type: str, data: bytes) ->
     assert peak < 12 * MEGABYTE
 
 
-def test_bytes_that_are_no_parts_are_passed_over_in_one_step() -> None:
+def test_bytes_between_parts_are_skipped_in_one_step() -> None:
     """Zeros and padding between segments by the megabyte: a search for the next marker, and no part each."""
     for junk in (b"\0", b"\xff", b"\xff\0", b"\0\xff\xff"):
         data = jpeg_with(junk * (18 * MEGABYTE // len(junk)))
@@ -174,16 +174,18 @@ def test_twice_the_file_takes_at_most_about_twice_the_steps(head: bytes, repeate
 
 
 @given(st.sampled_from(HEADS), PIECES, st.binary(max_size=60))
-def test_whatever_is_read_ends_in_a_result_or_broken(head: bytes, pieces: bytes, tail: bytes) -> None:
+def test_any_bytes_give_a_result_or_broken(head: bytes, pieces: bytes, tail: bytes) -> None:
     data = head + pieces + tail
     for read in READERS:
         attempt(lambda read=read: read(data))  # type: ignore[misc]
 
 
 @given(st.sampled_from(sorted(JPEGS)), st.integers(0, 10**6), st.binary(max_size=20), st.booleans())
-def test_what_is_cleaned_is_whole_and_stays_as_it_is(name: str, place: int, put: bytes, replace: bool) -> None:
+def test_a_cleaned_file_is_whole_and_cleaning_it_changes_nothing(
+    name: str, position: int, put: bytes, replace: bool
+) -> None:
     original = JPEGS[name]
-    at = 2 + place % (len(original) - 2)
+    at = 2 + position % (len(original) - 2)
     data = original[:at] + put + original[at + (len(put) if replace else 0) :]
     try:
         clean = cleaned(data, "image/jpeg")
@@ -194,7 +196,7 @@ def test_what_is_cleaned_is_whole_and_stays_as_it_is(name: str, place: int, put:
     assert len(clean) <= len(data)
 
 
-def test_adjacent_ranges_are_one() -> None:
+def test_adjacent_ranges_are_merged() -> None:
     for mime_type, data in (
         ("image/jpeg", saved_in_many_segments()),
         ("image/png", png_with(png_chunk(b"pHYs", b"\0" * 9) * 10_000)),

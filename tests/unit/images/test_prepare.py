@@ -1,4 +1,4 @@
-"""What becomes of the bytes: untouched, cleaned, converted or refused, quickly and in little memory."""
+"""Preparing a file: it is left unchanged, cleaned, converted or refused, in little memory."""
 
 import io
 import subprocess
@@ -32,7 +32,7 @@ async def test_unusual_file_gives_an_image_or_its_error_code(name: str, end: str
 
 
 @pytest.mark.parametrize("name", ["coffee.jpg", "cat.png", "rocket.webp"])
-def test_what_has_nothing_to_cut_stays_byte_for_byte(name: str) -> None:
+def test_a_file_without_metadata_stays_byte_for_byte(name: str) -> None:
     assert prepared(sample_image(name), *LIMITS).data == sample_image(name)
 
 
@@ -51,7 +51,7 @@ def with_metadata(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_personal_metadata_is_cut_out_and_pixels_and_colour_profile_stay(kind: str) -> None:
+def test_personal_metadata_is_removed_and_pixels_and_colour_profile_stay(kind: str) -> None:
     data = with_metadata(kind)
     assert b"SECRET" in data
     made = prepared(data, *LIMITS)
@@ -83,7 +83,7 @@ def test_a_rotated_photograph_is_turned_upright() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_comes_out_the_same(orientation: int) -> None:
+def test_every_orientation_is_turned_upright(orientation: int) -> None:
     image = Image.new("RGB", (60, 40), "white")
     image.paste("red", (0, 0, 30, 20))
     turned = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
@@ -159,7 +159,7 @@ def test_too_many_pixels_are_refused_with_the_limit(size: tuple[int, int], kind:
     assert "10,000" in caught.value.details
 
 
-def test_a_header_that_claims_a_gigabyte_costs_nothing() -> None:
+def test_too_large_a_size_in_a_header_is_refused_without_decoding() -> None:
     webp = b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0" + (16382).to_bytes(3, "little") * 2 + b"\0" * 8
     with pytest.raises(Fault) as caught:
         prepared(webp, *LIMITS)

@@ -1,4 +1,4 @@
-"""The crop around a mask: what it holds, its shape, and where it lies."""
+"""The crop around a mask: its contents, aspect ratio and position."""
 
 import pytest
 from hypothesis import given
@@ -61,6 +61,6 @@ def test_crop_leaves_the_image_only_where_the_region_fits_into_no_shape_inside(
         (Box(0, 100, 5000, 200), (5000, 500), Box(0, -811, 5000, 1311), "21:9"),
     ],
 )
-def test_crop_of(region: Box, size: tuple[int, int], box: Box, ratio: str) -> None:
+def test_crop_is_the_smallest_that_holds_the_region(region: Box, size: tuple[int, int], box: Box, ratio: str) -> None:
     crop = choose_crop(region, size, SHAPES)
     assert (crop.box, crop.aspect_ratio) == (box, ratio)

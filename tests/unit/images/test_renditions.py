@@ -1,4 +1,4 @@
-"""Renditions in pixels: size, orientation, colour profile, transparency, and what is there of damaged files."""
+"""Renditions in pixels: size, orientation, colour profile, transparency, and the existing part of damaged files."""
 
 import io
 import struct
@@ -28,7 +28,7 @@ def render(data: bytes, width: int | None = None, format_name: OutputFormat = "p
 
 @pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize("name", SAMPLES)
-def test_sample_image_is_made_as_wide_as_asked_and_looks_the_same(name: str, format_name: OutputFormat) -> None:
+def test_rendition_has_the_requested_width_and_the_same_content(name: str, format_name: OutputFormat) -> None:
     made = opened(render(sample_image(name), 128, format_name))
     original = PIL.Image.open(io.BytesIO(sample_image(name))).convert("RGB")
     assert made.size == (128, round(original.height * 128 / original.width))
@@ -69,7 +69,7 @@ def test_pixels_are_upright_and_the_width_is_that_of_the_upright_image(kind: str
     assert_halves(made, within=20)
 
 
-def test_colours_are_those_that_the_profile_means() -> None:
+def test_rendition_is_converted_by_the_profile() -> None:
     made = opened(render(saved(halves(), "PNG", icc_profile=SWAPPED), 20))
     assert_halves(made, (60, 30, 200), (90, 220, 10), within=30)
 
@@ -84,7 +84,7 @@ def test_transparency_is_kept(format_name: OutputFormat) -> None:
     assert made.getchannel("A").getpixel((16, 5)) == 255
 
 
-def test_jpeg_has_white_for_transparency() -> None:
+def test_transparent_pixels_become_white_in_jpeg() -> None:
     image = PIL.Image.new("RGBA", (40, 20), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (20, 0, 40, 20))
     assert_halves(opened(render(saved(image, "PNG"), 20, "jpeg")), (255, 255, 255), (0, 0, 255))
@@ -106,7 +106,7 @@ def test_quality_changes_the_size_of_the_file() -> None:
         assert len(low.data) < len(high.data) / 2
 
 
-def test_what_is_there_of_a_file_that_is_cut_off_is_shown() -> None:
+def test_rendition_of_a_file_that_is_cut_off_shows_its_existing_part() -> None:
     for name in ("coffee.jpg", "cat.png"):
         data = sample_image(name)
         assert opened(render(data[: len(data) * 2 // 3], 64)).width == 64

@@ -1,4 +1,4 @@
-"""TIFF: of whatever depth, order and layout, an image comes out as it looks, or is refused with the reason."""
+"""TIFF: an image of any depth, byte order and layout keeps its colours, or is refused with the reason."""
 
 import itertools
 import math
@@ -74,7 +74,7 @@ def written(rows: Rows, order: str, *, big: bool, **image: object) -> bytes:
 
 @pytest.mark.parametrize("name", SCALES)
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
-def test_colours_and_greys_come_out_as_they_look(name: str, layout: dict[str, object]) -> None:
+def test_colours_and_grays_are_kept_in_every_layout(name: str, layout: dict[str, object]) -> None:
     bits, kind, scale = SCALES[name]
     colours = integers(scaled(COLOURS, scale), kind)
     assert_looks_like(written(colours, bits=bits, kind=kind, photometric=2, **layout), COLOURS)  # type: ignore[arg-type]
@@ -87,7 +87,7 @@ def test_colours_and_greys_come_out_as_they_look(name: str, layout: dict[str, ob
 @pytest.mark.parametrize("planar", [False, True])
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("name", ["8 bits", "16 bits", "floats to 1"])
-def test_transparency_stays_and_a_spare_channel_does_not_count(name: str, order: str, planar: bool) -> None:
+def test_transparency_stays_and_a_spare_channel_is_ignored(name: str, order: str, planar: bool) -> None:
     bits, kind, scale = SCALES[name]
     rows = [[(*pixel, 255 if x < 20 else 0) for x, pixel in enumerate(row)] for row in COLOURS]
     packed = integers(scaled(rows, scale), kind)
@@ -129,7 +129,7 @@ REFUSED: list[tuple[str, dict[str, object], Rows, str]] = [
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(("image", "rows", "words"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
-def test_what_cannot_come_out_right_is_refused_with_the_reason(
+def test_an_unsupported_variant_is_refused_with_the_reason(
     order: str, image: dict[str, object], rows: Rows, words: str
 ) -> None:
     with pytest.raises(Fault) as caught:
@@ -138,7 +138,7 @@ def test_what_cannot_come_out_right_is_refused_with_the_reason(
     assert words in caught.value.details
 
 
-def test_the_largest_value_that_the_file_names_is_white() -> None:
+def test_the_maximum_value_in_the_file_is_white() -> None:
     twelve = [[(round(grey / 255 * 4095),) for (grey,) in row] for row in GREYS]
     data = written(twelve, "<", big=False, bits=16, photometric=1, more={281: (3, [4095])})
     assert_looks_like(data, GREYS)
@@ -173,7 +173,7 @@ def with_sub_ifd(order: str, *, big: bool, page: dict[str, object], sub: dict[st
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("flag", [{254: (4, [1])}, {255: (3, [2])}, {254: (4, [5])}, {}])
-def test_the_thumbnail_is_never_sent_in_the_image_s_place(
+def test_the_thumbnail_is_never_sent_instead_of_the_image(
     order: str, big: bool, flag: dict[int, tuple[int, list[int]]]
 ) -> None:
     assert_looks_like(with_sub_ifd(order, big=big, page={"more": dict(flag)}, sub={}), LARGE)
@@ -199,7 +199,7 @@ def test_the_first_of_several_pages_is_sent() -> None:
     assert_looks_like(bytes(file.body), LARGE)
 
 
-def test_where_the_full_image_is_raw_its_preview_is_not_sent() -> None:
+def test_the_preview_of_a_raw_image_is_not_sent() -> None:
     raw = {"photometric": 32803, "bits": 16}
     file = Tiff()
     place = file.image(GREYS, linked=False, **raw)  # type: ignore[arg-type]
@@ -209,7 +209,7 @@ def test_where_the_full_image_is_raw_its_preview_is_not_sent() -> None:
     assert "camera raw" in caught.value.details
 
 
-def test_where_the_full_image_cannot_be_read_the_thumbnail_is_not_sent() -> None:
+def test_the_thumbnail_of_an_unreadable_image_is_not_sent() -> None:
     file = Tiff()
     file.image(SMALL, more={330: (4, [0x7FFFFFFF]), 254: (4, [1])})
     with pytest.raises(Fault) as caught:
@@ -230,7 +230,7 @@ def test_directories_in_a_circle_end() -> None:
 @pytest.mark.parametrize(
     "tags", [{273: 100_000}, {273: 1000, 279: 10**9}, {279: 12}, {279: 0}, {256: 4000}, {257: 4000}]
 )
-def test_a_tiff_whose_pixels_are_not_all_there_is_no_image(compression: int, bits: int, tags: dict[int, int]) -> None:
+def test_a_tiff_with_missing_pixels_is_refused(compression: int, bits: int, tags: dict[int, int]) -> None:
     more = {tag: (4, [value] * (1 if tag < 260 else 5)) for tag, value in tags.items()}
     data = written(COLOURS, "<", big=False, bits=bits, compression=compression, rows_per_strip=5, more=more)
     with pytest.raises(Fault) as caught:
@@ -238,7 +238,7 @@ def test_a_tiff_whose_pixels_are_not_all_there_is_no_image(compression: int, bit
     assert caught.value.kind.code == "invalid_image"
 
 
-def test_strips_without_lengths_reach_to_the_next_one() -> None:
+def test_strips_without_lengths_end_where_the_next_one_starts() -> None:
     file = Tiff()
     file.image(COLOURS, rows_per_strip=5)
     body = bytes(file.body)

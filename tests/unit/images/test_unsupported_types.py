@@ -1,4 +1,4 @@
-"""What is sent in an image's place is refused by its name, in whatever form it comes."""
+"""Files of other types are refused by the name of their type, in every encoding."""
 
 import gzip
 import struct
@@ -45,7 +45,7 @@ def refused(data: bytes) -> Fault:
 
 
 @pytest.mark.parametrize("text", SVGS.values(), ids=SVGS)
-def test_svg_is_named_in_every_form(text: str) -> None:
+def test_svg_is_refused_by_name_in_every_form(text: str) -> None:
     for encoding in ENCODINGS:
         for data in (text.encode(encoding), gzip.compress(text.encode(encoding))):
             fault = refused(data)
@@ -69,7 +69,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize("text", PAGES.values(), ids=PAGES)
-def test_a_web_page_is_refused_in_words_that_say_so(text: str) -> None:
+def test_a_web_page_is_refused_as_a_web_page(text: str) -> None:
     for encoding in ENCODINGS:
         for data in (text.encode(encoding), gzip.compress(text.encode(encoding))):
             fault = refused(data)
@@ -123,7 +123,7 @@ NAMED: list[tuple[str, bytes]] = [
 
 
 @pytest.mark.parametrize(("name", "data"), NAMED, ids=[f"{name} {data[:8]!r}" for name, data in NAMED])
-def test_other_kinds_are_refused_by_their_names(name: str, data: bytes) -> None:
+def test_other_types_are_refused_by_name(name: str, data: bytes) -> None:
 
     with pytest.raises(Fault) as caught:
         prepared(data, *LIMITS)
@@ -132,14 +132,14 @@ def test_other_kinds_are_refused_by_their_names(name: str, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b'{"error": 1}', b"\0" * 100, b"<", b"<3 you", b"\x1f\x8b", b"RIFF"])
-def test_what_has_no_name_is_no_image(data: bytes) -> None:
+def test_bytes_of_no_known_type_are_invalid(data: bytes) -> None:
     assert refused(data).kind.code in {"invalid_image", "unsupported_media_type"}
     if not data.startswith(b"\x1f\x8b"):
         assert refused(data).kind.code == "invalid_image"
 
 
 @given(st.binary(max_size=300) | st.text(st.sampled_from("<!->?[]\"' \nsvghtmlx:"), max_size=300).map(str.encode))
-def test_whatever_is_no_image_ends_in_an_error(data: bytes) -> None:
+def test_any_other_bytes_give_an_error(data: bytes) -> None:
     assert not_an_image(data).kind.code in {"invalid_image", "unsupported_media_type"}
 
 

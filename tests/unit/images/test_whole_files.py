@@ -46,7 +46,7 @@ def assert_same_pixels(made: Image | None, data: bytes) -> None:
 
 @pytest.mark.parametrize("name", JPEGS)
 @pytest.mark.parametrize("behind", [b"", b"\xff", b"\xff\xff\xff", b"\0\0\0\0", b"\xff\xd8\xff\xe0\0\x04ab"])
-def test_a_jpeg_without_its_end_mark_is_accepted_and_gets_one(name: str, behind: bytes) -> None:
+def test_a_jpeg_without_its_end_marker_is_accepted_and_gets_one(name: str, behind: bytes) -> None:
     assert_same_pixels(accepted(JPEGS[name][:-2] + behind), JPEGS[name])
 
 
@@ -66,7 +66,7 @@ def test_a_jpeg_that_is_cut_off_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", JPEGS)
 @pytest.mark.parametrize("junk", [b"\0" * 16, b"\xff" * 16, b"junk", b"\0\xff\0\xff\xff", b"\xff\xd0\xff\x01"])
-def test_bytes_between_segments_are_cut_out(name: str, junk: bytes) -> None:
+def test_bytes_between_segments_are_removed(name: str, junk: bytes) -> None:
     data = JPEGS[name]
     for part in jpeg_segments(data):
         changed = data[: part.start] + junk + data[part.start :]
@@ -75,7 +75,7 @@ def test_bytes_between_segments_are_cut_out(name: str, junk: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["baseline", "progressive", "gray"])
-def test_what_lies_behind_the_end_is_cut_off(name: str) -> None:
+def test_bytes_after_the_end_are_removed(name: str) -> None:
     data = JPEGS[name]
     for trailer in (
         b"\0\0\0\x18ftypmp42" + bytes(1000),  # the film of a motion photo
@@ -112,14 +112,14 @@ VARIANTS: list[tuple[str, bytes, str]] = [
 
 
 @pytest.mark.parametrize(("data", "words"), [row[1:] for row in VARIANTS], ids=[row[0] for row in VARIANTS])
-def test_a_variant_of_jpeg_that_models_do_not_take_is_named(data: bytes, words: str) -> None:
+def test_an_unsupported_variant_of_jpeg_is_refused_by_name(data: bytes, words: str) -> None:
     with pytest.raises(Fault) as caught:
         prepared(data, *LIMITS)
     assert caught.value.kind.code == "unsupported_media_type"
     assert words in caught.value.details
 
 
-def test_a_jpeg_without_tables_is_not_passed_on() -> None:
+def test_a_jpeg_without_tables_is_not_passed_through() -> None:
     data = JPEGS["baseline"]
     for marker in (metadata.DQT, metadata.DHT):
         bare = b"".join(data[p.start : p.end] for p in jpeg_segments(data) if p.name[0] != marker)
@@ -159,7 +159,7 @@ def png_of(width: int, height: int, packed: bytes, *, end: bytes = metadata.PNG_
 
 
 @pytest.mark.parametrize("end", [metadata.PNG_END, b""])
-def test_a_png_whose_rows_are_not_all_there_is_refused_whatever_its_chunks_say(end: bytes) -> None:
+def test_a_png_with_missing_rows_is_refused_although_its_chunks_are_valid(end: bytes) -> None:
     dice = random.Random(2)
     rows = b"".join(b"\0" + dice.randbytes(150) for _ in range(50))
     assert accepted(png_of(50, 50, zlib.compress(rows), end=end)) is not None
@@ -193,7 +193,7 @@ def test_compressed_data_may_be_divided_into_chunks_anywhere() -> None:
             assert opened(made).tobytes() == opened(Image(whole, "image/png", 3, 3)).tobytes()
 
 
-def test_a_png_with_more_rows_than_its_header_says_is_not_inflated_to_its_end() -> None:
+def test_a_png_with_more_rows_than_in_its_header_is_not_decompressed_to_its_end() -> None:
     bomb = zlib.compress(b"\0" * 100_000_000)
     assert accepted(png_of(50, 50, bomb)) is not None
 
@@ -205,7 +205,7 @@ def damaged(data: bytes, name: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("name", [b"tEXt", b"iTXt", b"zTXt", b"tIME", b"eXIf", b"gAMA", b"iCCP", b"pHYs", b"ruSt"])
-def test_a_wrong_checksum_beside_the_pixels_does_not_count(name: bytes) -> None:
+def test_metadata_with_a_wrong_checksum_is_removed(name: bytes) -> None:
     data = PNGS["RGB"]
     for at in (33, len(data) - 12):
         odd = damaged(data[:at] + png_chunk(name, b"whatever\0\0xyz") + data[at:], name)
@@ -251,7 +251,7 @@ def test_an_animated_png_is_sent_as_its_first_frame() -> None:
         (5, 5, 16, 3, 0, 0, 0),
     ],
 )
-def test_a_header_that_no_decoder_takes_is_refused(header: tuple[int, ...]) -> None:
+def test_a_header_that_no_decoder_accepts_is_refused(header: tuple[int, ...]) -> None:
     body = png_chunk(b"IHDR", struct.pack(">IIBBBBB", *header)) + png_chunk(b"IDAT", zlib.compress(b"\0" * 200))
     assert accepted(metadata.PNG_SIGNATURE + body + metadata.PNG_END) is None
 
@@ -315,7 +315,7 @@ def test_an_image_of_a_model_that_is_cut_off_is_stored_so_that_it_opens() -> Non
     assert repaired(b"", "image/webp") is None
 
 
-def test_an_image_of_a_model_keeps_what_is_right_and_gets_right_checksums() -> None:
+def test_an_image_of_a_model_keeps_valid_chunks_and_gets_right_checksums() -> None:
     data = PNGS["RGB"]
     text = png_chunk(b"caBX", b"who made it")
     odd = damaged(damaged(data[:33] + text + data[33:], b"IDAT"), b"IHDR")
