@@ -1,4 +1,4 @@
-"""A loader with the usual limits, and servers on loopback that it may or may not be let to."""
+"""Loaders with the default limits, owned images in memory, and a server on loopback."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

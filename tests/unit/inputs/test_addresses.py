@@ -30,7 +30,7 @@ REFUSED = [
     "::10.0.0.1",
     "2002:7f00:1::", "2002:a00:1::1", "2002:a9fe:a9fe::", "2001:0:7f00:1::", "2001:0:4136:e378:8000:63bf:80ff:fffe",
     "64:ff9b::127.0.0.1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1",
-    # zones, and what is no address
+    # zones, and texts that are not addresses
     "fe80::1%eth0", "2606:4700::1111%1", "localhost", "", "1.2.3",
 ]  # fmt: skip
 ALLOWED = [
@@ -40,12 +40,12 @@ ALLOWED = [
 
 
 @pytest.mark.parametrize("address", REFUSED)
-def test_an_address_is_never_connected_to(address: str) -> None:
+def test_address_is_refused(address: str) -> None:
     assert refused(address)
 
 
 @pytest.mark.parametrize("address", ALLOWED)
-def test_a_public_address_may_be(address: str) -> None:
+def test_public_address_is_allowed(address: str) -> None:
     assert not refused(address)
 
 
@@ -56,7 +56,7 @@ URLS = [
     "http://0x7f000001:PORT/", "http://0x7f.1:PORT/", "http://0x7f.0x0.0x0.0x1:PORT/", "http://017700000001:PORT/",
     "http://0177.0.0.1:PORT/", "http://0177.1:PORT/", "http://0x7F.1:PORT/", "http://127.0x0.01:PORT/",
     "http://0:PORT/", "http://0.0.0.0:PORT/", "http://127.127.127.127:PORT/", "http://000127.0.0.1:PORT/",
-    # trailing dots, letter case, blanks
+    # trailing dots, letter case, spaces
     "http://127.0.0.1.:PORT/", "http://localhost:PORT/", "http://LOCALHOST:PORT/", "http://localhost.:PORT/",
     " http://127.0.0.1:PORT/ ", "HTTP://127.0.0.1:PORT/", "hTTp://LocalHost:PORT/",
     # unicode digits and dots
@@ -70,7 +70,7 @@ URLS = [
     # user info, which is not a host
     "http://user@127.0.0.1:PORT/", "http://user:pass@localhost:PORT/", "http://example.com@127.0.0.1:PORT/",
     "http://127.0.0.1:PORT@example.com/", "http://example.com:80@127.0.0.1:PORT/", "http://@127.0.0.1:PORT/",
-    # what parsers do not agree about
+    # URLs that parsers read differently
     "http://127.0.0.1:PORT\\@example.com/", "http://example.com\\@127.0.0.1:PORT/", "http:///127.0.0.1:PORT/",
     "http:127.0.0.1:PORT/", "http:/127.0.0.1:PORT/", "http://127.0.0.1:PORT#@example.com/",
     "http://127.0.0.1:PORT?@example.com/", "http://127.0.0.1:PORT/\r\nHost: example.com", "http://127.0.0.1\t:PORT/",
@@ -80,12 +80,12 @@ URLS = [
     "ftp://127.0.0.1:PORT/", "file:///etc/passwd", "gopher://127.0.0.1:PORT/_x", "dict://127.0.0.1:PORT/",
     "ws://127.0.0.1:PORT/", "unix:/var/run/docker.sock", "javascript:alert(1)", "blob:http://127.0.0.1:PORT/x",
     "ldap://127.0.0.1:PORT/", "jar:http://127.0.0.1:PORT/!/", "about:blank", "view-source:http://127.0.0.1:PORT/",
-    # other private places, on the ports that are fetched from
+    # other private addresses, on the allowed ports
     "http://10.0.0.1/", "http://192.168.0.1/", "http://172.20.0.1/", "http://169.254.169.254/metadata/instance",
     "http://0xa9fea9fe/", "http://2852039166/", "http://0251.0376.0251.0376/", "http://[::ffff:169.254.169.254]/",
     "http://168.63.129.16/", "http://0xa83f8110/", "http://[::ffff:168.63.129.16]/", "http://100.100.100.200/",
     "http://localhost/", "http://127.0.0.1/", "https://127.0.0.1/", "http://[::1]/", "http://0.0.0.0/", "http://0/",
-    # ports that are not fetched from
+    # ports that are not allowed
     "http://1.1.1.1:22/", "http://1.1.1.1:25/", "http://1.1.1.1:6379/", "http://1.1.1.1:8080/", "https://1.1.1.1:8443/",
     "http://1.1.1.1:0/", "http://1.1.1.1:99999/", "http://1.1.1.1:-1/", "http://1.1.1.1:80a/",
     # no host
@@ -93,7 +93,7 @@ URLS = [
 ]  # fmt: skip
 
 
-# Each refused address as a URL too, at the recording server's own port.
+# Each refused address as a URL, with the recording server's port.
 URLS += [
     f"http://{f'[{address}]' if ':' in address else address}:PORT/"
     for address in REFUSED
@@ -101,7 +101,7 @@ URLS += [
 ]
 
 
-def loaded_with(recording_server: RecordingServer, url: str) -> str:
+def with_port(recording_server: RecordingServer, url: str) -> str:
     return url.replace(PORT, str(recording_server.port))
 
 
@@ -112,58 +112,58 @@ async def fetcher(recording_server: RecordingServer) -> Fetcher:
 
 
 @pytest.mark.parametrize("url", URLS)
-async def test_no_way_of_writing_it_reaches_a_private_place(
+async def test_url_does_not_reach_a_private_address(
     recording_server: RecordingServer, fetcher: Fetcher, url: str
 ) -> None:
     with pytest.raises(Fault) as caught:
-        await fetcher.fetch(loaded_with(recording_server, url), MemoryBudget(10**9).claim(ADA.id))
+        await fetcher.fetch(with_port(recording_server, url), MemoryBudget(10**9).claim(ADA.id))
     assert caught.value.kind in {UrlNotAllowed, ImageFetchFailed}
     assert recording_server.connections == 0
     await fetcher.close()
 
 
-def test_the_table_is_long_enough() -> None:
+def test_table_of_urls_is_complete() -> None:
     assert len(set(URLS)) >= 120
     assert sum("PORT" in url for url in URLS) >= 60
 
 
-class Answers(AbstractResolver):
-    """DNS that answers as it is told: each time the next address."""
+class ScriptedResolver(AbstractResolver):
+    """A resolver that answers each query with the next of its addresses."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = list(addresses)
-        self.asked = 0
+        self.queries = 0
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        self.asked += 1
-        address = self.addresses[min(self.asked, len(self.addresses)) - 1]
+        self.queries += 1
+        address = self.addresses[min(self.queries, len(self.addresses)) - 1]
         version = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
         return [ResolveResult(hostname=host, host=address, port=port, family=version, proto=0, flags=0)]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no connection is open."""
 
 
 @pytest.mark.parametrize(
     "address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "168.63.129.16", "::1", "fd00::1", "::ffff:127.0.0.1"]
 )
-async def test_a_name_that_resolves_to_a_private_address_is_refused_when_it_connects(
+async def test_name_that_resolves_to_a_private_address_is_refused(
     recording_server: RecordingServer, address: str
 ) -> None:
     settings = Settings.read({"FETCH_ALLOW_PORTS": str(recording_server.port)})
-    fetcher = Fetcher(FetchPolicy.of(settings), Answers(address))
+    fetcher = Fetcher(FetchPolicy.of(settings), ScriptedResolver(address))
     with pytest.raises(Fault) as caught:
-        await fetcher.fetch(f"http://pictures.example.com:{recording_server.port}/", MemoryBudget(10**9).claim(ADA.id))
+        await fetcher.fetch(f"http://images.example.com:{recording_server.port}/", MemoryBudget(10**9).claim(ADA.id))
     assert caught.value.kind is UrlNotAllowed
     assert recording_server.connections == 0
     await fetcher.close()
 
 
-async def test_every_connection_resolves_and_checks_its_address_again(recording_server: RecordingServer) -> None:
-    """The address that is checked is the one that is connected to: no first look could be fooled by a second answer."""
-    resolver = Answers("203.0.113.7", "127.0.0.1")
+async def test_every_connection_resolves_its_name_and_checks_the_address(recording_server: RecordingServer) -> None:
+    """The checked address is the one that is connected to, so that a second answer of DNS changes nothing."""
+    resolver = ScriptedResolver("203.0.113.7", "127.0.0.1")
     fetcher = Fetcher(FetchPolicy.of(Settings.read({"FETCH_ALLOW_PORTS": str(recording_server.port)})), resolver)
     for _ in range(2):
         with pytest.raises(Fault) as caught:
@@ -171,13 +171,13 @@ async def test_every_connection_resolves_and_checks_its_address_again(recording_
                 f"http://rebinding.example.com:{recording_server.port}/", MemoryBudget(10**9).claim(ADA.id)
             )
         assert caught.value.kind is UrlNotAllowed
-    assert resolver.asked == 2
+    assert resolver.queries == 2
     assert recording_server.connections == 0
     await fetcher.close()
 
 
 @pytest.mark.parametrize(
-    ("words", "host", "by_name", "by_address"),
+    ("setting", "host", "by_name", "by_address"),
     [
         (("localhost",), "localhost", True, False),
         (("localhost",), "LOCALHOST.", True, False),
@@ -194,13 +194,13 @@ async def test_every_connection_resolves_and_checks_its_address_again(recording_
     ],
 )
 def test_allowed_hosts_are_matched_by_name_or_by_address(
-    words: tuple[str, ...], host: str, by_name: bool, by_address: bool
+    setting: tuple[str, ...], host: str, by_name: bool, by_address: bool
 ) -> None:
-    allowed = AllowedHosts(words)
+    allowed = AllowedHosts(setting)
     assert (allowed.by_name(host), allowed.by_address(host)) == (by_name, by_address)
 
 
-async def test_a_name_that_is_allowed_does_not_allow_its_address(
+async def test_allowed_name_does_not_allow_its_address(
     recording_server: RecordingServer, make: Callable[..., object]
 ) -> None:
     fetcher = Fetcher(FetchPolicy.of(Settings.read({"FETCH_ALLOW_HOSTS": "localhost"})))

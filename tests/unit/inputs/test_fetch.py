@@ -83,7 +83,7 @@ async def breaks_off(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def says_too_much(request: web.Request) -> web.StreamResponse:
+async def announces_a_terabyte(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Length": str(10**12)})
     await response.prepare(request)
     return response
@@ -109,7 +109,7 @@ async def endless_header_line(request: web.Request) -> web.StreamResponse:
     return await raw(request, b"HTTP/1.1 200 OK\r\nX-A: ", b"b" * 10_000)
 
 
-async def endless_interim_answers(request: web.Request) -> web.StreamResponse:
+async def endless_interim_responses(request: web.Request) -> web.StreamResponse:
     return await raw(request, b"", b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 1000 + b"\r\n\r\n")
 
 
@@ -127,11 +127,11 @@ async def raw(request: web.Request, head: bytes, repeated: bytes) -> web.StreamR
 SLOW = (drip, silent, slow_redirects)
 HTML = b"<!doctype html><title>secret intranet page</title>"
 BAD: list[tuple[str, Handler, type[ImageError]]] = [
-    ("a byte a second", drip, ImageFetchFailed),
-    ("no end", endless, ImageTooLarge),
+    ("one byte a second", drip, ImageFetchFailed),
+    ("a body without an end", endless, ImageTooLarge),
     ("no answer", silent, ImageFetchFailed),
-    ("breaks off half way", breaks_off, ImageFetchFailed),
-    ("says it is a terabyte", says_too_much, ImageTooLarge),
+    ("a connection that breaks", breaks_off, ImageFetchFailed),
+    ("announces a terabyte", announces_a_terabyte, ImageTooLarge),
     ("redirects in a circle", redirect("/again"), ImageFetchFailed),
     ("redirects slowly", slow_redirects, ImageFetchFailed),
     ("redirects to a private address", redirect("http://127.0.0.1:PORT/end"), UrlNotAllowed),
@@ -144,7 +144,7 @@ BAD: list[tuple[str, Handler, type[ImageError]]] = [
     ("404", body(HTML, 404), ImageFetchFailed),
     ("500", body(HTML, 500), ImageFetchFailed),
     ("204", body(b"", 204), ImageFetchFailed),
-    ("nothing", body(b""), InvalidImage),
+    ("an empty body", body(b""), InvalidImage),
     ("a gzip bomb", body(gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"}), ImageTooLarge),
     ("broken gzip", body(b"\x1f\x8bnothing", headers={"Content-Encoding": "gzip"}), ImageFetchFailed),
     ("a gzip bomb in a gzip bomb",
@@ -155,15 +155,15 @@ BAD: list[tuple[str, Handler, type[ImageError]]] = [
     ("headers without an end", endless_headers, ImageFetchFailed),
     ("headers of 180 KB", body(sample_image(), headers={f"X-{number}": "a" * 60_000 for number in range(3)}),
      ImageFetchFailed),
-    ("interim answers without an end", endless_interim_answers, ImageFetchFailed),
+    ("interim responses without an end", endless_interim_responses, ImageFetchFailed),
     ("a header line without an end", endless_header_line, ImageFetchFailed),
     ("redirects to a backslash", redirect("http:\\\\localhost:PORT\\end"), UrlNotAllowed),
-    ("an encoding that nobody asked for", body(b"x", headers={"Content-Encoding": "br"}), ImageFetchFailed),
+    ("an encoding that was not requested", body(b"x", headers={"Content-Encoding": "br"}), ImageFetchFailed),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("handler", "kind"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
-async def test_it_ends_in_an_error_with_the_index_in_time_and_says_nothing_of_the_server(
+async def test_bad_server_is_an_error_with_the_index_in_time_and_without_its_content(
     recording_server: RecordingServer, make: Callable[..., Loader], handler: Handler, kind: type[ImageError]
 ) -> None:
     recording_server.handler = handler
@@ -188,24 +188,27 @@ RAW_DEFLATED = zlib.compress(sample_image(), wbits=-15)
 
 GOOD: list[tuple[str, Handler]] = [
     *(
-        (f"said to be {name}", encoded(sample_image(), name))
+        (f"declared as {name}", encoded(sample_image(), name))
         for name in ("utf-8", "aws-chunked", "binary", "none", "UTF-8, binary")
     ),
-    *((f"said to be {name} and is not", encoded(sample_image(), name)) for name in ("gzip", "deflate", "br", "zstd")),
+    *(
+        (f"declared as {name} and not encoded", encoded(sample_image(), name))
+        for name in ("gzip", "deflate", "br", "zstd")
+    ),
     ("uploaded in chunks and compressed", encoded(GZIPPED, "aws-chunked,gzip")),
     ("compressed twice", encoded(gzip.compress(GZIPPED), "gzip, x-gzip")),
     ("in two gzip streams", encoded(gzip.compress(sample_image()[:900]) + gzip.compress(sample_image()[900:]), "gzip")),
     ("deflated", encoded(zlib.compress(sample_image()), "deflate")),
-    ("deflated without a head", encoded(RAW_DEFLATED, "deflate")),
+    ("deflated without a header", encoded(RAW_DEFLATED, "deflate")),
     ("a header line of 9000 bytes", body(sample_image(), headers={"Content-Security-Policy": "a" * 9000})),
     ("many headers", body(sample_image(), headers={f"X-{number}": "a" * 50 for number in range(500)})),
     ("a header line of 60000 bytes", body(sample_image(), headers={"Content-Security-Policy": "a" * 60000})),
-    ("as it is", body(sample_image())),
+    ("unchanged", body(sample_image())),
     ("with the wrong type", body(sample_image(), headers={"Content-Type": "text/html"})),
-    ("compressed although nobody asked", body(gzip.compress(sample_image()), headers={"Content-Encoding": "gzip"})),
+    ("compressed without a request for it", body(gzip.compress(sample_image()), headers={"Content-Encoding": "gzip"})),
     ("redirected once", redirect("/end")),
     ("redirected with 308", redirect("/end", 308)),
-    ("redirected to an absolute address", redirect("http://localhost:PORT/end?x=1#y")),
+    ("redirected to an absolute URL", redirect("http://localhost:PORT/end?x=1#y")),
 ]
 
 
@@ -217,9 +220,7 @@ async def test_image_is_fetched(
     assert await load(make(**ALLOWED), f"http://localhost:{recording_server.port}/start?a=b#c") == [sample_image()]
 
 
-async def test_a_pasted_address_with_a_blank_is_fetched(
-    recording_server: RecordingServer, make: Callable[..., Loader]
-) -> None:
+async def test_url_with_a_space_is_fetched(recording_server: RecordingServer, make: Callable[..., Loader]) -> None:
     recording_server.handler = body(sample_image())
     assert await load(make(**ALLOWED), f"http://localhost:{recording_server.port}/My photo.jpg?a=b c") == [
         sample_image()
@@ -227,21 +228,21 @@ async def test_a_pasted_address_with_a_blank_is_fetched(
     assert recording_server.targets == ["/My%20photo.jpg?a=b%20c"]
 
 
-async def test_no_cookie_is_kept_and_no_proxy_is_used(
+async def test_cookies_are_not_kept_and_no_proxy_is_used(
     recording_server: RecordingServer, make: Callable[..., Loader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    seen: list[str | None] = []
+    cookies: list[str | None] = []
 
     async def answer(request: web.Request) -> web.Response:
-        seen.append(request.headers.get("Cookie"))
+        cookies.append(request.headers.get("Cookie"))
         return web.Response(body=sample_image(), headers={"Set-Cookie": "a=b; Path=/"})
 
     recording_server.handler = answer
     loader = make(**ALLOWED)
     for number in range(2):
         await load(loader, f"http://localhost:{recording_server.port}/{number}")
-    assert seen == [None, None]
+    assert cookies == [None, None]
 
 
 async def test_ten_redirects_are_followed_and_an_eleventh_is_not(
@@ -259,16 +260,14 @@ async def test_ten_redirects_are_followed_and_an_eleventh_is_not(
         await load(make(**ALLOWED), f"http://localhost:{recording_server.port}/11")
 
 
-async def test_the_same_address_twice_is_fetched_once(
-    recording_server: RecordingServer, make: Callable[..., Loader]
-) -> None:
+async def test_same_url_is_fetched_once(recording_server: RecordingServer, make: Callable[..., Loader]) -> None:
     recording_server.handler = body(sample_image())
     url = f"http://localhost:{recording_server.port}/x"
     assert await load(make(**ALLOWED), url, url, url) == [sample_image()] * 3
     assert len(recording_server.paths) == 1
 
 
-async def test_the_first_failure_ends_the_others(
+async def test_first_failure_cancels_the_other_fetches(
     recording_server: RecordingServer, make: Callable[..., Loader]
 ) -> None:
     recording_server.handler = silent
@@ -279,10 +278,10 @@ async def test_the_first_failure_ends_the_others(
     assert caught.value.index == 1
 
 
-async def test_a_request_that_cannot_grow_is_busy_and_the_others_go_on(
+async def test_request_that_gets_no_more_memory_is_busy_and_others_continue(
     recording_server: RecordingServer, make: Callable[..., Loader]
 ) -> None:
-    """Requests of which each keeps what the other needs would wait for one another without end."""
+    """Otherwise requests that each hold what the other needs would wait for one another without end."""
     recording_server.handler = body(sample_image())
     memory_budget = MemoryBudget(int(4 * len(sample_image()) / 0.4))
     with memory_budget.claim(ADA.id) as first, memory_budget.claim(ADA.id, Clock().deadline(0.2)) as second:
@@ -295,7 +294,7 @@ async def test_a_request_that_cannot_grow_is_busy_and_the_others_go_on(
     assert [each.image.data for each in loaded] == [sample_image()]
 
 
-async def test_the_time_in_which_an_image_waits_for_memory_is_not_the_servers(
+async def test_wait_for_memory_does_not_count_as_time_of_the_server(
     recording_server: RecordingServer, make: Callable[..., Loader]
 ) -> None:
     called = asyncio.Event()
@@ -310,7 +309,7 @@ async def test_the_time_in_which_an_image_waits_for_memory_is_not_the_servers(
     with memory_budget.claim(ADA.id) as before, memory_budget.claim(ADA.id) as claim:
         before.take(3 * len(sample_image()))
         loading = asyncio.create_task(loader.load_all([f"http://localhost:{recording_server.port}/"], ADA, claim))
-        await called.wait()  # the fetch's time began before
+        await called.wait()  # the timeout of the fetch has begun
         done, _ = await asyncio.wait({loading}, timeout=0.3)
         assert not done
         before.release()
@@ -350,9 +349,9 @@ SIGNED: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "seen"), SIGNED)
-async def test_an_address_goes_out_as_it_was_given(
-    recording_server: RecordingServer, make: Callable[..., Loader], given: str, seen: str
+@pytest.mark.parametrize(("given", "sent"), SIGNED)
+async def test_url_is_sent_as_given(
+    recording_server: RecordingServer, make: Callable[..., Loader], given: str, sent: str
 ) -> None:
     recording_server.handler = body(sample_image())
     if given.startswith("\\"):
@@ -360,7 +359,7 @@ async def test_an_address_goes_out_as_it_was_given(
             await load(make(**ALLOWED), f"http://localhost:{recording_server.port}{given}")
         given = "/" + given[1:]
     assert await load(make(**ALLOWED), f"http://localhost:{recording_server.port}{given}#fragment") == [sample_image()]
-    assert recording_server.targets == [seen]
+    assert recording_server.targets == [sent]
 
 
 RELATIVE = [
@@ -376,10 +375,10 @@ RELATIVE = [
 
 
 @pytest.mark.parametrize(
-    ("given", "seen"), [*((given, seen) for given, seen in SIGNED if given[:1] == "/" and "\n" not in given), *RELATIVE]
+    ("given", "sent"), [*((given, sent) for given, sent in SIGNED if given[:1] == "/" and "\n" not in given), *RELATIVE]
 )
-async def test_a_location_is_followed_as_it_was_given(
-    recording_server: RecordingServer, make: Callable[..., Loader], given: str, seen: str
+async def test_location_is_followed_as_given(
+    recording_server: RecordingServer, make: Callable[..., Loader], given: str, sent: str
 ) -> None:
     async def answer(request: web.Request) -> web.Response:
         if request.rel_url == URL("/dir/start"):
@@ -388,14 +387,14 @@ async def test_a_location_is_followed_as_it_was_given(
 
     recording_server.handler = answer
     assert await load(make(**ALLOWED), f"http://localhost:{recording_server.port}/dir/start") == [sample_image()]
-    assert recording_server.targets == ["/dir/start", seen.replace("/./", "/")]
+    assert recording_server.targets == ["/dir/start", sent.replace("/./", "/")]
 
 
-async def test_a_fetch_says_whom_to_write_to(recording_server: RecordingServer, make: Callable[..., Loader]) -> None:
-    seen: list[str] = []
+async def test_user_agent_has_the_contact(recording_server: RecordingServer, make: Callable[..., Loader]) -> None:
+    agents: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
-        seen.append(request.headers["User-Agent"])
+        agents.append(request.headers["User-Agent"])
         return web.Response(body=sample_image())
 
     recording_server.handler = answer
@@ -403,10 +402,10 @@ async def test_a_fetch_says_whom_to_write_to(recording_server: RecordingServer, 
     for settings in ({}, site, {**site, "FETCH_CONTACT": "ops@example.com"}):
         await load(make(**ALLOWED, **settings), f"http://localhost:{recording_server.port}/")
     product = f"catafract-image-api/{__version__}"
-    assert seen == [product, f"{product} (+https://studio.example.com/app)", f"{product} (+ops@example.com)"]
+    assert agents == [product, f"{product} (+https://studio.example.com/app)", f"{product} (+ops@example.com)"]
 
 
-async def test_a_server_that_announces_much_and_sends_little_holds_what_it_sent(
+async def test_fetch_holds_memory_for_received_and_not_for_announced_bytes(
     recording_server: RecordingServer, make: Callable[..., Loader]
 ) -> None:
     sent, end = asyncio.Event(), asyncio.Event()

@@ -1,4 +1,4 @@
-"""All images of a request together: made smaller where that suffices, refused where it does not."""
+"""The images of a request together are made smaller if they are too large for one call, or refused."""
 
 import io
 import os
@@ -15,7 +15,7 @@ from tests.support.harness import data_url
 from tests.support.input_loaders import make_loader
 from tests.support.owned_images import OWN, FakeOwnImages
 
-MOST = MAX_INLINE_BYTES - RESERVED_BYTES
+LIMIT = MAX_INLINE_BYTES - RESERVED_BYTES
 
 
 def sample_image(megabytes: float, side: int = 4096) -> Image:
@@ -23,51 +23,51 @@ def sample_image(megabytes: float, side: int = 4096) -> Image:
 
 
 class Sandbox:
-    """Makes every image a quarter of its bytes for each halving of its side, and notes what it was asked."""
+    """Reduces bytes with the square of the side, and records its calls."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[int, int]] = []
+        self.calls: list[tuple[int, int]] = []
 
-    async def shrink(self, place: int, before: Image, side: int) -> Image:
-        self.asked.append((place, side))
+    async def shrink(self, index: int, before: Image, side: int) -> Image:
+        self.calls.append((index, side))
         share = (side / max(before.width, before.height)) ** 2
         return Image(bytes(int(len(before.data) * share)), "image/jpeg", side, side)
 
 
 CASES = [
-    ("small ones stay", [1.0] * 14, []),
-    ("just within", [74.625], []),
-    ("one byte over, and it is the largest that shrinks", [10.0, 64.625001], [(1, 2048)]),
-    ("as many as needed, the largest first", [20.0, 19.0, 18.0, 17.0, 2.0], [(0, 2048)]),
-    ("fourteen photographs", [20.0] * 14, [(place, 2048) for place in range(14)]),
+    ("small images are unchanged", [1.0] * 14, []),
+    ("exactly at the limit", [74.625], []),
+    ("one byte over the limit, the largest shrinks", [10.0, 64.625001], [(1, 2048)]),
+    ("several, the largest first", [20.0, 19.0, 18.0, 17.0, 2.0], [(0, 2048)]),
+    ("fourteen photographs", [20.0] * 14, [(index, 2048) for index in range(14)]),
 ]
 
 
-@pytest.mark.parametrize(("sizes", "asked"), [row[1:] for row in CASES], ids=[row[0] for row in CASES])
-async def test_largest_images_are_made_smaller_until_all_fit(sizes: list[float], asked: list[tuple[int, int]]) -> None:
-    pictures, sandbox = [sample_image(size) for size in sizes], Sandbox()
-    fit = await fitted(pictures, sandbox.shrink)
-    assert sandbox.asked == asked
-    assert encoded_bytes(fit) <= MOST
-    assert len(fit) == len(pictures)
-    shrunk = {place for place, _ in asked}
+@pytest.mark.parametrize(("sizes", "calls"), [row[1:] for row in CASES], ids=[row[0] for row in CASES])
+async def test_largest_images_are_made_smaller_until_all_fit(sizes: list[float], calls: list[tuple[int, int]]) -> None:
+    images, sandbox = [sample_image(size) for size in sizes], Sandbox()
+    fit = await fitted(images, sandbox.shrink)
+    assert sandbox.calls == calls
+    assert encoded_bytes(fit) <= LIMIT
+    assert len(fit) == len(images)
+    shrunk = {index for index, _ in calls}
     assert all(
-        (after is before) == (place not in shrunk)
-        for place, (before, after) in enumerate(zip(pictures, fit, strict=True))
+        (after is before) == (index not in shrunk)
+        for index, (before, after) in enumerate(zip(images, fit, strict=True))
     )
 
 
-async def test_second_size_is_tried_where_the_first_does_not_suffice() -> None:
+async def test_second_size_is_tried_if_the_first_does_not_suffice() -> None:
     sandbox = Sandbox()
     fit = await fitted([sample_image(20.0) for _ in range(50)], sandbox.shrink)
-    assert {side for _, side in sandbox.asked} == {2048, 1024}
-    assert encoded_bytes(fit) <= MOST
+    assert {side for _, side in sandbox.calls} == {2048, 1024}
+    assert encoded_bytes(fit) <= LIMIT
 
 
-async def test_image_that_is_there_several_times_is_made_smaller_once() -> None:
+async def test_repeated_image_is_made_smaller_once() -> None:
     one, sandbox = sample_image(20.0), Sandbox()
     fit = await fitted([one] * 10, sandbox.shrink)
-    assert sandbox.asked == [(0, 2048)]
+    assert sandbox.calls == [(0, 2048)]
     assert all(each is fit[0] for each in fit)
 
 
@@ -75,14 +75,14 @@ async def test_images_that_cannot_be_made_small_enough_are_refused_with_both_num
     sandbox = Sandbox()
     with pytest.raises(ImagesTooLarge) as caught:
         await fitted([sample_image(20.0, side=1000) for _ in range(5)], sandbox.shrink)
-    assert sandbox.asked == []
+    assert sandbox.calls == []
     assert (caught.value.status, caught.value.code, caught.value.retryable) == (413, "images_too_large", False)
     assert "133,333,340 bytes" in str(caught.value.details)
     assert "99,500,000" in str(caught.value.details)
 
 
 def noise(side: int) -> str:
-    """Random pixels, which no encoding makes smaller: three bytes each."""
+    """Return a PNG of random pixels of three bytes each, which cannot be compressed."""
     out = io.BytesIO()
     PIL.Image.frombytes("RGB", (side, side), os.urandom(side * side * 3)).save(out, "PNG", compress_level=0)
     return data_url(out.getvalue())

@@ -1,4 +1,4 @@
-"""Every form that an image may come in, and whose images may be read by address."""
+"""Every form of an input, and which owned images a URL may name."""
 
 import base64
 from collections.abc import Callable
@@ -31,7 +31,7 @@ INLINE: list[tuple[str, str]] = [
     ("with the wrong type", f"data:text/html;base64,{PLAIN}"),
     ("without a type", f"data:;base64,{PLAIN}"),
     ("with parameters", f"data:image/png;charset=utf-8;name=a.png;base64,{PLAIN}"),
-    ("with blanks around parameters", f"data:image/png; base64,{PLAIN}"),
+    ("with spaces around parameters", f"data:image/png; base64,{PLAIN}"),
     ("base64url", f"data:image/png;base64,{SAFE}"),
     ("without padding", f"data:image/png;base64,{PLAIN.rstrip('=')}"),
     (
@@ -40,7 +40,7 @@ INLINE: list[tuple[str, str]] = [
     ),
     ("base64 that is percent-encoded", f"data:image/png;base64,{quote(PLAIN, safe='')}"),
     ("percent-encoded bytes", f"data:image/png,{quote(DATA)}"),
-    ("with blanks around it", f"  {PLAIN}\n"),
+    ("with spaces around it", f"  {PLAIN}\n"),
 ]
 
 
@@ -71,7 +71,7 @@ async def test_inline_bytes_are_read_in_every_form(make: Callable[..., Loader], 
     ],
     ids=repr,
 )
-async def test_error_for_an_input_that_is_no_image_has_its_index(make: Callable[..., Loader], text: str) -> None:
+async def test_error_of_an_invalid_input_has_its_index(make: Callable[..., Loader], text: str) -> None:
     with pytest.raises(InvalidImage) as caught:
         await load(make(), PLAIN, text)
     assert caught.value.index == 1
@@ -101,11 +101,11 @@ MISTAKEN = [
 ]
 
 
-@pytest.mark.parametrize(("text", "words"), MISTAKEN, ids=[row[0][:40] for row in MISTAKEN])
-async def test_error_for_a_likely_mistake_names_the_mistake(make: Callable[..., Loader], text: str, words: str) -> None:
+@pytest.mark.parametrize(("text", "explanation"), MISTAKEN, ids=[row[0][:40] for row in MISTAKEN])
+async def test_error_explains_a_likely_mistake(make: Callable[..., Loader], text: str, explanation: str) -> None:
     with pytest.raises(InvalidImage) as caught:
         await load(make(), text)
-    assert words in str(caught.value.details)
+    assert explanation in str(caught.value.details)
 
 
 def test_base64_that_begins_with_a_slash_is_base64() -> None:
@@ -123,7 +123,7 @@ def test_base64_that_begins_with_a_slash_is_base64() -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from(["image/png", "IMAGE/JPEG", "", "x/y;a=b", "text/plain;charset=utf-8"]))
-def test_any_bytes_come_out_of_a_data_url_as_they_went_in(data: bytes, media_type: str) -> None:
+def test_bytes_in_a_data_url_are_unchanged(data: bytes, media_type: str) -> None:
     for payload in (base64.b64encode(data), base64.urlsafe_b64encode(data), base64.b64encode(data).rstrip(b"=")):
         source = parse(f"data:{media_type};base64,{payload.decode()}")
         assert isinstance(source, Inline)
@@ -135,7 +135,7 @@ def test_any_bytes_come_out_of_a_data_url_as_they_went_in(data: bytes, media_typ
 
 
 @given(st.text(max_size=300))
-def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         source = parse(text)
         if isinstance(source, Inline):
@@ -148,7 +148,7 @@ def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
 STEM = f"generated-1704067230000-{'a' * 32}"
 SHA = "b" * 64
 READ: list[tuple[str, OwnedUrls, str, tuple[str, str]]] = [
-    ("a picture of ours", OWN, f"{ACCOUNT}/catafract/{STEM}.png", ("catafract", f"{STEM}.png")),
+    ("an owned image", OWN, f"{ACCOUNT}/catafract/{STEM}.png", ("catafract", f"{STEM}.png")),
     ("with a port", OWN, f"https://acct.blob.core.windows.net:443/catafract/{STEM}.png", ("catafract", f"{STEM}.png")),
     (
         "in another letter case",
@@ -194,19 +194,19 @@ READ: list[tuple[str, OwnedUrls, str, tuple[str, str]]] = [
     ),
     ("an upload by name", OWN, "/api/images/1704067230000-100%25.jpg", ("catafract", "1704067230000-100%.jpg")),
     (
-        "a per cent sign as it is",
+        "a percent sign that is not encoded",
         OWN,
         f"{ACCOUNT}/catafract/1704067230000-100%.jpg",
         ("catafract", "1704067230000-100%.jpg"),
     ),
     (
-        "in the user's folder, from before a switch",
+        "in the user's folder, from before IMAGE_ACCESS changed",
         OWN,
         f"{ACCOUNT}/catafract/{ADA.folder}/{STEM}.png",
         ("catafract", f"{STEM}.png"),
     ),
     (
-        "without a folder, from before a switch",
+        "without a folder, from before IMAGE_ACCESS changed",
         PRIVATE,
         f"{ACCOUNT}/catafract/{STEM}.png",
         ("catafract", f"{ADA.folder}/{STEM}.png"),
@@ -224,20 +224,20 @@ READ: list[tuple[str, OwnedUrls, str, tuple[str, str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("own", "url", "place"), [row[1:] for row in READ], ids=[row[0] for row in READ])
+@pytest.mark.parametrize(("own", "url", "location"), [row[1:] for row in READ], ids=[row[0] for row in READ])
 async def test_owned_images_are_read_with_the_storage_credentials(
-    make: Callable[..., Loader], own_images: FakeOwnImages, own: OwnedUrls, url: str, place: tuple[str, str]
+    make: Callable[..., Loader], own_images: FakeOwnImages, own: OwnedUrls, url: str, location: tuple[str, str]
 ) -> None:
-    own_images.blobs[place] = DATA
+    own_images.blobs[location] = DATA
     assert await load(make(own), url) == [DATA]
-    assert own_images.asked[-1] == place
+    assert own_images.asked[-1] == location
 
 
 FORBIDDEN: list[tuple[str, OwnedUrls, str]] = [
     ("another container", OWN, f"{ACCOUNT}/other/{STEM}.png"),
     ("the private container", OWN, f"{ACCOUNT}/catafract-private/inputs/{ADA.folder}/{SHA}.png"),
     ("the outbox", OWN, f"{ACCOUNT}/catafract-private/finished/gen-1.json"),
-    ("up and over", OWN, f"{ACCOUNT}/catafract/../catafract-private/inputs/x.png"),
+    ("a path that leaves the container", OWN, f"{ACCOUNT}/catafract/../catafract-private/inputs/x.png"),
     ("an encoded slash", OWN, f"{ACCOUNT}/catafract/..%2fcatafract-private%2f{STEM}.png"),
     ("an encoded slash in a name", OWN, f"{ACCOUNT}/catafract/1704067230000-a%2Fb.png"),
     ("an encoded backslash", OWN, f"{ACCOUNT}/catafract/1704067230000-a%5Cb.png"),
@@ -246,7 +246,7 @@ FORBIDDEN: list[tuple[str, OwnedUrls, str]] = [
     ("a version", OWN, f"{ACCOUNT}/catafract/{STEM}.png?sv=1&versionid=x"),
     ("a listing", OWN, f"{ACCOUNT}/catafract?restype=container&comp=list"),
     ("a user name", OWN, f"https://a@acct.blob.core.windows.net/catafract/{STEM}.png"),
-    ("another user's folder where there is none", OWN, f"{ACCOUNT}/catafract/{BOB.folder}/{STEM}.png"),
+    ("another user's folder in a container without folders", OWN, f"{ACCOUNT}/catafract/{BOB.folder}/{STEM}.png"),
     ("another user's folder", PRIVATE, f"{ACCOUNT}/catafract/{BOB.folder}/{STEM}.png"),
     ("another user's folder, encoded", PRIVATE, f"{ACCOUNT}/catafract/{ADA.folder}/..%2F{BOB.folder}%2F{STEM}.png"),
     ("a path by name", OWN, "/api/images/inputs/x.png"),
@@ -255,20 +255,20 @@ FORBIDDEN: list[tuple[str, OwnedUrls, str]] = [
     ("a folder by name", PRIVATE, f"/api/images/{BOB.folder}%2F{STEM}.png"),
 ]
 
-NOTHING: list[tuple[str, OwnedUrls, str]] = [
-    ("no name of ours", OWN, f"{ACCOUNT}/catafract/passwords.txt"),
-    ("a folder of ours and no name", OWN, f"{ACCOUNT}/catafract/{ADA.folder}/passwords.txt"),
+NO_IMAGE: list[tuple[str, OwnedUrls, str]] = [
+    ("a name that is not an image's", OWN, f"{ACCOUNT}/catafract/passwords.txt"),
+    ("the user's folder and not an image's name", OWN, f"{ACCOUNT}/catafract/{ADA.folder}/passwords.txt"),
     ("a zero byte", OWN, f"{ACCOUNT}/catafract/1704067230000-a%00.png"),
-    ("bytes that are no UTF-8", OWN, f"{ACCOUNT}/catafract/1704067230000-%ff.png"),
-    ("an input copy at the public container", OWN, f"{ACCOUNT}/catafract/input-{SHA}.png"),
-    ("nothing by name", OWN, "/api/images/"),
-    ("nothing in the container", OWN, f"{ACCOUNT}/catafract/"),
+    ("bytes that are not UTF-8", OWN, f"{ACCOUNT}/catafract/1704067230000-%ff.png"),
+    ("an input copy in the public container", OWN, f"{ACCOUNT}/catafract/input-{SHA}.png"),
+    ("no name", OWN, "/api/images/"),
+    ("no name in the container", OWN, f"{ACCOUNT}/catafract/"),
     ("a name of 4 KB", OWN, f"/api/images/1704067230000-{'x' * 4096}.png"),
-    ("an input copy that is none", OWN, f"/api/images/input-{'g' * 64}.png"),
+    ("an invalid name of an input copy", OWN, f"/api/images/input-{'g' * 64}.png"),
 ]
 
 
-@pytest.mark.parametrize(("own", "url"), [row[1:] for row in NOTHING], ids=[row[0] for row in NOTHING])
+@pytest.mark.parametrize(("own", "url"), [row[1:] for row in NO_IMAGE], ids=[row[0] for row in NO_IMAGE])
 async def test_owned_url_that_names_no_image_is_refused_without_reading_storage(
     make: Callable[..., Loader], own_images: FakeOwnImages, own: OwnedUrls, url: str
 ) -> None:
@@ -279,7 +279,7 @@ async def test_owned_url_that_names_no_image_is_refused_without_reading_storage(
 
 
 @pytest.mark.parametrize(("own", "url"), [row[1:] for row in FORBIDDEN], ids=[row[0] for row in FORBIDDEN])
-async def test_owned_url_of_another_user_is_refused_without_reading_storage(
+async def test_forbidden_owned_url_is_refused_without_reading_storage(
     make: Callable[..., Loader], own_images: FakeOwnImages, own: OwnedUrls, url: str
 ) -> None:
     with pytest.raises(UrlNotAllowed):
@@ -301,7 +301,7 @@ def test_url_that_only_resembles_an_owned_url_is_not_owned(url: str) -> None:
     assert own_image(url, ADA, OWN) is None
 
 
-def test_an_input_copy_is_its_users_whatever_is_asked() -> None:
+def test_input_copy_is_looked_up_in_the_users_folder() -> None:
     (place,) = OWN.find(BOB, f"input-{SHA}.png")
     assert (place.container, place.path) == ("catafract-private", f"inputs/{BOB.folder}/{SHA}.png")
 
@@ -309,7 +309,7 @@ def test_an_input_copy_is_its_users_whatever_is_asked() -> None:
 @pytest.mark.parametrize(
     "url", ["/api/images/gen-1704067230000-0123456789abcdef", "https://app.example.com/api/images/gen-key-ab"]
 )
-def test_a_generation_is_named_by_its_id(url: str) -> None:
+def test_url_with_an_id_names_a_generation(url: str) -> None:
     assert own_image(url, ADA, OWN) == OwnResult(url.rsplit("/", 1)[-1])
 
 
@@ -319,22 +319,22 @@ async def test_error_for_a_deleted_image_says_that_it_does_not_exist(make: Calla
     assert "there is no such image" in str(caught.value.details)
 
 
-async def test_an_address_of_more_than_eight_kilobytes_is_refused(make: Callable[..., Loader]) -> None:
+async def test_url_of_more_than_eight_kilobytes_is_refused(make: Callable[..., Loader]) -> None:
     with pytest.raises(UrlNotAllowed):
         await load(make(), f"https://example.com/{'x' * 8192}")
 
 
-def test_what_is_kept_of_an_address_has_no_secret() -> None:
-    assert shown("https://u:p@example.com:8443/a/b.png?sig=hush#part") == "https://example.com:8443/a/b.png"
+def test_recorded_url_has_no_secret() -> None:
+    assert shown("https://u:p@example.com:8443/a/b.png?sig=secret#part") == "https://example.com:8443/a/b.png"
 
 
-async def test_over_the_byte_limit_is_413_with_the_limit(make: Callable[..., Loader]) -> None:
+async def test_input_over_the_byte_limit_is_413_with_the_limit(make: Callable[..., Loader]) -> None:
     with pytest.raises(ImageTooLarge) as caught:
         await load(make(MAX_IMAGE_BYTES="5000"), PLAIN)
     assert "5,000" in str(caught.value.details)
 
 
-async def test_over_the_memory_budget_is_busy_and_holds_nothing(
+async def test_input_over_the_memory_budget_is_busy_and_holds_nothing(
     make: Callable[..., Loader], own_images: FakeOwnImages
 ) -> None:
     own_images.blobs["catafract", f"{STEM}.png"] = DATA
@@ -348,7 +348,7 @@ async def test_over_the_memory_budget_is_busy_and_holds_nothing(
     assert memory_budget.held == 0
 
 
-async def test_nothing_but_errors_of_our_tree_comes_out(make: Callable[..., Loader]) -> None:
+async def test_every_failure_is_an_image_error(make: Callable[..., Loader]) -> None:
     for text in (f"data:image/png;base64,{PLAIN[:100]}", "http://[", "x:" + "y" * 100, "/api/images/%"):
         with pytest.raises(ImageError):
             await load(make(), text)

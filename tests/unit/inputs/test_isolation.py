@@ -1,4 +1,4 @@
-"""One user's files, servers and names delay nobody else, and nothing is given back before the work on it has ended."""
+"""One user's files, servers and names delay no other user, and memory is released only after the work has ended."""
 
 import asyncio
 import gc
@@ -40,18 +40,18 @@ AS_IT_IS = data_url(sample_image("cat.png"))
 
 
 class Sandboxes:
-    """Conversions that end when the test says so."""
+    """Conversions that end when `end` is set."""
 
     def __init__(self) -> None:
         self.started = 0
         self.running = 0
-        self.most = 0
+        self.maximum = 0
         self.end = asyncio.Event()
 
     async def convert(self, data: bytes, max_pixels: int, max_decoded_pixels: int, memory_bytes: int) -> Image:
         self.started += 1
         self.running += 1
-        self.most = max(self.most, self.running)
+        self.maximum = max(self.maximum, self.running)
         try:
             await self.end.wait()
         finally:
@@ -76,20 +76,18 @@ def loading(loader: Loader, user: User, *images: str, seconds: float = 60) -> as
     return asyncio.create_task(loader.load_all(images, user, claim))
 
 
-async def test_two_users_who_convert_leave_a_sandbox_for_a_third(loader: Loader, sandboxes: Sandboxes) -> None:
+async def test_conversions_of_two_users_leave_a_sandbox_for_a_third(loader: Loader, sandboxes: Sandboxes) -> None:
     many = [f"{TO_CONVERT}{'A' * 4 * number}" for number in range(6)]
     attackers = [loading(loader, user, *many) for user in (ADA, BOB) for _ in range(2)]
     await eventually(lambda: sandboxes.running == 2)
     victim = loading(loader, EVE, TO_CONVERT)
     await eventually(lambda: sandboxes.running == 3)
-    assert sandboxes.most == 3
+    assert sandboxes.maximum == 3
     sandboxes.end.set()
     await asyncio.gather(victim, *attackers)
 
 
-async def test_an_image_that_needs_no_conversion_does_not_wait_for_conversions(
-    loader: Loader, sandboxes: Sandboxes
-) -> None:
+async def test_image_without_conversion_does_not_wait_for_conversions(loader: Loader, sandboxes: Sandboxes) -> None:
     busy = [loading(loader, user, TO_CONVERT) for user in (ADA, BOB, EVE)]
     await eventually(lambda: sandboxes.running == 3)
     async with asyncio.timeout(20):
@@ -99,7 +97,7 @@ async def test_an_image_that_needs_no_conversion_does_not_wait_for_conversions(
     await asyncio.gather(*busy)
 
 
-async def test_a_conversion_waits_no_longer_than_its_request_may(loader: Loader, sandboxes: Sandboxes) -> None:
+async def test_conversion_waits_no_longer_than_its_request(loader: Loader, sandboxes: Sandboxes) -> None:
     first = loading(loader, ADA, TO_CONVERT)
     await eventually(lambda: sandboxes.running == 1)
     with pytest.raises(Busy) as busy:
@@ -109,7 +107,7 @@ async def test_a_conversion_waits_no_longer_than_its_request_may(loader: Loader,
     await first
 
 
-async def test_a_request_that_fails_ends_its_conversions_before_its_memory_is_given_back(
+async def test_failed_request_ends_its_conversions_before_its_memory_is_released(
     loader: Loader, sandboxes: Sandboxes
 ) -> None:
     with pytest.raises(InvalidImage):
@@ -122,13 +120,13 @@ async def test_a_request_that_fails_ends_its_conversions_before_its_memory_is_gi
     assert sandboxes.running == 0
 
 
-async def test_a_cancelled_call_in_a_thread_ends_with_the_thread() -> None:
-    began, go_on = threading.Event(), threading.Event()
+async def test_canceled_call_in_a_thread_ends_with_the_thread() -> None:
+    began, released = threading.Event(), threading.Event()
     ended: list[bool] = []
 
     def work() -> None:
         began.set()
-        go_on.wait(20)
+        released.wait(20)
         ended.append(True)
 
     calling = asyncio.create_task(in_thread(work))
@@ -137,13 +135,13 @@ async def test_a_cancelled_call_in_a_thread_ends_with_the_thread() -> None:
         calling.cancel()
         await asyncio.sleep(0)
     assert not calling.done()
-    go_on.set()
+    released.set()
     with pytest.raises(asyncio.CancelledError):
         await calling
     assert ended == [True]
 
 
-async def test_a_cancelled_conversion_has_ended_its_process() -> None:
+async def test_canceled_conversion_ends_its_process() -> None:
     program = "import os, sys, time; print(os.getpid(), file=open(sys.argv[1], 'w'), flush=True); time.sleep(60)"
     read, write = os.pipe()
     try:
@@ -160,15 +158,15 @@ async def test_a_cancelled_conversion_has_ended_its_process() -> None:
         os.kill(pid, 0)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the limit on processor time is Linux's")
-async def test_a_file_that_takes_too_much_processor_time_is_refused_with_the_limit() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="processor time is limited on Linux only")
+async def test_file_that_takes_too_much_processor_time_is_refused_with_the_limit() -> None:
     with pytest.raises(Fault) as refused:
         await convert_in_sandbox(b"x", *LIMITS, program="while True: pass", cpu_seconds=1)
     assert refused.value.kind is InvalidImage
     assert "more than 1 seconds of processor time" in str(refused.value.details)
 
 
-async def test_a_conversion_that_gets_no_processor_time_is_busy_and_not_the_files_fault() -> None:
+async def test_conversion_without_processor_time_is_busy_and_not_an_invalid_file() -> None:
     with pytest.raises(Busy):
         await convert_in_sandbox(b"x", *LIMITS, program="import time; time.sleep(60)", wall_seconds=0.2)
 
@@ -177,7 +175,7 @@ async def test_a_conversion_that_gets_no_processor_time_is_busy_and_not_the_file
 
 
 class Names:
-    """`getaddrinfo` whose answers for `slow` names come when the test says so."""
+    """A `getaddrinfo` that answers for names with `slow` when `answer` is set."""
 
     def __init__(self) -> None:
         self.answer = threading.Event()
@@ -207,19 +205,19 @@ def resolving(resolver: BoundedResolver, user: User, host: str) -> asyncio.Task[
     return asyncio.create_task(resolve())
 
 
-async def test_names_that_never_answer_leave_threads_for_other_users_and_for_everything_else(names: Names) -> None:
+async def test_unanswered_names_leave_threads_for_other_users_and_other_work(names: Names) -> None:
     resolver = BoundedResolver(names, threads=8, seconds=30)
     stuck = [resolving(resolver, user, f"slow{number}") for user in (ADA, BOB) for number in range(20)]
-    await eventually(lambda: len(names.asked) == 6)  # four of the first user's, two of the second's
+    await eventually(lambda: len(names.asked) == 6)  # four of the first user, two of the second
     (found,) = await resolving(resolver, EVE, "quick.example.com")
     assert (found["host"], found["port"], found["hostname"]) == ("203.0.113.7", 443, "quick.example.com")
-    assert await asyncio.to_thread(lambda: 1) == 1  # the event loop's own pool is not used
+    assert await asyncio.to_thread(lambda: 1) == 1  # the event loop's thread pool is not used
     names.answer.set()
     await asyncio.gather(*stuck)
     await resolver.close()
 
 
-async def test_a_lookup_that_takes_too_long_fails_and_keeps_its_thread_until_it_ends(names: Names) -> None:
+async def test_lookup_that_takes_too_long_fails_and_keeps_its_thread_until_it_ends(names: Names) -> None:
     resolver = BoundedResolver(names, threads=2, seconds=0.05)
     with pytest.raises(OSError, match="no answer from DNS"):
         await resolving(resolver, ADA, "slow")
@@ -234,19 +232,19 @@ async def test_a_lookup_that_takes_too_long_fails_and_keeps_its_thread_until_it_
     await resolver.close()
 
 
-async def test_a_fetch_resolves_names_as_its_user(names: Names) -> None:
-    seen: list[str] = []
+async def test_fetch_resolves_names_for_its_user(names: Names) -> None:
+    users: list[str] = []
 
-    class Noted(BoundedResolver):
+    class Recording(BoundedResolver):
         async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> Any:
-            seen.append(lookup_user.get())
+            users.append(lookup_user.get())
             raise OSError("no such name")
 
-    fetcher = Fetcher(FetchPolicy.of(Settings.read({})), Noted(names))
+    fetcher = Fetcher(FetchPolicy.of(Settings.read({})), Recording(names))
     for user in (ADA, BOB):
         with pytest.raises(Fault):
-            await fetcher.fetch("http://pictures.example.com/", MemoryBudget(10**9).claim(user.id))
-    assert seen == [ADA.id, BOB.id]
+            await fetcher.fetch("http://images.example.com/", MemoryBudget(10**9).claim(user.id))
+    assert users == [ADA.id, BOB.id]
     await fetcher.close()
 
 
@@ -261,9 +259,9 @@ LARGE: list[tuple[str, str]] = [
     ("percent signs without base64", "data:image/png," + "%" * CHARACTERS),
     ("equals signs without base64", "data:image/png," + "=" * CHARACTERS),
     ("semicolons", "data:image/png" + ";" * CHARACTERS + "base64,aGk="),
-    ("a head without a comma", "data:" + "a" * CHARACTERS),
+    ("a header without a comma", "data:" + "a" * CHARACTERS),
     ("commas", "data:" + "," * CHARACTERS),
-    ("blanks", " " * CHARACTERS),
+    ("spaces", " " * CHARACTERS),
     ("line breaks", "data:image/png;base64," + "\n" * CHARACTERS),
     ("padding", "=" * CHARACTERS),
     ("a scheme without an end", "a" * CHARACTERS),
@@ -272,7 +270,7 @@ LARGE: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize("text", [row[1] for row in LARGE], ids=[row[0] for row in LARGE])
-def test_a_large_text_takes_memory_in_proportion(text: str) -> None:
+def test_memory_of_parsing_is_proportional_to_the_text(text: str) -> None:
     gc.collect()
     tracemalloc.start()
     try:
@@ -287,7 +285,7 @@ def test_a_large_text_takes_memory_in_proportion(text: str) -> None:
     assert most < 4 * len(text) + 5_000_000
 
 
-def test_the_head_of_a_data_url_is_bounded() -> None:
+def test_header_of_a_data_url_is_bounded() -> None:
     head = "image/png;" + "x=y;" * 200
     assert isinstance(parse(f"data:{head}base64,aGk="), Inline)
     with pytest.raises(Fault) as refused:
@@ -296,7 +294,7 @@ def test_the_head_of_a_data_url_is_bounded() -> None:
 
 
 @given(st.binary(max_size=400), st.integers(1, 40))
-def test_percent_encoding_comes_out_the_same_in_pieces_of_any_size(data: bytes, size: int) -> None:
+def test_percent_decoding_gives_the_same_bytes_in_pieces_of_any_size(data: bytes, size: int) -> None:
     from urllib.parse import quote_from_bytes  # noqa: PLC0415 - of this test alone
 
     from image_core.inputs.sources import percent_decoded  # noqa: PLC0415 - the same
@@ -304,7 +302,7 @@ def test_percent_encoding_comes_out_the_same_in_pieces_of_any_size(data: bytes, 
     assert percent_decoded(quote_from_bytes(data, safe="=").encode(), size) == data
 
 
-async def test_loading_ends_with_the_time_that_the_request_may_wait(loader: Loader, sandboxes: Sandboxes) -> None:
+async def test_loading_ends_at_the_deadline_of_the_request(loader: Loader, sandboxes: Sandboxes) -> None:
     claim = MemoryBudget(10**9).claim(ADA.id, Clock().deadline(0.2))
     with pytest.raises(Busy):
         await loader.load_all([AS_IT_IS, TO_CONVERT], ADA, claim)

@@ -1,4 +1,4 @@
-"""A mask beside the inputs: what is kept of the first one, whose fault an error is, and what fits into one call."""
+"""A mask beside the inputs: the file of the first input, the errors of a mask, and the size of a call."""
 
 import asyncio
 from collections.abc import Callable
@@ -38,11 +38,11 @@ async def prepared(loader: Loader, mask: str, *images: str) -> PreparedEdit | No
     return await loader.prepare_edit(mask, inputs, SHAPES, 2048, ADA, held)
 
 
-async def test_file_of_the_first_input_is_kept_where_its_pixels_were_encoded_again(make: Callable[..., Loader]) -> None:
-    turned = unusual_image("rotated-by-exif.jpg")
-    images = (data_url(turned, "image/jpeg"), data_url(unusual_image("photo.bmp"), "image/bmp"))
+async def test_file_of_the_first_input_is_kept_if_its_pixels_were_encoded_again(make: Callable[..., Loader]) -> None:
+    rotated = unusual_image("rotated-by-exif.jpg")
+    images = (data_url(rotated, "image/jpeg"), data_url(unusual_image("photo.bmp"), "image/bmp"))
     first, second = await make().load_all(images, ADA, claim(), edit_first=True)
-    assert (first.edited, second.original) == (turned, None)
+    assert (first.edited, second.original) == (rotated, None)
     (unchanged,) = await make().load_all((CUP,), ADA, claim(), edit_first=True)
     assert (unchanged.original, unchanged.edited) == (None, unchanged.image.data)
     (not_edited,) = await make().load_all(images[:1], ADA, claim())
@@ -66,9 +66,9 @@ async def test_edit_is_prepared_for_the_first_input(make: Callable[..., Loader])
         (half((400, 400)), InvalidImage),
         ("file:///etc/passwd", UrlNotAllowed),
     ],
-    ids=["base64", "SVG", "pixels", "bytes", "shape", "address"],
+    ids=["base64", "SVG", "pixels", "bytes", "shape", "URL"],
 )
-async def test_unusable_mask_is_named_as_the_mask(
+async def test_error_of_an_invalid_mask_names_the_mask(
     make: Callable[..., Loader], mask: str, kind: type[InputError]
 ) -> None:
     with pytest.raises(InputError) as caught:
@@ -76,8 +76,8 @@ async def test_unusable_mask_is_named_as_the_mask(
     assert (type(caught.value), caught.value.index) == (kind, None)
 
 
-async def test_image_that_takes_too_much_memory_in_full_is_named_as_the_image(make: Callable[..., Loader]) -> None:
-    """It is small enough for a model, which gets it halved, and not for an edit of its own pixels."""
+async def test_error_of_an_image_too_large_for_a_masked_edit_names_the_image(make: Callable[..., Loader]) -> None:
+    """The image is small enough for a model, which gets half its size, but not for an edit of its pixels."""
     large = data_url(saved(PIL.Image.new("RGB", (8000, 1000)), "JPEG"), "image/jpeg")
     with pytest.raises(ImageTooLarge) as caught:
         await prepared(make(MAX_DECODED_PIXELS="3000000"), half((800, 100)), large)

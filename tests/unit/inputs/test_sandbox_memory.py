@@ -27,8 +27,8 @@ MEBIBYTE = 2**20
 ADA, BOB = User("ada@example.com"), User("bob@example.com")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
-async def test_a_decoder_that_aborts_may_have_lacked_memory() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+async def test_abort_of_a_decoder_counts_as_lack_of_memory() -> None:
     program = "import os; os.abort()"
     with pytest.raises(NeedsMemory):
         await convert_in_sandbox(b"x", PIXELS, PIXELS, USUAL_MEMORY_BYTES, program=program)
@@ -36,7 +36,7 @@ async def test_a_decoder_that_aborts_may_have_lacked_memory() -> None:
         await convert_in_sandbox(b"x", PIXELS, PIXELS, program=program)
 
 
-def test_a_damaged_image_is_damaged_where_there_is_no_more_memory_to_have() -> None:
+def test_damaged_image_is_invalid_with_the_maximum_of_memory() -> None:
     damaged = turned(3000)[:20_000]
     for memory in (None, most_memory_bytes(PIXELS)):
         with pytest.raises(Fault) as caught:
@@ -62,7 +62,7 @@ def test_a_damaged_image_is_damaged_where_there_is_no_more_memory_to_have() -> N
         ("WEBP", (8064, 6048), 1, False, "none"),
     ],
 )
-def test_photographs_of_today_fit_into_the_default_memory(
+def test_sizes_of_current_cameras_fit_into_the_default_memory(
     name: str, size: tuple[int, int], shrunk: int, progressive: bool, enough: str
 ) -> None:
     defaults = Settings.read({})
@@ -79,13 +79,13 @@ def test_photographs_of_today_fit_into_the_default_memory(
 
 
 class Sandboxes:
-    """Conversions that need more than the usual memory, and end when the test says so."""
+    """Conversions that need more than the usual memory, and end when `end` is set."""
 
     def __init__(self, *, enough: bool = True) -> None:
         self.enough = enough
         self.usual = 0
         self.large = 0
-        self.most_large = 0
+        self.max_large = 0
         self.end = asyncio.Event()
 
     async def convert(self, data: bytes, max_pixels: int, max_decoded_pixels: int, memory_bytes: int) -> Image:
@@ -93,7 +93,7 @@ class Sandboxes:
             self.usual += 1
             raise NeedsMemory
         self.large += 1
-        self.most_large = max(self.most_large, self.large)
+        self.max_large = max(self.max_large, self.large)
         try:
             await self.end.wait()
         finally:
@@ -125,10 +125,12 @@ async def test_one_large_conversion_runs_at_a_time(loader: Loader, sandboxes: Sa
     await eventually(lambda: sandboxes.usual == 2 and sandboxes.large == 1)
     sandboxes.end.set()
     await asyncio.gather(*tasks)
-    assert (sandboxes.usual, sandboxes.most_large) == (2, 1)
+    assert (sandboxes.usual, sandboxes.max_large) == (2, 1)
 
 
-async def test_what_needs_more_than_the_most_is_too_large_with_the_limit(loader: Loader, sandboxes: Sandboxes) -> None:
+async def test_image_that_needs_more_than_the_maximum_is_too_large_with_the_limit(
+    loader: Loader, sandboxes: Sandboxes
+) -> None:
     sandboxes.enough = False
     sandboxes.end.set()
     with pytest.raises(ImageTooLarge) as caught:

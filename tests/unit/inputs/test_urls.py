@@ -1,4 +1,4 @@
-"""Addresses: no path, query or reference changes the host, and what goes out is ASCII that needs no more encoding."""
+"""URLs: no path, query or reference changes the host, and the result is encoded ASCII."""
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ def test_only_a_reference_with_an_authority_changes_the_host(text: str) -> None:
 
 
 @given(REFERENCE)
-def test_what_was_encoded_once_is_not_encoded_again(text: str) -> None:
+def test_encoded_url_is_not_encoded_again(text: str) -> None:
     sent = str(parsed(f"http://example.com/{text}"))
     assert str(parsed(sent)) == sent
 
@@ -51,20 +51,20 @@ def test_what_was_encoded_once_is_not_encoded_again(text: str) -> None:
         "/a.png",
     ],
 )
-def test_what_parsers_disagree_about_is_refused(url: str) -> None:
+def test_url_that_parsers_read_differently_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parsed(url)
 
 
-def test_bytes_of_a_header_that_are_not_utf_8_leave_as_they_came() -> None:
+def test_bytes_of_a_header_that_are_not_utf_8_are_kept() -> None:
     location = b"/gr\xfc\xdfe.png".decode("utf-8", errors="surrogateescape")
     assert parsed(location, PAGE).raw_path == "/gr%FC%DFe.png"
 
 
-def test_half_a_character_is_no_address() -> None:
+def test_lone_surrogate_is_refused() -> None:
     with pytest.raises(ValueError, match=r"."):
         parsed("http://example.com/\ud800")
 
 
-def test_an_international_host_is_sent_in_its_ascii_form() -> None:
+def test_international_host_is_sent_in_its_ascii_form() -> None:
     assert parsed("HTTP://Bücher.example/ü").raw_authority == "xn--bcher-kva.example"

@@ -1,4 +1,4 @@
-"""A capacity is divided between users: nobody takes all of it, and queues are served one user after another."""
+"""A capacity is divided between users: no user takes all of it, and queues are served round-robin."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,37 +13,38 @@ from image_core.runtime.fair_share import FairShare
 LONG_TIME = 60.0
 
 
-async def turns(count: int = 5) -> None:
+async def run_tasks(count: int = 5) -> None:
+    """Run all tasks until they wait."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
-def most(share: FairShare, user: str) -> int:
-    """How many units the user gets, one after another."""
+def acquire_all(share: FairShare, user: str) -> int:
+    """Acquire units until no more are granted, and return their number."""
     while share.try_acquire(user, 1):
         pass
     return share.taken_by(user)
 
 
-def test_one_user_gets_half_and_each_further_one_as_much_as_is_left_free() -> None:
+def test_first_user_gets_half_and_each_other_user_half_of_the_rest() -> None:
     share = FairShare(120)
-    assert most(share, "first") == 60
-    assert most(share, "second") == 30
-    assert most(share, "third") == 15
+    assert acquire_all(share, "first") == 60
+    assert acquire_all(share, "second") == 30
+    assert acquire_all(share, "third") == 15
     assert share.try_acquire("fourth", 15)
 
 
 @pytest.mark.parametrize(("slots", "alone"), [(1, 1), (2, 1), (3, 1), (4, 2), (16, 8)])
-def test_few_slots_leave_one_for_another_user(slots: int, alone: int) -> None:
+def test_user_alone_leaves_slots_for_another_user(slots: int, alone: int) -> None:
     share = FairShare(slots)
-    assert most(share, "first") == alone
+    assert acquire_all(share, "first") == alone
     assert share.try_acquire("second", 1) == (slots > 1)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 50)), max_size=60))
-def test_whatever_is_acquired_the_capacity_holds_and_all_is_given_back(asked: Sequence[tuple[str, int]]) -> None:
+def test_capacity_is_never_exceeded_and_all_of_it_is_released(requests: Sequence[tuple[str, int]]) -> None:
     share, held = FairShare(100), list[tuple[str, int]]()
-    for user, count in asked:
+    for user, count in requests:
         if share.try_acquire(user, count):
             held.append((user, count))
         assert share.taken == sum(count for _, count in held) <= 100
@@ -63,18 +64,18 @@ async def test_queues_are_served_round_robin() -> None:
             order.append(user)
 
     tasks = [asyncio.create_task(one(user)) for user in ("a", "a", "a", "b", "c", "b")]
-    await turns()
+    await run_tasks()
     share.release("x", 1)
     await asyncio.gather(*tasks)
     assert order == ["a", "b", "c", "a", "b", "a"]
     assert share.taken == 0
 
 
-async def test_a_users_queue_that_does_not_fit_stands_in_no_other_users_way() -> None:
+async def test_waiting_user_does_not_block_another_user() -> None:
     share = FairShare(100)
     await share.acquire("slow", 40, LONG_TIME)
     waiting = asyncio.create_task(share.acquire("slow", 40, LONG_TIME))
-    await turns()
+    await run_tasks()
     assert await share.acquire("quick", 30, 0)
     assert not waiting.done()
     share.release("quick", 30)
@@ -82,7 +83,7 @@ async def test_a_users_queue_that_does_not_fit_stands_in_no_other_users_way() ->
     assert await waiting
 
 
-async def test_a_wait_ends_in_busy_and_leaves_the_queue() -> None:
+async def test_wait_that_ends_as_busy_leaves_the_queue() -> None:
     share = FairShare(1)
     await share.acquire("a", 1, LONG_TIME)
     with pytest.raises(Busy):
@@ -92,25 +93,25 @@ async def test_a_wait_ends_in_busy_and_leaves_the_queue() -> None:
     assert share.try_acquire("c", 1)
 
 
-async def test_a_waiter_that_is_cancelled_lets_those_behind_it_in() -> None:
+async def test_canceled_wait_does_not_block_those_behind_it() -> None:
     share = FairShare(100)
     await share.acquire("a", 60, LONG_TIME)
-    gone = asyncio.create_task(share.acquire("b", 80, LONG_TIME))
+    canceled = asyncio.create_task(share.acquire("b", 80, LONG_TIME))
     behind = asyncio.create_task(share.acquire("b", 30, LONG_TIME))
-    await turns()
+    await run_tasks()
     assert not behind.done()
-    gone.cancel()
+    canceled.cancel()
     assert await behind
-    await asyncio.gather(gone, return_exceptions=True)
+    await asyncio.gather(canceled, return_exceptions=True)
     assert share.taken == 90
 
 
-async def test_a_waiter_that_is_cancelled_as_its_turn_comes_holds_nothing() -> None:
+async def test_wait_that_is_canceled_when_it_is_granted_holds_nothing() -> None:
     share = FairShare(1)
     await share.acquire("a", 1, LONG_TIME)
-    gone = asyncio.create_task(share.acquire("b", 1, LONG_TIME))
-    await turns()
+    canceled = asyncio.create_task(share.acquire("b", 1, LONG_TIME))
+    await run_tasks()
     share.release("a", 1)
-    gone.cancel()
-    await asyncio.gather(gone, return_exceptions=True)
+    canceled.cancel()
+    await asyncio.gather(canceled, return_exceptions=True)
     assert share.taken == 0

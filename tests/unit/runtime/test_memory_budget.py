@@ -14,7 +14,7 @@ LONG_TIME = 60.0
 
 
 def budget() -> MemoryBudget:
-    """600 bytes for bodies, 400 of working memory."""
+    """Return a budget of 600 bytes for bodies and 400 of working memory."""
     return MemoryBudget(1000)
 
 
@@ -22,13 +22,13 @@ def soon() -> Deadline:
     return Clock().deadline(0.01)
 
 
-async def turns(count: int = 5) -> None:
-    """Let every task that can go on do so."""
+async def run_tasks(count: int = 5) -> None:
+    """Run all tasks until they wait."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
-def test_a_body_counts_as_often_as_the_worker_keeps_it() -> None:
+def test_body_counts_as_often_as_the_worker_keeps_it() -> None:
     memory = budget()
     with memory.body(100) as body:
         assert memory.held == 100 * WORKER_COPIES
@@ -37,19 +37,19 @@ def test_a_body_counts_as_often_as_the_worker_keeps_it() -> None:
     assert memory.held == 0
 
 
-def test_a_body_that_does_not_fit_is_refused_at_once_and_holds_nothing() -> None:
+def test_body_that_does_not_fit_is_refused_at_once_and_holds_nothing() -> None:
     memory = budget()
     with memory.body(120) as first:
         first.assign(ADA.id)
         with memory.body(100) as second:
             second.assign(BOB.id)
             with pytest.raises(Busy), memory.body(100):
-                raise AssertionError("it was let in")
+                raise AssertionError("the body was not refused")
         assert memory.held == 120 * WORKER_COPIES
     assert memory.held == 0
 
 
-def test_bodies_of_one_user_leave_as_much_for_others_as_they_have() -> None:
+def test_bodies_of_one_user_take_no_more_than_they_leave_free() -> None:
     memory = budget()
     with memory.body(100) as first:
         first.assign(ADA.id)
@@ -63,7 +63,7 @@ def test_bodies_of_one_user_leave_as_much_for_others_as_they_have() -> None:
 def test_bodies_without_a_verified_session_have_the_share_of_one_user() -> None:
     memory = budget()
     with memory.body(100), pytest.raises(Busy), memory.body(100):
-        raise AssertionError("it was let in")
+        raise AssertionError("the body was not refused")
     with memory.body(100) as first:
         first.assign(ADA.id)
         with memory.body(100):
@@ -77,7 +77,7 @@ async def test_bodies_take_nothing_from_working_memory() -> None:
             assert memory.held == 1000
 
 
-async def test_one_request_that_needs_more_than_there_is_runs_alone() -> None:
+async def test_request_larger_than_the_budget_runs_alone() -> None:
     memory = budget()
     async with memory.entered(ADA.id, 900):
         with pytest.raises(Busy):
@@ -85,12 +85,12 @@ async def test_one_request_that_needs_more_than_there_is_runs_alone() -> None:
     assert memory.held == 0
 
 
-async def test_a_request_waits_for_its_turn_and_is_refused_after_its_deadline() -> None:
+async def test_request_waits_for_memory_and_is_refused_after_its_deadline() -> None:
     memory = budget()
     first = memory.claim(ADA.id)
     await first.enter(400)
     waiting = asyncio.create_task(memory.claim(BOB.id).enter(100))
-    await turns()
+    await run_tasks()
     assert not waiting.done()
     with pytest.raises(Busy) as refused:
         await memory.claim(EVE.id, soon()).enter(100)
@@ -118,7 +118,7 @@ async def test_claim_beyond_half_of_the_capacity_is_too_large() -> None:
             await claim.grow(100)
 
 
-async def test_what_is_paid_for_is_never_refused() -> None:
+async def test_paid_image_is_never_refused() -> None:
     memory = budget()
     first = memory.claim(ADA.id)
     await first.enter(400)
@@ -129,22 +129,22 @@ async def test_what_is_paid_for_is_never_refused() -> None:
     assert memory.held == 400
 
 
-async def test_what_is_paid_for_goes_before_what_the_same_user_waits_for() -> None:
+async def test_paid_image_gets_memory_before_other_requests_of_its_user() -> None:
     memory = budget()
     first = memory.claim(ADA.id)
     await first.enter(400)
     waiting = asyncio.create_task(memory.claim(ADA.id).enter(300))
-    await turns()
+    await run_tasks()
     paid = asyncio.create_task(memory.claim(ADA.id).receive(300, LONG_TIME))
-    await turns()
+    await run_tasks()
     first.release()
-    await turns()
+    await run_tasks()
     assert (paid.done(), waiting.done()) == (True, False)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
 
 
-async def test_a_claim_gives_back_no_more_than_it_has() -> None:
+async def test_claim_releases_no_more_than_it_has() -> None:
     memory = budget()
     with memory.claim(ADA.id) as claim:
         claim.take(70)

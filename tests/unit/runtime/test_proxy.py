@@ -1,4 +1,4 @@
-"""A proxy that the environment names is used for every service, and the environment is read only once."""
+"""A proxy that the environment names is used for every service."""
 
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
@@ -35,14 +35,14 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"), [("HTTPS_PROXY", True), ("http_proxy", True), ("ALL_PROXY", True), ("NO_PROXY", False)]
 )
-def test_a_proxy_is_one_that_the_environment_names(name: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_is_configured_by_the_environment(name: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not proxied()
     monkeypatch.setenv(name, "http://proxy.invalid:3128")
     assert proxied() is expected
 
 
 @pytest.fixture
-async def passed_on(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[set[str]]:
+async def proxied_hosts(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[set[str]]:
     """Serve a proxy that only records which hosts it was asked for."""
     hosts: set[str] = set()
 
@@ -58,7 +58,7 @@ async def passed_on(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[set[str]]:
     await runner.cleanup()
 
 
-async def test_every_service_is_called_through_the_proxy(passed_on: set[str]) -> None:
+async def test_every_service_is_called_through_the_proxy(proxied_hosts: set[str]) -> None:
     settings = Settings.read(SETTINGS)
     blobs = AzureBlobs(connection_string=SETTINGS["AZURE_STORAGE_CONNECTION_STRING"])
     cosmos = Cosmos("catafract", Clock(), connection_string=SETTINGS["AZURE_COSMOS_CONNECTION_STRING"])
@@ -69,4 +69,4 @@ async def test_every_service_is_called_through_the_proxy(passed_on: set[str]) ->
     assert {each.state for each in await models.describe(10)} == {State.UNKNOWN}
     for each in (blobs, cosmos, models):
         await each.close()
-    assert passed_on == {"blobs.invalid", "cosmos.invalid", "gemini.invalid"}
+    assert proxied_hosts == {"blobs.invalid", "cosmos.invalid", "gemini.invalid"}
