@@ -207,7 +207,7 @@ def heif(kind: str) -> bytes:
     if kind == "HEIC":
         return (IMAGES / "heif" / "exif.heic").read_bytes()
     data = saved(upright(), "AVIF", quality=90, exif=exif_of(">", entry(">", 0x10E, 2, 4, b"abc\0")))
-    # Pillow makes an orientation a property of the container: the description takes its position.
+    # Pillow makes an orientation a property of the container: the description is replaced by it.
     return data.replace(b"\x01\x0e\0\x02\0\0\0\x04abc\0", b"\x01\x12\0\x03\0\0\0\x01\0\x01\0\0")
 
 
