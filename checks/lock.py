@@ -4,6 +4,7 @@ Versions that are locked stay. `python checks/lock.py --upgrade` takes the newes
 `python checks/lock.py --upgrade-package pillow` of one.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -67,4 +68,9 @@ def compile_lock(output: str, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description="Compile every lock file from pyproject.toml. Locked versions stay.")
+    parser.add_argument("--upgrade", action="store_true", help="take the newest version of every package")
+    parser.add_argument("--upgrade-package", action="append", default=[], metavar="NAME", help="take the newest of one")
+    given = parser.parse_args()
+    packages = [f"--upgrade-package={name}" for name in given.upgrade_package]
+    main(["--upgrade", *packages] if given.upgrade else packages)
