@@ -1,4 +1,4 @@
-"""What the local front passes on to the API: requests as browsers send them."""
+"""The local front forwards requests to the API as browsers send them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ async def listening(runner: web.AppRunner) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def front() -> AsyncIterator[str]:
-    """In front of an API that answers with what it was sent."""
+    """Run a front before an API that answers with the request."""
 
     async def echo(request: web.Request) -> web.Response:
         headers = [[name, value] for name, value in request.headers.items()]
@@ -36,14 +36,14 @@ async def front() -> AsyncIterator[str]:
         yield address
 
 
-async def test_a_session_of_several_cookies_is_passed_on(front: str) -> None:
+async def test_session_of_several_cookies_is_forwarded(front: str) -> None:
     cookie = "; ".join(f"__Secure-authjs.session-token.{number}={'x' * 4000}" for number in range(7))
     async with aiohttp.ClientSession() as http, http.get(f"{front}/api/health", headers={"Cookie": cookie}) as answer:
         assert answer.status == 200
         assert ["Cookie", cookie] in (await answer.json())["headers"]
 
 
-async def test_repeated_headers_stay_repeated_and_none_is_added(front: str) -> None:
+async def test_headers_are_forwarded_unchanged(front: str) -> None:
     sent = [("X-A", "1"), ("X-A", "2"), ("Content-Encoding", "gzip")]
     skipped = ("Content-Type", "Accept", "Accept-Encoding", "User-Agent")
     async with (

@@ -1,4 +1,4 @@
-"""Programs of the local stack: their ports, and what is reported when one does not start."""
+"""Programs of the local stack: their ports, their end, and the error of one that does not start."""
 
 import asyncio
 import os
@@ -14,8 +14,8 @@ import pytest
 from local.processes import DidNotStart, is_port_taken, reserve_port, running, wait_for_port
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not let a program listen on a held port")
-async def test_a_reserved_port_is_for_the_program_that_is_given_it() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems let no program listen on a reserved port")
+async def test_only_the_program_of_a_reserved_port_can_listen_on_it() -> None:
     port = reserve_port()
     assert not is_port_taken(port)
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
@@ -26,7 +26,7 @@ async def test_a_reserved_port_is_for_the_program_that_is_given_it() -> None:
     await server.wait_closed()
 
 
-def test_a_program_that_ends_before_it_listens_is_reported_with_its_code_and_log(tmp_path: Path) -> None:
+def test_program_that_ends_before_it_listens_is_an_error_with_code_and_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with (
         running([sys.executable, "-c", "import sys; sys.exit('no configuration')"], log=log) as process,
@@ -36,14 +36,14 @@ def test_a_program_that_ends_before_it_listens_is_reported_with_its_code_and_log
     assert log.read_text() == "no configuration\n"
 
 
-def test_a_program_is_ended_with_its_block() -> None:
+def test_program_is_ended_with_its_block() -> None:
     with running([sys.executable, "-c", "import sys; sys.stdin.read()"]) as process:
         assert process.poll() is None
     assert process.returncode is not None
 
 
-def test_a_program_notices_that_its_parent_was_killed(tmp_path: Path) -> None:
-    """The child writes a file when its standard input closes, which the parent's end does."""
+def test_program_ends_when_its_parent_was_killed(tmp_path: Path) -> None:
+    """The end of the parent closes the child's standard input, at which the child writes a file."""
     ended = tmp_path / "ended"
     child = f"""
 import asyncio, pathlib

@@ -1,4 +1,4 @@
-"""A service that is configured is used instead of its emulator; the tests themselves never meet a real one."""
+"""A configured service is used instead of its emulator, but never in tests."""
 
 import json
 import os
@@ -16,21 +16,21 @@ REAL = {
 }
 
 
-def test_what_is_not_configured_is_emulated() -> None:
+def test_service_that_is_not_configured_is_emulated() -> None:
     found = config.read(given={"PORT": "7081"})
     assert (found.emulate_gemini, found.emulate_storage, found.emulate_cosmos) == (True, True, True)
     assert found.ports["PORT"] == 7081
     assert set(found.used_ports) == set(config.PORTS) - {"PAGE_PORT"}
 
 
-def test_a_configured_service_is_used_and_its_emulator_not_started() -> None:
+def test_configured_service_is_used_and_its_emulator_not_started() -> None:
     found = config.read(given=REAL)
     assert (found.emulate_gemini, found.emulate_storage, found.emulate_cosmos) == (False, False, False)
     assert set(found.used_ports) == {"PORT", "FRONT_PORT"}
     assert found.environment["GEMINI_API_KEY"] == "a-real-key"
 
 
-def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_overrides_the_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "local.settings.json"
     file.write_text(json.dumps({"Values": {"NEXTAUTH_SECRET": "from the file", "PORT": "7001", "GEMINI_API_KEY": ""}}))
     monkeypatch.setenv("LOCAL_SETTINGS", str(file))
@@ -40,18 +40,18 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
     assert found.emulate_gemini
 
 
-def test_the_example_settings_lead_to_the_emulators(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example_settings_lead_to_the_emulators(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_SETTINGS", str(config.ROOT / "local.settings.json.example"))
     found = config.read(given={"GEMINI_LATENCY": "0"})
     assert (found.emulate_gemini, found.emulate_storage, found.emulate_cosmos) == (True, True, True)
 
 
-def test_no_test_meets_a_developers_keys() -> None:
+def test_tests_have_no_keys_of_a_developer() -> None:
     assert os.environ["LOCAL_SETTINGS"] == os.devnull
     assert not set(REAL) & set(os.environ)
 
 
-def test_the_static_web_apps_emulator_is_there_when_it_is_asked_for() -> None:
+def test_static_web_apps_emulator_runs_if_it_is_configured() -> None:
     found = config.read(given={"FRONT": "swa"})
     assert found.emulate_static_web_apps
     assert set(found.used_ports) == set(config.PORTS)
@@ -68,18 +68,18 @@ def test_settings_file_that_is_not_json_is_an_error(tmp_path: Path, monkeypatch:
         config.read(given={"x": "y"})
 
 
-HERE = AzuritePorts(10010, 10011, 10012).connection_string()
+LOCAL = AzuritePorts(10010, 10011, 10012).connection_string()
 
 
 @pytest.mark.parametrize(
     "storage",
     [
-        HERE,
+        LOCAL,
         AzuritePorts(10000, 10001, 10002).connection_string().replace("127.0.0.1", "localhost"),
         "DefaultEndpointsProtocol=http;AccountName=other;AccountKey=eA==;BlobEndpoint=http://127.0.0.1:10000/other",
     ],
 )
-def test_a_configured_storage_on_this_machine_is_not_replaced(storage: str) -> None:
+def test_configured_storage_on_this_machine_is_not_replaced(storage: str) -> None:
     found = config.read(given={config.STORAGE: storage})
     assert not found.emulate_storage
     assert found.environment[config.STORAGE] == storage
@@ -87,7 +87,7 @@ def test_a_configured_storage_on_this_machine_is_not_replaced(storage: str) -> N
 
 
 @pytest.mark.parametrize("cosmos", ["http://localhost:8082/", "https://localhost:8081/", "https://127.0.0.1:8081"])
-def test_a_configured_database_on_this_machine_is_not_replaced(cosmos: str) -> None:
+def test_configured_database_on_this_machine_is_not_replaced(cosmos: str) -> None:
     value = f"AccountEndpoint={cosmos};AccountKey={COSMOS_KEY};"
     found = config.read(given={config.COSMOS: value})
     assert not found.emulate_cosmos
@@ -96,7 +96,7 @@ def test_a_configured_database_on_this_machine_is_not_replaced(cosmos: str) -> N
 
 
 @pytest.mark.parametrize("name", [config.STORAGE, config.HOST_STORAGE])
-def test_the_examples_value_means_an_emulator_at_whatever_ports(name: str) -> None:
+def test_value_of_the_example_means_an_emulator_at_the_configured_ports(name: str) -> None:
     values = json.loads(config.EXAMPLE.read_text(encoding="utf-8"))["Values"]
     for value in (values[name], values[name] + ";", "UseDevelopmentStorage=true"):
         found = config.read(given={name: value, "AZURITE_BLOB_PORT": "10020"})
@@ -104,14 +104,14 @@ def test_the_examples_value_means_an_emulator_at_whatever_ports(name: str) -> No
         assert found.environment[name] == AzuritePorts(10020, 10001, 10002).connection_string()
 
 
-def test_the_hosts_own_storage_is_kept_beside_an_emulated_one() -> None:
-    found = config.read(given={config.HOST_STORAGE: HERE})
+def test_configured_storage_of_the_host_is_kept_beside_an_emulated_one() -> None:
+    found = config.read(given={config.HOST_STORAGE: LOCAL})
     assert found.emulate_storage
-    assert found.environment[config.HOST_STORAGE] == HERE
-    assert found.environment[config.STORAGE] != HERE
+    assert found.environment[config.HOST_STORAGE] == LOCAL
+    assert found.environment[config.STORAGE] != LOCAL
 
 
-def test_services_by_managed_identity_hide_the_examples_connection_strings(
+def test_services_by_managed_identity_override_the_examples_connection_strings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = json.loads(config.EXAMPLE.read_text(encoding="utf-8"))["Values"]
@@ -126,11 +126,11 @@ def test_services_by_managed_identity_hide_the_examples_connection_strings(
     assert (found.environment[config.STORAGE], found.environment[config.COSMOS]) == ("", "")
     assert found.environment["COSMOS__accountEndpoint"] == values["AZURE_COSMOS_ENDPOINT"]
     assert not found.emulate_cosmos
-    assert found.emulate_storage, "the Functions host needs a storage of its own"
+    assert found.emulate_storage, "the Functions host needs a separate storage"
 
 
-def test_what_the_file_sets_reaches_the_other_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The front reads where images are, and `make doctor` everything, from the environment alone."""
+def test_settings_file_is_passed_to_the_other_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The front and `make doctor` read their settings from the environment only."""
     file = tmp_path / "local.settings.json"
     file.write_text(json.dumps({"Values": {**REAL, "MAX_IMAGES": "3"}}))
     monkeypatch.setenv("LOCAL_SETTINGS", str(file))
@@ -139,12 +139,12 @@ def test_what_the_file_sets_reaches_the_other_programs(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:4000"}, "GEMINI_API_KEY"),
         ({config.HOST_COSMOS: REAL[config.COSMOS]}, config.COSMOS),
     ],
 )
-def test_incomplete_configuration_is_an_error(given: dict[str, str], said: str) -> None:
-    with pytest.raises(config.WrongSetting, match=said):
+def test_incomplete_configuration_is_an_error(given: dict[str, str], message: str) -> None:
+    with pytest.raises(config.WrongSetting, match=message):
         config.read(given=given)

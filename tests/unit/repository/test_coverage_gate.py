@@ -1,4 +1,4 @@
-"""The coverage gate: counts are summed by package, and what is below its threshold is named."""
+"""The coverage gate sums counts by package, and names each package below its threshold."""
 
 from checks.coverage_gate import THRESHOLDS, below, by_package
 
@@ -12,7 +12,7 @@ def test_package_below_its_threshold_is_named_and_files_elsewhere_do_not_count()
     assert line.startswith("image_core/auth: 90.0 % is below 98 %")
 
 
-def test_package_that_is_gone_is_named() -> None:
+def test_package_that_does_not_exist_is_named() -> None:
     files = {f"{package}/module.py": (1, 1) for package in THRESHOLDS if package != "image_core/auth"}
     assert list(below(by_package(files))) == [
         "image_core/auth has no code: remove it from THRESHOLDS in checks/coverage_gate.py"

@@ -1,4 +1,4 @@
-"""The documentation speaks of what is there: every code, setting and test that it names exists."""
+"""Every error code, setting, test, file and link that the documentation names exists."""
 
 import re
 import tomllib
@@ -23,7 +23,7 @@ def test_every_code_is_in_the_contract_with_its_status() -> None:
     assert missing == []
 
 
-def test_the_version_is_that_of_the_project_and_of_the_changelog() -> None:
+def test_version_is_that_of_the_project_and_of_the_changelog() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     released = re.findall(
         r"(?m)^## (\d[\d.]*) - (\d{4}-\d\d-\d\d)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -52,10 +52,10 @@ def test_every_setting_that_is_named_exists(page: Path) -> None:
         *("PORT", "FRONT_PORT", "COSMOS_PORT", "GEMINI_PORT", "IMAGE_API", "SIGKILL", "SIGTERM", "FIX", "PYTHON"),
         *("AZURITE_BLOB_PORT", "AZURITE_QUEUE_PORT", "AZURITE_TABLE_PORT", "PAGE_PORT", "IMAGE", "PROMPT"),
         *("IMAGE_ORIGIN", "IMAGE_COOKIE", "SMOKE_COOKIE", "SESSION_COOKIE"),
-        *("RANDOM_OPERATIONS", "RANDOM_SEED", "EVENT_LOOP", "HYPOTHESIS_PROFILE"),  # of the tests
+        *("RANDOM_OPERATIONS", "RANDOM_SEED", "EVENT_LOOP", "HYPOTHESIS_PROFILE"),  # settings of the tests
         *("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID", "AZURE_PRINCIPAL_OBJECT_ID", "ALERT_EMAIL"),
         "SO_REUSEADDR",
-        *("FAILED_PRECONDITION", "PUP_LIMITED_DISABLED", "MAX_TOKENS"),  # the Gemini API's words
+        *("FAILED_PRECONDITION", "PUP_LIMITED_DISABLED", "MAX_TOKENS"),  # names of the Gemini API
         *("COSMOS__accountEndpoint", "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY"),
     }
     named = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`", page.read_text()))
@@ -63,7 +63,7 @@ def test_every_setting_that_is_named_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_has_a_target(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8"))
     targets = [(page.parent / path if path else page, anchor) for path, anchor in links]
     assert [str(path) for path, _ in targets if not path.exists()] == []
@@ -85,7 +85,7 @@ def test_every_file_that_where_to_change_what_names_exists() -> None:
     assert len(named) >= 30
 
 
-def test_every_limit_in_the_table_of_inputs_is_where_it_says() -> None:
+def test_every_limit_in_the_table_of_inputs_names_existing_code() -> None:
     """A row's last column names what enforces the limit: a file, or a name in a module of `image_core`."""
     section = (ROOT / "docs" / "inputs.md").read_text(encoding="utf-8").partition("## Limits")[2]
     rows = [line.rstrip(" |").rpartition(" | ")[2] for line in section.splitlines() if line.startswith("| ")]

@@ -13,11 +13,11 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[([a-z0-9,._-]+)\])?==", re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements/local.txt", "requirements/dev.txt"])
-def test_an_extra_that_a_package_asks_for_is_pinned_with_it(name: str) -> None:
+def test_required_extra_is_pinned_with_its_package(name: str) -> None:
     """A pin of `package[extra]` names the extra: otherwise pip may install a newer release for it."""
     text = (ROOT / name).read_text(encoding="utf-8")
     pinned = {canonicalize_name(found[1]): set((found[2] or "").split(",")) for found in PIN.finditer(text)}
-    asked = {
+    required = {
         (canonicalize_name(requirement.name), extra)
         for distribution in distributions()
         if canonicalize_name(distribution.name) in pinned
@@ -25,8 +25,8 @@ def test_an_extra_that_a_package_asks_for_is_pinned_with_it(name: str) -> None:
         if requirement.extras and (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
         for extra in requirement.extras
     }
-    assert asked, "some packages do ask for extras"
-    assert [(package, extra) for package, extra in sorted(asked) if extra not in pinned.get(package, {extra})] == []
+    assert required, "some packages require extras"
+    assert [(package, extra) for package, extra in sorted(required) if extra not in pinned.get(package, {extra})] == []
 
 
 def requirements(name: str) -> list[Requirement]:
@@ -47,22 +47,22 @@ def installed(name: str, version: str) -> dict[str, str]:
 
 
 def test_azure_gets_the_versions_that_the_tests_run_with() -> None:
-    ours = installed("requirements.txt", "3.13")
+    deployed = installed("requirements.txt", "3.13")
     tested = installed("requirements/dev.txt", "3.13")
-    assert ours.items() <= tested.items()
-    assert "azure-functions" in ours
+    assert deployed.items() <= tested.items()
+    assert "azure-functions" in deployed
 
 
-def test_the_package_is_for_the_runtime_that_the_templates_name() -> None:
+def test_lock_file_is_for_the_runtime_of_the_templates() -> None:
     assert "runtime: { name: 'python', version: '3.13' }" in (ROOT / "infra/modules/functions.bicep").read_text()
     unconditional = [each for each in requirements("requirements.txt") if each.marker is None]
     assert len(unconditional) == len(requirements("requirements.txt")) - 1
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.14"])
-def test_a_build_on_another_python_fails(version: str) -> None:
-    """By a package that does not exist, and whose hash no file could have."""
-    asked = installed("requirements.txt", version)
-    assert asked["needs-python-3-13"] == "==0"
+def test_build_on_another_python_fails(version: str) -> None:
+    """It requires a package that does not exist, with a hash that no file has."""
+    packages = installed("requirements.txt", version)
+    assert packages["needs-python-3-13"] == "==0"
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     assert re.search(r"needs-python-3-13==0 ; [^\n]*\\\n    --hash=sha256:0{64}\n", text)

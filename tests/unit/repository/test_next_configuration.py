@@ -11,12 +11,12 @@ from tests.support.paths import ROOT
 EXAMPLE = ROOT / "examples" / "next"
 
 
-def test_the_examples_configuration_is_the_documented_one() -> None:
+def test_configuration_of_the_example_is_the_documented_one() -> None:
     assert (EXAMPLE / "image-api.config.mjs").read_text() == next_configuration()
     assert 'import nextConfig from "./image-api.config.mjs";' in (EXAMPLE / "next.config.mjs").read_text()
 
 
-def test_every_route_of_the_api_is_rewritten_and_the_sessions_are_not() -> None:
+def test_every_route_of_the_api_is_rewritten_and_those_of_sessions_are_not() -> None:
     (listed,) = re.findall(r"const routes = (\[.*?\]);", next_configuration(), re.DOTALL)
     sources = [re.escape(source).replace(r"/:path\*", "(/.*)?") for source in re.findall(r'"(.*?)"', listed)]
     for route in ROUTES:
@@ -24,7 +24,7 @@ def test_every_route_of_the_api_is_rewritten_and_the_sessions_are_not() -> None:
     assert not any(re.fullmatch(source, "auth/session") for source in sources)
 
 
-def test_its_limits_are_above_those_of_the_api() -> None:
+def test_limits_of_the_configuration_exceed_those_of_the_api() -> None:
     (milliseconds,) = re.findall(r"proxyTimeout: ([\d_]+),", next_configuration())
     assert int(milliseconds) >= (DEFAULT_SECONDS + 5) * 1000
     (megabytes,) = re.findall(r'proxyClientMaxBodySize: "(\d+)mb"', next_configuration())

@@ -1,4 +1,4 @@
-"""The parts of the storage over blobs in memory."""
+"""Storage over blobs in memory."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the adapter makes of Blob Storage's answers. That it works with the service is the integration tests' part."""
+"""The adapter's reaction to Blob Storage's responses. Integration tests run it with the emulator."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -86,11 +86,11 @@ CALLS = ("put", "overwrite", "read", "describe", "find", "delete", "headers")
     [
         (404, "ContainerNotFound", ContainerMissing),
         (409, "ContainerBeingDeleted", ContainerMissing),
-        (409, "SomethingNew", StorageUnavailable),
+        (409, "AnUnknownCode", StorageUnavailable),
         (403, "AuthorizationFailure", StorageUnavailable),
     ],
 )
-async def test_an_error_that_is_not_about_a_blob_is_an_outage(
+async def test_error_that_is_not_about_a_blob_is_an_outage(
     call: str, status: int, code: str, expected: type[Exception]
 ) -> None:
     async with opened(always(lambda: error(status, code))) as (blobs, _):
@@ -99,7 +99,7 @@ async def test_an_error_that_is_not_about_a_blob_is_an_outage(
 
 
 @pytest.mark.parametrize("call", ["read", "describe", "headers"])
-async def test_a_missing_blob_is_missing(call: str) -> None:
+async def test_missing_blob_is_missing(call: str) -> None:
     async with opened(always(lambda: error(404, "BlobNotFound"))) as (blobs, _):
         with pytest.raises(BlobMissing):
             await calls(blobs)[call]()
@@ -107,7 +107,7 @@ async def test_a_missing_blob_is_missing(call: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["BlobAlreadyExists", "ConditionNotMet"])
-async def test_a_blob_that_exists_is_no_error_unless_it_is_to_be_replaced(code: str) -> None:
+async def test_existing_blob_is_no_error_unless_it_is_overwritten(code: str) -> None:
     async with opened(always(lambda: error(409, code))) as (blobs, server):
         assert await calls(blobs)["put"]() is False
         assert server.received[0].headers["if-none-match"] == "*"
@@ -116,7 +116,7 @@ async def test_a_blob_that_exists_is_no_error_unless_it_is_to_be_replaced(code: 
         assert "if-none-match" not in server.received[-1].headers
 
 
-async def test_a_blob_is_written_with_its_headers_metadata_and_tags() -> None:
+async def test_blob_is_written_with_its_headers_metadata_and_tags() -> None:
     async with opened(blob_of(b"")) as (blobs, server):
         assert await blobs.put(
             "images",
@@ -150,7 +150,7 @@ async def test_tags_that_are_not_allowed_are_left_out(caplog: pytest.LogCaptureF
     assert "Storage Blob Data Owner is missing" in caplog.text
 
 
-async def test_a_blob_is_read_and_described() -> None:
+async def test_blob_is_read_and_described() -> None:
     async with opened(blob_of(b"bytes")) as (blobs, server):
         assert await blobs.read("images", "a.png", 5) == b"bytes"
         assert server.received[0].headers["x-ms-range"] == "bytes=0-5"
@@ -178,7 +178,7 @@ async def test_memory_is_reserved_before_a_blob_is_read() -> None:
     assert reserved == [5]
 
 
-async def test_an_empty_blob_is_read_as_empty() -> None:
+async def test_empty_blob_is_read_as_empty() -> None:
     async with opened(always(lambda: error(416, "InvalidRange"))) as (blobs, _):
         assert await blobs.read_range("images", "a.png", 0, 10) == b""
 
@@ -194,18 +194,18 @@ async def test_found_blobs_are_oldest_first() -> None:
     assert "prefix=a" in server.received[0].path
 
 
-async def test_a_probe_tells_missing_containers() -> None:
+async def test_probe_reports_missing_containers() -> None:
     def script(_method: str, path: str) -> web.Response:
-        if "/gone" in path:
+        if "/absent" in path:
             return error(404, "ContainerNotFound")
         return web.Response(headers={"ETag": '"1"', "Last-Modified": PROPERTIES["Last-Modified"]})
 
     async with opened(script) as (blobs, server):
-        assert await blobs.probe("images", "gone") == {"images": "ok", "gone": "missing"}
+        assert await blobs.probe("images", "absent") == {"images": "ok", "absent": "missing"}
         assert blobs.account_url == f"{server.url}/account"
 
 
-async def test_no_secret_is_logged_with_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+async def test_log_of_an_outage_has_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     async with opened(always(lambda: error(403, "AuthenticationFailed"))) as (blobs, _):
         with caplog.at_level(logging.DEBUG, logger="image_core"), pytest.raises(StorageUnavailable):
             await blobs.describe("images", "a.png")
@@ -213,7 +213,7 @@ async def test_no_secret_is_logged_with_an_outage(caplog: pytest.LogCaptureFixtu
     assert KEY not in caplog.text
 
 
-def test_an_address_is_needed() -> None:
+def test_missing_or_invalid_setting_is_misconfigured() -> None:
     with pytest.raises(Misconfigured):
         AzureBlobs()
     with pytest.raises(Misconfigured):

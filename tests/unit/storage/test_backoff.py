@@ -1,4 +1,4 @@
-"""The pauses between tries."""
+"""The pauses between attempts at a storage operation."""
 
 from random import Random
 
@@ -9,7 +9,7 @@ from image_core.errors import StorageUnavailable
 from image_core.storage.backoff import LONGEST_PAUSE_SECONDS, TRIES, Backoff
 
 
-async def test_pauses_grow_from_none_and_end_with_an_outage() -> None:
+async def test_pauses_grow_from_zero_and_end_with_an_outage() -> None:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -31,7 +31,7 @@ async def test_pauses_grow_from_none_and_end_with_an_outage() -> None:
         await tries.pause()
 
 
-async def test_each_operation_has_its_own_tries() -> None:
+async def test_each_operation_has_its_own_attempts() -> None:
     backoff = Backoff(Clock(), Random(1))
     for _ in range(TRIES * 2):
         await backoff.start().pause()

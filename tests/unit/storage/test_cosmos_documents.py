@@ -1,4 +1,4 @@
-"""What the adapter makes of Cosmos DB's answers. That it works with the service is the integration tests' part."""
+"""The adapter's reaction to Cosmos DB's responses. Integration tests run it with the emulator."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,7 +20,7 @@ from tests.support.scripted_server import Script, ScriptedServer, scripted
 KEY = "c2VjcmV0"
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 STORED = {"id": "gen-1", "userId": "ada", "text": "a boat", "_etag": '"1"'}
-MINE = {"id": "gen-1", "userId": "ada", "text": "a boat"}
+DOCUMENT = {"id": "gen-1", "userId": "ada", "text": "a boat"}
 ACCOUNT = {
     "id": "account",
     "_self": "",
@@ -77,11 +77,11 @@ async def opened(script: Script) -> AsyncIterator[tuple[CosmosGenerations, Cosmo
 
 def calls(documents: CosmosGenerations) -> dict[str, Callable[[], Awaitable[object]]]:
     return {
-        "create": lambda: documents.create(MINE),
+        "create": lambda: documents.create(DOCUMENT),
         "read": lambda: documents.read("ada", "gen-1"),
-        "replace": lambda: documents.replace(MINE, '"1"'),
+        "replace": lambda: documents.replace(DOCUMENT, '"1"'),
         "delete": lambda: documents.delete("ada", "gen-1"),
-        "batch": lambda: documents.write_batch("ada", [Create(MINE)]),
+        "batch": lambda: documents.write_batch("ada", [Create(DOCUMENT)]),
         "query": lambda: documents.names_image("ada", "/a.png"),
     }
 
@@ -91,15 +91,15 @@ CALLS = ("create", "read", "replace", "delete", "batch", "query")
 
 async def test_documents_are_written_and_read() -> None:
     async with opened(database(lambda _method, _path: answer(STORED))) as (documents, _, server):
-        assert await documents.create(MINE) == '"1"'
+        assert await documents.create(DOCUMENT) == '"1"'
         assert await documents.read("ada", "gen-1") == STORED
-        assert await documents.replace(MINE, '"0"') == '"1"'
+        assert await documents.replace(DOCUMENT, '"0"') == '"1"'
         await documents.delete("ada", "gen-1")
     of_documents = [each for each in server.received if "/docs" in each.path]
     assert [each.method for each in of_documents] == ["POST", "GET", "PUT", "DELETE"]
     assert all(each.path.startswith("/dbs/catafract/colls/generations/docs") for each in of_documents)
     assert of_documents[2].headers["if-match"] == '"0"'
-    assert json.loads(of_documents[0].body) == MINE
+    assert json.loads(of_documents[0].body) == DOCUMENT
 
 
 @pytest.mark.parametrize(
@@ -110,27 +110,27 @@ async def test_documents_are_written_and_read() -> None:
         ("replace", 404, DocumentChanged),
     ],
 )
-async def test_conflicts_are_about_the_document(call: str, status: int, expected: type[Exception]) -> None:
+async def test_conflict_is_an_error_about_the_document(call: str, status: int, expected: type[Exception]) -> None:
     async with opened(database(lambda _method, _path: answer({}, status))) as (documents, _, _):
         with pytest.raises(expected):
             await calls(documents)[call]()
 
 
-async def test_a_missing_document_is_none_and_its_deletion_no_error() -> None:
+async def test_missing_document_is_none_and_its_deletion_no_error() -> None:
     async with opened(database(lambda _method, _path: answer({}, 404))) as (documents, _, _):
         assert await documents.read("ada", "gen-1") is None
         await documents.delete("ada", "gen-1")
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_container_that_was_removed_is_an_outage(call: str) -> None:
+async def test_removed_container_is_an_outage(call: str) -> None:
     async with opened(database(lambda _method, _path: answer({}, 404, 1003))) as (documents, _, _):
         with pytest.raises(ContainerMissing):
             await calls(documents)[call]()
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_container_that_does_not_exist_is_an_outage(call: str) -> None:
+async def test_container_that_does_not_exist_is_an_outage(call: str) -> None:
     script = database(lambda _method, _path: answer(STORED), lambda: answer({}, 404))
     async with opened(script) as (documents, cosmos, _):
         with pytest.raises(ContainerMissing):
@@ -139,13 +139,13 @@ async def test_a_container_that_does_not_exist_is_an_outage(call: str) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_refused_key_is_an_outage(call: str) -> None:
+async def test_refused_key_is_an_outage(call: str) -> None:
     async with opened(database(lambda _method, _path: answer({}, 401))) as (documents, _, _):
         with pytest.raises(StorageUnavailable):
             await calls(documents)[call]()
 
 
-async def test_an_account_that_refuses_the_connection_is_tried_again_by_the_next_call() -> None:
+async def test_next_call_connects_again_after_the_account_refused() -> None:
     refused = True
 
     def script(method: str, path: str) -> web.Response:
@@ -161,23 +161,23 @@ async def test_an_account_that_refuses_the_connection_is_tried_again_by_the_next
 
 
 @pytest.mark.parametrize("status", [409, 412, 404])
-async def test_a_batch_with_a_conflict_is_not_applied(status: int) -> None:
+async def test_batch_with_a_conflict_is_a_write_conflict(status: int) -> None:
     results = [{"statusCode": 424}, {"statusCode": status}]
     async with opened(database(lambda _method, _path: answer(results, 207))) as (documents, _, _):
         with pytest.raises(WriteConflict):
-            await documents.write_batch("ada", [Create({**MINE, "id": "gen-2"}), Replace(MINE, '"1"')])
+            await documents.write_batch("ada", [Create({**DOCUMENT, "id": "gen-2"}), Replace(DOCUMENT, '"1"')])
 
 
-async def test_a_batch_that_is_too_large_is_an_outage() -> None:
+async def test_batch_that_is_too_large_is_an_outage() -> None:
     async with opened(database(lambda _method, _path: answer([{"statusCode": 413}], 207))) as (documents, _, _):
         with pytest.raises(StorageUnavailable):
-            await documents.write_batch("ada", [Create(MINE)])
+            await documents.write_batch("ada", [Create(DOCUMENT)])
 
 
-async def test_a_batch_is_sent_as_one_request() -> None:
+async def test_batch_is_sent_as_one_request() -> None:
     results = [{"statusCode": 201, "resourceBody": STORED}, {"statusCode": 200, "resourceBody": STORED}]
     async with opened(database(lambda _method, _path: answer(results))) as (documents, _, server):
-        await documents.write_batch("ada", [Create({**MINE, "id": "gen-2"}), Replace(MINE, '"1"')])
+        await documents.write_batch("ada", [Create({**DOCUMENT, "id": "gen-2"}), Replace(DOCUMENT, '"1"')])
     (sent,) = [json.loads(each.body) for each in server.received if "/docs" in each.path]
     assert [(each["operationType"], each.get("ifMatch")) for each in sent] == [("Create", None), ("Replace", '"1"')]
 
@@ -204,7 +204,7 @@ async def test_pages_of_a_query_are_read_one_after_the_other() -> None:
     assert second.headers["x-ms-continuation"] == "more"
 
 
-async def test_the_clock_of_the_database_counts_where_it_differs() -> None:
+async def test_time_is_corrected_by_the_clock_of_the_database() -> None:
     difference = timedelta()
     answered = database(lambda _method, _path: answer(STORED, now=NOW + difference))
     async with opened(answered) as (documents, _, _):
@@ -218,7 +218,7 @@ async def test_the_clock_of_the_database_counts_where_it_differs() -> None:
         assert documents.now() == NOW
 
 
-async def test_a_probe_reads_each_container() -> None:
+async def test_probe_reads_each_container() -> None:
     async with opened(database(lambda _method, _path: answer({}, 404))) as (_, cosmos, server):
         assert await cosmos.probe("generations", "usage") == {"catafract/generations": "ok", "catafract/usage": "ok"}
     assert {each.path for each in server.received if "/docs" in each.path} == {
@@ -227,11 +227,11 @@ async def test_a_probe_reads_each_container() -> None:
     }
 
 
-def test_an_address_is_needed() -> None:
+def test_missing_setting_is_misconfigured() -> None:
     with pytest.raises(Misconfigured):
         Cosmos("catafract", Clock())
 
 
-async def test_a_connection_string_that_cannot_be_read_is_a_wrong_setting() -> None:
+async def test_invalid_connection_string_is_misconfigured() -> None:
     with pytest.raises(Misconfigured):
         await CosmosGenerations(Cosmos("catafract", Clock(), connection_string="nonsense"), "x").read("ada", "gen-1")

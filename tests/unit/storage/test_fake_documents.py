@@ -1,4 +1,4 @@
-"""The fake containers of documents, held to the contract of the real ones."""
+"""The fake containers of documents fulfil the contract of Cosmos DB's."""
 
 import pytest
 
@@ -11,7 +11,7 @@ __all__ = ["user"]
 
 @pytest.fixture(params=[Effect.LOST, Effect.REPEATED], ids=str)
 def lost(request: pytest.FixtureRequest) -> Effect:
-    """How the client takes the loss of an acknowledgement."""
+    """Return the effect of the loss of an acknowledgement."""
     effect: Effect = request.param
     return effect
 

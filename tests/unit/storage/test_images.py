@@ -1,4 +1,4 @@
-"""Stored images: no write replaces another's, and a deletion removes exactly what belongs to an image."""
+"""Stored images: no write replaces another one, and a deletion removes exactly what belongs to an image."""
 
 import pytest
 
@@ -20,7 +20,7 @@ LONGER = f"{STEM}.b"
 PNG, WEBP = Image(b"png", "image/png", 1, 1), Image(b"webp", "image/webp", 1, 1)
 
 
-async def test_an_image_is_revalidated_by_browsers_and_names_its_user_by_a_digest(
+async def test_image_is_revalidated_by_browsers_and_names_its_user_by_a_digest(
     images: StoredImages, blobs: FakeBlobs, locations: Locations, pseudonyms: Pseudonyms, ada: User
 ) -> None:
     stored = await images.put(ada, STEM, PNG, "lease")
@@ -31,7 +31,7 @@ async def test_an_image_is_revalidated_by_browsers_and_names_its_user_by_a_diges
     assert (stored.name, stored.url, stored.mine) == (f"{STEM}.png", locations.url(f"{STEM}.png"), True)
 
 
-async def test_an_upload_is_revalidated_by_browsers_and_has_the_tag_of_uploads(
+async def test_upload_is_revalidated_by_browsers_and_has_the_tag_of_uploads(
     images: StoredImages, blobs: FakeBlobs, locations: Locations, ada: User
 ) -> None:
     name = "1767225600000-abc-cat.png"
@@ -41,17 +41,17 @@ async def test_an_upload_is_revalidated_by_browsers_and_has_the_tag_of_uploads(
     assert dict(stored.tags) == {"kind": "upload"}
 
 
-async def test_the_first_of_two_writers_counts(images: StoredImages, ada: User) -> None:
+async def test_first_of_two_writers_wins(images: StoredImages, ada: User) -> None:
     await images.put(ada, STEM, Image(b"first", "image/png", 1, 1), "one")
     assert not (await images.put(ada, STEM, Image(b"second", "image/png", 1, 1), "two")).mine
     assert await images.read(ada, f"{STEM}.png", 100) == b"first"
 
 
 @pytest.mark.parametrize("effect", [Effect.LOST, Effect.REPEATED], ids=str)
-async def test_a_write_whose_acknowledgement_is_lost_is_recognised(
+async def test_write_whose_acknowledgement_is_lost_is_recognised(
     effect: Effect, images: StoredImages, blobs: FakeBlobs, ada: User
 ) -> None:
-    await images.put(ada, LONGER, PNG, "lease")  # the key of the digests is read
+    await images.put(ada, LONGER, PNG, "lease")  # reads the key of the digests
     blobs.faults.add(effect, "put")
     try:
         stored = await images.put(ada, STEM, PNG, "lease")
@@ -60,7 +60,7 @@ async def test_a_write_whose_acknowledgement_is_lost_is_recognised(
     assert stored.mine
 
 
-async def test_of_two_images_of_a_generation_the_oldest_stays(
+async def test_oldest_of_two_images_of_a_generation_is_kept(
     images: StoredImages, images_earlier: StoredImages, clock: FakeClock, ada: User, bob: User
 ) -> None:
     await images_earlier.put(ada, STEM, PNG, "one")
@@ -75,14 +75,14 @@ async def test_of_two_images_of_a_generation_the_oldest_stays(
     assert await images.find(ada, "generated-none") is None
 
 
-async def test_an_image_is_read_where_it_was_before_the_access_changed(
+async def test_image_is_read_from_its_location_before_the_access_changed(
     images: StoredImages, images_earlier: StoredImages, ada: User
 ) -> None:
     stored = await images_earlier.put(ada, STEM, PNG, "lease")
     assert await images.read(ada, stored.name, 100) == b"png"
 
 
-async def test_a_deletion_removes_every_image_of_a_stem_with_what_was_made_of_it_and_nothing_else(
+async def test_deletion_removes_exactly_the_images_of_a_stem_with_renditions_and_turns(
     images: StoredImages,
     images_earlier: StoredImages,
     renditions: Renditions,
@@ -110,7 +110,7 @@ async def test_a_deletion_removes_every_image_of_a_stem_with_what_was_made_of_it
     assert {container: blobs.names(container) for container in ("images", "private")} == kept
 
 
-async def test_an_image_is_deleted_by_its_exact_name(
+async def test_image_is_deleted_by_its_exact_name(
     images: StoredImages, images_earlier: StoredImages, blobs: FakeBlobs, ada: User, bob: User
 ) -> None:
     await images.put(bob, "generated-1", PNG, "lease")
@@ -121,7 +121,7 @@ async def test_an_image_is_deleted_by_its_exact_name(
     assert blobs.names("images") == kept
 
 
-async def test_a_blob_belongs_to_the_user_whose_digest_it_has(
+async def test_blob_belongs_to_the_user_whose_digest_it_has(
     images: StoredImages, blobs: FakeBlobs, pseudonyms: Pseudonyms, ada: User, bob: User
 ) -> None:
     async def belongs(metadata: dict[str, str]) -> tuple[bool | None, bool | None]:
@@ -135,7 +135,7 @@ async def test_a_blob_belongs_to_the_user_whose_digest_it_has(
     assert await belongs({}) == (None, None)
 
 
-async def test_an_image_of_the_original_product_is_deleted_unless_it_is_another_users(
+async def test_image_of_the_original_product_is_deleted_unless_it_is_another_users(
     images: StoredImages, blobs: FakeBlobs, pseudonyms: Pseudonyms, renditions: Renditions, ada: User, bob: User
 ) -> None:
     target = Target(320, "webp")

@@ -36,7 +36,7 @@ async def test_copies_are_read_back_in_order_and_stored_once(
         await copies.read_all(bob, stored)
 
 
-async def test_a_copy_is_written_again_each_time_so_that_it_expires_after_its_last_use(
+async def test_copy_is_written_at_each_use_so_that_it_expires_after_the_last_one(
     copies: InputCopies, blobs: FakeBlobs, ada: User
 ) -> None:
     await copies.put_all(ada, (PNG,))
@@ -46,16 +46,14 @@ async def test_a_copy_is_written_again_each_time_so_that_it_expires_after_its_la
     assert first.etag != second.etag
 
 
-async def test_a_copy_that_has_expired_is_an_error_that_says_what_to_do(
-    copies: InputCopies, blobs: FakeBlobs, ada: User
-) -> None:
+async def test_expired_copy_is_an_error_with_advice(copies: InputCopies, blobs: FakeBlobs, ada: User) -> None:
     stored = await copies.put_all(ada, (PNG,))
     await blobs.delete("private", f"inputs/{ada.folder}/{PNG.sha256()}.png")
     with pytest.raises(Internal, match="send the request again"):
         await copies.read_all(ada, stored)
 
 
-async def test_a_name_that_is_no_copys_is_not_read(copies: InputCopies, blobs: FakeBlobs, ada: User) -> None:
+async def test_name_that_is_not_a_copys_is_not_read(copies: InputCopies, blobs: FakeBlobs, ada: User) -> None:
     await blobs.put("private", "keys/pseudonyms", b"key", "image/png", overwrite=True)
     for name in ("input-../../keys/pseudonyms", "keys/pseudonyms", ""):
         with pytest.raises(Internal):
@@ -65,7 +63,7 @@ async def test_a_name_that_is_no_copys_is_not_read(copies: InputCopies, blobs: F
     assert not [name for operation, name in blobs.faults.calls if operation == "read"]
 
 
-async def test_an_original_is_kept_byte_for_byte(copies: InputCopies, ada: User, bob: User) -> None:
+async def test_original_is_kept_byte_for_byte(copies: InputCopies, ada: User, bob: User) -> None:
     name = await copies.put_original(ada, b"a TIFF")
     assert await copies.read_original(ada, name, 6) == b"a TIFF"
     with pytest.raises(Internal):

@@ -1,4 +1,4 @@
-"""The grammar of names: what is built parses to the same parts, and nothing else parses."""
+"""The grammar of names: a built name parses to its parts, and no other name parses."""
 
 import string
 from datetime import UTC, datetime, timedelta
@@ -42,14 +42,14 @@ blobs = st.one_of(
 
 
 @given(blob=blobs)
-def test_a_blob_parses_to_its_own_parts_and_as_no_other_kind(
+def test_path_of_a_blob_parses_to_its_parts_and_as_no_other_kind(
     blob: InputBlob | TurnBlob | RenditionBlob | OutboxRecord | OutboxImage,
 ) -> None:
     assert [found for parser in PARSERS if (found := parser.parse(blob.path)) is not None] == [blob]
 
 
 @given(blob=blobs, where=st.integers(0, 60), extra=st.sampled_from(["/", "\\", "\x00", "\n", "../", "\x7f"]))
-def test_a_path_with_a_separator_or_control_character_too_much_is_foreign(
+def test_path_with_an_extra_separator_or_control_character_does_not_parse(
     blob: InputBlob | TurnBlob | RenditionBlob | OutboxRecord | OutboxImage, where: int, extra: str
 ) -> None:
     path = blob.path[:where] + extra + blob.path[where:]
@@ -57,7 +57,7 @@ def test_a_path_with_a_separator_or_control_character_too_much_is_foreign(
 
 
 @given(path=st.text())
-def test_what_parses_is_built_as_the_same_path(path: str) -> None:
+def test_parsed_path_is_built_again_unchanged(path: str) -> None:
     for parser in PARSERS:
         found = parser.parse(path)
         assert found is None or found.path == path
@@ -87,12 +87,12 @@ def test_what_parses_is_built_as_the_same_path(path: str) -> None:
         "images/a/b.png",
     ],
 )
-def test_foreign_names_are_not_parsed(path: str) -> None:
+def test_foreign_name_does_not_parse(path: str) -> None:
     assert all(parser.parse(path) is None for parser in PARSERS)
 
 
 @given(stem=stems, extension=st.sampled_from(["png", "jpg", "webp"]))
-def test_the_name_of_a_generated_image_has_its_stem(stem: str, extension: str) -> None:
+def test_name_of_a_generated_image_has_its_stem(stem: str, extension: str) -> None:
     name = naming.image_name(stem, extension)
     assert naming.stem_of(name) == stem
     assert naming.is_own_stem(stem)
@@ -103,14 +103,14 @@ def test_the_name_of_a_generated_image_has_its_stem(stem: str, extension: str) -
 
 
 @given(name=uploads)
-def test_the_name_of_an_upload_is_no_generated_image(name: str) -> None:
+def test_name_of_an_upload_is_not_that_of_a_generated_image(name: str) -> None:
     assert naming.is_upload(name)
     assert not naming.is_generated(name)
     assert not naming.is_record_id(name)
     assert not naming.is_copy(name)
 
 
-def test_an_id_is_no_name_of_an_image() -> None:
+def test_id_of_a_generation_is_not_the_name_of_an_image() -> None:
     for record_id in (naming.new_record_id(NOW, "0" * 16), naming.keyed_record_id("0" * 40), "gen-1704067230000-abc"):
         assert naming.is_record_id(record_id)
         assert PUBLIC.find(ADA, record_id) == ()
@@ -118,7 +118,7 @@ def test_an_id_is_no_name_of_an_image() -> None:
         assert not naming.is_record_id(name)
 
 
-def test_ids_tell_their_age() -> None:
+def test_id_has_the_time_of_its_generation() -> None:
     minute, old = timedelta(minutes=1), naming.new_record_id(NOW - timedelta(minutes=2), "ab")
     assert naming.may_be_newer(naming.new_record_id(NOW - timedelta(seconds=59), "ab"), NOW, minute)
     assert not naming.may_be_newer(old, NOW, minute)
@@ -126,7 +126,7 @@ def test_ids_tell_their_age() -> None:
     assert not naming.may_be_newer("gen-of-the-original-product", NOW, minute)
 
 
-def test_a_copy_is_named_for_its_own_user() -> None:
+def test_name_of_a_copy_leads_to_the_folder_of_the_user_who_asks() -> None:
     copy = InputBlob(ADA.folder, "a" * 64, "png")
     assert naming.is_copy(copy.copy_name)
     assert InputBlob.named(ADA, copy.copy_name) == copy
@@ -135,7 +135,7 @@ def test_a_copy_is_named_for_its_own_user() -> None:
     assert InputBlob.original(ADA, copy.file_name) is None
 
 
-def test_an_original_is_not_served_by_the_api() -> None:
+def test_original_has_no_name_in_the_api() -> None:
     original = InputBlob(ADA.folder, "a" * 64, naming.ORIGINAL)
     assert InputBlob.original(ADA, original.file_name) == original
     assert InputBlob.named(ADA, original.copy_name) is None
@@ -144,12 +144,12 @@ def test_an_original_is_not_served_by_the_api() -> None:
 
 @pytest.mark.parametrize("name", ["generated-1704067230000.png", "1704067230000-grüße & co #1 100%.png"])
 @pytest.mark.parametrize("locations", [PUBLIC, PRIVATE], ids=["public", "private"])
-def test_an_address_leads_back_to_its_name(name: str, locations: Locations) -> None:
+def test_url_has_the_name_of_its_image(name: str, locations: Locations) -> None:
     assert naming.name_in(locations.url(name)) == name
     assert naming.name_in(naming.api_url(name)) == name
 
 
-def test_an_image_is_looked_for_where_it_is_and_where_it_was() -> None:
+def test_image_is_found_in_the_current_and_the_earlier_location() -> None:
     name, in_folder = "generated-1704067230000.png", f"{ADA.folder}/generated-1704067230000.png"
     assert [(each.path, each.in_folder) for each in PUBLIC.find(ADA, name)] == [(name, False), (in_folder, True)]
     assert [(each.path, each.in_folder) for each in PRIVATE.find(ADA, name)] == [(in_folder, True), (name, False)]
@@ -158,7 +158,7 @@ def test_an_image_is_looked_for_where_it_is_and_where_it_was() -> None:
     assert PUBLIC.find(ADA, in_folder) == ()
 
 
-def test_addresses_of_public_blobs_are_replaced_while_images_are_private() -> None:
+def test_url_of_a_public_blob_is_replaced_while_images_are_private() -> None:
     name = "1704067230000-a b.png"
     assert PRIVATE.current_url(PUBLIC.url(name)) == "/api/images/1704067230000-a%20b.png"
     assert PUBLIC.current_url(PUBLIC.url(name)) == PUBLIC.url(name)
@@ -166,13 +166,13 @@ def test_addresses_of_public_blobs_are_replaced_while_images_are_private() -> No
         assert PRIVATE.current_url(foreign) == foreign
 
 
-def test_a_folder_in_a_path_is_the_users_own_or_none() -> None:
+def test_path_in_another_users_folder_has_no_name() -> None:
     assert PUBLIC.name_at(ADA, "a.png") == "a.png"
     assert PUBLIC.name_at(ADA, f"{ADA.folder}/a.png") == "a.png"
     assert PUBLIC.name_at(ADA, f"{BOB.folder}/a.png") is None
 
 
-def test_addresses_of_the_original_product_name_an_image_in_our_container() -> None:
+def test_url_of_the_original_product_names_an_image_in_the_container() -> None:
     assert PUBLIC.original_name("https://old.example/images/generated-1%20a.png") == "generated-1 a.png"
     for url in ("https://old.example/other/a.png", "https://old.example/images/", "https://old.example/a.png", ""):
         assert PUBLIC.original_name(url) is None

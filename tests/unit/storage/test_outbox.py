@@ -18,7 +18,7 @@ def outbox(blobs: FakeBlobs) -> Outbox:
     return Outbox(blobs, "private")
 
 
-async def test_an_entry_is_read_back_and_replaced_and_deleted(outbox: Outbox) -> None:
+async def test_entry_is_read_back_and_replaced_and_deleted(outbox: Outbox) -> None:
     assert await outbox.read("gen-1") is None
     await outbox.put({"id": "gen-1", "prompt": "grün", "status": "running"})
     await outbox.put({"id": "gen-1", "prompt": "grün", "status": "failed"})
@@ -28,7 +28,7 @@ async def test_an_entry_is_read_back_and_replaced_and_deleted(outbox: Outbox) ->
     assert await outbox.read("gen-1") is None
 
 
-async def test_ids_are_oldest_first_and_of_entries_alone(outbox: Outbox, blobs: FakeBlobs, clock: FakeClock) -> None:
+async def test_ids_are_oldest_first_and_of_entries_only(outbox: Outbox, blobs: FakeBlobs, clock: FakeClock) -> None:
     for record_id in ("gen-2", "gen-1", "gen-key-3"):
         await outbox.put({"id": record_id})
         await clock.advance(1)
@@ -37,7 +37,7 @@ async def test_ids_are_oldest_first_and_of_entries_alone(outbox: Outbox, blobs: 
     assert await outbox.ids() == ("gen-2", "gen-1", "gen-key-3")
 
 
-async def test_the_first_image_of_a_generation_counts(outbox: Outbox, clock: FakeClock) -> None:
+async def test_first_image_of_a_generation_wins(outbox: Outbox, clock: FakeClock) -> None:
     assert await outbox.put_image(STEM, PNG, "one")
     await clock.advance(1)
     assert not await outbox.put_image(STEM, Image(b"other", "image/png", 1, 1), "two")
@@ -46,7 +46,7 @@ async def test_the_first_image_of_a_generation_counts(outbox: Outbox, clock: Fak
 
 
 @pytest.mark.parametrize("effect", [Effect.LOST, Effect.REPEATED], ids=str)
-async def test_an_image_whose_acknowledgement_is_lost_is_recognised(
+async def test_image_whose_acknowledgement_is_lost_is_recognised(
     effect: Effect, outbox: Outbox, blobs: FakeBlobs
 ) -> None:
     blobs.faults.add(effect, "put")
@@ -57,7 +57,7 @@ async def test_an_image_whose_acknowledgement_is_lost_is_recognised(
     assert mine
 
 
-async def test_images_of_one_stem_are_deleted(outbox: Outbox, blobs: FakeBlobs) -> None:
+async def test_only_images_of_the_stem_are_deleted(outbox: Outbox, blobs: FakeBlobs) -> None:
     await outbox.put_image(f"{STEM}.b", PNG, "lease")
     await blobs.put("private", f"images/{STEM}.txt", b"", "text/plain", overwrite=True)
     kept = blobs.names("private")
@@ -68,7 +68,7 @@ async def test_images_of_one_stem_are_deleted(outbox: Outbox, blobs: FakeBlobs) 
     assert await outbox.image(STEM, 100) is None
 
 
-async def test_an_image_that_is_deleted_while_it_is_read_is_none(outbox: Outbox, blobs: FakeBlobs) -> None:
+async def test_image_that_is_deleted_while_it_is_read_is_none(outbox: Outbox, blobs: FakeBlobs) -> None:
     await outbox.put_image(STEM, PNG, "lease")
 
     async def delete() -> None:

@@ -1,4 +1,4 @@
-"""The digests of users and their key."""
+"""The keyed digests of users."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ def process(blobs: FakeBlobs, letter: bytes) -> Pseudonyms:
     return Pseudonyms(blobs, "private", lambda count: letter * count)
 
 
-async def test_a_digest_depends_on_user_and_blob_and_names_neither(blobs: FakeBlobs, ada: User, bob: User) -> None:
+async def test_digest_depends_on_user_and_blob(blobs: FakeBlobs, ada: User, bob: User) -> None:
     pseudonyms = process(blobs, b"k")
     digests = {await pseudonyms.of_owner(user, name) for user in (ada, bob) for name in ("a.png", "b.png")}
     assert len(digests) == 4
@@ -26,22 +26,20 @@ async def test_a_digest_depends_on_user_and_blob_and_names_neither(blobs: FakeBl
     assert await pseudonyms.of_owner(ada, "a.png") in digests
 
 
-async def test_processes_that_start_at_once_use_one_key(blobs: FakeBlobs, ada: User) -> None:
+async def test_processes_that_start_at_once_share_one_key(blobs: FakeBlobs, ada: User) -> None:
     processes = [process(blobs, bytes([letter])) for letter in b"abcde"]
     digests = await asyncio.gather(*(each.of_owner(ada, "a.png") for each in processes))
     assert len(set(digests)) == 1
     assert (await process(blobs, b"z").of_owner(ada, "a.png")) == digests[0]
 
 
-async def test_the_key_is_read_once(blobs: FakeBlobs, ada: User) -> None:
+async def test_key_is_read_once(blobs: FakeBlobs, ada: User) -> None:
     pseudonyms = process(blobs, b"k")
     await asyncio.gather(*(pseudonyms.of_owner(ada, f"{n}.png") for n in range(5)))
     assert [name for operation, name in blobs.faults.calls if operation == "read"] == [PSEUDONYM_KEY]
 
 
-async def test_a_key_that_another_process_created_and_that_cannot_be_read_is_an_outage(
-    blobs: FakeBlobs, ada: User
-) -> None:
+async def test_key_of_another_process_that_cannot_be_read_is_an_outage(blobs: FakeBlobs, ada: User) -> None:
     async def create() -> None:
         await blobs.put("private", PSEUDONYM_KEY, b"o" * 32, "text/plain", overwrite=True)
 
@@ -58,7 +56,7 @@ async def test_a_key_that_another_process_created_and_that_cannot_be_read_is_an_
 
 
 @pytest.mark.parametrize("damaged", [b"", b"short", b"x" * 33])
-async def test_a_damaged_key_is_an_outage_and_is_never_replaced(
+async def test_damaged_key_is_an_outage_and_is_not_replaced(
     damaged: bytes, blobs: FakeBlobs, ada: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     await blobs.put("private", PSEUDONYM_KEY, damaged, "text/plain", overwrite=True)

@@ -1,4 +1,4 @@
-"""Renditions: one is used only for the version of the image that it is of."""
+"""Renditions: each is used only for the version of the image from which it was made."""
 
 from image_core.auth.user import User
 from image_core.images.image import Image, Target
@@ -11,7 +11,7 @@ TARGET = Target(320, "webp")
 SMALL = Image(b"small", "image/webp", 320, 200)
 
 
-async def test_a_rendition_is_found_for_its_version_alone(renditions: Renditions, ada: User) -> None:
+async def test_rendition_is_found_for_its_version_only(renditions: Renditions, ada: User) -> None:
     path = renditions.path(ada, NAME, TARGET)
     assert await renditions.find(path, "v1") is None
     stored = await renditions.put(path, "v1", TARGET, SMALL)
@@ -20,7 +20,7 @@ async def test_a_rendition_is_found_for_its_version_alone(renditions: Renditions
     assert await renditions.find(path, "v2") is None
 
 
-async def test_a_rendition_of_an_earlier_version_is_replaced_and_one_of_the_same_is_kept(
+async def test_rendition_of_an_earlier_version_is_replaced_and_one_of_the_same_is_kept(
     renditions: Renditions, blobs: FakeBlobs, ada: User
 ) -> None:
     path = renditions.path(ada, NAME, TARGET)
@@ -31,7 +31,7 @@ async def test_a_rendition_of_an_earlier_version_is_replaced_and_one_of_the_same
     assert await blobs.read("private", path, 100) == b"newer"
 
 
-async def test_a_rendition_whose_acknowledgement_is_lost_is_kept(
+async def test_rendition_whose_acknowledgement_is_lost_is_kept(
     renditions: Renditions, blobs: FakeBlobs, ada: User
 ) -> None:
     path = renditions.path(ada, NAME, TARGET)
@@ -40,7 +40,7 @@ async def test_a_rendition_whose_acknowledgement_is_lost_is_kept(
     assert await renditions.find(path, "v1") == stored
 
 
-async def test_the_renditions_of_one_image_are_deleted(
+async def test_only_the_renditions_of_the_image_are_deleted(
     renditions: Renditions, blobs: FakeBlobs, ada: User, bob: User
 ) -> None:
     for user, name in ((ada, f"{NAME}.png"), (bob, NAME)):
@@ -54,7 +54,7 @@ async def test_the_renditions_of_one_image_are_deleted(
     assert len(blobs.names("private")) == len(kept) - 1
 
 
-async def test_renditions_of_a_user_whose_id_was_written_with_capitals_are_deleted(
+async def test_renditions_of_a_user_id_with_capitals_are_deleted(
     renditions: Renditions, blobs: FakeBlobs, ada: User
 ) -> None:
     await renditions.put(renditions.path(ada, NAME, TARGET), "v1", TARGET, SMALL)
