@@ -4,21 +4,23 @@ A model's description costs nothing but does not show that a quota is used up or
 So each model is also called, for one token of text: less than a hundredth of a cent.
 """
 
+from collections.abc import Sequence
+
 from image_core.clock import Clock
 from image_core.models import catalog
-from image_core.models.build import build_models
+from image_core.models.build import Models
 from image_core.models.probe import Probed, State
-from image_core.settings import Settings
 from operations.doctor.finding import Finding
 
 TIMEOUT_SECONDS = 10.0
 KEY_FIX = "create a valid key at https://aistudio.google.com/apikey and set GEMINI_API_KEY"
 
 
-async def check(settings: Settings, clock: Clock | None = None) -> list[Finding]:
-    """Return a finding for each name that is or will soon be retired, and one for each model or for the refused key."""
-    clock = clock or Clock()
-    models = build_models(settings, clock)
+async def check(models: Models, configured: Sequence[str], clock: Clock) -> list[Finding]:
+    """Return a finding for each name that is or will soon be retired, and one for each model or for the refused key.
+
+    `configured` are the names in GEMINI_MODELS. `models` are closed.
+    """
     try:
         probed = [
             await models.checks.call(each.model, TIMEOUT_SECONDS) if each.state in {State.OK, State.UNKNOWN} else each
@@ -26,10 +28,10 @@ async def check(settings: Settings, clock: Clock | None = None) -> list[Finding]
         ]
     finally:
         await models.close()
-    return [*_retirements(settings, clock), *_models(probed)]
+    return [*_retirements(configured, clock), *_models(probed)]
 
 
-def _retirements(settings: Settings, clock: Clock) -> list[Finding]:
+def _retirements(configured: Sequence[str], clock: Clock) -> list[Finding]:
     today = clock.now().date()
     return [
         Finding(
@@ -37,7 +39,7 @@ def _retirements(settings: Settings, clock: Clock) -> list[Finding]:
             f"{each.name} {'was shut down' if each.on <= today else 'will be shut down'} on {each.on}",
             f"replace it by {each.successor}",
         )
-        for each in catalog.retiring(settings.gemini_models, today)
+        for each in catalog.retiring(configured, today)
     ]
 
 

@@ -1,11 +1,11 @@
 """A session cookie: whether the settings verify it, and if not, which part of it is wrong."""
 
+from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 
 from image_core.auth.cookies import NAMES, V5
-from image_core.auth.sessions import sessions_from
+from image_core.auth.sessions import Sessions
 from image_core.errors import ImageError, Misconfigured, Unauthorized
-from image_core.settings import Settings
 from operations.doctor.finding import Finding
 
 WHAT = "session cookie"
@@ -30,16 +30,19 @@ REASONS = {
 }
 
 
-async def check(settings: Settings, cookie: str) -> Finding:
-    """Check `cookie`, a `Cookie` header: NAME=VALUE, its chunks separated by semicolons."""
+SessionsOf = Callable[[str | None], Sessions]
+"""Build the sessions for a cookie name, None for the usual ones. Raises Misconfigured."""
+
+
+async def check(sessions_of: SessionsOf, cookie_name: str | None, cookie: str) -> Finding:
+    """Check `cookie`, a `Cookie` header: NAME=VALUE, its chunks separated by semicolons.
+
+    `cookie_name` is NEXTAUTH_COOKIE_NAME.
+    """
     try:
-        sessions = sessions_from(settings)
-        try:
-            await sessions.user({"cookie": cookie})
-        finally:
-            await sessions.close()
+        await _verify(sessions_of(cookie_name), cookie)
     except Unauthorized as error:
-        return await _fault(settings, cookie, error.reason)
+        return await _fault(sessions_of, cookie_name, cookie, error.reason)
     except Misconfigured as error:
         return Finding(WHAT, error.reason, "set it, then check the cookie again")
     except ImageError as error:
@@ -49,9 +52,17 @@ async def check(settings: Settings, cookie: str) -> Finding:
     return Finding(WHAT, "valid")
 
 
-async def _fault(settings: Settings, cookie: str, reason: str) -> Finding:
+async def _verify(sessions: Sessions, cookie: str) -> None:
+    """Verify a cookie. Raises Unauthorized, SessionUnavailable."""
+    try:
+        await sessions.user({"cookie": cookie})
+    finally:
+        await sessions.close()
+
+
+async def _fault(sessions_of: SessionsOf, cookie_name: str | None, cookie: str, reason: str) -> Finding:
     if reason == "no_session_cookie":
-        expected = settings.nextauth_cookie_name or ", ".join(NAMES)
+        expected = cookie_name or ", ".join(NAMES)
         names = ", ".join(_names(cookie)) or "no name"
         return Finding(
             WHAT,
@@ -59,7 +70,7 @@ async def _fault(settings: Settings, cookie: str, reason: str) -> Finding:
             "set SESSION_COOKIE to NAME=VALUE, and NEXTAUTH_COOKIE_NAME to the name if it is your own",
         )
     if reason == "not_decryptable":
-        made_for = await _made_for(settings, cookie)
+        made_for = await _made_for(sessions_of, cookie)
         if made_for is not None:
             other = V5 in made_for and not any(V5 in name for name in _names(cookie))
             part = "version: the token is of another NextAuth version than the cookie's name" if other else "name"
@@ -85,17 +96,13 @@ def _names(cookie: str) -> list[str]:
         return []
 
 
-async def _made_for(settings: Settings, cookie: str) -> str | None:
+async def _made_for(sessions_of: SessionsOf, cookie: str) -> str | None:
     """Return the usual cookie name under which the value is valid: Auth.js v5 derives the key from the name."""
     values = [morsel.value for morsel in SimpleCookie(cookie).values()]
-    usual = settings.model_copy(update={"nextauth_cookie_name": None})
     for name in NAMES:
-        sessions = sessions_from(usual)
         try:
-            await sessions.user({"cookie": f"{name}={''.join(values)}"})
+            await _verify(sessions_of(None), f"{name}={''.join(values)}")
         except ImageError:
             continue
-        finally:
-            await sessions.close()
         return name
     return None

@@ -4,6 +4,7 @@ Its answers also show whether this machine's clock is right.
 """
 
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient
 
-from image_core.settings import Settings
 from operations.doctor.finding import PRINCIPAL, Finding, Findings
 
 if TYPE_CHECKING:
@@ -25,10 +25,34 @@ MAX_COUNTED = 1000
 BOUNDS: dict[str, Any] = {"retry_total": 0, "connection_timeout": 5, "read_timeout": 10}
 
 
-def check(settings: Settings, credential: "TokenCredential | None") -> Findings:
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A storage account: by its connection string, or by its address with a credential."""
+
+    connection_string: str | None
+    url: str | None
+    credential: "TokenCredential | None"
+
+    def connect(self) -> BlobServiceClient:
+        """Return a client. Raises ValueError or KeyError where the connection string cannot be read."""
+        if self.connection_string is not None:
+            return BlobServiceClient.from_connection_string(self.connection_string, **BOUNDS)
+        return BlobServiceClient(str(self.url), self.credential, **BOUNDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Containers:
+    """The names of the product's containers. `public`: anybody may read the images."""
+
+    images: str
+    private: str
+    public: bool
+
+
+def check(account: Account, containers: Containers) -> Findings:
     """Check each container of the product, then this machine's clock."""
     try:
-        client = _connect(settings, credential)
+        client = account.connect()
     except (ValueError, KeyError):
         yield Finding("storage", "the connection string cannot be read", "correct AZURE_STORAGE_CONNECTION_STRING")
         return
@@ -36,11 +60,11 @@ def check(settings: Settings, credential: "TokenCredential | None") -> Findings:
         dates: list[str] = []
         try:
             for name, public in (
-                (settings.storage_container, settings.image_access == "public"),
-                (settings.storage_private_container, False),
+                (containers.images, containers.public),
+                (containers.private, False),
             ):
                 yield _container(client, name, public=public, dates=dates)
-            yield from _older_images(client, settings)
+            yield from _older_images(client, containers)
         except HttpResponseError as error:
             yield _refused(client, error)
             return
@@ -54,12 +78,6 @@ def check(settings: Settings, credential: "TokenCredential | None") -> Findings:
             return
         if dates:
             yield _clock(dates[-1])
-
-
-def _connect(settings: Settings, credential: "TokenCredential | None") -> BlobServiceClient:
-    if settings.storage_connection_string is not None:
-        return BlobServiceClient.from_connection_string(settings.storage_connection_string.get_secret_value(), **BOUNDS)
-    return BlobServiceClient(str(settings.storage_account_url), credential, **BOUNDS)
 
 
 def _container(client: BlobServiceClient, name: str, *, public: bool, dates: list[str]) -> Finding:
@@ -90,10 +108,10 @@ def _container(client: BlobServiceClient, name: str, *, public: bool, dates: lis
     return Finding(what, f"written and deleted; public access {found}")
 
 
-def _older_images(client: BlobServiceClient, settings: Settings) -> Findings:
+def _older_images(client: BlobServiceClient, containers: Containers) -> Findings:
     """Say who can read the images that were stored while `IMAGE_ACCESS` had another value."""
-    container = client.get_container_client(settings.storage_container)
-    private = settings.image_access == "private"
+    container = client.get_container_client(containers.images)
+    private = not containers.public
     try:
         names = [each.name for each in islice(container.walk_blobs(delimiter="/"), MAX_COUNTED)]
     except ResourceNotFoundError:

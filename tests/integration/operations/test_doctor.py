@@ -17,6 +17,7 @@ from azure.storage.blob import PublicAccess
 from azure.storage.blob.aio import BlobServiceClient
 
 from image_core.clock import Clock
+from image_core.models.build import build_models
 from image_core.settings import DEFAULT_CHAIN, Settings
 from local import nextauth
 from local.emulators import AzuritePorts, cosmos_connection_string
@@ -144,7 +145,7 @@ async def test_a_name_that_retires_within_the_month(product: Harness) -> None:
     settings = Settings.read({**product.environment, "GEMINI_MODELS": "gemini-3-pro-image,gemini-3.1-flash-image"})
     for day, states in ((28, []), (29, ["gemini-3.1-flash-image will be shut down on 2026-10-29"])):
         clock = Clock(now=lambda day=day: datetime(2026, 9, day, tzinfo=UTC))  # type: ignore[misc] # bound for this turn
-        found = await model.check(settings, clock)
+        found = await model.check(build_models(settings, clock), settings.gemini_models, clock)
         assert [each.state for each in found if each.what == "GEMINI_MODELS"] == states
 
 
