@@ -188,8 +188,7 @@ class Introspection:
         if location:
             with suppress(ValueError):  # not a URL
                 target = url.join(URL(location))
-                # The authority includes a user's name and password: a target that has them is refused, too.
-                if (target.scheme, target.raw_authority) == (self._url.scheme, self._url.raw_authority):
+                if is_same_origin(target, self._url):
                     return target
         log.warning("the front end redirects to another origin: NEXTAUTH_URL must be its final address")
         raise SessionUnavailable
@@ -240,6 +239,16 @@ def _readings(tokens: tuple[Token, ...]) -> Iterator[str]:
     for index in range(max(map(len, by_name.values()), default=0)):
         chosen = [found[index] for found in by_name.values() if index < len(found)]
         yield "; ".join(f"{name}={value}" for token in chosen for name, value in token.pairs)
+
+
+def is_same_origin(target: URL, origin: URL) -> bool:
+    """Return whether `target` has the scheme, host and port of `origin`, and no user name or password.
+
+    Some proxies write the default port into redirects (`https://example.com:443/`).
+    """
+    if "@" in target.raw_authority:
+        return False
+    return (target.scheme, target.raw_host, target.port) == (origin.scheme, origin.raw_host, origin.port)
 
 
 def session_endpoint(nextauth_url: str) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from image_core.auth import introspection
-from image_core.auth.introspection import Introspection, session_endpoint
+from image_core.auth.introspection import Introspection, is_same_origin, session_endpoint
 from image_core.auth.sessions import Sessions, sessions_from
 from image_core.auth.user import User
 from image_core.clock import Clock
@@ -441,6 +442,25 @@ async def test_a_redirect_to_another_origin_is_not_followed(
         await sessions.user({"cookie": COOKIE})
     assert front.paths == ["/api/auth/session"]
     assert elsewhere.paths == []
+
+
+@pytest.mark.parametrize(
+    ("target", "same"),
+    [
+        ("https://example.com:443/session", True),
+        ("https://EXAMPLE.com/session", True),
+        ("https://example.com:8443/session", False),
+        ("http://example.com:443/session", False),
+        ("http://example.com/session", False),
+        ("https://www.example.com/session", False),
+        ("https://@example.com/session", False),
+        ("https://user@example.com/session", False),
+        ("https://:password@example.com/session", False),
+        ("https:///session", False),
+    ],
+)
+def test_an_origin_is_a_scheme_a_host_and_a_port(target: str, *, same: bool) -> None:
+    assert is_same_origin(URL(target), URL("https://example.com/api/auth/session")) == same
 
 
 async def test_redirects_in_a_circle_end(front: FrontEnd, sessions: Sessions) -> None:
