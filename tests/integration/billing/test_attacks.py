@@ -1,30 +1,17 @@
 """Nothing that a user does lowers what was spent: fake Gemini's own count, the ledger and `GET /api/usage` agree."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
 
 from image_core.auth.user import User
-from local.emulators import AzuritePorts
 from local.gemini.script import Scripted
 from operations.usage import collect
-from tests.support.change_feed import Feed, feed
+from tests.support.change_feed import Feed
 from tests.support.gemini_responses import answer_without_image, refusal
-from tests.support.harness import Harness, harness
-
-
-@pytest.fixture
-async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
-    async with harness(azurite_ports, cosmos_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def ledger(product: Harness) -> AsyncIterator[Feed]:
-    async with feed(product) as running:
-        yield running
+from tests.support.harness import Harness
 
 
 async def everything_agrees(product: Harness, ledger: Feed) -> None:

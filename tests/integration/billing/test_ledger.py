@@ -1,7 +1,6 @@
 """The ledger: everything that was billed is in it, once, whatever happens around it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,18 +14,6 @@ from tests.support.eventually import eventually
 from tests.support.faulty_proxy import Rule
 from tests.support.gemini_responses import answer_without_image, refusal
 from tests.support.harness import Harness, harness
-
-
-@pytest.fixture
-async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
-    async with harness(azurite_ports, cosmos_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def ledger(product: Harness) -> AsyncIterator[Feed]:
-    async with feed(product) as running:
-        yield running
 
 
 async def test_ten_generations_cost_what_the_service_billed(product: Harness, ledger: Feed) -> None:

@@ -12,13 +12,12 @@ from typing import Any
 import duckdb_kql
 import pytest
 
-from local.emulators import AzuritePorts
 from local.gemini.script import finished
-from tests.support.change_feed import Feed, feed
+from tests.support.change_feed import Feed
 from tests.support.eventually import eventually
 from tests.support.faulty_proxy import Rule
 from tests.support.gemini_responses import BILLED_REFUSAL, refusal
-from tests.support.harness import Harness, harness
+from tests.support.harness import Harness
 from tests.support.hosts import replaces_record
 from tests.support.paths import ROOT
 
@@ -73,18 +72,6 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[Trace]:
         for record in caplog.records
         if record.name == LINE
     ]
-
-
-@pytest.fixture
-async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
-    async with harness(azurite_ports, cosmos_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def ledger(product: Harness) -> AsyncIterator[Feed]:
-    async with feed(product) as running:
-        yield running
 
 
 async def resume_lapsed(product: Harness, ledger: Feed, record_id: str) -> None:

@@ -1,24 +1,14 @@
 """By how much a budget can be passed: the worst cases, as the table in docs/money.md has them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
-
-import pytest
 
 from image_core.models.catalog import INPUT_IMAGE_TOKENS
 from image_core.models.generated import Options
 from image_core.models.prices import max_output_tokens
-from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, finished, overloaded
 from tests.support.gemini_responses import part
-from tests.support.harness import PROMPT, Harness, harness, sample_image
-
-
-@pytest.fixture
-async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
-    async with harness(azurite_ports, cosmos_url) as running:
-        yield running
+from tests.support.harness import PROMPT, Harness, sample_image
 
 
 def usage(image: int, text: int) -> dict[str, Any]:

@@ -6,11 +6,9 @@ import json
 import os
 import sys
 import tracemalloc
-from collections.abc import AsyncIterator
 
 import aiohttp
 import PIL.Image
-import pytest
 
 from local.emulators import AzuritePorts
 from local.gemini.script import overloaded
@@ -20,12 +18,6 @@ from tests.support.faulty_proxy import Rule
 from tests.support.harness import PROMPT, Harness, data_url, harness
 from tests.support.image_files import saved
 from tests.support.paths import ROOT
-
-
-@pytest.fixture
-async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
-    async with harness(azurite_ports, cosmos_url) as running:
-        yield running
 
 
 def reads_a_copy(method: str, path: str) -> bool:

@@ -10,17 +10,10 @@ from image_core.errors import ModelUnavailable, NoImage
 from image_core.generations.failure import Failure
 from image_core.generations.record import Record
 from image_core.generations.record_codec import from_document, to_document
-from local.emulators import AzuritePorts
 from tests.support.change_feed import Feed, feed
-from tests.support.harness import Harness, harness
+from tests.support.harness import Harness
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
-    async with harness(azurite_ports, cosmos_url) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,23 +1,14 @@
 """An image whose container is missing is kept and paid once, and its caller gets the id."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from local.emulators import AzuritePorts
 from tests.support.faulty_proxy import Answer, Rule, blob_error, cosmos_not_found
 from tests.support.harness import Answer as Response
-from tests.support.harness import Harness, harness, sample_image
+from tests.support.harness import Harness, sample_image
 
 KEY = {"Idempotency-Key": "one"}
 GONE = [blob_error(404, "ContainerNotFound"), blob_error(409, "ContainerBeingDeleted")]
 FOREVER = 100_000
-
-
-@pytest.fixture
-async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
-    async with harness(azurite_ports, cosmos_url) as running:
-        yield running
 
 
 def of_images(_: str, path: str) -> bool:

@@ -12,12 +12,11 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from image_core.generations.trace import trace_parent
-from local.emulators import AzuritePorts
 from local.gemini.script import Scripted, finished, overloaded
 from tests.support.change_feed import Feed, feed
 from tests.support.eventually import eventually
 from tests.support.gemini_responses import BILLED_REFUSAL
-from tests.support.harness import Harness, data_url, harness, sample_image
+from tests.support.harness import Harness, data_url, sample_image
 
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 PROMPT = "a secret prompt about a lighthouse"
@@ -29,12 +28,6 @@ def measured() -> InMemoryMetricReader:
     reader = InMemoryMetricReader()
     metrics.set_meter_provider(MeterProvider([reader]))
     return reader
-
-
-@pytest.fixture
-async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
-    async with harness(azurite_ports, cosmos_url) as running:
-        yield running
 
 
 @pytest.fixture

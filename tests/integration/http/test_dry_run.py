@@ -1,26 +1,19 @@
 """`dryRun`: every check of a generation, and nothing else."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from azure.cosmos.aio import CosmosClient
 
 from image_core.settings import DEFAULT_CHAIN
-from local.emulators import AzuritePorts, cosmos_connection_string
+from local.emulators import cosmos_connection_string
 from local.gemini.script import Scripted
-from tests.support.harness import Answer, Harness, data_url, harness, sample_image
+from tests.support.harness import Answer, Harness, data_url, sample_image
 from tests.support.paths import GEMINI_RESPONSES
 
 PRO, NANO, LITE = DEFAULT_CHAIN
 CUP = data_url(sample_image(), "image/jpeg")
-
-
-@pytest.fixture
-async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
-    async with harness(azurite_ports, cosmos_url) as running:
-        yield running
 
 
 async def dry(product: Harness, *images: str, headers: dict[str, str] | None = None, **fields: Any) -> Answer:

@@ -5,27 +5,19 @@ In everything else a request with a mask is like any other.
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
 from typing import Any
 
 import PIL.Image
 import pytest
 from PIL import ImageChops, ImageDraw
 
-from local.emulators import AzuritePorts
 from local.gemini.script import Scripted
 from tests.support.faulty_proxy import Rule, blob_error
-from tests.support.harness import Answer, Harness, data_url, harness, sample_image
+from tests.support.harness import Answer, Harness, data_url, sample_image
 from tests.support.image_files import saved
 from tests.support.paths import IMAGES
 
 CUP = data_url(sample_image(), "image/jpeg")
-
-
-@pytest.fixture
-async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
-    async with harness(azurite_ports, cosmos_url) as running:
-        yield running
 
 
 def photograph(name: str = "coffee.jpg") -> PIL.Image.Image:

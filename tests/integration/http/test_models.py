@@ -1,24 +1,14 @@
 """`GET /api/models`: the chain as a front end needs it, and the limits of a request."""
 
 import json
-from collections.abc import AsyncIterator
-
-import pytest
 
 from image_core.models.catalog import ASPECT_RATIOS, CLASSIC, IMAGE_SIZES, MODELS
 from image_core.settings import DEFAULT_CHAIN, Settings
-from local.emulators import AzuritePorts
 from local.gemini.script import Scripted
-from tests.support.harness import Harness, harness
+from tests.support.harness import Harness
 from tests.support.paths import GEMINI_RESPONSES
 
 PRO, NANO, LITE = DEFAULT_CHAIN
-
-
-@pytest.fixture
-async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
-    async with harness(azurite_ports, cosmos_url) as running:
-        yield running
 
 
 async def test_chain_is_listed_in_its_order_with_what_each_model_makes_and_costs(product: Harness) -> None:

@@ -5,7 +5,7 @@ import json
 import re
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,14 +25,8 @@ from local.gemini.script import Scripted
 from operations.doctor import model
 from operations.doctor.checks import check_environment, report
 from operations.doctor.finding import Finding
-from tests.support.harness import SECRET, Harness, harness
+from tests.support.harness import SECRET, Harness
 from tests.support.paths import GEMINI_RESPONSES
-
-
-@pytest.fixture
-async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
-    async with harness(azurite_ports, cosmos_url) as running:
-        yield running
 
 
 async def findings(product: Harness, **other: str) -> list[Finding]:

@@ -1,6 +1,5 @@
 """`make reconcile`: each difference between images and records is found, and what has one right answer is fixed."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,15 +12,8 @@ from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.generations.record import Status
 from image_core.generations.record_codec import to_document
-from local.emulators import AzuritePorts
 from operations.reconcile import reconcile
-from tests.support.harness import Harness, harness, sample_image
-
-
-@pytest.fixture
-async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
-    async with harness(azurite_ports, cosmos_url) as running:
-        yield running
+from tests.support.harness import Harness, sample_image
 
 
 def tomorrow() -> datetime:

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator
 
 import pytest
 from azure.storage.blob.aio import BlobServiceClient
@@ -15,19 +14,12 @@ from image_core.storage.azure_blobs import AzureBlobs
 from image_core.storage.naming import PSEUDONYM_KEY
 from image_core.storage.pseudonyms import Pseudonyms
 from local import nextauth
-from local.emulators import AzuritePorts
 from tests.support.change_feed import feed
 from tests.support.faulty_proxy import Rule
-from tests.support.harness import Harness, harness, sample_image
+from tests.support.harness import Harness, sample_image
 from tests.support.uploads import form
 
 PRIVATE = "catafract-private"
-
-
-@pytest.fixture
-async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
-    async with harness(azurite_ports, cosmos_url) as running:
-        yield running
 
 
 def unkeyed(email: str, name: str) -> set[str]:
