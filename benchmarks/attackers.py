@@ -44,7 +44,7 @@ class Client:
     """Sessions by the user's number."""
     http: aiohttp.ClientSession
     slow_server: str = ""
-    dice: random.Random = field(default_factory=lambda: random.Random(2))  # noqa: S311 - a mix of requests, no secret
+    rng: random.Random = field(default_factory=lambda: random.Random(2))  # noqa: S311 - a mix of requests, no secret
     images: dict[int, str] = field(default_factory=dict)
     """The name of an image that each user has generated."""
     numbers: "itertools.count[int]" = field(default_factory=itertools.count)
@@ -73,7 +73,7 @@ def generation(*bodies: bytes) -> Request:
     """Return a request for an image, with one of the bodies."""
 
     async def post(client: Client, user: int) -> int:
-        return await client.send(user, "POST", "image", client.dice.choice(bodies))
+        return await client.send(user, "POST", "image", client.rng.choice(bodies))
 
     return post
 
@@ -192,7 +192,7 @@ async def attack(url: str, cookies: dict[str, str], seconds: float) -> list[tupl
 
     async def run(client: Client, user: int) -> None:
         while time.monotonic() < deadline:
-            name = client.dice.choice(tuple(ATTACKS))
+            name = client.rng.choice(tuple(ATTACKS))
             counts[name, await ATTACKS[name](client, user)] += 1
 
     async with slow_server() as slow, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:

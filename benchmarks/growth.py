@@ -1,4 +1,4 @@
-"""Whether the cost of an operation grows with the amount of stored data.
+"""Growth of an operation's cost with the amount of stored data.
 
 - `begin`, `finish`, `budget`, `page`: by a user with 10 000 generations. Floor: the same by a user with 20.
 - `enter`, `deliver`, `budget`, `usage`: for a user's 1000th image of a day. Floor: the first images of a day.
@@ -81,7 +81,7 @@ def completed(user: str, number: int) -> Record:
     return record.claimed("owner", begun).succeeded("https://x/y.png", MADE, "owner", begun)
 
 
-class Bench:
+class Operations:
     """The product's components, with a relay that counts before the database."""
 
     def __init__(self, components: Components, relay: Relay) -> None:
@@ -102,7 +102,7 @@ class Bench:
         created = await self._components.starter.create(
             NewGeneration(user, request, "0" * 64, None, 0.2), inputs, queued=False
         )
-        assert isinstance(created, Record)  # noqa: S101 - it has no key that another one could have
+        assert isinstance(created, Record)  # noqa: S101 - without a key it is always new
         self._begun.append(created)
 
     async def finish(self, user: User) -> None:
@@ -154,7 +154,7 @@ class Bench:
         return (time.process_time() - began) * 1000, self._relay.received - before
 
 
-class Patient(Cosmos):
+class WithoutTimeouts(Cosmos):
     """Access to the database without the product's timeouts: the emulator is slow with so many items."""
 
     def __init__(self, client: CosmosClient) -> None:
@@ -171,39 +171,39 @@ class Patient(Cosmos):
         yield self._container
 
 
-async def _compared(bench: Bench) -> AsyncIterator[Row]:
+async def _compared(operations: Operations) -> AsyncIterator[Row]:
     """Compare the users' costs of each operation; their calls take turns."""
     for name in ("begin", "finish", "budget", "page"):
-        call = getattr(bench, name)
+        call = getattr(operations, name)
         own: dict[User, list[float]] = {NEW: [], OLD: []}
         wire: dict[User, list[int]] = {NEW: [], OLD: []}
         for _ in range(CALLS):
             for user in (NEW, OLD):
-                milliseconds, received = await bench.measured(partial(call, user))
+                milliseconds, received = await operations.measured(partial(call, user))
                 own[user].append(milliseconds)
                 wire[user].append(received)
         yield Row(f"{name}, 10 000th / first: CPU time", median(own[OLD]) / median(own[NEW]), "x", 1.2)
         yield Row(f"{name}, 10 000th / first: bytes read", median(wire[OLD]) / median(wire[NEW]), "x", 1.05)
 
 
-async def _of_one_day(bench: Bench) -> AsyncIterator[Row]:
+async def _of_one_day(operations: Operations) -> AsyncIterator[Row]:
     """Compare the ledger's costs of the 1000th image of a day with those of the first."""
     first, thousandth = User("first@example.com"), User("thousandth@example.com")
     for _ in range(IMAGES_OF_A_DAY // 100):
-        await bench.ledger.enter_delivered(
-            delivered_entries([to_document(bench.billed(thousandth)) for _ in range(100)])
+        await operations.ledger.enter_delivered(
+            delivered_entries([to_document(operations.billed(thousandth)) for _ in range(100)])
         )
     for name in ("enter", "deliver", "budget", "usage"):
-        call = getattr(bench, name)
-        asked: dict[User, list[int]] = {first: [], thousandth: []}
+        call = getattr(operations, name)
+        counts: dict[User, list[int]] = {first: [], thousandth: []}
         wire: dict[User, list[int]] = {first: [], thousandth: []}
         await call(first)  # opens the connection
         for _ in range(CALLS):
             for user in (first, thousandth):
-                requests, received = await bench.requests(partial(call, user))
-                asked[user].append(requests)
+                requests, received = await operations.requests(partial(call, user))
+                counts[user].append(requests)
                 wire[user].append(received)
-        yield Row(f"{name}, 1000th image of a day: requests", median(asked[thousandth]), "", median(asked[first]))
+        yield Row(f"{name}, 1000th image of a day: requests", median(counts[thousandth]), "", median(counts[first]))
         yield Row(
             f"{name}, 1000th / first of a day: bytes read", median(wire[thousandth]) / median(wire[first]), "x", 1.05
         )
@@ -220,17 +220,19 @@ async def _measure(around: programs.Services) -> list[Row]:
             "DAILY_BUDGET_USD_PER_USER": "1000",
         }
         components = Components(Settings.read(environment), Clock())
-        bench = Bench(components, relay)
+        operations = Operations(components, relay)
         try:
             await documents.create_all(to_document(completed(NEW.id, number)) for number in range(PAGE))
             await documents.create_all(to_document(completed(OLD.id, number)) for number in range(STORED))
-            rows = [row async for row in _of_one_day(bench)]
-            rows += [row async for row in _compared(bench)]
+            rows = [row async for row in _of_one_day(operations)]
+            rows += [row async for row in _compared(operations)]
             async with CosmosClient(url, COSMOS_KEY, connection_timeout=60, read_timeout=60) as client:
                 rows += [
                     row
                     async for row in _recovery(
-                        bench, Records(CosmosGenerations(Patient(client), "generations"), Backoff(Clock())), documents
+                        operations,
+                        Records(CosmosGenerations(WithoutTimeouts(client), "generations"), Backoff(Clock())),
+                        documents,
                     )
                 ]
         finally:
@@ -238,16 +240,16 @@ async def _measure(around: programs.Services) -> list[Row]:
     return rows
 
 
-async def _recovery(bench: Bench, records: Records, documents: Documents) -> AsyncIterator[Row]:
+async def _recovery(operations: Operations, records: Records, documents: Documents) -> AsyncIterator[Row]:
     now = iso(datetime.now(UTC))
     await documents.create_all(
         {**to_document(completed(f"lost-{n}@example.com", n)), "status": "running", "leaseExpiresAt": now}
         for n in range(UNFINISHED)
     )
     await records.unfinished()  # opens the connection
-    _, before = await bench.measured(records.unfinished)
+    _, before = await operations.measured(records.unfinished)
     await documents.create_all(to_document(completed(f"user-{n % 500}@example.com", n)) for n in range(COMPLETED))
-    _, after = await bench.measured(records.unfinished)
+    _, after = await operations.measured(records.unfinished)
     lost = [each for each in await records.unfinished() if each.user_id.startswith("lost-")]
     yield Row(f"recovery among {COMPLETED:,} completed: unfinished found", len(lost), "", UNFINISHED, at_least=True)
     yield Row(f"recovery among {COMPLETED:,} completed / 10,000: bytes read", after / before, "x", 1.05)

@@ -13,7 +13,7 @@ import aiohttp
 
 
 @dataclass(slots=True)
-class Outcome:
+class Result:
     """The seconds of each request that was answered with 200, the number of others by status, and the total seconds."""
 
     seconds: list[float] = field(default_factory=list)
@@ -33,13 +33,13 @@ class Outcome:
 
 async def send(
     url: str, body: bytes, cookies: Sequence[str], count: int, at_once: int, *, close: bool = False
-) -> Outcome:
+) -> Result:
     """Send `count` requests, `at_once` of them concurrently, with the `cookies` in turn.
 
     `close` closes each connection after its answer: aiohttp's server keeps the last request and response of an idle
     connection, which would be counted as memory of the requests in flight.
     """
-    outcome, users = Outcome(), cycle(cookies)
+    result, users = Result(), cycle(cookies)
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, force_close=close),
         timeout=aiohttp.ClientTimeout(total=180),
@@ -47,13 +47,13 @@ async def send(
     ) as http:
         numbers = iter(range(count))
         began = time.perf_counter()
-        await asyncio.gather(*(_worker(http, url, body, users, numbers, outcome) for _ in range(at_once)))
-        outcome.total = time.perf_counter() - began
-    return outcome
+        await asyncio.gather(*(_worker(http, url, body, users, numbers, result) for _ in range(at_once)))
+        result.total = time.perf_counter() - began
+    return result
 
 
 async def _worker(
-    http: aiohttp.ClientSession, url: str, body: bytes, users: Iterator[str], numbers: Iterator[int], outcome: Outcome
+    http: aiohttp.ClientSession, url: str, body: bytes, users: Iterator[str], numbers: Iterator[int], result: Result
 ) -> None:
     for _ in numbers:
         headers = {"Content-Type": "application/json", "Cookie": next(users)}
@@ -63,9 +63,9 @@ async def _worker(
                 async for _part in answer.content.iter_any():
                     pass
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            outcome.others[type(error).__name__] += 1
+            result.others[type(error).__name__] += 1
             continue
         if answer.status == HTTPStatus.OK:
-            outcome.seconds.append(time.perf_counter() - began)
+            result.seconds.append(time.perf_counter() - began)
         else:
-            outcome.others[str(answer.status)] += 1
+            result.others[str(answer.status)] += 1

@@ -1,6 +1,6 @@
 """Processor time and memory of a masked edit in the sandbox, for photographs of 12, 24 and 48 megapixels.
 
-- "cut out" prepares the crop that the model gets, "compose" puts the model's answer into the photograph.
+- "cut out" prepares the crop for the model, "compose" puts the model's answer into the photograph.
 - Floor: a process that decodes the same photograph and writes it as a PNG. Goal: composing takes at most twice as long.
 - "address space" must stay below the sandbox's limit.
 
@@ -34,8 +34,8 @@ from local import config
 
 MEGAPIXELS = (12, 24, 48)
 MEBIBYTE = 2**20
-MOST_FLOORS = 2.0
-"""The goal: how many times as long composing may take as the floor."""
+MAX_RATIO = 2.0
+"""The goal for the time of composing / floor."""
 SENT_SIDE = 2048
 
 FLOOR = (
@@ -49,15 +49,15 @@ T = TypeVar("T")
 
 
 def photograph(megapixels: int, orientation: int = 1) -> bytes:
-    """Return a JPEG as a telephone makes it, with the grain of its sensor."""
+    """Return a JPEG as a phone makes it, with sensor noise."""
     size = round((megapixels * 1e6 * 4 / 3) ** 0.5), round((megapixels * 1e6 * 3 / 4) ** 0.5)
     image = PIL.Image.open(config.ROOT / "local" / "samples" / "coffee.jpg").convert("RGB")
-    tile = PIL.Image.frombytes("RGB", (512, 512), random.Random(1).randbytes(512 * 512 * 3))  # noqa: S311 - grain, no secret
-    grain = PIL.Image.new("RGB", size)
+    tile = PIL.Image.frombytes("RGB", (512, 512), random.Random(1).randbytes(512 * 512 * 3))  # noqa: S311 - noise, no secret
+    noise = PIL.Image.new("RGB", size)
     for left in range(0, size[0], 512):
         for top in range(0, size[1], 512):
-            grain.paste(tile, (left, top))
-    image = ImageChops.blend(image.resize(size, PIL.Image.Resampling.BICUBIC), grain, 0.08)
+            noise.paste(tile, (left, top))
+    image = ImageChops.blend(image.resize(size, PIL.Image.Resampling.BICUBIC), noise, 0.08)
     exif = PIL.Image.Exif()
     exif[0x112] = orientation
     out = io.BytesIO()
@@ -66,9 +66,9 @@ def photograph(megapixels: int, orientation: int = 1) -> bytes:
 
 
 def mask(data: bytes) -> bytes:
-    """Return a mask with an ellipse of a tenth of the image, at a quarter of its size, as a page draws it."""
+    """Return a mask with an ellipse of a tenth of the image, at a quarter of its size, as the playground draws it."""
     with PIL.Image.open(io.BytesIO(data)) as image:
-        size = (image.height, image.width) if image.getexif().get(0x112, 1) > 4 else image.size  # noqa: PLR2004 - lies on its side
+        size = (image.height, image.width) if image.getexif().get(0x112, 1) > 4 else image.size  # noqa: PLR2004 - 5 to 8 are rotations by a quarter
     drawn = PIL.Image.new("L", (size[0] // 4, size[1] // 4))
     box = (0.3 * drawn.width, 0.3 * drawn.height, 0.66 * drawn.width, 0.66 * drawn.height)
     ImageDraw.Draw(drawn).ellipse(box, fill=255)
@@ -77,8 +77,8 @@ def mask(data: bytes) -> bytes:
     return out.getvalue()
 
 
-def measured(call: Callable[..., Awaitable[T]]) -> tuple[T, float, float, float]:
-    """Return what `call` gives, the milliseconds of its sandbox, and its highest MiB: resident and of address space."""
+def run_in_sandbox(call: Callable[..., Awaitable[T]]) -> tuple[T, float, float, float]:
+    """Return the result of `call`, and its sandbox's milliseconds and highest MiB, resident and of address space."""
     with tempfile.TemporaryDirectory() as folder:
         status, took = Path(folder) / "status", Path(folder) / "took"
         program = (
@@ -110,8 +110,8 @@ def _rows(megapixels: int, orientation: int, rounds: int) -> list[Row]:
     for _ in range(rounds):
         took["floor"].append(floor(data))
         prepare = partial(prepare_in_sandbox, data, *limits, mask=drawn, shapes=made, max_side=SENT_SIDE)
-        prepared, milliseconds, resident, space = measured(prepare)
-        assert prepared is not None  # noqa: S101 - the mask is no full one
+        prepared, milliseconds, resident, space = run_in_sandbox(prepare)
+        assert prepared is not None  # noqa: S101 - the mask is not full
         took["prepare"].append(milliseconds)
         most["prepare"] = max(most.get("prepare", 0), resident)
         answer = PIL.Image.open(io.BytesIO(prepared.sent.data)).convert("RGB").resize(made[prepared.crop.aspect_ratio])
@@ -126,7 +126,7 @@ def _rows(megapixels: int, orientation: int, rounds: int) -> list[Row]:
             box=prepared.crop.box,
             target=Target(None, "png"),
         )
-        composed, milliseconds, resident, space = measured(compose)
+        composed, milliseconds, resident, space = run_in_sandbox(compose)
         took["compose"].append(milliseconds)
         most["compose"], most["space"] = max(most.get("compose", 0), resident), max(most.get("space", 0), space)
     name = f"{megapixels} megapixels{', turned' if orientation > 1 else ''}"
@@ -138,7 +138,7 @@ def _rows(megapixels: int, orientation: int, rounds: int) -> list[Row]:
         Row(f"{name}: floor, decode and encode", reading, "ms"),
         Row(f"{name}: cut out", median(took["prepare"]), "ms"),
         Row(f"{name}: compose", composing, "ms"),
-        Row(f"{name}: compose / floor", composing / reading, "x", MOST_FLOORS),
+        Row(f"{name}: compose / floor", composing / reading, "x", MAX_RATIO),
         Row(f"{name}: memory to cut out", most["prepare"], "MiB"),
         Row(f"{name}: memory to compose", most["compose"], "MiB"),
         Row(f"{name}: address space to compose", most["space"], "MiB", allowed),

@@ -61,13 +61,13 @@ def body(around: Services, *, by_url: bool) -> bytes:
     return images.request(images.data_url(images.noise(images.INPUT_BYTES)))
 
 
-def run(subject: Subject, around: Services, count: int, at_once: int, *, by_url: bool = False) -> load.Outcome:
+def run(subject: Subject, around: Services, count: int, at_once: int, *, by_url: bool = False) -> load.Result:
     """Send `count` requests, `at_once` concurrently. Raises InvalidMeasurement if one failed."""
     cookies = [around.cookie(user) for user in range(USERS)]
-    outcome = asyncio.run(load.send(f"{subject.url}/api/image", body(around, by_url=by_url), cookies, count, at_once))
-    if outcome.others:
-        raise InvalidMeasurement(f"{subject.name}: {dict(outcome.others)}")
-    return outcome
+    result = asyncio.run(load.send(f"{subject.url}/api/image", body(around, by_url=by_url), cookies, count, at_once))
+    if result.others:
+        raise InvalidMeasurement(f"{subject.name}: {dict(result.others)}")
+    return result
 
 
 def one_by_one(around: Services, subject: Subject, count: int, into: Figures) -> None:
@@ -87,17 +87,17 @@ def many_at_once(around: Services, subject: Subject, count: int, into: Figures) 
 def in_flight(around: Services, subject: Subject, *, by_url: bool) -> tuple[float, float]:
     """Return the seconds for all IN_FLIGHT requests, and the growth of memory per request in MB."""
 
-    async def send_all() -> tuple[load.Outcome, int]:
+    async def send_all() -> tuple[load.Result, int]:
         cookies = [around.cookie(user) for user in range(USERS)]
         async with Peak(subject.pid) as peak:
             url = f"{subject.url}/api/image"
-            outcome = await load.send(url, body(around, by_url=by_url), cookies, IN_FLIGHT, IN_FLIGHT, close=True)
-        return outcome, peak.growth
+            result = await load.send(url, body(around, by_url=by_url), cookies, IN_FLIGHT, IN_FLIGHT, close=True)
+        return result, peak.growth
 
-    outcome, growth = asyncio.run(send_all())
-    if outcome.others:
-        raise InvalidMeasurement(f"{subject.name}: {dict(outcome.others)}")
-    return outcome.total, growth / IN_FLIGHT / 1e6
+    result, growth = asyncio.run(send_all())
+    if result.others:
+        raise InvalidMeasurement(f"{subject.name}: {dict(result.others)}")
+    return result.total, growth / IN_FLIGHT / 1e6
 
 
 def measure(rounds: int, count: int) -> dict[str, Figures]:

@@ -44,16 +44,16 @@ def check(arguments: list[str]) -> str | None:
 
 def main() -> int:
     """Check all calls; return the exit code."""
-    seen: dict[str, list[str]] = {}
+    calls: dict[str, list[str]] = {}
     for line in sys.stdin:
         arguments = json.loads(line)
         options = " ".join(word for word in arguments if word.startswith("-") or word == arguments[0])
-        seen[f"{options} {len(arguments)}"] = arguments
-    faults = {" ".join(arguments): fault for arguments in seen.values() if (fault := check(arguments)) is not None}
+        calls[f"{options} {len(arguments)}"] = arguments
+    faults = {" ".join(arguments): fault for arguments in calls.values() if (fault := check(arguments)) is not None}
     for call, fault in faults.items():
         print(f"az {call}: {fault}", file=sys.stderr)
-    print(f"az: {len(seen) - len(faults)} of {len(seen)} calls are valid")
-    return 1 if faults or not seen else 0
+    print(f"az: {len(calls) - len(faults)} of {len(calls)} calls are valid")
+    return 1 if faults or not calls else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Fail where the unit tests cover less of a package than its threshold, in percent of lines and branches together.
+"""Fail if the unit tests cover less of a package than its threshold, in percent of lines and branches together.
 
 `make coverage` runs the unit tests with coverage.py before it. Thresholds are raised when tests are added, and never
 lowered.
@@ -25,7 +25,7 @@ THRESHOLDS: Mapping[str, float] = {
     "image_core/storage": 95,
 }
 Counts = tuple[int, int]
-"""Lines and branches that were run, and all."""
+"""The number of lines and branches that were run, and of all."""
 
 
 def by_package(files: Mapping[str, Counts]) -> dict[str, Counts]:
@@ -38,7 +38,7 @@ def by_package(files: Mapping[str, Counts]) -> dict[str, Counts]:
 
 
 def below(packages: Mapping[str, Counts]) -> Iterator[str]:
-    """Yield a line for each package that is below its threshold, or that no file belongs to any more."""
+    """Yield a line for each package that is below its threshold, or that has no file."""
     for package, (run, every) in packages.items():
         if not every:
             yield f"{package} has no code: remove it from THRESHOLDS in checks/coverage_gate.py"

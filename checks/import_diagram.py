@@ -18,7 +18,7 @@ BEGIN, END = "<!-- imports: written by `make format` -->\n\n```mermaid\n", "```\
 PRODUCT = "image_core"
 OUTSIDE = ("operations", "local", "benchmarks")
 FOUNDATION = ("auth", "runtime", "settings", "errors", "clock", "email_address")
-"""Used almost everywhere: drawn as one node, and arrows to it are left out."""
+"""Used by almost all packages: drawn as one node, without the arrows to it."""
 
 
 def packages(graph: grimp.ImportGraph) -> list[str]:
@@ -28,7 +28,7 @@ def packages(graph: grimp.ImportGraph) -> list[str]:
 
 
 def edges(graph: grimp.ImportGraph, drawn: list[str]) -> list[tuple[str, str]]:
-    """Return who imports whom directly; outside of the product the whole of `image_core` counts as one."""
+    """Return the direct imports (importer, imported). Outside of the product `image_core` counts as one package."""
     found = set()
     for importer in drawn:
         for imported in [*drawn, PRODUCT]:

