@@ -4,7 +4,7 @@ A subclass provides the fixtures `documents` or `generations` or `ledger`, and `
 """
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -60,6 +60,17 @@ def own(stored: Document | None) -> dict[str, Any] | None:
     if stored is None:
         return None
     return {name: value for name, value in stored.items() if not name.startswith("_")}
+
+
+def every_call(documents: Documents, user: str, etag: str) -> tuple[Awaitable[object], ...]:
+    """Return a call of each operation. `etag` is that of the document that exists."""
+    return (
+        documents.create(document(user)),
+        documents.read(user, "doc-1"),
+        documents.replace(document(user), etag),
+        documents.delete(user, "doc-1"),
+        documents.write_batch(user, [Create(document(user, 2))]),
+    )
 
 
 async def ids(found: AsyncIterator[Document]) -> list[str]:
@@ -185,13 +196,7 @@ class DocumentContract:
     ) -> None:
         etag = await documents.create(document(user))
         async with network.outage():
-            for call in (
-                documents.create(document(user)),
-                documents.read(user, "doc-1"),
-                documents.replace(document(user), etag),
-                documents.delete(user, "doc-1"),
-                documents.write_batch(user, [Create(document(user, 2))]),
-            ):
+            for call in every_call(documents, user, etag):
                 with pytest.raises(StorageUnavailable):
                     await call
         assert own(await documents.read(user, "doc-1")) == document(user)
@@ -202,13 +207,7 @@ class DocumentContract:
     ) -> None:
         etag = await documents.create(document(user))
         async with network.missing_container():
-            for call in (
-                documents.create(document(user)),
-                documents.read(user, "doc-1"),
-                documents.replace(document(user), etag),
-                documents.delete(user, "doc-1"),
-                documents.write_batch(user, [Create(document(user, 2))]),
-            ):
+            for call in every_call(documents, user, etag):
                 with pytest.raises(ContainerMissing):
                     await call
 

@@ -1,31 +1,21 @@
 """The bill of a run: its writes beside the image."""
 
 import logging
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from image_core.auth.user import User
 from image_core.clock import Clock
 from image_core.generations.billed_calls import BilledCalls
-from image_core.generations.record import Record
-from image_core.models.generated import Attempt, Options, Usage
+from image_core.models.generated import Attempt, Usage
+from tests.support.records import make
 
 if TYPE_CHECKING:
     from image_core.generations.accounting import Accounting
     from image_core.generations.lease import Lease
 
-RECORD = Record(
-    id="gen-1",
-    user_id="ada@example.com",
-    prompt="a watercolor",
-    input_images=(),
-    inputs=(),
-    options=Options(),
-    created_at=datetime(2026, 11, 25, 12, tzinfo=UTC),
-    request_hash="",
-    blob_stem="generated-1",
-)
+RECORD = make(User("ada@example.com"))
 
 
 class BrokenLease:

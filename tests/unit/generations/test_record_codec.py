@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from image_core.auth.user import User
 from image_core.errors import Canceled, ImageError, NoImage, RateLimited
 from image_core.generations.failure import Failure
-from image_core.generations.record import Record, Status
+from image_core.generations.record import Status
 from image_core.generations.record_codec import from_document, to_document
 from image_core.images.region import Box, Crop
 from image_core.models.generated import Attempt, Options, Usage
 from image_core.storage.input_copies import InputCopy
+from tests.support.records import make
 
 ORIGINAL = {
     "id": "gen-1700000000000-ab",
@@ -199,15 +201,5 @@ def test_failure_without_its_fields_is_an_internal_error() -> None:
 
 
 def test_record_that_was_just_made_round_trips() -> None:
-    record = Record(
-        id="gen-1",
-        user_id="ada@example.com",
-        prompt="a watercolor",
-        input_images=(),
-        inputs=(),
-        options=Options(),
-        created_at=datetime(2026, 11, 25, 12, tzinfo=UTC),
-        request_hash="",
-        blob_stem="generated-1",
-    )
+    record = make(User("ada@example.com"))
     assert from_document(to_document(record)) == record
