@@ -76,6 +76,18 @@ def image(color: int = 0, side: int = 4) -> Image:
     return Image(saved(PIL.Image.new("L", (side, side), color), "PNG"), "image/png", side, side)
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One call of the loader. `claimed_by` and `wait_seconds` are those of its claim."""
+
+    images: tuple[str, ...]
+    user: User
+    claimed_by: str
+    wait_seconds: float
+    earlier: str | None
+    edit_first: bool
+
+
 class FakeLoader:
     """Loads every input as the same small image, or raises `error`. `edit` is the prepared edit of every mask."""
 
@@ -83,13 +95,15 @@ class FakeLoader:
         self.error: Exception | None = None
         self.edit: PreparedEdit | None = None
         self.original: bytes | None = b"the file"
-        self.loaded: list[tuple[str, ...]] = []
+        self.loaded: list[Load] = []
+        self.max_sides: list[int] = []
+        """Of each edit that was prepared."""
 
     async def load_all(
         self, images: Sequence[str], user: User, claim: Claim, earlier: str | None = None, *, edit_first: bool = False
     ) -> tuple[LoadedInput, ...]:
         """Load `earlier` and `images`."""
-        self.loaded.append(tuple(images))
+        self.loaded.append(Load(tuple(images), user, claim.user_id, claim.wait_seconds(), earlier, edit_first))
         if self.error is not None:
             raise self.error
         first = () if earlier is None else (LoadedInput(image(1), f"/api/images/{earlier}"),)
@@ -107,25 +121,41 @@ class FakeLoader:
         self, mask: str, inputs: Sequence[LoadedInput], shapes: Shapes, max_side: int, user: User, claim: Claim
     ) -> PreparedEdit | None:
         """Return `edit`."""
+        self.max_sides.append(max_side)
         return self.edit
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """One call of the converter. `held` are the bytes of the memory budget then."""
+
+    of: Record | User
+    image: Image
+    target: Target
+    held: int
+    seconds: float | None = None
 
 
 class FakeConverter:
     """Changes only the type. `fails` makes it return None; `aligned` is whether a masked edit was aligned."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: MemoryBudget) -> None:
         self.fails = False
         self.aligned = True
         self.kept_type: str | None = None
+        self.calls: list[Conversion] = []
+        self._memory = memory
 
     async def convert(self, user: User, image: Image, target: Target) -> Image | None:
-        """Return the same bytes as another type."""
+        """Return an image of another type."""
+        self.calls.append(Conversion(user, image, target, self._memory.held))
         return None if self.fails else Image(b"converted", f"image/{target.format}", image.width, image.height)
 
     async def compose(
         self, record: Record, edit: MaskedEdit, answer: Image, target: Target, seconds: float
     ) -> ComposedEdit | None:
         """Return an image of the first input's size."""
+        self.calls.append(Conversion(record, answer, target, self._memory.held, seconds))
         if self.fails:
             return None
         kind = self.kept_type or f"image/{target.format}"
@@ -226,7 +256,7 @@ class Process:
         self.memory = MemoryBudget(100_000_000)
         self.model = FakeModel(image(9), clock)
         self.loader = FakeLoader()
-        self.converter = FakeConverter()
+        self.converter = FakeConverter(self.memory)
         self.sandboxes = InlineSandboxes(lambda _: Image(b"rendition", "image/webp", 2, 2))
         self.durations = Durations(self.model.first)
         self.accounting = Accounting(self.ledger, self.pseudonyms, self.durations, clock)

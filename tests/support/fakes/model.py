@@ -10,7 +10,7 @@ from image_core.images.image import Image
 from image_core.images.region import Shapes
 from image_core.models.generated import CANCELED, OK, Attempt, Generated, Options, Usage
 from image_core.models.provider import CallInputs
-from image_core.models.turns import ModelTurn
+from image_core.models.turns import EarlierTurn, ModelTurn
 
 MODEL = "gemini-3-pro-image"
 USAGE = Usage(560, 1120, 0.135, {"IMAGE": 560}, {"IMAGE": 1120})
@@ -47,6 +47,10 @@ class FakeModel:
         self.has_key = True
         self.refusal: ImageError | None = None
         """Raised by the checks of options and quotas."""
+        self.refused: tuple[Options, int] | None = None
+        """Options and number of inputs for which alone `refusal` is raised; None: for all."""
+        self.turns: list[tuple[EarlierTurn, ...]] = []
+        """The earlier turns of each call."""
         self._clock = clock
 
     async def generate(
@@ -79,6 +83,7 @@ class FakeModel:
 
     async def _call(self, call: Call, hold: CallInputs, prompt: str, options: Options) -> None:
         self.calls.append((await hold.images(), prompt, options))
+        self.turns.append(await hold.turns())
         call.begun.set()
         if call.before_sent is not None:
             await call.before_sent.wait()
@@ -98,21 +103,23 @@ class FakeModel:
 
     def check_options(self, options: Options, inputs: int) -> None:
         """Raise `refusal`, if any."""
-        if self.refusal is not None:
-            raise self.refusal
+        self._refuse(options, inputs)
 
     def check_quota(self, options: Options, inputs: int) -> None:
         """Raise `refusal`, if any."""
-        if self.refusal is not None:
+        self._refuse(options, inputs)
+
+    def _refuse(self, options: Options, inputs: int) -> None:
+        if self.refusal is not None and self.refused in {None, (options, inputs)}:
             raise self.refusal
 
     def first(self, options: Options, inputs: int = 0) -> str:
-        """Return the only model."""
-        return MODEL
+        """Return the model of the request, or the only one."""
+        return options.model or MODEL
 
     def warnings(self, options: Options, inputs: int) -> tuple[str, ...]:
-        """Return a warning, so that a test can follow it."""
-        return ("a_warning: of the chain",)
+        """Return a warning that says what was asked."""
+        return (f"a_warning: {inputs} to {self.first(options, inputs)}",)
 
     def context_warning(self, model: str, turns_of: str | None) -> str | None:
         """Return a warning unless the turns are of this model."""

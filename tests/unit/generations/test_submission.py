@@ -26,10 +26,14 @@ from image_core.errors import (
 )
 from image_core.generations.record import Status
 from image_core.generations.starter import Submitted
+from image_core.generations.submit import CheckedInput
 from image_core.models.generated import Options
-from tests.support.domain import ADA, REQUEST, Process, image, masked_edit
+from image_core.models.turns import ContextSize, ModelTurn
+from tests.support.domain import ADA, REQUEST, Load, Process, image, masked_edit
 from tests.support.fakes.faults import Effect
 from tests.support.fakes.model import MODEL, Call
+
+TURN = ModelTurn((b'{"parts": []}',), 1, 5)
 
 
 async def test_generation_is_recorded_run_and_completed() -> None:
@@ -84,6 +88,15 @@ async def test_same_key_returns_the_same_generation_without_another_call() -> No
     assert (again.replayed, again.result.record.id) == (True, first.id)
     assert len(process.model.calls) == 1
     assert await process.submission.wait(again, 1) is again
+
+
+async def test_repeating_a_request_needs_no_inputs_and_no_budget() -> None:
+    process = Process()
+    first = await process.make(key="k")
+    process.store.limits = UserLimits(0, Budgets(0.0, 0.0))
+    process.loader.error = ImageFetchFailed(0, "404")
+    again = await process.submission.begin(ADA, REQUEST, "k", queued=False)
+    assert (again.result.record, len(process.loader.loaded)) == (first, 1)
 
 
 async def test_same_key_with_another_request_is_refused() -> None:
@@ -152,6 +165,17 @@ async def test_generation_that_runs_again_is_leased_and_counts_at_its_new_price(
     assert again.lease_owner not in {None, failed.lease_owner}
 
 
+async def test_edit_that_runs_again_counts_the_turns_that_it_replays() -> None:
+    process = Process()
+    process.model.script = [Call(turn=TURN), Call(error=NoImage())]
+    first = await process.make()
+    edit = replace(REQUEST, images=(), from_id=first.id)
+    failed = await process.make(edit, "k")
+    again = await process.submission.begin(ADA, edit, "k", queued=True)
+    assert again.result.record.expected_usd == failed.expected_usd
+    assert failed.expected_usd != first.expected_usd
+
+
 async def test_generation_that_runs_again_needs_its_budget_again() -> None:
     process = Process()
     process.model.script = [Call(error=NoImage())]
@@ -172,6 +196,7 @@ async def test_refused_generation_is_not_run_again() -> None:
 
 async def test_generation_that_failed_is_run_again_by_one_of_two_requests() -> None:
     process = Process()
+    process.store.limits = UserLimits(1, Budgets(None, None))
     process.model.script = [Call(error=NoImage())]
     failed = await process.make(key="k")
     begun = await process.fake_clock.run(_both(process))
@@ -195,8 +220,9 @@ async def test_key_is_not_free_while_the_deleted_generation_may_still_store_an_i
     record = await process.begin(key="k")
     await process.fake_clock.settle()
     await process.history.delete(ADA, record.id)
-    with pytest.raises(Busy):
+    with pytest.raises(Busy) as caught:
         await process.submission.begin(ADA, REQUEST, "k", queued=False)
+    assert caught.value.retry_after == 10
 
 
 async def test_key_whose_failed_generation_vanishes_while_it_is_reopened_is_free() -> None:
@@ -280,13 +306,53 @@ async def test_dry_run_loads_the_inputs_and_leaves_nothing_behind() -> None:
     process = Process()
     process.store.limits = UserLimits(10, Budgets(1.0, None))
     run = await process.submission.dry_run(ADA, REQUEST, "k")
-    assert (run.model, run.warnings, run.left_usd, run.crop) == (MODEL, ("a_warning: of the chain",), 1.0, None)
+    assert (run.model, run.warnings, run.left_usd, run.crop) == (MODEL, (f"a_warning: 1 to {MODEL}",), 1.0, None)
     assert run.estimated_usd == pytest.approx(process.admission.expected_usd(Options(), 1, 12))
-    assert [(each.mime_type, each.width, each.converted) for each in run.inputs] == [("image/png", 4, False)]
+    assert run.inputs == (CheckedInput("image/png", 4, 4, converted=False),)
     assert (process.store.generations.all, process.memory.held, process.model.calls) == ([], 0, [])
     assert process.store.blobs.names("catafract-private") == []
     await process.make(key="k")
     assert (await process.submission.dry_run(ADA, REQUEST, "k")).model == MODEL
+
+
+async def test_dry_run_names_the_model_that_would_be_asked() -> None:
+    request = replace(REQUEST, images=("a", "b"), options=Options(model="another"))
+    run = await Process().submission.dry_run(ADA, request, None)
+    assert (run.model, run.warnings, len(run.inputs)) == ("another", ("a_warning: 2 to another",), 2)
+
+
+@pytest.mark.parametrize("dry", [True, False])
+async def test_inputs_are_loaded_for_their_user_until_the_deadline(dry: bool) -> None:
+    process = Process()
+    deadline = process.fake_clock.clock.deadline(7)
+    if dry:
+        await process.submission.dry_run(ADA, REQUEST, None, deadline)
+    else:
+        await process.submission.begin(ADA, REQUEST, None, queued=True, deadline=deadline)
+    assert process.loader.loaded == [Load(REQUEST.images, ADA, ADA.id, 7, None, edit_first=False)]
+
+
+async def test_dry_run_of_the_key_of_a_running_generation_does_not_count_it_against_itself() -> None:
+    process = Process()
+    process.store.limits = UserLimits(1, Budgets(None, None))
+    await process.begin(key="k", queued=True)
+    await process.submission.dry_run(ADA, REQUEST, "k")
+    with pytest.raises(TooManyGenerations):
+        await process.submission.dry_run(ADA, REQUEST, "another")
+
+
+@pytest.mark.parametrize("dry", [True, False])
+async def test_chain_is_asked_about_the_options_and_all_inputs_of_a_request(dry: bool) -> None:
+    process = Process()
+    first = await process.make()
+    request = replace(REQUEST, from_id=first.id, options=Options(image_size="4K"))
+    process.model.refusal, process.model.refused = RateLimited("later"), (request.options, 2)
+    with pytest.raises(RateLimited):
+        process.submission.check(request)
+    work = process.submission.dry_run(ADA, request, None) if dry else process.begin(request)
+    with pytest.raises(RateLimited):
+        await work
+    assert len(process.loader.loaded) == 1
 
 
 async def test_dry_run_is_refused_where_the_request_would_be() -> None:
@@ -328,7 +394,27 @@ async def test_dry_run_of_an_edit_warns_where_the_earlier_turns_are_not_shown() 
     process = Process()
     first = await process.make()
     run = await process.submission.dry_run(ADA, replace(REQUEST, from_id=first.id), None)
-    assert run.warnings == ("a_warning: of the chain", "context_not_kept: x")
+    assert run.warnings == (f"a_warning: 2 to {MODEL}", "context_not_kept: x")
+    assert [each.earlier for each in process.loader.loaded] == [None, first.id]
+
+
+@pytest.mark.parametrize("dry", [True, False])
+async def test_edit_is_expected_to_cost_its_earlier_turns_and_is_shown_them(dry: bool) -> None:
+    process = Process()
+    process.model.script = [Call(turn=TURN)]
+    first = await process.make()
+    assert first.turn is not None
+    edit = replace(REQUEST, images=(), from_id=first.id)
+    expected = process.admission.expected_usd(Options(), 1, 12, ContextSize(MODEL, 1, 2, first.turn.characters))
+    assert expected > process.admission.expected_usd(Options(), 1, 12)
+    if dry:
+        run = await process.submission.dry_run(ADA, edit, None)
+        assert (run.estimated_usd, run.warnings) == (expected, (f"a_warning: 1 to {MODEL}",))
+        return
+    process.model.script = [Call(in_context=True)]
+    second = await process.make(edit)
+    assert (second.expected_usd, second.context) == (expected, (first.turn,))
+    assert [turn.prompt for turn in process.model.turns[1]] == [first.prompt]
 
 
 async def test_masked_edit_sends_the_crop_and_keeps_what_it_is_composed_of() -> None:
