@@ -27,6 +27,7 @@ from benchmarks.cosmos import Documents
 from benchmarks.relay import Relay
 from benchmarks.table import Row
 from image_core.auth.user import User
+from image_core.billing.admission import Reservation
 from image_core.billing.budgets import Budgets
 from image_core.billing.ledger import Ledger
 from image_core.clock import Clock, iso
@@ -100,7 +101,7 @@ class Operations:
         request = GenerationRequest((), images.PROMPT, Options())
         inputs = StoredRequest((COPY,), (f"/api/images/{COPY.name}",))
         created = await self._components.starter.create(
-            NewGeneration(user, request, "0" * 64, None, 0.2), inputs, queued=False
+            NewGeneration(user, request, "0" * 64, Reservation(user.id, 0.2)), inputs, queued=False
         )
         assert isinstance(created, Record)  # noqa: S101 - without a key it is always new
         self._begun.append(created)

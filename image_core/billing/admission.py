@@ -54,7 +54,7 @@ class Admission:
 
     @asynccontextmanager
     async def admitted(self, user: User, usd: float, record_id: str | None) -> AsyncIterator[Reservation]:
-        """Reserve `usd` for one generation until its record exists, whose id is then to be set in the reservation.
+        """Reserve `usd` for one generation until its record exists, whose id is to be set before it is written.
 
         Requests with one `record_id`, that of their key, are one generation, which is not counted against itself.
 

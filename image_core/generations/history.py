@@ -71,22 +71,19 @@ class History:
         record = await self.read(user, record_id)
         now = self._records.now()
         soon = now + timedelta(seconds=DELETE_AGAIN_SECONDS)
-        was_leased = record.leased(now)
 
         def hidden(stored: Record) -> Record | None:
-            nonlocal was_leased
             if stored.status is Status.DELETING:
                 return None
-            was_leased = stored.status is Status.RUNNING and stored.leased(now)
-            until = max(soon, stored.lease_expires_at or soon) if was_leased else soon
-            return stored.deleting(until, leased=was_leased)
+            leased = stored.status is Status.RUNNING and stored.leased(now)
+            until = max(soon, stored.lease_expires_at or soon) if leased else soon
+            return stored.deleting(until, leased=leased)
 
         deleting = await self._records.change(record, hidden)
         if deleting is None:
             raise NotFound
-        if was_leased:
-            return
-        await self.finish_deleting(deleting)
+        if not deleting.leased(now):
+            await self.finish_deleting(deleting)
 
     async def finish_deleting(self, record: Record) -> None:
         """Remove what a hidden record still has; safe to repeat."""

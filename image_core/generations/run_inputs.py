@@ -21,9 +21,9 @@ class RunInputs:
         """Return an empty claim on the memory budget, which waits until `deadline` at most."""
         return self._memory_budget.claim(user_id, deadline)
 
-    def trace(self, parent: str | None) -> Trace:
+    def trace(self) -> Trace:
         """Begin to measure a generation."""
-        return Trace(self._clock, parent)
+        return Trace(self._clock)
 
     def loaded(self, record: Record, claim: Claim, trace: Trace, images: tuple[Image, ...]) -> HeldInputs:
         """Return the inputs of a new generation, which are in memory."""
@@ -31,4 +31,4 @@ class RunInputs:
 
     def stored(self, record: Record) -> HeldInputs:
         """Return the inputs of a generation that is resumed, which are still to be loaded."""
-        return self._conversations.hold(record, self.claim(record.user_id), self.trace(record.trace_parent))
+        return self._conversations.hold(record, self.claim(record.user_id), self.trace())

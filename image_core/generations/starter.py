@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from image_core.auth.user import User
-from image_core.billing.admission import Admission
+from image_core.billing.admission import Admission, Reservation
 from image_core.clock import Clock
 from image_core.errors import Busy, IdempotencyMismatch
 from image_core.generations import context
@@ -34,13 +34,15 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class NewGeneration:
-    """What the record of a new generation needs beside its inputs. `record_id`: that of its key, None without a key."""
+    """What the record of a new generation needs beside its inputs. `reservation` has its expected cost.
+
+    The reservation also has the id that its key gives, and without a key gets the one of the record.
+    """
 
     user: User
     request: GenerationRequest
     request_hash: str
-    record_id: str | None
-    expected_usd: float
+    reservation: Reservation
     parent: Record | None = None
     trace_parent: str | None = None
 
@@ -70,8 +72,10 @@ class Starter:
         Returns the other generation where one was created under the same key at the same moment. Raises as `find` does.
         """
         while True:
+            record = self._record(new, inputs)
+            new.reservation.record_id = record.id  # once it is written, limits count it once
             try:
-                return await self._leases.create(self._record(new, inputs), queued=queued)
+                return await self._leases.create(record, queued=queued)
             except AlreadyThere as there:
                 repeated = await self.repeat(there.stored, new.request_hash, queued=queued)
                 if repeated is not None:
@@ -80,7 +84,7 @@ class Starter:
     def _record(self, new: NewGeneration, inputs: StoredRequest) -> Record:
         now, parent = self._clock.now(), new.parent
         return Record(
-            id=new.record_id or new_record_id(now, self._leases.token(8)),
+            id=new.reservation.record_id or new_record_id(now, self._leases.token(8)),
             user_id=new.user.id,
             prompt=new.request.prompt,
             input_images=inputs.addresses,
@@ -94,7 +98,7 @@ class Starter:
             root_id=None if parent is None else parent.root_id or parent.id,
             context=inputs.turns,
             trace_parent=new.trace_parent,
-            expected_usd=new.expected_usd,
+            expected_usd=new.reservation.usd,
         )
 
     def run(self, record: Record, held: HeldInputs) -> None:

@@ -132,14 +132,12 @@ class Submission:
         usd = self._expected_usd(request, parent)
         async with self._admission.admitted(user, usd, key_id) as reservation:
             self._models.check_quota(request.options, request.input_count)
-            new = NewGeneration(user, request, request_hash, key_id, usd, parent, trace_parent)
-            submitted = await self._begin(new, deadline, queued=queued)
-            reservation.record_id = submitted.result.record.id
-        return submitted
+            new = NewGeneration(user, request, request_hash, reservation, parent, trace_parent)
+            return await self._begin(new, deadline, queued=queued)
 
     async def _begin(self, new: NewGeneration, deadline: Deadline | None, *, queued: bool) -> Submitted:
         """Load and keep the inputs, write the record, and run it unless it is queued."""
-        claim, trace = self._runs.claim(new.user.id, deadline), self._runs.trace(new.trace_parent)
+        claim, trace = self._runs.claim(new.user.id, deadline), self._runs.trace()
         try:
             with trace.step("inputs"):
                 loaded = await self._inputs.load(new.user, new.request, new.parent, claim)

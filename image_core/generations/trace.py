@@ -38,12 +38,11 @@ def trace_parent(header: str | None) -> str | None:
 
 
 class Trace:
-    """What is measured on the way of one generation. `parent` is the caller's `traceparent`."""
+    """What is measured on the way of one generation."""
 
-    def __init__(self, clock: Clock, parent: str | None = None) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._began = clock.monotonic()
-        self.parent = parent
         self.steps: dict[str, float] = {}
         """Seconds, by the step's name."""
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from image_core.errors import NoImage
+from image_core.errors import Canceled, NoImage
 from image_core.generations.durations import Durations
 from image_core.generations.failure import Failure
 from image_core.generations.ledger_entries import delivered_entries, entries
@@ -21,7 +21,7 @@ from image_core.generations.record import (
     total,
 )
 from image_core.generations.record_codec import to_document
-from image_core.models.generated import OK, Attempt, Options, Usage
+from image_core.models.generated import OK, Attempt, Generated, Options, Usage
 from image_core.models.prices import budget_usd, expected_usd
 from tests.support.domain import ADA, image
 from tests.support.fakes.clock import START
@@ -51,6 +51,79 @@ def test_reopened_generation_begins_from_nothing_but_its_calls() -> None:
         warnings=("w",),
     )
     assert record.reopened("b", LATER, 0.2) == expected
+
+
+def test_claimed_generation_counts_the_process_that_had_it() -> None:
+    record = make(ADA, lost_claims=1)
+    assert record.claimed("b", LATER) == replace(record, lease_owner="b", lease_expires_at=LATER, lost_claims=2)
+    free = replace(record, lease_owner=None)
+    assert free.claimed("b", LATER) == replace(free, lease_owner="b", lease_expires_at=LATER)
+
+
+def test_started_generation_has_a_new_run_and_the_lost_call_of_the_one_before() -> None:
+    record = make(ADA, run_id="run", attempt_count=1, expected_usd=0.2)
+    assert record.started("next", LATER) == replace(
+        record,
+        run_id="next",
+        attempt_count=2,
+        attempts=(Attempt("unknown", "lost", 0, None, LATER, "run-lost", 0.2),),
+    )
+
+
+def test_released_generation_has_no_lease_and_is_due_at_once() -> None:
+    record = make(ADA)
+    assert record.released(LATER) == replace(record, lease_owner=None, lease_expires_at=LATER)
+
+
+@pytest.mark.parametrize(("leased", "owner"), [(True, "me"), (False, None)])
+def test_hidden_generation_keeps_its_lease_where_a_process_runs_it(leased: bool, owner: str | None) -> None:
+    record = make(ADA)
+    hidden = replace(record, status=Status.DELETING, lease_owner=owner, lease_expires_at=LATER)
+    assert record.deleting(LATER, leased=leased) == hidden
+
+
+@pytest.mark.parametrize("in_context", [True, False])
+def test_succeeded_generation_has_its_image_and_what_all_its_calls_cost(in_context: bool) -> None:
+    record = failed(context=(TURN,))
+    generated = Generated(image(side=6), "a text", MODEL, Usage(1), (MADE,), ("v",), in_context=in_context)
+    assert record.succeeded("/x.png", generated, "b", LATER) == replace(
+        record,
+        status=Status.SUCCEEDED,
+        output_image_url="/x.png",
+        model=MODEL,
+        mime_type="image/png",
+        width=6,
+        height=6,
+        text="a text",
+        usage=total((REFUSED, MADE)),
+        attempts=(REFUSED, MADE),
+        failure=None,
+        warnings=("v",),
+        context=(TURN,) if in_context else (),
+        completed_at=LATER,
+        lease_owner="b",
+        lease_expires_at=None,
+    )
+    unbilled = replace(generated, attempts=())
+    assert make(ADA).succeeded("/x.png", unbilled, "b", LATER).usage == Usage(1)
+
+
+def test_canceled_generation_has_what_was_billed() -> None:
+    record = make(ADA, attempts=(MADE,))
+    failure = Failure.of(Canceled())
+    canceled = record.canceled(failure, (REFUSED,), LATER)
+    assert canceled == replace(record.failed(failure, (REFUSED,), (), LATER), status=Status.CANCELED)
+    assert (canceled.completed_at, canceled.warnings) == (LATER, ())
+
+
+def test_billed_calls_are_added_once_and_summed() -> None:
+    record = make(ADA, attempts=(MADE,))
+    assert record.billed((MADE, REFUSED)) == replace(record, attempts=(MADE, REFUSED), usage=total((MADE, REFUSED)))
+
+
+def test_generation_that_is_run_again_keeps_at_most_the_newest_attempts() -> None:
+    unbilled = tuple(replace(UNBILLED, id=f"run-{number}") for number in range(MAX_ATTEMPTS + 1))
+    assert failed(attempts=unbilled).reopened(None, LATER, 0.2).attempts == unbilled[1:]
 
 
 def test_recovered_generation_has_what_is_known_of_its_image() -> None:
@@ -92,7 +165,10 @@ def test_sum_of_attempts_is_unknown_where_a_price_is() -> None:
     assert total((MADE, REFUSED, UNBILLED)) == Usage(11, 22, 0.6, {"TEXT": 11}, {"IMAGE": 20, "TEXT": 2})
     unpriced = replace(REFUSED, usage=Usage(None, 2, None))
     assert total((MADE, unpriced)) == Usage(10, 22, None, {"TEXT": 10}, {"IMAGE": 20})
+    assert total((MADE, replace(REFUSED, usage=Usage(1, None, 0.1)))) == Usage(11, 20, 0.6, {"TEXT": 10}, {"IMAGE": 20})
     assert total((UNBILLED,)) is None
+    tiny = replace(MADE, usage=Usage(0, 0, 0.1000004))
+    assert total((tiny, tiny)) == Usage(0, 0, 0.200001)
 
 
 def test_attempts_that_were_not_billed_are_dropped_beyond_the_limit_oldest_first() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -29,6 +30,7 @@ from image_core.generations.starter import Submitted
 from image_core.generations.submit import CheckedInput
 from image_core.models.generated import Options
 from image_core.models.turns import ContextSize, ModelTurn
+from image_core.storage.naming import is_own_stem
 from tests.support.domain import ADA, REQUEST, Load, Process, image, masked_edit
 from tests.support.fakes.faults import Effect
 from tests.support.fakes.model import MODEL, Call
@@ -280,6 +282,76 @@ async def test_limit_of_one_user_counts_requests_before_their_records_exist() ->
     assert sorted(type(each).__name__ for each in results) == ["Submitted", "TooManyGenerations"]
     await process.fake_clock.run(process.background.drain())
     assert (await process.make()).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+async def test_generation_counts_once_between_its_record_and_its_response(key: str | None) -> None:
+    process = Process()
+    process.store.limits = UserLimits(2, Budgets(None, None))
+    admitted: list[str] = []
+
+    async def begin_another() -> None:
+        process.store.generations.faults.clear()
+        admitted.append((await process.begin(replace(REQUEST, prompt="another"), queued=True)).id)
+
+    process.store.generations.faults.add(Effect.REPEATED, "create")  # so that the record is read while it is reserved
+    process.store.generations.faults.add(
+        Effect.APPLIED, "read", "" if key is None else "gen-key-", times=2
+    ).before = begin_another
+    record = await process.begin(key=key, queued=True)
+    assert len({record.id, *admitted}) == 2
+
+
+async def test_trace_of_the_request_is_in_the_record() -> None:
+    process = Process()
+    submitted = await process.submission.begin(ADA, REQUEST, None, queued=True, trace_parent="00-a-b-01")
+    assert submitted.result.record.trace_parent == "00-a-b-01"
+
+
+async def test_ids_and_names_of_images_are_random_and_of_our_grammar() -> None:
+    record = await Process().begin()
+    assert re.fullmatch(r"gen-1795608000000-[0-9a-f]{16}", record.id)
+    assert is_own_stem(record.blob_stem)
+
+
+async def test_failed_generation_that_appears_while_its_key_is_used_is_queued_again() -> None:
+    process = Process()
+    process.model.script = [Call(error=NoImage())]
+    failed = await process.make(key="k")
+    await process.store.remove(failed)
+
+    async def appear() -> None:
+        process.store.generations.faults.clear()
+        await process.store.write(failed)
+
+    process.store.generations.faults.add(Effect.APPLIED, "create").before = appear
+    again = await process.submission.begin(ADA, REQUEST, "k", queued=True)
+    assert (again.queued, again.result.record.id, len(process.model.calls)) == (True, failed.id, 1)
+    assert process.memory.held == 0
+
+
+async def test_first_run_takes_its_inputs_from_memory() -> None:
+    process = Process()
+    record = await process.make()
+    read = [name for operation, name in process.store.blobs.faults.calls if operation == "read"]
+    assert not any(name.startswith("inputs/") for name in read)
+    assert process.model.calls[0][0] == (image(2),)
+    assert record.timings is not None
+    assert set(record.timings) == {"inputs", "copies", "record", "model", "picture", "total"}
+
+
+async def test_edit_is_shown_earlier_turns_only_by_a_model_that_made_the_last_of_them() -> None:
+    process = Process()
+    process.model.script = [Call(turn=TURN)]
+    first = await process.make()
+    process.model.script = [Call(turn=TURN, in_context=True)]
+    second = await process.make(replace(REQUEST, images=(), from_id=first.id))
+    edit = replace(REQUEST, images=(), from_id=second.id)
+    assert len((await process.submission.dry_run(ADA, edit, None)).warnings) == 1
+    assert second.turn is not None
+    await process.store.write(replace(second, turn=replace(second.turn, model="another")))
+    warnings = (await process.submission.dry_run(ADA, edit, None)).warnings
+    assert warnings[1:] == ("context_not_kept: x",)
 
 
 async def _two_new(process: Process) -> list[object]:
