@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import all_end, descendants, environment, run, startup_output
+from tests.support.commands import descendants, environment, run, startup_output, wait_for_end
 from tests.support.paths import ROOT
 
 
@@ -30,7 +30,7 @@ def test_the_printed_curl_makes_a_picture_and_the_end_leaves_no_process(how: sig
         assert len(started) >= 5
         os.kill(process.pid, how)
         process.wait(30)
-        assert all_end(started)
+        wait_for_end(started)
 
 
 @pytest.mark.parametrize(("variable", "front"), [("COSMOS_PORT", ""), ("FRONT_PORT", "swa"), ("PAGE_PORT", "swa")])

@@ -5,13 +5,13 @@ import io
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 import requests
 
 from local.show import data_url
 from local.stack import Stack
+from tests.support.eventually import wait_until
 from tests.support.paths import ROOT
 
 COFFEE = ROOT / "local" / "samples" / "coffee.jpg"
@@ -75,14 +75,12 @@ def test_the_ledger_the_api_and_the_service_agree_to_the_cent(stack: Stack) -> N
     after = requests.get(f"{stack.front}/api/usage", headers=cookie, timeout=30).json()["today"]
     assert round(after["costUsd"] - before["costUsd"], 6) == billed_now > 0
     environment = {**stack.configuration.environment, "NEXTAUTH_URL": stack.front}
-    for _ in range(60):
+
+    def in_the_ledger() -> list[tuple[float, int]]:
         rows = table(command("-m", "operations.usage", "--csv", "--by", "user", **environment))
-        mine = [row for row in rows if row["user"] == "ada@example.com"]
-        if mine and float(mine[0]["usd"]) == after["costUsd"]:
-            break
-        time.sleep(0.5)
-    assert float(mine[0]["usd"]) == after["costUsd"]
-    assert int(mine[0]["images"]) == after["images"]
+        return [(float(row["usd"]), int(row["images"])) for row in rows if row["user"] == "ada@example.com"]
+
+    wait_until(lambda: in_the_ledger() == [(after["costUsd"], after["images"])], 60)
     shown = command("-m", "operations.usage", **environment)
     assert shown.stdout.splitlines()[0].split() == [
         "day",

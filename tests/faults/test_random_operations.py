@@ -25,6 +25,7 @@ from image_core.generations.queue_message import QueueMessage
 from local.emulators import COSMOS_KEY, AzuritePorts
 from local.gemini.script import Script, Scripted, finished, overloaded
 from tests.support.change_feed import Feed, feed
+from tests.support.eventually import eventually
 from tests.support.faulty_proxy import FaultyProxy, faulty
 from tests.support.gemini_responses import part
 from tests.support.harness import Harness, data_url, harness
@@ -226,22 +227,24 @@ class Operations:
         app = self.hosts[0].harness.app
         for host in self.hosts:
             await host.harness.drained()
-        deadline = asyncio.get_running_loop().time() + REST_SECONDS
-        left: list[dict[str, Any]] = []
-        while True:
-            fields = ("id", "status", "leaseOwner", "leaseExpiresAt", "attemptCount", "lostClaims")
-            assert asyncio.get_running_loop().time() < deadline, [
-                {name: each.get(name) for name in fields} for each in left
-            ]
-            left = [document for document in await self._changes.changed() if "leaseExpiresAt" in document]
-            waiting = [each for each in await app.find_unfinished() if self._shared.email in each]
-            if not left and not waiting:
-                break
-            # The queue's own messages, too: it does not wait until the recovery finds what it has.
-            for each in {*waiting, *(QueueMessage(document["id"], self._shared.email).to_json() for document in left)}:
+        unfinished: list[dict[str, Any]] = []
+
+        async def all_ended() -> bool:
+            unfinished[:] = [each for each in await self._changes.changed() if "leaseExpiresAt" in each]
+            found = [each for each in await app.find_unfinished() if self._shared.email in each]
+            # The queue's own messages are delivered, too: the queue does not wait for the recovery.
+            queued = [QueueMessage(document["id"], self._shared.email).to_json() for document in unfinished]
+            for each in {*found, *queued}:
                 with suppress(ImageError):
                     await app.resume(each.encode())
-            await asyncio.sleep(0.2)
+            return not unfinished and not found
+
+        try:
+            await eventually(all_ended, REST_SECONDS)
+        except TimeoutError:
+            fields = ("id", "status", "leaseOwner", "leaseExpiresAt", "attemptCount", "lostClaims")
+            left = [{name: each.get(name) for name in fields} for each in unfinished]
+            raise AssertionError(f"unfinished after {REST_SECONDS} s: {left}") from None
         await self._changes.deliver()
 
 

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, Route, expect
 
 from local.stack import Stack
 from tests.page.person import COFFEE, SECONDS, choose, generate, script, sign_in
+from tests.support.eventually import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 REFUSED: dict[str, object] = {
@@ -107,13 +108,7 @@ def test_leaving_before_the_time_for_undoing_is_over_deletes_all_the_same(page: 
     make(page, "snow")
     delete(page, "snow")
     page.goto(f"{page_stack.front}/icon.svg")
-    left = None
-    for _ in range(50):
-        left = page.request.get(f"{page_stack.front}/api/generations").json()["items"]
-        if not left:
-            break
-        page.wait_for_timeout(200)
-    assert left == []
+    wait_until(lambda: page.request.get(f"{page_stack.front}/api/generations").json()["items"] == [])
 
 
 def test_signing_out_before_the_time_for_undoing_is_over_deletes_all_the_same(page: Page, deleted: list[str]) -> None:

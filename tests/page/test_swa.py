@@ -15,7 +15,7 @@ from local import config
 from local.show import data_url
 from local.stack import Stack, started
 from tests.page.person import COFFEE, calls, drop_from_outside, finished, generate, script, sign_in
-from tests.support.commands import all_end, descendants, run, startup_output
+from tests.support.commands import descendants, run, startup_output, wait_for_end
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -170,4 +170,4 @@ def test_it_ends_with_the_stack(how: signal.Signals) -> None:
         programs = descendants(process.pid)
         os.kill(process.pid, how)
         process.wait(30)
-        assert all_end(programs)
+        wait_for_end(programs)

@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from local import config
+from tests.support.eventually import wait_until
 from tests.support.paths import ROOT
 
 
@@ -70,9 +70,6 @@ def startup_output(process: subprocess.Popen[str]) -> str:
     return "".join(lines)
 
 
-def all_end(pids: list[int]) -> bool:
-    """Wait at most 15 seconds for the end of the processes, and return whether all have ended."""
-    until = time.monotonic() + 15
-    while running(pids) and time.monotonic() < until:
-        time.sleep(0.1)
-    return running(pids) == []
+def wait_for_end(pids: list[int]) -> None:
+    """Wait until all of the processes have ended. Raises TimeoutError."""
+    wait_until(lambda: not running(pids))

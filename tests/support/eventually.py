@@ -1,6 +1,7 @@
 """Wait for a condition without an event: the state of a database, of a fake service or of another process."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 PAUSE_SECONDS = 0.02
@@ -17,3 +18,12 @@ async def eventually(condition: Callable[[], object], seconds: float = 30.0) -> 
             if result:
                 return
             await asyncio.sleep(PAUSE_SECONDS)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Do the same in a test without an event loop. Raises TimeoutError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the condition is not met after {seconds:g} seconds")
+        time.sleep(PAUSE_SECONDS)

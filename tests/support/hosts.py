@@ -14,7 +14,7 @@ import aiohttp
 from image_core.generations.reconciliation import Kind
 from local import functions_host
 from local.emulators import AzuritePorts, cosmos_connection_string
-from local.processes import end, reserve_port
+from local.processes import START_SECONDS, end, reserve_port
 from tests.support.eventually import eventually
 from tests.support.faulty_proxy import Rule
 from tests.support.harness import Harness, data_url, harness, sample_image
@@ -98,14 +98,15 @@ class Rig:
         )
         host = Host(process, f"http://127.0.0.1:{port}")
         self.hosts.append(host)
-        for _ in range(200):
-            try:
-                async with self._client.get(f"{host.url}/api/health") as answer:
-                    if answer.status == 200:
-                        return host
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.1)
-        raise AssertionError("the host does not answer")
+        await eventually(lambda: self._is_healthy(host), START_SECONDS)
+        return host
+
+    async def _is_healthy(self, host: Host) -> bool:
+        try:
+            async with self._client.get(f"{host.url}/api/health") as answer:
+                return answer.status == 200
+        except aiohttp.ClientError:
+            return False
 
     @property
     def _client(self) -> aiohttp.ClientSession:

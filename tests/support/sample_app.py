@@ -1,6 +1,5 @@
 """The sample Function App of the host's tests, and the lines that it has recorded."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import requests
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import CosmosClient
 
+from tests.support.eventually import wait_until
 from tests.support.paths import ROOT
 
 SAMPLE = ROOT / "tests" / "integration" / "functions_host" / "sample_app"
@@ -36,9 +36,8 @@ def recorded(host: str) -> list[str]:
 
 def wait_for_line(host: str, line: str) -> list[str]:
     """Wait until the sample app has recorded a line, and return all lines."""
-    for _ in range(150):
-        lines = recorded(host)
-        if line in lines:
-            return lines
-        time.sleep(0.1)
-    raise AssertionError(f"{line} is not among {recorded(host)}")
+    try:
+        wait_until(lambda: line in recorded(host))
+    except TimeoutError:
+        raise AssertionError(f"{line} is not among {recorded(host)}") from None
+    return recorded(host)

@@ -17,9 +17,10 @@ HEAVY = (
 )
 
 PROGRAM = """
-import asyncio, json, sys, time
+import asyncio, json, sys
 import function_app
 from image_core.api.http import Request
+from tests.support.eventually import eventually
 
 HEAVY = sys.argv[1].split(",")
 loaded = lambda: [name for name in HEAVY if name in sys.modules]
@@ -27,8 +28,7 @@ loaded = lambda: [name for name in HEAVY if name in sys.modules]
 async def main():
     answer = await function_app.product.handle(Request("GET", "health"))
     at_once = loaded()
-    while len(loaded()) < len(HEAVY):
-        await asyncio.sleep(0.01)
+    await eventually(lambda: len(loaded()) == len(HEAVY))
     print(json.dumps([answer.status, at_once]))
 
 asyncio.run(main())

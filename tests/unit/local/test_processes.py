@@ -6,12 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from local.processes import DidNotStart, is_port_taken, reserve_port, running, wait_for_port
+from tests.support.eventually import wait_until
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems let no program listen on a reserved port")
@@ -64,9 +64,8 @@ with running([sys.executable, "-c", {child!r}]) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         process.kill()
-    deadline = time.monotonic() + 30
-    while not ended.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    if not ended.exists():
+    try:
+        wait_until(ended.exists)
+    except TimeoutError:
         os.kill(pid, signal.SIGKILL)
-    assert ended.exists()
+        raise
