@@ -196,10 +196,10 @@ class Application:
         return {"database": self._database, "storage": self._storage, "model": self._model, "session": self._session}
 
     async def _database(self) -> Mapping[str, Any]:
-        return _existing(await self.components.probe_database())
+        return _containers_report(await self.components.probe_database())
 
     async def _storage(self) -> Mapping[str, Any]:
-        return _existing(await self.components.probe_storage())
+        return _containers_report(await self.components.probe_storage())
 
     async def _session(self) -> Mapping[str, Any]:
         # Building the sessions raises if there is no secret.
@@ -223,8 +223,8 @@ def _preload() -> None:
         log.warning("modules could not be preloaded: %s", error)
 
 
-def _existing(containers: Mapping[str, str]) -> Mapping[str, Any]:
-    """Return the result of a probe: down if a container is missing, with the state of each."""
+def _containers_report(containers: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the result of a probe, with the state of each container: down if one is missing."""
     if all(state == "ok" for state in containers.values()):
         return {"containers": containers}
     return {"status": "down", "code": StorageUnavailable.code, "containers": containers}
@@ -319,7 +319,7 @@ class ApplicationHandlers:
         from image_core.api.wire.models import Limits  # noqa: PLC0415 - the same
 
         parts = self._app.components
-        return ListModels(parts.model, parts.durations, Limits.of(self._app.settings))
+        return ListModels(parts.chain, parts.durations, Limits.of(self._app.settings))
 
     @cached_property
     def get_usage(self) -> "GetUsage":

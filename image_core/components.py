@@ -75,8 +75,8 @@ class Components:
         self.images = StoredImages(self.blobs, own, self.pseudonyms, self.renditions, turns)
         self.memory_budget = memory_budget or MemoryBudget(settings.max_inflight_bytes)
         self.models = build_models(settings, clock)
-        self.model = self.models.chain
-        self.durations = Durations(self.model.first)
+        self.chain = self.models.chain
+        self.durations = Durations(self.chain.first)
         self.reading = Reading(self.blobs, self.images, self.renditions, self.records, own)
         sandboxes = Sandboxes(settings.max_image_pixels, settings.max_decoded_pixels)
         input_limits = InputLimits(settings.max_image_bytes, settings.max_image_pixels)
@@ -101,7 +101,7 @@ class Components:
         admission = Admission(self.spending, clock)
         self.leases = Leases(self.records, limits, clock)
         postprocessing = Postprocessing(SandboxConverter(copies, sandboxes, clock), limits)
-        execution = Execution(self.model, postprocessing, images, completion, accounting, limits)
+        execution = Execution(self.chain, postprocessing, images, completion, accounting, limits)
         run_inputs = RunInputs(conversations, self.memory_budget, clock)
         runner = Runner(self.leases, run_inputs, admission, execution, completion, delivery)
         self.background = BackgroundTasks(self.records, runner, clock)
@@ -116,8 +116,8 @@ class Components:
         )
         self.reconciliation = Reconciliation(self.records, self.blobs, outbox, delivery, self.recovery, places)
         self.starter = Starter(self.records, self.history, admission, self.leases, self.background, clock)
-        request_inputs = RequestInputs(self.history, self.loader, copies, self.model)
-        self.submission = Submission(self.starter, request_inputs, run_inputs, admission, self.model, self.background)
+        request_inputs = RequestInputs(self.history, self.loader, copies, self.chain)
+        self.submission = Submission(self.starter, request_inputs, run_inputs, admission, self.chain, self.background)
 
     async def probe_database(self) -> Mapping[str, str]:
         """Return `ok` or `missing` for each container, by `database/container`. Raises StorageUnavailable."""
@@ -136,7 +136,7 @@ class Components:
             "models": {each.model: each.words for each in probed},
             "retired": {name: iso(since) for name, since in self.models.availability.gone().items()},
         }
-        if retiring := self.model.retiring():
+        if retiring := self.chain.retiring():
             report["retiring"] = {each.name: each.on.isoformat() for each in retiring}
         return report
 
@@ -145,7 +145,7 @@ class Components:
         await self.background.drain()
         await self.rendition_maker.close()
         await self.loader.close()
-        await self.model.close()
+        await self.chain.close()
         await self.cosmos.close()
         await self.blobs.close()
 

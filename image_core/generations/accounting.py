@@ -1,4 +1,4 @@
-"""What is written outside of a record: ledger entries, log lines, metrics and durations."""
+"""Write what becomes of generations outside of their records: ledger entries, log lines, metrics and durations."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -15,11 +15,14 @@ from image_core.models.generated import OK, Attempt, merged
 from image_core.storage.pseudonyms import Pseudonyms
 
 RUN_STEPS = frozenset({"model", "convert", "compose", "picture", "finish"})
-"""The steps of a trace that come after the inputs: responses say how long those are likely to take."""
+"""The steps of a trace that come after the inputs: responses say how long they are likely to take.
+
+`picture` is the upload of the image and `finish` the completion of the record; stored records have these names.
+"""
 
 
 class Accounting:
-    """One for the process."""
+    """Writes ledger entries, log lines and measurements. One for the process."""
 
     def __init__(self, ledger: Ledger, pseudonyms: Pseudonyms, durations: Durations, clock: Clock) -> None:
         self._ledger = ledger
@@ -32,13 +35,16 @@ class Accounting:
         await self._ledger.enter(record.user, entries(record))
 
     async def enter_lost(self, record: Record, lost: tuple[Attempt, ...]) -> None:
-        """Enter the call of a process that died, if there was one; while the database is down the feed enters it."""
+        """Enter the call of a process that died, if there was one.
+
+        While the database does not answer, the change feed's function is left to enter it.
+        """
         if lost:
             with suppress(StorageUnavailable):
                 await self._ledger.enter(record.user, entries(replace(record, attempts=lost)))
 
     async def close(self, record: Record) -> None:
-        """Enter what was billed and write the log line, before a record is removed: the change feed would miss it."""
+        """Enter what was billed and write the log line, before a record is removed: the feed does not show it."""
         await self.enter(record)
         await self.log(record)
 

@@ -20,7 +20,7 @@ POLL_SECONDS = 1.0
 
 
 class BackgroundTasks:
-    """One task for each generation of this process: it goes on when the response has left, or its caller has."""
+    """One task for each generation of this process: it continues after the response, and after its caller has gone."""
 
     def __init__(self, records: Records, runner: Runner, clock: Clock) -> None:
         self._records = records
@@ -54,7 +54,7 @@ class BackgroundTasks:
             log.warning("a generation did not end here: %s", type(error).__name__, extra={"generation": record.id})
 
     async def wait(self, record: Record, seconds: float) -> Result:
-        """Return how `record` stands after `seconds`, or once it has ended. Raises Gone, StorageUnavailable."""
+        """Wait until `record` has ended, at most `seconds`, and return its state. Raises Gone, StorageUnavailable."""
         deadline = self._clock.deadline(seconds)
         mine = self._tasks.get(record.id)
         if mine is not None:
@@ -74,6 +74,6 @@ class BackgroundTasks:
         return Result(record)
 
     async def drain(self) -> None:
-        """Wait for all of them: for a host that has the time, and for tests."""
+        """Wait for all tasks: before connections are closed, and in tests."""
         while self._tasks:
             await asyncio.wait({task for task, _ in self._tasks.values()})

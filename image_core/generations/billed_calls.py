@@ -1,7 +1,7 @@
-"""Write what was paid for into the record and the ledger at once: it is known even if the process dies afterwards.
+"""Write each billed call into the record and the ledger as soon as it has ended, in case the process dies afterwards.
 
-These writes go beside that of the image, which matters more. Where the database does not answer, the completed record
-has all of it, and the change feed's function enters it.
+The image, which matters more, is uploaded at the same time. Where the database does not answer, the completed record
+contains the calls, and the change feed's function enters them into the ledger.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from image_core.runtime.telemetry import where
 log = logging.getLogger("image_core.generations")
 
 SETTLE_SECONDS = 1.0
-"""How long completing the record waits for these writes: it has the same, and the caller's answer waits for both."""
+"""How long completing the record waits for these writes. It contains the calls too, and the caller waits for both."""
 
 MAY_BE_BILLED = frozenset({DeadlineExceeded.code, OK})
 """Outcomes of calls that may be billed although they report no usage: given up, or an image without counts."""
@@ -37,19 +37,19 @@ class BilledCalls:
     def note(self, attempt: Attempt) -> None:
         """Note a call that has ended, and write it where the service billed it, or may have.
 
-        One that was aborted waits for `cancel`: where another process has the generation now, that one entered it as
-        lost.
+        A call that was aborted is only written by `cancel`. Where the lease was lost instead, the process that took it
+        has entered the call as lost.
         """
         if attempt.outcome == CANCELED:
             self._aborted = attempt
         else:
             self._add(attempt, may_be_billed=attempt.outcome in MAY_BE_BILLED)
 
-    def cancel(self, *, sent: bool) -> None:
-        """Note the call that a cancellation aborted, at the expected price where it was `sent`."""
+    def cancel(self, *, may_be_billed: bool) -> None:
+        """Note the call that a cancellation aborted, at the expected price where it may be billed."""
         aborted, self._aborted = self._aborted, None
         if aborted is not None:
-            self._add(aborted, may_be_billed=sent)
+            self._add(aborted, may_be_billed=may_be_billed)
 
     def _add(self, attempt: Attempt, *, may_be_billed: bool) -> None:
         record = self._lease.record

@@ -1,7 +1,7 @@
-"""Cancel a generation: from any instance, in every state, once or many times. An image that is there stays.
+"""Cancel a generation: from any instance, in every state, once or many times. An image that was stored is kept.
 
-The request is noted in the record first. The process that runs the generation stops its call: at once where it is
-this one, else with its next lease renewal. Where no process runs it, this one ends it, as the recovery would.
+The cancellation is first written into the record. The process that runs the generation then aborts its call: at once if
+it is this process, else with its next lease renewal. If no process runs it, this one ends it, as the recovery would.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ from image_core.generations.records import Records
 
 
 class Cancellation:
-    """One for the process."""
+    """Cancels generations. One for the process."""
 
     def __init__(
         self, records: Records, history: History, leases: Leases, tasks: BackgroundTasks, clock: Clock
@@ -29,9 +29,9 @@ class Cancellation:
         self._clock = clock
 
     async def cancel(self, user: User, record_id: str, seconds: float) -> Record:
-        """Return the generation as it stands then: `running` if another process has to stop it, or after `seconds`.
+        """Cancel a generation and return it: still `running` if another process has to stop it, or after `seconds`.
 
-        One that has ended stays as it is. Raises NotFound, StorageUnavailable, Busy.
+        One that has ended is returned as it is. Raises NotFound, StorageUnavailable, Busy.
         """
         record = await self._history.read(user, record_id, may_be_new=True)
         if record.status is not Status.RUNNING:

@@ -32,14 +32,14 @@ from image_core.storage.outbox import Outbox
 log = logging.getLogger("image_core.generations")
 
 DATABASE_SECONDS = 8.0
-"""How long a completed record waits for Cosmos DB before it goes into the outbox: the caller of an image that is there
-should have it while the proxy in front still waits."""
+"""How long a completed record waits for Cosmos DB before it goes into the outbox: the image is stored, and its caller
+should get it before the proxy in front gives up."""
 
 Transition = Callable[[Record], Record]
 
 
 class Completion:
-    """Completes records. No method returns before the end is kept somewhere."""
+    """Completes records. Each method returns when the end is stored, in the database or in the outbox."""
 
     def __init__(
         self,

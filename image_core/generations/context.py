@@ -1,7 +1,7 @@
 """The earlier turns of an edit: which are replayed to the model, where they are read from, and how they are kept.
 
 A turn is one generation as a conversation has it: the user's images and prompt, and the model's answer. The answer is
-stored as it came; the images are the generation's private copies. A record names the turns that its model was shown
+stored as received; the images are the generation's private copies. A record names the turns that its model was shown
 (`context`) and its own (`turn`), so that an edit of its image can replay both without reading other records.
 """
 
@@ -41,7 +41,7 @@ def turns_after(parent: Record | None) -> tuple[StoredTurn, ...]:
     return NONE if parent is None or parent.turn is None else (*parent.context, parent.turn)
 
 
-def chosen(turns: Sequence[StoredTurn], images: int, image_bytes: int, max_bytes: int) -> tuple[StoredTurn, ...]:
+def fitting(turns: Sequence[StoredTurn], images: int, image_bytes: int, max_bytes: int) -> tuple[StoredTurn, ...]:
     """Return the newest of `turns` that fit into a request, oldest first: at most MAX_TURNS.
 
     `images` and `image_bytes` are those that the request adds; `max_bytes` is the memory for turns and their images.

@@ -96,7 +96,7 @@ class Execution:
             with trace.step("model"):
                 generated = await lease.run_under(call, lambda: held.arriving)
         except CancelRequested:
-            calls.cancel(sent=held.left)
+            calls.cancel(may_be_billed=held.may_be_billed)
             canceled = await self._timed(held, calls)
             return Result(await self._completion.cancel(canceled, calls.made))
         except LeaseLost as lost:

@@ -18,11 +18,11 @@ class Context:
 
 
 class HeldInputs:
-    """The inputs of a run and the memory for its image (`models.provider.CallInputs`), and what was measured so far.
+    """The inputs of a run, the memory for its image, and its trace. Implements `models.provider.CallInputs`.
 
-    `claim` is on the memory budget, `size` are the bytes of the inputs and of the earlier turns. `read` reads the
-    inputs from their private copies: for a first attempt where `images` are not in memory, and for any that comes
-    after they were sent.
+    `claim` is on the memory budget. `size` is the number of bytes of the inputs and the earlier turns. `read` reads the
+    inputs from their private copies: for the first attempt if `images` is None, and for every attempt after the inputs
+    were sent.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class HeldInputs:
         self._read = read
         self._images = images
         self._context = context
-        self.left = False
-        """Whether a request to a model was begun to be sent: from then on the call may be billed."""
+        self.may_be_billed = False
+        """Whether sending a request to a model has begun: from then on the call may be billed."""
         self.arriving = False
         """Whether the answer has begun to arrive."""
 
@@ -66,7 +66,7 @@ class HeldInputs:
 
     async def images(self) -> tuple[Image, ...]:
         """Return the inputs, from memory or read again."""
-        self.left = self.arriving = False
+        self.may_be_billed = self.arriving = False
         if self._images is None:
             self._claim.release()
             self._claim.take(self.size)
@@ -75,7 +75,7 @@ class HeldInputs:
 
     def sending(self) -> None:
         """Note that the call may be billed from now on."""
-        self.left = True
+        self.may_be_billed = True
 
     def sent(self) -> None:
         """Release the inputs."""

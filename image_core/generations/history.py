@@ -23,7 +23,7 @@ NEW_PAUSE_SECONDS = 0.25
 
 
 class History:
-    """Raises StorageUnavailable from every method while the storage does not answer."""
+    """A user's generations. Every method raises StorageUnavailable while the storage does not answer."""
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
-"""Idempotency keys: the id that a key gives, the fingerprint of a request, and what a seen key means.
+"""Idempotency keys: their syntax, the id of a generation with a key, and the fingerprint of a request.
 
-The id is derived from the user and the key, so a duplicate is a conflict in Cosmos DB and holds across instances.
+The id is derived from the user and the key. A second record with the same key is therefore a conflict in Cosmos DB,
+whichever instance writes it.
 """
 
 import hashlib
@@ -27,15 +28,15 @@ def checked_key(header: str | None) -> str | None:
 
 
 def record_id(user: User, key: str) -> str:
-    """Return the id that a key stands for."""
+    """Return the id of the user's generation with this key."""
     return keyed_record_id(hashlib.sha256(f"{user.id}\0{key}".encode()).hexdigest()[:40])
 
 
 def fingerprint(request: GenerationRequest) -> str:
     """Return a digest of what makes two requests the same: `images`, `mask`, `prompt`, options, `model`, `from`.
 
-    Milliseconds for megabytes. A field that is not set leaves no trace, so that a request has the fingerprint that
-    earlier versions gave it.
+    It takes milliseconds for megabytes: call it in a thread for large requests. A field that is not set does not count,
+    so that a request has the fingerprint that earlier versions gave it.
     """
     options = options_document(request.options)
     if request.from_id is not None:

@@ -1,4 +1,4 @@
-"""The image that a generation made, on its way into the storage: into its container, or into the outbox meanwhile."""
+"""Store, find and delete the images of generations: in their container, or in the outbox while it takes none."""
 
 import asyncio
 import logging
@@ -18,8 +18,8 @@ from image_core.storage.outbox import Outbox
 log = logging.getLogger("image_core.generations")
 
 CONTAINER_SECONDS = 5.0
-"""How long an image waits for its container before it goes into the outbox: a container that is being replaced is often
-back within seconds."""
+"""How long an image waits for its container before it goes into the outbox. A container that is being replaced is often
+there again within seconds."""
 
 
 class OutputImages:

@@ -21,7 +21,7 @@ from image_core.models.generated import Generated
 from image_core.runtime.memory_budget import GROWTH_SECONDS
 from image_core.runtime.offload import offloaded
 
-MOST_ENLARGED = 1.25
+MAX_ENLARGEMENT = 1.25
 """How much larger the part of an image may be than what the model made for it, before the caller is warned."""
 
 
@@ -40,7 +40,7 @@ class Converter(Protocol):
 
 
 class Postprocessing:
-    """Makes the image that is stored. What fails keeps the model's image and warns: it was paid for."""
+    """Makes the image that is stored. If that fails, the model's image is kept, with a warning: it was paid for."""
 
     def __init__(self, converter: Converter, limits: RunLimits) -> None:
         self._converter = converter
@@ -76,7 +76,7 @@ class Postprocessing:
             held.received(len(composed.image.data))
             lost = await _had_provenance(made)
         warnings = list(generated.warnings)
-        if edit.crop.box.width > MOST_ENLARGED * made.width:
+        if edit.crop.box.width > MAX_ENLARGEMENT * made.width:
             enlarged = (
                 f"enlarged from {made.width} x {made.height} pixels to {edit.crop.box.width} x {edit.crop.box.height}"
             )

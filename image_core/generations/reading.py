@@ -29,7 +29,7 @@ class Opened:
 
 
 class Reading:
-    """Raises StorageUnavailable from every method while the storage does not answer."""
+    """Reads stored images. Every method raises StorageUnavailable while the storage does not answer."""
 
     def __init__(
         self, blobs: Blobs, images: StoredImages, renditions: Renditions, records: Records, own: Locations

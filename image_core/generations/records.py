@@ -94,7 +94,7 @@ class _Run:
 
 
 class Records:
-    """Raises StorageUnavailable from every method while the database does not answer."""
+    """Reads and writes records. Every method raises StorageUnavailable while the database does not answer."""
 
     def __init__(self, documents: GenerationDocuments, backoff: Backoff) -> None:
         self._documents = documents

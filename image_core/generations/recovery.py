@@ -25,7 +25,7 @@ NOTHING = Delivered(0, frozenset())
 
 
 class Recovery:
-    """Raises StorageUnavailable while the storage does not answer: the host calls again."""
+    """Finds and resumes generations. The host calls again after StorageUnavailable."""
 
     def __init__(self, records: Records, delivery: OutboxDelivery, history: History, runner: Runner) -> None:
         self._records = records

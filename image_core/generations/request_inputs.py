@@ -22,7 +22,7 @@ from image_core.storage.naming import api_url, is_record_id
 NO_PARENT = "No generation of yours has the id in `from`"
 
 SENT_SIDE = 2048
-"""Pixels of the longest side, at most, of the part of an image that a model is asked to edit: it sees an image in 1120
+"""The longest side, in pixels, of the part of an image that a model is asked to edit: a model gets any image as 1120
 tokens."""
 LARGE_SENT_SIDE = 4096
 """The same where an image of 4K is asked for."""
@@ -92,7 +92,7 @@ class RequestInputs:
         self._models = models
 
     async def parent(self, user: User, request: GenerationRequest) -> Record | None:
-        """Return the generation that the request goes on with, None where it names none. Raises NotFound, Conflict."""
+        """Return the generation whose image the request edits (`from`), or None. Raises NotFound, Conflict."""
         if request.from_id is None:
             return None
         if not is_record_id(request.from_id):
@@ -145,4 +145,4 @@ def _turns(
 ) -> tuple[StoredTurn, ...]:
     """Return the earlier turns that fit beside the inputs, which `claim` holds."""
     added = sum(len(each.image.data) for each in inputs[1:])
-    return context.chosen(context.turns_after(parent), len(request.images), added, claim.growth)
+    return context.fitting(context.turns_after(parent), len(request.images), added, claim.growth)

@@ -1,4 +1,4 @@
-"""How a generation stands, as the steps that run it or wait for it return and raise it."""
+"""What running a generation, or waiting for one, returns and raises."""
 
 from dataclasses import dataclass
 

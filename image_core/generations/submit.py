@@ -1,4 +1,4 @@
-"""From a request to a generation: the one that it repeats, or a new one that runs or is queued."""
+"""Turn a request into a generation: the one that it repeats, or a new one that runs or is queued."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -82,7 +82,7 @@ class DryRun:
 
 
 class Submission:
-    """Takes requests. One for the process."""
+    """Checks requests and begins their generations. One for the process."""
 
     def __init__(
         self,
@@ -203,7 +203,7 @@ class Submission:
 
     def _expected_usd(self, request: GenerationRequest, parent: Record | None) -> float:
         """Return the highest expected cost, with every earlier turn that may be replayed."""
-        turns = context.chosen(context.turns_after(parent), len(request.images), 0, MAX_INLINE_BYTES)
+        turns = context.fitting(context.turns_after(parent), len(request.images), 0, MAX_INLINE_BYTES)
         count, characters = request.input_count, len(request.prompt)
         return self._admission.expected_usd(request.options, count, characters, context.size(turns))
 

@@ -38,7 +38,7 @@ def trace_parent(header: str | None) -> str | None:
 
 
 class Trace:
-    """What is measured on the way of one generation."""
+    """The measurements of one run of a generation."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

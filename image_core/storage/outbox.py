@@ -18,7 +18,7 @@ MAX_ENTRY_BYTES = 2_000_000
 
 
 class Outbox:
-    """Raises StorageUnavailable from every method while Blob Storage does not answer."""
+    """Keeps records and images. Every method raises StorageUnavailable while Blob Storage does not answer."""
 
     def __init__(self, blobs: Blobs, private_container: str) -> None:
         self._blobs = blobs

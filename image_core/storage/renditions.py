@@ -14,7 +14,7 @@ SOURCE = "source"
 
 
 class Renditions:
-    """Raises StorageUnavailable from every method while Blob Storage does not answer."""
+    """Stores and finds renditions. Every method raises StorageUnavailable while Blob Storage does not answer."""
 
     def __init__(self, blobs: Blobs, private_container: str) -> None:
         self._blobs = blobs
