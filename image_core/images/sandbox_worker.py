@@ -20,7 +20,7 @@ Facts = dict[str, object]
 def main() -> None:
     """Do the job that the first argument describes in JSON, with the files on standard input (`run_in_sandbox`).
 
-    The answer on standard output is a line of JSON and the bytes of the images that it names, one behind another.
+    The result on standard output is that of `result`.
     """
     if hasattr(os, "nice"):  # not on Windows
         os.nice(NICENESS)
@@ -31,25 +31,27 @@ def main() -> None:
 
         address_space = job["memoryBytes"] - job.get("reservedBytes", 0)
         resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
-    answer: Facts
-    images: Sequence[Image] = ()
+    sys.stdout.buffer.writelines(result(job, [sys.stdin.buffer.read(length) for length in job["lengths"]]))
+    sys.stdout.flush()
+
+
+def result(job: Mapping[str, Any], files: Sequence[bytes]) -> list[bytes]:
+    """Do a job and return its result: a line of JSON, and the bytes of the images that it describes."""
     try:
-        files = [sys.stdin.buffer.read(length) for length in job["lengths"]]
         facts, images = JOBS[job["job"]](job, files)
     except Fault as fault:
-        answer = {"fault": fault.kind.__name__, "details": fault.details, "mask": isinstance(fault, MaskFault)}
+        return [_line({"fault": fault.kind.__name__, "details": fault.details, "mask": isinstance(fault, MaskFault)})]
     except NeedsMemory:
-        answer = {"needsMemory": True}
-    else:
-        described = [
-            {"mimeType": image.mime_type, "width": image.width, "height": image.height, "length": len(image.data)}
-            for image in images
-        ]
-        answer = {"facts": facts, "images": described}
-    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
-    for image in images:
-        sys.stdout.buffer.write(image.data)
-    sys.stdout.flush()
+        return [_line({"needsMemory": True})]
+    described = [
+        {"mimeType": image.mime_type, "width": image.width, "height": image.height, "length": len(image.data)}
+        for image in images
+    ]
+    return [_line({"facts": facts, "images": described}), *(image.data for image in images)]
+
+
+def _line(answer: Facts) -> bytes:
+    return json.dumps(answer).encode() + b"\n"
 
 
 def _convert(job: Mapping[str, Any], files: Sequence[bytes]) -> tuple[Facts, Sequence[Image]]:

@@ -53,7 +53,7 @@ KINDS: list[tuple[bytes, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("data", "name"), KINDS, ids=[f"{data[:16]!r} {len(data)}" for data, _ in KINDS])
+@pytest.mark.parametrize(("data", "name"), KINDS, ids=[f"{data[:16].hex()} {len(data)}" for data, _ in KINDS])
 def test_a_type_is_known_by_its_first_bytes(data: bytes, name: str | None) -> None:
     assert kind(data) == name
 

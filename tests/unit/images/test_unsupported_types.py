@@ -122,7 +122,7 @@ NAMED: list[tuple[str, bytes]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "data"), NAMED, ids=[f"{name} {data[:8]!r}" for name, data in NAMED])
+@pytest.mark.parametrize(("name", "data"), NAMED, ids=[f"{name} {data[:12].hex()}" for name, data in NAMED])
 def test_other_types_are_refused_by_name(name: str, data: bytes) -> None:
 
     with pytest.raises(Fault) as caught:

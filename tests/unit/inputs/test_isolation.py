@@ -2,9 +2,7 @@
 
 import asyncio
 import gc
-import os
 import socket
-import sys
 import threading
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -19,7 +17,6 @@ from image_core.clock import Clock
 from image_core.errors import Busy, InvalidImage
 from image_core.images.fault import Fault
 from image_core.images.image import Image
-from image_core.images.sandbox import convert_in_sandbox
 from image_core.inputs.fetcher import Fetcher, FetchPolicy
 from image_core.inputs.loader import Loader
 from image_core.inputs.resolver import BoundedResolver, lookup_user
@@ -34,7 +31,6 @@ from tests.support.input_loaders import make_loader
 from tests.support.owned_images import OWN, FakeOwnImages
 
 ADA, BOB, EVE = User("ada@example.com"), User("bob@example.com"), User("eve@example.com")
-LIMITS = (100_000_000, 40_000_000)
 TO_CONVERT = data_url(unusual_image("photo.bmp"), "image/bmp")
 AS_IT_IS = data_url(sample_image("cat.png"))
 
@@ -139,36 +135,6 @@ async def test_canceled_call_in_a_thread_ends_with_the_thread() -> None:
     with pytest.raises(asyncio.CancelledError):
         await calling
     assert ended == [True]
-
-
-async def test_canceled_conversion_ends_its_process() -> None:
-    program = "import os, sys, time; print(os.getpid(), file=open(sys.argv[1], 'w'), flush=True); time.sleep(60)"
-    read, write = os.pipe()
-    try:
-        named = program.replace("sys.argv[1]", f"'/proc/{os.getpid()}/fd/{write}'")
-        converting = asyncio.create_task(convert_in_sandbox(b"x", *LIMITS, program=named))
-        pid = int(await asyncio.to_thread(os.read, read, 100))
-    finally:
-        os.close(read)
-        os.close(write)
-    converting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await converting
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="processor time is limited on Linux only")
-async def test_file_that_takes_too_much_processor_time_is_refused_with_the_limit() -> None:
-    with pytest.raises(Fault) as refused:
-        await convert_in_sandbox(b"x", *LIMITS, program="while True: pass", cpu_seconds=1)
-    assert refused.value.kind is InvalidImage
-    assert "more than 1 seconds of processor time" in str(refused.value.details)
-
-
-async def test_conversion_without_processor_time_is_busy_and_not_an_invalid_file() -> None:
-    with pytest.raises(Busy):
-        await convert_in_sandbox(b"x", *LIMITS, program="import time; time.sleep(60)", wall_seconds=0.2)
 
 
 # --- DNS

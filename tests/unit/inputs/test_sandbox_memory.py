@@ -1,81 +1,25 @@
 """An image that needs more than the usual sandbox memory is decoded alone with more, and not refused as invalid."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 
 import pytest
 
 from image_core.auth.user import User
 from image_core.clock import Clock
-from image_core.errors import ImageTooLarge, InvalidImage
-from image_core.images.convert import Limits, converted
-from image_core.images.fault import Fault, NeedsMemory
+from image_core.errors import ImageTooLarge
+from image_core.images.fault import NeedsMemory
 from image_core.images.image import Image
-from image_core.images.sandbox import convert_in_sandbox
 from image_core.images.sandbox_memory import USUAL_MEMORY_BYTES, most_memory_bytes
 from image_core.inputs.loader import Loader
 from image_core.runtime.memory_budget import MemoryBudget
-from image_core.settings import Settings
 from tests.support.eventually import eventually
-from tests.support.image_files import turned
 from tests.support.input_loaders import make_loader
 from tests.support.owned_images import OWN, FakeOwnImages
 
 PIXELS = 65_000_000
 MEBIBYTE = 2**20
 ADA, BOB = User("ada@example.com"), User("bob@example.com")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
-async def test_abort_of_a_decoder_counts_as_lack_of_memory() -> None:
-    program = "import os; os.abort()"
-    with pytest.raises(NeedsMemory):
-        await convert_in_sandbox(b"x", PIXELS, PIXELS, USUAL_MEMORY_BYTES, program=program)
-    with pytest.raises(Fault):
-        await convert_in_sandbox(b"x", PIXELS, PIXELS, program=program)
-
-
-def test_damaged_image_is_invalid_with_the_maximum_of_memory() -> None:
-    damaged = turned(3000)[:20_000]
-    for memory in (None, most_memory_bytes(PIXELS)):
-        with pytest.raises(Fault) as caught:
-            converted(damaged, PIXELS, PIXELS, memory)
-        assert caught.value.kind is InvalidImage
-
-
-@pytest.mark.parametrize(
-    ("name", "size", "shrunk", "progressive", "enough"),
-    [
-        ("JPEG", (8064, 6048), 2, False, "usual"),
-        ("JPEG", (9504, 6336), 2, False, "usual"),
-        ("JPEG", (9504, 6336), 2, True, "most"),
-        ("JPEG", (4032, 3024), 1, False, "usual"),
-        ("HEIF", (4032, 3024), 1, False, "usual"),
-        ("HEIF", (5712, 4284), 1, False, "usual"),
-        ("HEIF", (8064, 6048), 1, False, "most"),
-        ("HEIF", (9504, 6336), 1, False, "most"),
-        ("PNG", (8064, 6048), 1, False, "most"),
-        ("PNG", (9504, 6336), 1, False, "most"),
-        ("TIFF", (9504, 6336), 1, False, "most"),
-        ("AVIF", (9504, 6336), 1, False, "most"),
-        ("WEBP", (8064, 6048), 1, False, "none"),
-    ],
-)
-def test_sizes_of_current_cameras_fit_into_the_default_memory(
-    name: str, size: tuple[int, int], shrunk: int, progressive: bool, enough: str
-) -> None:
-    defaults = Settings.read({})
-    fits = []
-    for memory in (USUAL_MEMORY_BYTES, most_memory_bytes(defaults.max_decoded_pixels)):
-        limits = Limits(defaults.max_image_pixels, defaults.max_decoded_pixels, memory)
-        try:
-            limits.check(name, size, shrunk, progressive=progressive)
-        except NeedsMemory:
-            fits.append(False)
-        else:
-            fits.append(True)
-    assert fits == {"usual": [True, True], "most": [False, True], "none": [False, False]}[enough]
 
 
 class Sandboxes:
