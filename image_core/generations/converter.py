@@ -1,4 +1,4 @@
-"""Make the image that is stored of the one that a model made: in another format, or put into the edited image.
+"""Convert the image that a model made to another format, or put it into the image that was edited, in a sandbox.
 
 The model's image was paid for, and no failure here may lose it: what fails is logged and returned as None.
 """

@@ -1,4 +1,4 @@
-"""What is done with the image that a model made before it is stored: another format, or a masked edit put together."""
+"""Make the image that is stored of the one that a model made: in the requested format, or of a masked edit."""
 
 from dataclasses import replace
 from functools import partial
@@ -22,7 +22,7 @@ from image_core.runtime.memory_budget import GROWTH_SECONDS
 from image_core.runtime.offload import offloaded
 
 MAX_ENLARGEMENT = 1.25
-"""How much larger the part of an image may be than what the model made for it, before the caller is warned."""
+"""How many times wider the edited part may be than the image that the model made for it, without a warning."""
 
 
 class Converter(Protocol):

@@ -94,9 +94,9 @@ class MaskedEdit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A generation. Times are UTC, to the millisecond; `etag` is the version that was read, not part of the document.
+    """A generation. Times are in UTC, to the millisecond.
 
-    `lease_expires_at` is present only while something is left to do, so that its index holds nothing finished.
+    A method that is named for a state (`succeeded`, `released`, …) returns a new record in this state.
     """
 
     id: str
@@ -107,7 +107,9 @@ class Record:
     options: Options
     created_at: datetime
     request_hash: str
+    """The fingerprint of its request (`idempotency.fingerprint`)."""
     blob_stem: str
+    """The name of its image without the extension. It contains a random token, so that it is never used again."""
     edit: MaskedEdit | None = None
     status: Status = Status.RUNNING
     output_image_url: str | None = None
@@ -122,7 +124,9 @@ class Record:
     warnings: tuple[str, ...] = ()
     completed_at: datetime | None = None
     lease_owner: str | None = None
+    """Random token that identifies the lease, or the last one."""
     lease_expires_at: datetime | None = None
+    """None when nothing is left to do: the index then has no entry for it."""
     attempt_count: int = 0
     """How many runs have called a model, or were about to."""
     lost_claims: int = 0
@@ -133,7 +137,7 @@ class Record:
     The ids of its ledger entries begin with it.
     """
     expected_usd: float | None = None
-    """What it is expected to cost at most: what budgets count until it ends."""
+    """The most that it is expected to cost, in US dollars: budgets count this until it ends."""
     parent_id: str | None = None
     """The generation whose image this one edits; it may have been deleted since."""
     root_id: str | None = None
@@ -143,12 +147,13 @@ class Record:
     turn: StoredTurn | None = None
     """Its own turn, to be replayed when its image is edited; None where it has none that can be."""
     trace_parent: str | None = None
-    """Of the request that began it (W3C Trace Context), for its log line."""
+    """The `traceparent` of the request that began it (W3C Trace Context), for the log line."""
     cancel_requested_at: datetime | None = None
-    """When its caller canceled it while it ran. An image that is there all the same wins."""
+    """When its caller canceled it while it ran. An image that is stored nevertheless is kept."""
     timings: dict[str, int] | None = None
     """Milliseconds of each step (`trace.Trace.timings`); None where no run has ended."""
     etag: str = ""
+    """The version that was read; not part of the document."""
 
     @property
     def sent(self) -> tuple[InputCopy, ...]:
@@ -188,13 +193,13 @@ class Record:
         return replace(self, lease_owner=owner, lease_expires_at=until, lost_claims=lost)
 
     def started(self, run_id: str, now: datetime) -> "Record":
-        """Return it with a run, which is written before its first call: no call is without a trace in the record."""
+        """Return it with a new run, to be written before its first call: the record then shows a call that is lost."""
         return replace(
             self, run_id=run_id, attempt_count=self.attempt_count + 1, attempts=self.attempts + self.lost(now)
         )
 
     def lost(self, now: datetime) -> tuple[Attempt, ...]:
-        """Return the call of a process that died before it was written, at the expected price; empty for none."""
+        """Return the call of a process that died before it wrote its outcome, at the expected price; empty for none."""
         if self.run_id is None or any(attempt.outcome in {OK, CANCELED} for attempt in self.attempts_of_run()):
             return ()
         lost_id = f"{self.run_id}-lost"
@@ -205,7 +210,7 @@ class Record:
 
     @property
     def canceling(self) -> bool:
-        """Whether what runs it is to stop."""
+        """Whether the process that runs it has to stop."""
         return self.status is Status.RUNNING and self.cancel_requested_at is not None
 
     def reopened(self, owner: str | None, until: datetime, expected_usd: float) -> "Record":
