@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from image_core.generations.outbox_delivery import OutboxDelivery
 from image_core.generations.queue_message import QueueMessage
-from image_core.generations.record import Status
-from image_core.generations.records import Records, Summary
+from image_core.generations.record import Status, Summary
+from image_core.generations.records import Records
 from image_core.generations.recovery import Recovery
 from image_core.storage.blobs import Blob, Blobs
 from image_core.storage.images import REVALIDATE

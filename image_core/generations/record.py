@@ -309,6 +309,18 @@ class Record:
         return replace(self.failed(failure, attempts, (), now), status=Status.CANCELED)
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The fields of a record that reconciliation compares with images."""
+
+    id: str
+    user_id: str
+    status: Status
+    blob_stem: str | None
+    output_image_url: str | None
+    lease_expires_at: datetime | None
+
+
 def bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
     """Return at most MAX_ATTEMPTS, and all that were billed: a generation may be run again any number of times."""
     surplus = len(attempts) - MAX_ATTEMPTS

@@ -13,12 +13,27 @@ from typing import Any
 from image_core.clock import from_iso, iso
 from image_core.errors import Internal
 from image_core.generations.failure import Failure
-from image_core.generations.record import MaskedEdit, Record, Status, StoredTurn
+from image_core.generations.record import MaskedEdit, Record, Status, StoredTurn, Summary
 from image_core.images.region import Box, Crop
 from image_core.models.generated import Attempt, Options, Usage
 from image_core.storage.documents import Document
 from image_core.storage.input_copies import InputCopy
 from image_core.storage.naming import API_IMAGES
+
+LIST_FIELDS = (
+    *("id", "userId", "prompt", "inputImages", "outputImageUrl", "createdAt", "completedAt", "status", "model"),
+    *("mimeType", "width", "height", "usage", "options", "error", "warnings", "parentId", "rootId"),
+)
+"""The fields of a page's records: all but the long ones."""
+
+BILLING_FIELDS = (
+    *("id", "userId", "status", "options", "attempts", "warnings", "createdAt", "completedAt", "leaseExpiresAt"),
+    *("leaseOwner", "runId", "attemptCount", "expectedUsd"),
+)
+"""The fields that ledger entries and budgets need."""
+
+SUMMARY_FIELDS = ("id", "userId", "status", "blobStem", "outputImageUrl", "leaseExpiresAt")
+"""The fields of a `Summary`."""
 
 
 def to_document(record: Record) -> dict[str, Any]:
@@ -112,6 +127,18 @@ def from_document(document: Document) -> Record:
         cancel_requested_at=_time(document.get("cancelRequestedAt")),
         timings=document.get("timings"),
         etag=document.get("_etag", ""),
+    )
+
+
+def to_summary(document: Document) -> Summary:
+    """Return the summary in a document with SUMMARY_FIELDS."""
+    return Summary(
+        document["id"],
+        document["userId"],
+        Status(document.get("status") or Status.SUCCEEDED),
+        document.get("blobStem"),
+        document.get("outputImageUrl"),
+        _time(document.get("leaseExpiresAt")),
     )
 
 

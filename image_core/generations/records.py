@@ -15,24 +15,18 @@ from urllib.parse import quote
 from image_core.auth.user import User
 from image_core.clock import from_iso
 from image_core.generations.continuation import Position, seal, unseal
-from image_core.generations.record import Record, Status
-from image_core.generations.record_codec import addresses, from_document, to_document
+from image_core.generations.record import Record, Summary
+from image_core.generations.record_codec import (
+    BILLING_FIELDS,
+    LIST_FIELDS,
+    SUMMARY_FIELDS,
+    addresses,
+    from_document,
+    to_document,
+    to_summary,
+)
 from image_core.storage.backoff import Backoff
 from image_core.storage.documents import Document, DocumentChanged, DocumentExists, GenerationDocuments
-
-LIST_FIELDS = (
-    *("id", "userId", "prompt", "inputImages", "outputImageUrl", "createdAt", "completedAt", "status", "model"),
-    *("mimeType", "width", "height", "usage", "options", "error", "warnings", "parentId", "rootId"),
-)
-"""The fields of a page's records: all but the long ones."""
-
-BILLING_FIELDS = (
-    *("id", "userId", "status", "options", "attempts", "warnings", "createdAt", "completedAt", "leaseExpiresAt"),
-    *("leaseOwner", "runId", "attemptCount", "expectedUsd"),
-)
-"""The fields that ledger entries and budgets need."""
-
-SUMMARY_FIELDS = ("id", "userId", "status", "blobStem", "outputImageUrl", "leaseExpiresAt")
 
 PAGE_BYTES = 1_000_000
 """The longest page of a list that has more than one record, as JSON."""
@@ -71,18 +65,6 @@ class Unfinished:
 
     id: str
     user_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """The fields of a record that reconciliation compares with images."""
-
-    id: str
-    user_id: str
-    status: Status
-    blob_stem: str | None
-    output_image_url: str | None
-    lease_expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,15 +217,7 @@ class Records:
     async def everything(self) -> AsyncIterator[Summary]:
         """Iterate over the records of all users: a scan, for reconciliation."""
         async for document in self._documents.everything(SUMMARY_FIELDS):
-            lease = document.get("leaseExpiresAt")
-            yield Summary(
-                document["id"],
-                document["userId"],
-                Status(document.get("status") or Status.SUCCEEDED),
-                document.get("blobStem"),
-                document.get("outputImageUrl"),
-                None if lease is None else from_iso(lease),
-            )
+            yield to_summary(document)
 
 
 async def _read(found: AsyncIterator[Document], after: Position | None, limit: int) -> _Run:
