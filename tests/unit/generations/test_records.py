@@ -1,5 +1,6 @@
 """The repository of records: conditional writes, and lists."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -45,11 +46,12 @@ async def test_id_that_another_record_has_is_refused() -> None:
     assert caught.value.stored == first
 
 
-async def test_record_that_cannot_be_read_yet_is_tried_again() -> None:
+async def test_id_whose_record_is_removed_before_it_can_be_read_is_tried_again() -> None:
     process = Process()
     first = await process.records.create(make(ADA))
-    process.store.generations.faults.add(Effect.APPLIED, "create").before = lambda: process.store.remove(first)
-    assert (await process.records.create(make(ADA, blob_stem="another"))).blob_stem == "another"
+    process.store.generations.faults.add(Effect.APPLIED, "read").before = lambda: process.store.remove(first)
+    created = await process.fake_clock.run(process.records.create(make(ADA, blob_stem="another")))
+    assert (created.blob_stem, process.store.record(first.id)) == ("another", created)
 
 
 async def test_replace_of_an_old_version_is_refused_and_returns_the_newest() -> None:
@@ -109,13 +111,13 @@ async def test_record_is_found_in_the_partition_of_the_original_product() -> Non
     assert await process.records.find(ADA, "gen-1") is None
 
 
-async def pages(process: Process, limit: int, root: str | None = None) -> list[Page]:
-    """All pages of a list."""
+async def pages(process: Process, limit: int, root: str | None = None, user: User = ADA) -> list[Page]:
+    """Return all pages of a list."""
     found: list[Page] = []
     continuation = None
     while True:
         if root is None:
-            found.append(await process.history.page(ADA, limit, continuation))
+            found.append(await process.history.page(user, limit, continuation))
         else:
             found.append(await process.history.tree(ADA, root, limit, continuation))
         continuation = found[-1].continuation
@@ -133,8 +135,59 @@ async def test_pages_have_every_record_once_newest_first(limit: int) -> None:
     await process.records.create(at(8, status=Status.DELETING))
     found = await pages(process, limit)
     assert [item["id"] for page in found for item in page.items] == ["gen-5", "gen-2", "gen-3", "gen-4", "gen-1"]
-    assert all(len(page.items) <= limit for page in found)
+    assert [len(page.items) for page in found] == page_lengths(5, limit)
     assert "blobStem" not in found[0].items[0]
+
+
+def page_lengths(count: int, limit: int) -> list[int]:
+    """Return the lengths of the pages of a list of short records."""
+    return [len(range(first, min(first + limit, count))) for first in range(0, count, limit)]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 10])
+@pytest.mark.parametrize(
+    ("old", "new"), [("369", "1258"), ("", "12"), ("12", ""), ("89", "1234567"), ("12", "3456789"), ("2468", "2468")]
+)
+async def test_pages_of_a_user_of_the_original_product_merge_both_partitions(old: str, new: str, limit: int) -> None:
+    process = Process()
+    for user, numbers in ((OLD, old), (ADA, new)):
+        for number in map(int, numbers):
+            await process.records.create(at(number, user))
+    found = await pages(process, limit, user=User(ADA.id, OLD.id))
+    expected = sorted({f"gen-{number}" for number in old + new}, reverse=True)
+    assert [item["id"] for page in found for item in page.items] == expected
+    assert [item["userId"] for page in found for item in page.items] == [
+        ADA.id if each[-1] in new else OLD.id for each in expected
+    ]
+    assert all(len(page.items) <= limit for page in found)
+
+
+async def test_page_shows_addresses_of_inputs_and_not_the_images_that_the_original_product_kept() -> None:
+    process = Process()
+    original = {"userId": ADA.id, "prompt": "p", "createdAt": "2025-01-01T00:00:00.000Z"}
+    await process.store.generations.create({**original, "id": "a", "inputImages": ["iVBORw0KGgo=", "https://x/a.png"]})
+    await process.store.generations.create({**original, "id": "b"})
+    (page,) = await pages(process, 10)
+    assert {item["id"]: item["inputImages"] for item in page.items} == {"a": ["https://x/a.png"], "b": []}
+
+
+async def test_page_ends_where_the_records_that_were_read_for_it_hold_too_much() -> None:
+    process = Process()
+    for number in range(4):
+        long = [f"data:image/png;base64,{'A' * 1_900_000}"]
+        await process.records.create(at(number, input_images=tuple(long)))
+    found = await pages(process, 10)
+    assert [[item["id"] for item in page.items] for page in found] == [["gen-3", "gen-2", "gen-1"], ["gen-0"]]
+
+
+async def test_records_of_one_moment_stay_in_one_order_however_long_they_are() -> None:
+    process = Process()
+    for number in range(4):
+        long = [f"data:image/png;base64,{'A' * 1_900_000}"]
+        await process.records.create(at(2, id=f"gen-{number}", input_images=tuple(long)))
+    await process.records.create(at(1, id="gen-older"))
+    found = await pages(process, 1)
+    assert [item["id"] for page in found for item in page.items] == [f"gen-{each}" for each in (0, 1, 2, 3, "older")]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 10])
@@ -145,6 +198,7 @@ async def test_pages_of_a_chain_are_oldest_first(limit: int) -> None:
     await process.records.create(at(4, root_id="gen-9"))
     found = await pages(process, limit, "gen-0")
     assert [item["id"] for page in found for item in page.items] == ["gen-1", "gen-2", "gen-3"]
+    assert [len(page.items) for page in found] == page_lengths(3, limit)
 
 
 async def test_page_of_long_records_is_short() -> None:
@@ -161,6 +215,16 @@ async def test_continuation_that_was_not_issued_is_refused(continuation: str) ->
     assert caught.value.field == "continuation"
 
 
+@pytest.mark.parametrize("length", range(6))
+def test_continuation_is_one_word_for_a_url(length: int) -> None:
+    position = Position("2026-11-25T12:00:00.000Z", "é" + "x" * length)
+    sealed = seal(ADA, position)
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", sealed)
+    assert unseal(ADA, sealed) == position
+    with pytest.raises(InvalidRequest):
+        unseal(ADA, f"{sealed[:9]}!{sealed[9:]}")
+
+
 def test_continuation_of_another_user_is_refused() -> None:
     sealed = seal(ADA, Position("2026-11-25T12:00:00.000Z", "gen-1"))
     assert unseal(ADA, sealed) == Position("2026-11-25T12:00:00.000Z", "gen-1")
@@ -175,6 +239,23 @@ async def test_unfinished_is_what_has_an_expired_lease() -> None:
         await process.records.create(at(number, lease_expires_at=until))
     assert [each.id for each in await process.records.unfinished()] == ["gen-1", "gen-2"]
     assert [each.id for each in await process.records.unfinished(limit=1)] == ["gen-1"]
+
+
+async def test_unfinished_is_at_most_500_at_once() -> None:
+    process = Process()
+    for number in range(501):
+        await process.records.create(at(0, id=f"gen-{number}", lease_expires_at=START))
+    assert len(await process.records.unfinished()) == 500
+
+
+@pytest.mark.parametrize(("seconds", "counts"), [(1, True), (0, False)])
+async def test_deleted_generation_counts_until_the_lease_of_its_process_expires(seconds: int, counts: bool) -> None:
+    process = Process()
+    until = START + timedelta(seconds=seconds)
+    await process.records.create(at(1).deleting(until, leased=True))
+    await process.records.create(at(2).deleting(START + timedelta(days=1), leased=False))
+    found = await process.records.under_way(ADA)
+    assert [(each.id, each.status) for each in found] == ([("gen-1", Status.DELETING)] if counts else [])
 
 
 async def test_generations_that_have_not_ended_count_with_what_is_left_to_pay() -> None:
