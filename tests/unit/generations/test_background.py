@@ -53,7 +53,9 @@ async def test_failure_that_nobody_waits_for_is_logged_without_its_message(caplo
     process.store.blobs.faults.add(Effect.REFUSED, "read", "inputs/")
     process.background.resume(record)
     await process.ended(record)
-    assert "a generation did not end here: StorageUnavailable" in caplog.text
+    assert [(each.getMessage(), getattr(each, "generation", None)) for each in caplog.records] == [
+        ("a generation did not end here: StorageUnavailable", record.id)
+    ]
 
 
 async def test_deletion_while_it_runs_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -77,7 +79,30 @@ async def test_cancel_of_a_generation_that_ends_meanwhile_returns_how_it_ended()
         await process.store.write(replace(record, status=Status.SUCCEEDED, lease_expires_at=None))
 
     process.store.generations.faults.add(Effect.APPLIED, "replace").before = succeed
-    assert (await process.cancellation.cancel(ADA, record.id, 1)).status is Status.SUCCEEDED
+    canceled = await process.cancellation.cancel(ADA, record.id, 1)
+    assert (canceled.status, canceled.cancel_requested_at) == (Status.SUCCEEDED, None)
+
+
+async def test_cancel_of_a_generation_that_was_just_begun_waits_until_it_is_readable() -> None:
+    process = Process()
+    record = await process.begin(queued=True)
+    await process.store.remove(record)
+    canceling = asyncio.ensure_future(process.cancellation.cancel(ADA, record.id, 10))
+    await process.fake_clock.advance(0.3)
+    await process.store.write(record)
+    await process.fake_clock.advance(1)
+    assert (await canceling).status is Status.CANCELED
+
+
+async def test_second_cancellation_keeps_the_time_of_the_first() -> None:
+    process = Process()
+    process.model.script = [Call(before_answer=asyncio.Event())]
+    record = await process.begin()
+    await process.fake_clock.settle()
+    other = Process(process.store)
+    for _ in range(2):
+        assert (await other.cancellation.cancel(ADA, record.id, 0)).cancel_requested_at == START
+        await process.fake_clock.advance(5)
 
 
 async def test_cancel_of_a_generation_that_is_deleted_meanwhile_is_not_found() -> None:

@@ -58,6 +58,14 @@ async def test_image_and_record_are_delivered_once() -> None:
     assert await process.delivery.apply_all() == Delivered(0, frozenset())
 
 
+async def test_every_entry_that_was_applied_is_counted() -> None:
+    process = Process()
+    for _ in range(2):
+        record = await started(process)
+        await kept(process, record, failed(record))
+    assert await process.delivery.apply_all() == Delivered(2, frozenset())
+
+
 async def test_entry_that_the_storage_does_not_take_waits_and_does_not_stop_the_others() -> None:
     process = Process()
     first, second = await started(process), await started(process)
@@ -69,19 +77,53 @@ async def test_entry_that_the_storage_does_not_take_waits_and_does_not_stop_the_
     assert process.store.outbox() == [f"finished/{first.id}.json"]
 
 
-async def test_failure_of_a_run_that_another_process_has_taken_over_leaves_its_calls() -> None:
+@pytest.mark.parametrize(("owner", "run_id"), [("b", "run-of-b"), ("b", "run"), (None, "run-of-b")])
+async def test_failure_of_a_run_that_another_process_has_taken_over_leaves_its_calls(
+    owner: str | None, run_id: str
+) -> None:
     process = Process()
     record = await started(process)
     await kept(process, record, failed(record))
-    await process.store.write(replace(record, lease_owner="b", run_id="run-of-b"))
+    await process.store.write(replace(record, lease_owner=owner, run_id=run_id))
     await process.delivery.apply_all()
     stored = process.store.record(record.id)
     assert stored is not None
-    assert (stored.status, stored.lease_owner, stored.attempts) == (Status.RUNNING, "b", (FAILED_ATTEMPT,))
+    assert (stored.status, stored.lease_owner, stored.attempts) == (Status.RUNNING, owner, (FAILED_ATTEMPT,))
     assert process.store.billed() == [("model_unavailable", 0.135)]
     await kept(process, record, failed(record))
     await process.delivery.apply_all()
     assert process.store.record(record.id) == stored, "nothing is written twice"
+
+
+@pytest.mark.parametrize("owner", ["died", None])
+async def test_failure_of_a_run_that_no_other_process_has_taken_over_ends_the_generation(owner: str | None) -> None:
+    process = Process()
+    record = await started(process)
+    await kept(process, record, failed(record))
+    await process.store.write(replace(record, lease_owner=owner))
+    applied = await process.delivery.completed(record)
+    assert applied is not None
+    assert (applied.status, applied.attempts) == (Status.FAILED, (FAILED_ATTEMPT,))
+    assert process.store.record(record.id) == applied
+
+
+async def test_calls_of_a_run_that_was_taken_over_are_returned_with_its_record_even_where_it_is_removed() -> None:
+    process = Process()
+    record = await started(process)
+    await process.outbox.put(to_document(failed(record)))
+    taken = await process.store.write(replace(record, lease_owner="b"))
+    applied = await process.delivery.completed(taken)
+    assert applied is not None
+    assert applied.attempts == (FAILED_ATTEMPT,)
+    await process.outbox.put(to_document(failed(record)))
+    await process.store.write(taken)
+
+    async def remove() -> None:
+        await process.store.remove(record)
+
+    process.store.generations.faults.add(Effect.APPLIED, "replace").before = remove
+    assert (await process.delivery.completed(taken)) is not None
+    assert process.store.outbox() == []
 
 
 async def test_image_of_a_run_that_another_process_has_taken_over_counts() -> None:
@@ -212,6 +254,15 @@ async def test_record_that_another_process_ends_while_an_entry_is_applied_is_gon
         await process.store.remove(record)
 
     process.store.generations.faults.add(Effect.APPLIED, "replace").before = remove
-    with pytest.raises(Gone):
+    with pytest.raises(Gone) as caught:
         await process.fake_clock.run(process.delivery.apply(entry))
-    assert process.store.outbox() == []
+    assert (process.store.outbox(), caught.value.record_id) == ([], record.id)
+
+
+async def test_entry_of_a_record_that_is_gone_is_gone() -> None:
+    process = Process()
+    record = await started(process)
+    await process.store.remove(record)
+    with pytest.raises(Gone) as caught:
+        await process.delivery.apply(failed(record))
+    assert caught.value.record_id == record.id

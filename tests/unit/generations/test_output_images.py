@@ -10,6 +10,7 @@ from image_core.generations.output_images import OutputImages
 from image_core.images.image import Image
 from image_core.models.generated import Generated, Usage
 from image_core.models.turns import ModelTurn
+from image_core.storage.images import StoredImage
 from tests.support import records
 from tests.support.domain import ADA, PRIVATE, PUBLIC, Process
 from tests.support.fakes.blobs import FakeBlobs
@@ -52,6 +53,21 @@ async def test_the_turn_of_an_image_that_came_second_is_not_named(images: Output
     assert turn is not None
     stored, late = await images.store(second, generated("second"))
     assert (stored.mine, late) == (False, None)
+
+
+async def test_an_image_that_its_container_does_not_take_for_five_seconds_waits_in_the_outbox(
+    process: Process, images: OutputImages, blobs: FakeBlobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    del blobs.containers[PUBLIC]
+    blobs.faults.add(Effect.LOST, "put", "images/")
+    stored, turn = await process.fake_clock.run(images.store(RECORD, generated("mine")))
+    name = f"{STEM}.png"
+    assert stored == StoredImage(name, f"https://account.example/{PUBLIC}/{name}", mine=True, waiting=True)
+    assert turn is not None
+    assert process.fake_clock.monotonic() == 6
+    assert [(each.levelname, each.getMessage(), getattr(each, "generation", None)) for each in caplog.records] == [
+        ("ERROR", "an image waits in the outbox", RECORD.id)
+    ]
 
 
 async def test_an_image_that_cannot_be_stored_does_not_wait_for_its_turn(

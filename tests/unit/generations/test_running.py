@@ -50,8 +50,18 @@ async def test_error_of_the_model_is_in_the_record_with_every_call() -> None:
     assert record.failure is not None
     assert (record.status, record.failure.code, record.failure.retry_after) == (Status.FAILED, "rate_limited", 7)
     assert [each.outcome for each in record.attempts] == ["model_unavailable", "rate_limited"]
-    assert (record.lease_expires_at, record.completed_at is None) == (None, False)
+    assert (record.lease_expires_at, record.completed_at) == (None, process.fake_clock.now())
     assert process.store.billed() == [("rate_limited", 0.135)]
+    assert record.timings is not None
+    assert {"model", "total"} <= set(record.timings)
+
+
+async def test_warnings_of_the_calls_are_in_the_record_of_a_failure() -> None:
+    process = Process()
+    error = NoImage()
+    error.warnings = ("model_skipped: x",)
+    process.model.script = [Call(error=error)]
+    assert (await process.make()).warnings == ("model_skipped: x",)
 
 
 async def test_unexpected_error_ends_the_generation_and_its_message_is_not_logged(
@@ -144,7 +154,8 @@ async def test_run_that_loses_its_lease_waits_for_the_process_that_has_it() -> N
     assert (await waiting).record.status is Status.FAILED
 
 
-async def test_run_whose_generation_was_deleted_stops_and_is_accounted_for() -> None:
+async def test_run_whose_generation_was_deleted_stops_and_is_accounted_for(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "image_core.generations.line")
     process = Process()
     record = await begun(process, Call(before_answer=asyncio.Event()))
     await process.store.remove(record)
@@ -153,6 +164,8 @@ async def test_run_whose_generation_was_deleted_stops_and_is_accounted_for() -> 
     with pytest.raises(Gone):
         await waiting
     assert process.store.images() == []
+    (line,) = [each.getMessage() for each in caplog.records if each.name == "image_core.generations.line"]
+    assert '"outcome": "deleted"' in line
 
 
 async def test_image_that_comes_after_the_deletion_is_billed_and_not_kept(caplog: pytest.LogCaptureFixture) -> None:
@@ -252,6 +265,7 @@ async def test_image_that_its_container_does_not_take_waits_in_the_outbox_and_is
     record = await process.begin()
     await process.ended(record)
     assert process.store.outbox() == [f"finished/{record.id}.json", f"images/{record.blob_stem}.png"]
+    ended_at = process.fake_clock.now()
     waiting = process.store.record(record.id)
     assert waiting is not None
     assert (waiting.status, waiting.lease_owner) == (Status.RUNNING, None)
@@ -261,6 +275,8 @@ async def test_image_that_its_container_does_not_take_waits_in_the_outbox_and_is
     stored = process.store.record(record.id)
     assert stored is not None
     assert (stored.status, stored.model) == (Status.SUCCEEDED, "gemini-3-pro-image")
+    assert stored.output_image_url == f"https://account.example/catafract/{record.blob_stem}.png"
+    assert (stored.completed_at, stored.lease_owner) == (ended_at, record.lease_owner)
     assert (process.store.images(), process.store.outbox()) == ([f"{record.blob_stem}.png"], [])
     assert len(process.model.calls) == 1
 
@@ -325,6 +341,9 @@ async def test_cancel_aborts_the_call_and_counts_it_at_its_expected_price() -> N
     assert canceled.failure is not None
     assert (canceled.status, canceled.failure.code) == (Status.CANCELED, "canceled")
     assert [(each.outcome, each.estimated_usd) for each in canceled.attempts] == [("canceled", record.expected_usd)]
+    assert (canceled.completed_at, canceled.lease_expires_at) == (process.fake_clock.now(), None)
+    assert canceled.timings is not None
+    assert "model" in canceled.timings
     assert process.store.billed() == [("canceled", record.expected_usd)]
 
 
@@ -388,8 +407,10 @@ async def test_cancel_of_a_generation_whose_process_died_counts_its_call() -> No
     record = await begun(process, Call(before_answer=asyncio.Event()))
     other = Process(process.store)
     await process.store.write(replace(record, lease_owner="died", lease_expires_at=process.fake_clock.now()))
+    await process.fake_clock.advance(5)
     canceled = await process.fake_clock.run(other.cancellation.cancel(ADA, record.id, 10))
     assert (canceled.status, process.store.billed()) == (Status.CANCELED, [("lost", record.expected_usd)])
+    assert [(each.outcome, each.started_at) for each in canceled.attempts] == [("lost", process.fake_clock.now())]
 
 
 async def test_generation_whose_image_was_stored_before_the_process_died_is_recovered() -> None:
@@ -403,7 +424,9 @@ async def test_generation_whose_image_was_stored_before_the_process_died_is_reco
     recovered = process.store.record(record.id)
     assert recovered is not None
     assert (recovered.status, recovered.output_image_url) == (Status.SUCCEEDED, stored.url)
-    assert (recovered.warnings, recovered.width, recovered.model) == ((WARNING_RECOVERED,), 4, None)
+    assert (recovered.warnings, recovered.model) == ((WARNING_RECOVERED,), None)
+    assert (recovered.mime_type, recovered.width, recovered.height) == ("image/png", 4, 4)
+    assert recovered.completed_at == process.fake_clock.now()
     assert process.model.calls == []
 
 
@@ -417,7 +440,7 @@ async def test_generation_whose_processes_die_again_and_again_is_interrupted() -
     assert failed is not None
     assert failed.failure is not None
     assert (failed.status, failed.failure.code) == (Status.FAILED, "interrupted")
-    assert [each.outcome for each in failed.attempts] == ["lost"]
+    assert [(each.outcome, each.started_at) for each in failed.attempts] == [("lost", process.fake_clock.now())]
 
 
 @pytest.mark.parametrize(("claims", "status"), [(5, Status.SUCCEEDED), (6, Status.FAILED)])
@@ -475,6 +498,29 @@ async def test_lease_that_is_lost_while_the_inputs_are_read_stops_the_run() -> N
     await process.fake_clock.advance(21)
     with pytest.raises(LeasedElsewhere):
         await resuming
+    assert (process.memory.held, process.model.calls) == (0, [])
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["ended by another process", "removed"])
+async def test_generation_that_ends_while_the_inputs_are_read_is_not_run(ended: bool) -> None:
+    process = Process()
+    record = await process.begin(queued=True)
+    process.store.blobs.faults.add(Effect.APPLIED, "read", "inputs/").before = asyncio.Event().wait
+    resuming = asyncio.ensure_future(process.runner.resume(record))
+    await process.fake_clock.settle()
+    claimed = process.store.record(record.id)
+    assert claimed is not None
+    if ended:
+        await process.store.write(replace(claimed, status=Status.FAILED, lease_expires_at=None))
+    else:
+        await process.store.remove(record)
+    await process.fake_clock.advance(21)
+    if ended:
+        assert (await resuming).record == process.store.record(record.id)
+    else:
+        with pytest.raises(Gone) as caught:
+            await resuming
+        assert caught.value.record_id == record.id
     assert (process.memory.held, process.model.calls) == (0, [])
 
 

@@ -99,6 +99,12 @@ async def succeed(process: Process, record: Record) -> object:
     return await process.completion.succeed(record, GENERATED, stored)
 
 
+async def recover(process: Process, record: Record) -> object:
+    """Complete it with an image that was found."""
+    stored, _ = await process.images.store(record, GENERATED)
+    return await process.completion.recover(record, stored.name, GENERATED.image)
+
+
 async def fail(process: Process, record: Record) -> object:
     """Complete it without an image."""
     return await process.completion.fail(record, NoImage())
@@ -150,7 +156,7 @@ async def reopen(process: Process, record: Record) -> object:
 
 ACTIONS: dict[str, Action] = {
     each.__name__: each
-    for each in (succeed, fail, cancel, start, renew, release, claim, request_cancel, delete, reopen)
+    for each in (succeed, recover, fail, cancel, start, renew, release, claim, request_cancel, delete, reopen)
 }
 
 MINE, RELEASED, BY_B, NEW_LEASE = "running a", "running -", "running b", "running new"
@@ -169,6 +175,19 @@ TABLE: dict[str, dict[str, str]] = {
         "succeeded": SUCCEEDED,
         "failed": "succeeded a",
         "canceled": "succeeded a",
+        "deleting": f"{NONE}, Gone",
+        "removed": f"{NONE}, Gone",
+        "key reused": f"{OTHER}, Gone",
+    },
+    "recover": {
+        "mine": "succeeded a",
+        "expired": "succeeded a",
+        "released": "succeeded -",
+        "canceling": "succeeded a",
+        "leased by b": "succeeded b",
+        "succeeded": SUCCEEDED,
+        "failed": "succeeded b",
+        "canceled": "succeeded b",
         "deleting": f"{NONE}, Gone",
         "removed": f"{NONE}, Gone",
         "key reused": f"{OTHER}, Gone",
@@ -313,13 +332,14 @@ async def test_transition(action: str, state: str) -> None:
     assert await outcome(process, record, ACTIONS[action]) == TABLE[action][state]
 
 
+@pytest.mark.parametrize("action", [succeed, recover])
 @pytest.mark.parametrize("state", STATES)
-async def test_an_image_is_there_exactly_where_the_record_names_it(state: str) -> None:
+async def test_an_image_is_there_exactly_where_the_record_names_it(state: str, action: Action) -> None:
     """Where another image counts, or nothing does, the image of A is deleted."""
     process = Process()
     record = await process.leases.create(new_record(process), queued=False)
     await STATES[state](process.store, record)
-    await outcome(process, record, succeed)
+    await outcome(process, record, action)
     named = [
         each["outputImageUrl"].rsplit("/", 1)[-1] for each in process.store.generations.all if each["outputImageUrl"]
     ]
@@ -349,6 +369,8 @@ async def outcome(process: Process, record: Record, action: Action) -> str:
         await process.fake_clock.run(action(process, record))
     except (Gone, LeasedElsewhere, LeaseLost, CancelRequested, Changed, NotFound, StorageUnavailable) as error:
         raised = f", {type(error).__name__}"
+        if isinstance(error, Gone) and error.record_id != record.id:
+            raised += " without its id"
     await process.fake_clock.settle()
     return described(process.store, record) + raised
 
