@@ -8,15 +8,19 @@ from datetime import timedelta
 
 import pytest
 
-from image_core.errors import NotFound, StorageUnavailable
-from image_core.generations.log_line import log_ended
+from image_core.clock import iso
+from image_core.errors import Canceled, NoImage, NotFound, StorageUnavailable
+from image_core.generations.failure import Failure
+from image_core.generations.log_line import log_ended, log_generation
 from image_core.generations.record import LOST, Record, Status
 from image_core.generations.record_codec import to_document
-from image_core.models.generated import OK, Attempt, Generated
+from image_core.models.generated import OK, Attempt, Generated, Options, Usage
+from image_core.storage.input_copies import InputCopy
 from tests.support.domain import ADA, BOB, PUBLIC, REQUEST, Process, image
 from tests.support.fakes.clock import START
 from tests.support.fakes.faults import Effect
 from tests.support.fakes.model import MODEL, USAGE, Call
+from tests.support.records import make
 
 
 async def test_generation_of_another_user_is_not_there() -> None:
@@ -119,9 +123,10 @@ async def test_running_generation_stays_hidden_until_its_lease_is_over() -> None
     assert stored.lease_expires_at == START + timedelta(seconds=60)
 
 
-async def test_deletion_waits_half_a_minute_before_the_recovery_goes_on_with_it() -> None:
+@pytest.mark.parametrize("queued", [True, False])
+async def test_deletion_waits_half_a_minute_before_the_recovery_goes_on_with_it(queued: bool) -> None:
     process = Process()
-    record = await process.make()
+    record = await process.begin(queued=True) if queued else await process.make()
     process.store.blobs.faults.unreachable = True
     with pytest.raises(StorageUnavailable):
         await process.history.delete(ADA, record.id)
@@ -133,8 +138,10 @@ async def test_call_of_a_process_that_died_is_billed_before_the_record_goes() ->
     record = await process.begin(queued=True)
     died = replace(record, lease_owner="died", run_id="run", lease_expires_at=START)
     await process.store.write(died)
+    await process.fake_clock.advance(7)
     await process.history.delete(ADA, record.id)
     assert process.store.billed() == [(LOST, record.expected_usd)]
+    assert process.store.entries.all[0]["time"] == "2026-11-25T12:00:07.000Z"
 
 
 async def test_calls_in_the_outbox_are_billed_before_the_record_goes() -> None:
@@ -183,6 +190,7 @@ async def test_change_feed_writes_a_line_for_each_generation_that_has_ended(
     process = Process()
     made, failed, running = await ended(process)
     traced = replace(made, trace_parent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    await process.fake_clock.advance(100)
     documents = [{"id": "broken"}, *map(to_document, (traced, failed, running))]
     with caplog.at_level(logging.INFO, "image_core.generations.line"):
         await log_ended(documents, process.pseudonyms, prompts=prompts)
@@ -194,6 +202,85 @@ async def test_change_feed_writes_a_line_for_each_generation_that_has_ended(
         1,
         "0af7651916cd43dd8448eb211c80319c",
     )
+    assert [each["endedAt"] for each in found] == [iso(each.completed_at or START) for each in (made, failed)]
     assert ("a secret prompt" in caplog.text) == prompts
     assert ADA.id not in caplog.text
     assert "broken has no line: KeyError" in caplog.text
+
+
+async def test_line_of_a_generation_has_what_queries_and_alerts_read(caplog: pytest.LogCaptureFixture) -> None:
+    process = Process()
+    usage = Usage(10, 20, 0.5, {"TEXT": 10}, {"IMAGE": 20})
+    record = make(
+        ADA,
+        options=Options(aspect_ratio="16:9", image_size="4K"),
+        inputs=(InputCopy("a", "image/png", 1, 1, 500), InputCopy("b", "image/png", 1, 1, 70)),
+        attempts=(
+            Attempt(MODEL, "no_image", 1500, Usage(1, 2, 0.1), START, "run-0"),
+            Attempt(MODEL, OK, 20, usage, START + timedelta(seconds=1), "run-1"),
+        ),
+        status=Status.SUCCEEDED,
+        output_image_url="/x.png",
+        model=MODEL,
+        completed_at=START + timedelta(seconds=3),
+        attempt_count=2,
+        timings={"model": 1520, "total": 1600},
+        prompt="p" * 5000,
+    )
+    with caplog.at_level(logging.INFO, "image_core.generations.line"):
+        await log_ended([to_document(record)], process.pseudonyms, prompts=True)
+    assert lines(caplog) == [
+        {
+            "id": record.id,
+            "user": process.pseudonyms.in_log(ADA),
+            "outcome": "ok",
+            "createdAt": "2026-01-01T00:00:01.000Z",
+            "endedAt": "2026-11-25T12:00:03.000Z",
+            "model": MODEL,
+            "attempts": [
+                {"model": MODEL, "outcome": "no_image", "durationMs": 1500},
+                {"model": MODEL, "outcome": "ok", "durationMs": 20},
+            ],
+            "bills": [
+                {"id": "run-0", "model": MODEL, "usd": 0.1, "budgetUsd": 0.1, "startedAt": "2026-11-25T12:00:00.000Z"},
+                {"id": "run-1", "model": MODEL, "usd": 0.5, "budgetUsd": 0.5, "startedAt": "2026-11-25T12:00:01.000Z"},
+            ],
+            "costUsd": 0.6,
+            "durationMs": {"model": 1520, "total": 1600},
+            "images": 2,
+            "bytesIn": 570,
+            "aspectRatio": "16:9",
+            "imageSize": "4K",
+            "attempt": 2,
+            "traceId": None,
+            "prompt": "p" * 4000,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({"output_image_url": "/x.png", "status": Status.SUCCEEDED}, "ok"),
+        ({"failure": Failure.of(NoImage()), "status": Status.FAILED}, "no_image"),
+        ({"failure": Failure.of(Canceled()), "status": Status.CANCELED}, "canceled"),
+        ({"output_image_url": "/x.png", "status": Status.DELETING}, "ok"),
+        ({"status": Status.DELETING}, "deleted"),
+        ({"status": Status.RUNNING}, "running"),
+    ],
+)
+async def test_outcome_of_a_generation_in_its_line(
+    changes: dict[str, object], outcome: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = Process()
+    await process.pseudonyms.prepare_log()
+    with caplog.at_level(logging.INFO, "image_core.generations.line"):
+        log_generation(make(ADA, **changes), START, process.pseudonyms)
+    (line,) = lines(caplog)
+    assert (line["outcome"], line["endedAt"], line["costUsd"], line["durationMs"], line["bills"]) == (
+        outcome,
+        iso(START),
+        None,
+        {},
+        [],
+    )

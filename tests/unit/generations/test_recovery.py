@@ -8,9 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from image_core.errors import StorageUnavailable
+from image_core.errors import NoImage, StorageUnavailable
+from image_core.generations.failure import Failure
 from image_core.generations.queue_message import InvalidMessage, QueueMessage
 from image_core.generations.record import Status
+from image_core.generations.record_codec import to_document
 from tests.support.domain import ADA, Process
 from tests.support.fakes.clock import START
 from tests.support.fakes.faults import Effect
@@ -29,6 +31,32 @@ async def test_only_what_no_process_runs_is_found() -> None:
     assert json.loads(message) == {"id": waiting.id, "userId": ADA.id, "queuedAt": "2026-11-25T12:01:01.000Z"}
 
 
+@pytest.mark.parametrize(
+    ("to_resume", "in_outbox", "waiting", "logged"),
+    [
+        (0, 0, 0, []),
+        (2, 0, 0, ["recovery: 2 to resume, 0 from the outbox, 0 wait there"]),
+        (0, 3, 0, ["recovery: 0 to resume, 3 from the outbox, 0 wait there"]),
+        (1, 1, 1, ["recovery: 1 to resume, 1 from the outbox, 1 wait there"]),
+    ],
+)
+async def test_timer_logs_what_it_found(
+    to_resume: int, in_outbox: int, waiting: int, logged: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "image_core.generations")
+    process = Process()
+    for _ in range(to_resume):
+        await process.begin(queued=True)
+    for number in range(in_outbox + waiting):
+        record = await process.begin(queued=True)
+        await process.outbox.put(to_document(record.failed(Failure.of(NoImage()), (), (), START)))
+        if number < waiting:
+            process.store.generations.faults.add(Effect.REFUSED, "read", record.id)
+    await process.fake_clock.advance(61)
+    assert len(await process.recovery.find()) == to_resume
+    assert [each.getMessage() for each in caplog.records] == logged
+
+
 async def test_outbox_that_cannot_be_read_does_not_stop_the_timer(caplog: pytest.LogCaptureFixture) -> None:
     process = Process()
     await process.begin(queued=True)
@@ -38,13 +66,15 @@ async def test_outbox_that_cannot_be_read_does_not_stop_the_timer(caplog: pytest
     assert "the outbox could not be applied: storage_unavailable" in caplog.text
 
 
-async def test_message_that_comes_twice_changes_nothing() -> None:
+async def test_message_that_comes_twice_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     process = Process()
     record = await process.begin(queued=True)
     message = process.submission.message(record).encode()
+    caplog.set_level(logging.INFO, "image_core.generations")
     for _ in range(2):
         await process.fake_clock.run(process.recovery.resume(message))
     assert len(process.model.calls) == 1
+    assert logged(caplog) == [("resumed: succeeded", record.id)] * 2
 
 
 async def test_message_for_what_another_process_runs_is_done(caplog: pytest.LogCaptureFixture) -> None:
@@ -53,7 +83,12 @@ async def test_message_for_what_another_process_runs_is_done(caplog: pytest.LogC
     record = await process.begin()
     with caplog.at_level(logging.INFO, "image_core.generations"):
         await Process(process.store).recovery.resume(QueueMessage(record.id, ADA.id).to_json().encode())
-    assert "another process runs it" in caplog.text
+    assert logged(caplog) == [("another process runs it", record.id)]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Return the messages in the log and the generation that each names."""
+    return [(each.getMessage(), getattr(each, "generation", "")) for each in caplog.records]
 
 
 async def test_message_for_what_is_deleted_while_it_is_claimed_is_done(caplog: pytest.LogCaptureFixture) -> None:
@@ -66,15 +101,16 @@ async def test_message_for_what_is_deleted_while_it_is_claimed_is_done(caplog: p
     process.store.generations.faults.add(Effect.APPLIED, "replace").before = remove
     with caplog.at_level(logging.INFO, "image_core.generations"):
         await process.recovery.resume(QueueMessage(record.id, ADA.id).to_json().encode())
-    assert "it was deleted meanwhile" in caplog.text
+    assert logged(caplog) == [("it was deleted meanwhile", record.id)]
 
 
 @pytest.mark.parametrize(
-    ("age", "given_back"), [(None, True), (59, True), (61, False)], ids=["of an operator", "young", "old"]
+    ("age", "given_back"), [(None, True), (59, True), (60, False)], ids=["of an operator", "young", "old"]
 )
 async def test_message_whose_record_is_not_there_is_given_back_while_it_is_young(
-    age: int | None, given_back: bool
+    age: int | None, given_back: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "image_core.generations")
     process = Process()
     queued_at = None if age is None else START - timedelta(seconds=age)
     message = QueueMessage("gen-none", ADA.id, queued_at).to_json().encode()
@@ -83,6 +119,7 @@ async def test_message_whose_record_is_not_there_is_given_back_while_it_is_young
             await process.recovery.resume(message)
     else:
         await process.recovery.resume(message)
+    assert logged(caplog) == ([] if given_back else [("its record is gone", "gen-none")])
 
 
 @pytest.mark.parametrize(("seconds", "removed"), [(-1, True), (0, True), (1, False)])
