@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 
 from image_core.errors import BlobMissing, StorageUnavailable
 from image_core.generations.context import Conversations
@@ -11,6 +12,7 @@ from image_core.generations.retries import StorageRetries
 from image_core.images.image import Image
 from image_core.images.probe import read_header
 from image_core.models.generated import Generated
+from image_core.runtime.offload import offloaded
 from image_core.storage.images import StoredImage, StoredImages
 from image_core.storage.naming import image_name
 from image_core.storage.outbox import Outbox
@@ -111,7 +113,7 @@ class OutputImages:
 
 
 async def _image(data: bytes) -> Image:
-    header = await asyncio.to_thread(read_header, data)
+    header = await offloaded(len(data), partial(read_header, data))
     if header is None:
         raise StorageUnavailable("The stored image cannot be read")
     return Image(data, header.mime_type, header.width, header.height)
