@@ -173,7 +173,9 @@ def test_a_wrong_checksum_of_the_rows_is_found(position: int, separate: bool) ->
     packed[position - 4] ^= 1
     at = len(packed) - 4 if separate else 3
     with pytest.raises(Broken, match="is damaged: a checksum is wrong"):
-        missing_checksum(png(IHDR, png_chunk(b"IDAT", packed[:at]), png_chunk(b"IDAT", packed[at:]), PNG_END))
+        missing_checksum(
+            png(IHDR, png_chunk(b"IDAT", bytes(packed[:at])), png_chunk(b"IDAT", bytes(packed[at:])), PNG_END)
+        )
 
 
 def test_bytes_after_the_checksum_of_the_rows_are_ignored() -> None:
@@ -386,10 +388,10 @@ def test_chunks_of_a_webp_with_pixels_and_colours_stay(name: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", [b"EXIF", b"XMP ", b"C2PA", b"JUNK"])
-@pytest.mark.parametrize("flags", range(0, 0x100, 3))
-def test_other_chunks_of_a_webp_and_their_flags_are_removed(name: bytes, flags: int) -> None:
+def test_other_chunks_of_a_webp_and_their_flags_are_removed(name: bytes) -> None:
     private = chunk(name, b"private")
-    assert cleaned(webp(vp8x(flags), private, VP8, private), WEBP) == webp(vp8x(flags & 0xF3), VP8)
+    for flags in range(0x100):
+        assert cleaned(webp(vp8x(flags), private, VP8, private), WEBP) == webp(vp8x(flags & 0xF3), VP8)
 
 
 @pytest.mark.parametrize("name", [b"VP8L", b"ANMF"])
@@ -474,7 +476,7 @@ def test_a_webp_of_a_model_without_its_pixels_cannot_be_repaired(data: bytes) ->
 # --- all formats
 
 
-def of_parts(count: int) -> "list[tuple[Callable[[bytes], Iterator[Part]], bytes]]":
+def of_parts(count: int) -> list[tuple[Callable[[bytes], Iterator[Part]], bytes]]:
     """Return a file of each format with so many parts."""
     return [
         (png_chunks, png(png_chunk(b"tEXt", b"") * (count - 1), PNG_END)),
