@@ -168,6 +168,8 @@ class InlineSandboxes:
     def __init__(self, job: Callable[[bytes], object]) -> None:
         self.job = job
         self.runs = 0
+        self.asked: list[tuple[str, float]] = []
+        """The user of each job, and how long it may wait for its turn."""
         self.gate = asyncio.Event()
         """Each job waits until it is set."""
         self.gate.set()
@@ -175,6 +177,7 @@ class InlineSandboxes:
     async def run(self, data: bytes, user: str, wait_seconds: Callable[[], float], convert: Convert[T]) -> T:
         """Run `job`."""
         self.runs += 1
+        self.asked.append((user, wait_seconds()))
         await self.gate.wait()
         return self.job(data)  # type: ignore[return-value] # the test's job returns the type of the caller's
 

@@ -231,18 +231,21 @@ def test_call_without_a_price_counts_as_the_dearest() -> None:
 
 @pytest.mark.parametrize("run_id", ["run", None])
 def test_recovered_image_counts_as_the_dearest_of_its_size(run_id: str | None) -> None:
-    record = make(ADA, run_id=run_id, attempts=(REFUSED,)).recovered("/x.png", image(), LATER)
+    options = Options(image_size="4K")
+    record = make(ADA, run_id=run_id, attempts=(REFUSED,), options=options).recovered("/x.png", image(), LATER)
     _, found = entries(record)
     assert (found.id, found.model, found.outcome) == (f"{run_id or 'gen-1'}-recovered", "unknown", OK)
-    assert (found.usd, found.budget_usd, found.time) == (None, expected_usd("unknown", "2K"), LATER)
+    assert (found.usd, found.budget_usd, found.time) == (None, expected_usd("unknown", "4K"), LATER)
+    assert (found.user_id, found.generation_id) == (ADA.id, record.id)
     assert (found.input_tokens, found.output_tokens) == (None, None)
     assert len(entries(make(ADA, attempts=(MADE,)).recovered("/x.png", image(), LATER))) == 1
     assert len(entries(replace(record, completed_at=None))) == 2
 
 
 def test_document_that_is_no_record_does_not_hold_up_the_others(caplog: pytest.LogCaptureFixture) -> None:
-    documents = [{"id": "broken", "userId": "secret@example.com"}, to_document(make(ADA, attempts=(MADE,)))]
-    assert [each.id for each in delivered_entries(documents)] == ["run-0"]
+    good = (to_document(make(ADA, attempts=(each,))) for each in (MADE, REFUSED))
+    documents = [next(good), {"id": "broken", "userId": "secret@example.com"}, next(good)]
+    assert [each.id for each in delivered_entries(documents)] == ["run-0", "run-1"]
     assert "broken is no record: KeyError" in caplog.text
     assert "secret" not in caplog.text
 

@@ -7,18 +7,19 @@ from datetime import timedelta
 import pytest
 
 from image_core.auth.user import User
+from image_core.billing.admission import Queued
 from image_core.errors import InvalidRequest, StorageUnavailable
 from image_core.generations.continuation import Position, seal, unseal
 from image_core.generations.record import Record, Status
 from image_core.generations.record_codec import to_document
 from image_core.generations.records import PAGE_BYTES, AlreadyThere, Changed, Page
 from image_core.generations.unended import UnendedRecords, queued
-from image_core.models.generated import OK, Attempt
+from image_core.models.generated import OK, Attempt, Options
 from image_core.models.prices import expected_usd
 from tests.support.domain import ADA, BOB, Process
 from tests.support.fakes.clock import START
 from tests.support.fakes.faults import Effect
-from tests.support.fakes.model import MODEL
+from tests.support.fakes.model import MODEL, USAGE
 from tests.support.records import make
 
 OLD = User("Ada@Example.com")
@@ -261,7 +262,7 @@ async def test_deleted_generation_counts_until_the_lease_of_its_process_expires(
 async def test_generations_that_have_not_ended_count_with_what_is_left_to_pay() -> None:
     process = Process()
     later = START + timedelta(days=1)
-    made = Attempt(MODEL, OK, 1, None, START, "run-0")
+    made = Attempt(MODEL, OK, 1, USAGE, START, "run-0")
     await process.records.create(at(1, lease_expires_at=later, expected_usd=0.2, attempt_count=1))
     await process.records.create(at(2, lease_expires_at=later, expected_usd=0.2, run_id="run", attempts=(made,)))
     await process.records.create(at(3, lease_expires_at=later))
@@ -274,8 +275,21 @@ async def test_generations_that_have_not_ended_count_with_what_is_left_to_pay() 
         ("gen-2", 0.0, False),
         ("gen-3", expected_usd(MODEL, "2K"), False),
     ]
+    assert [each.created_at for each in found] == [START + timedelta(seconds=number) for number in (1, 2, 3)]
+    assert [[entry.id for entry in each.entries] for each in found] == [[], ["run-0"], []]
     assert len(await unended.of_all_users()) == 4
-    assert queued(at(7, expected_usd=None)).usd == 0.0
+    assert queued(at(7, expected_usd=None)) == Queued("gen-7", ADA, START + timedelta(seconds=7), 0.0)
+
+
+@pytest.mark.parametrize(("model", "size"), [("gemini-3.1-flash-lite-image", "1K"), (None, "4K"), ("unknown", "4K")])
+async def test_price_of_an_unended_generation_of_an_earlier_version_is_that_of_its_model_and_size(
+    model: str | None, size: str
+) -> None:
+    process = Process()
+    options = Options(model=model, image_size=size)
+    await process.records.create(at(1, options=options, lease_expires_at=START + timedelta(days=1)))
+    (found,) = await UnendedRecords(process.records, MODEL).of_user(ADA)
+    assert found.usd == expected_usd(model or MODEL, size)
 
 
 async def test_names_of_images_of_the_original_product_are_looked_up() -> None:

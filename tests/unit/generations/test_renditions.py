@@ -1,15 +1,20 @@
 """Renditions are made once and kept, as long as their image is there."""
 
 import asyncio
+import gc
 from dataclasses import replace
 
 import pytest
 
+from image_core.clock import Clock
 from image_core.errors import Busy, ImageTooLarge, InvalidImage, NotFound
 from image_core.generations.reading import Opened, stored_name
-from image_core.generations.renditions import version
+from image_core.generations.renditions import RenditionMaker, version
 from image_core.images.fault import Fault
 from image_core.images.image import Image, Target
+from image_core.images.probe import read_header
+from image_core.images.sandbox_scheduler import Sandboxes
+from image_core.storage.renditions import Renditions
 from tests.support.domain import ADA, PRIVATE, PUBLIC, Process, image
 
 TARGET = Target(320, "webp", 80)
@@ -38,6 +43,64 @@ async def test_rendition_is_made_once_and_kept() -> None:
     assert (process.sandboxes.runs, process.memory.held) == (1, 0)
 
 
+async def test_rendition_is_the_image_in_the_size_and_format_that_was_asked_for() -> None:
+    process = Process()
+    name, found = await opened(process)
+    maker = RenditionMaker(
+        process.store.blobs,
+        Renditions(process.store.blobs, PRIVATE),
+        Sandboxes(10**6, 10**6),
+        process.memory,
+        Clock(),
+    )
+    rendition = await maker.open(ADA, name, found, Target(2, "webp", 80), Clock().deadline(60))
+    header = read_header(await process.reading.read(rendition, 0, 10_000))
+    assert header is not None
+    assert (header.mime_type, header.width, header.height) == ("image/webp", 2, 2)
+
+
+async def test_rendition_is_made_for_its_user_with_memory_for_two_copies() -> None:
+    process = Process()
+    name, found = await opened(process)
+    seen: list[tuple[bytes, int]] = []
+
+    def job(data: bytes) -> Image:
+        seen.append((data, process.memory.held))
+        return Image(RENDITION, "image/webp", 2, 2)
+
+    process.sandboxes.job = job
+    await render(process, name, found)
+    assert seen == [(process.model.image.data, 2 * found.blob.size)]
+    assert process.sandboxes.asked == [(ADA.id, 60)]
+
+
+async def test_rendition_waits_while_its_user_has_too_much_memory() -> None:
+    process = Process()
+    name, found = await opened(process)
+    large = Opened(PUBLIC, replace(found.blob, size=10_000_000))
+    with process.memory.claim(ADA.id) as claim:
+        claim.take(15_000_000)
+        with pytest.raises(Busy):
+            await render(process, name, large)
+        assert process.sandboxes.runs == 0
+        await process.rendition_maker.close()
+
+
+async def test_failure_of_a_rendition_that_nobody_waits_for_is_not_reported_as_unhandled(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    process = Process()
+    name, found = await opened(process)
+    process.sandboxes.gate.clear()
+    with pytest.raises(Busy):
+        await render(process, name, found)
+    process.sandboxes.job = lambda _: _raise(Fault(InvalidImage, "it is broken"))
+    process.sandboxes.gate.set()
+    await process.fake_clock.settle()
+    gc.collect()
+    assert caplog.records == []
+
+
 async def test_many_requests_at_once_make_it_once() -> None:
     process = Process()
     name, found = await opened(process)
@@ -51,9 +114,9 @@ async def test_rendition_that_is_not_ready_in_time_is_there_the_next_time() -> N
     process = Process()
     name, found = await opened(process)
     process.sandboxes.gate.clear()
-    with pytest.raises(Busy):
+    with pytest.raises(Busy) as caught:
         await render(process, name, found)
-    assert process.fake_clock.monotonic() == 10
+    assert (process.fake_clock.monotonic(), caught.value.retry_after) == (10, 5)
     process.sandboxes.gate.set()
     assert await render(process, name, found) == RENDITION
     assert process.sandboxes.runs == 1
@@ -96,8 +159,9 @@ async def test_image_that_cannot_be_decoded_has_no_rendition() -> None:
     process = Process()
     name, found = await opened(process)
     process.sandboxes.job = lambda _: _raise(Fault(InvalidImage, "it is broken"))
-    with pytest.raises(InvalidImage):
+    with pytest.raises(InvalidImage, match="it is broken") as caught:
         await render(process, name, found)
+    assert caught.value.fields() == {"imageIndex": 0}
 
 
 def _raise(error: Exception) -> object:
@@ -108,9 +172,10 @@ async def test_image_that_is_too_large_has_no_rendition() -> None:
     process = Process()
     name, found = await opened(process)
     large = Opened(PUBLIC, replace(found.blob, size=100_000_001))
-    with pytest.raises(ImageTooLarge):
+    with pytest.raises(ImageTooLarge, match="more than 100,000,000 bytes") as caught:
         await render(process, name, large)
-    assert process.sandboxes.runs == 0
+    assert (caught.value.fields(), process.sandboxes.runs) == ({"imageIndex": 0}, 0)
+    await render(process, name, Opened(PUBLIC, replace(found.blob, size=100_000_000)))
 
 
 async def test_version_changes_with_an_image_and_not_with_a_copy_that_is_written_again() -> None:
@@ -119,6 +184,7 @@ async def test_version_changes_with_an_image_and_not_with_a_copy_that_is_written
     await process.store.blobs.put(PUBLIC, name, image(4).data, "image/png", overwrite=True)
     again = Opened(PUBLIC, await process.store.blobs.describe(PUBLIC, name))
     assert version(name, found) != version(name, again)
+    assert '"' not in version(name, found)
     copy = "input-" + "0" * 64 + ".png"
     assert version(copy, found) == version(copy, again) == copy
 
