@@ -1,4 +1,4 @@
-"""Without memory the answer is 503 `busy` on every route, and another user's requests are answered as usual."""
+"""Without free memory every route answers 503 `busy`; the requests of other users are answered as usual."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,12 +31,12 @@ def upload() -> bytes:
     return b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + sample_image("cat.png") + b"\r\n--x--"
 
 
-async def test_without_working_memory_every_route_waits_and_is_then_busy(product: Harness) -> None:
+async def test_every_route_without_free_memory_waits_and_is_then_busy(product: Harness) -> None:
     made = (await product.generate(headers={"Idempotency-Key": "k"})).json
     name = made["imageUrl"].rsplit("/", 1)[-1]
     eve = User("eve@example.com")
-    with product.app.memory_budget.claim(eve.id) as all_of_it:
-        all_of_it.take(LIMIT)
+    with product.app.memory_budget.claim(eve.id) as claim:
+        claim.take(LIMIT)
         answers = await asyncio.gather(
             product.generate(),
             product.generate(headers={"Idempotency-Key": "k"}),
@@ -53,7 +53,7 @@ async def test_without_working_memory_every_route_waits_and_is_then_busy(product
     assert len(product.fake_gemini.calls) == 1
 
 
-async def test_a_user_whose_share_of_bodies_is_used_up_is_refused_at_once_and_others_are_not(product: Harness) -> None:
+async def test_user_who_has_used_their_share_of_body_memory_is_busy_and_others_are_not(product: Harness) -> None:
     large = data_url(sample_image("cat.png")) + "=" * 5_000_000
     with product.app.memory_budget.body(7_000_000) as waiting:
         waiting.assign(User(product.email).id)

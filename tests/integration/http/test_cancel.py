@@ -1,4 +1,4 @@
-"""Canceling: in every state, from any instance, and never at the price of an image that is there."""
+"""Cancellation in every state and from any instance. A generated image is never lost by it."""
 
 import asyncio
 import json
@@ -27,17 +27,17 @@ LONG = 60.0
 
 @pytest.fixture
 async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
-    """With the shortest lease: another instance's cancellation is seen within a second."""
+    """Use the shortest lease, with which a cancellation from another instance takes effect within a second."""
     async with harness(azurite_ports, cosmos_url, LEASE_SECONDS="3") as running:
         yield running
 
 
-async def canceled(product: Harness, record_id: str) -> Answer:
+async def cancel(product: Harness, record_id: str) -> Answer:
     return await product.call("POST", f"/api/generations/{record_id}/cancel")
 
 
-async def the_id(product: Harness) -> str:
-    """Of the generation that runs."""
+async def running_id(product: Harness) -> str:
+    """Return the id of the only running generation."""
     listed = (await product.call("GET", "/api/generations")).json["items"]
     (record_id,) = [item["id"] for item in listed if item["status"] == "running"]
     return str(record_id)
@@ -49,12 +49,12 @@ async def running(product: Harness, headers: dict[str, str] | None = None) -> tu
     before = len(product.fake_gemini.calls)
     waiting = asyncio.create_task(product.generate(headers=headers))
     await product.called(before + 1)
-    return waiting, await the_id(product)
+    return waiting, await running_id(product)
 
 
-async def test_a_running_one_is_stopped_at_once_and_its_request_learns_so(product: Harness) -> None:
+async def test_running_generation_is_canceled_at_once_and_its_request_gets_409(product: Harness) -> None:
     waiting, record_id = await running(product)
-    answer = await canceled(product, record_id)
+    answer = await cancel(product, record_id)
     assert (answer.status, answer.json["status"], answer.json["error"]["code"]) == (200, "canceled", "canceled")
     assert [attempt["outcome"] for attempt in answer.json["attempts"]] == ["canceled"]
     waited = await asyncio.wait_for(waiting, 5)
@@ -73,9 +73,9 @@ async def test_a_running_one_is_stopped_at_once_and_its_request_learns_so(produc
     assert record["completedAt"]
 
 
-async def test_what_a_canceled_one_is_everywhere_else(product: Harness) -> None:
+async def test_canceled_generation_on_every_other_route(product: Harness) -> None:
     waiting, record_id = await running(product)
-    await canceled(product, record_id)
+    await cancel(product, record_id)
     await waiting
     detail = await product.call("GET", f"/api/generations/{record_id}", headers={"Prefer": "wait=20"})
     assert (detail.status, detail.json["status"], "Retry-After" in detail.headers) == (200, "canceled", False)
@@ -88,32 +88,32 @@ async def test_what_a_canceled_one_is_everywhere_else(product: Harness) -> None:
     assert [each for each in await product.app.find_unfinished() if record_id in each] == []
     assert [each for each in await product.app.components.reconciliation.findings() if each.name == record_id] == []
     assert (await product.call("DELETE", f"/api/generations/{record_id}")).status == 204
-    assert (await canceled(product, record_id)).status == 404
+    assert (await cancel(product, record_id)).status == 404
 
 
-async def test_a_second_cancellation_changes_nothing(product: Harness) -> None:
+async def test_second_cancellation_changes_nothing(product: Harness) -> None:
     waiting, record_id = await running(product)
-    both = await asyncio.gather(canceled(product, record_id), canceled(product, record_id))
+    both = await asyncio.gather(cancel(product, record_id), cancel(product, record_id))
     assert [answer.json["status"] for answer in both] == ["canceled", "canceled"]
     stored = await product.record(record_id)
-    assert (await canceled(product, record_id)).json == both[0].json
+    assert (await cancel(product, record_id)).json == both[0].json
     assert await product.record(record_id) == stored
     await waiting
 
 
-async def test_another_users_is_not_there(product: Harness) -> None:
+async def test_another_users_generation_is_404(product: Harness) -> None:
     waiting, record_id = await running(product)
     async with product.another("someone.else@example.com") as other:
-        assert (await canceled(other, record_id)).status == 404
-    assert (await canceled(product, "gen-1767225600000-00")).status == 404
+        assert (await cancel(other, record_id)).status == 404
+    assert (await cancel(product, "gen-1767225600000-00")).status == 404
     assert not waiting.done()
-    await canceled(product, record_id)
+    await cancel(product, record_id)
     await waiting
 
 
-async def test_a_queued_one_never_starts(product: Harness) -> None:
+async def test_canceled_queued_generation_never_starts(product: Harness) -> None:
     queued = await product.generate(headers=QUEUED)
-    answer = await canceled(product, queued.json["id"])
+    answer = await cancel(product, queued.json["id"])
     assert (answer.status, answer.json["status"], answer.json["attempts"]) == (200, "canceled", [])
     await product.app.resume(queued.enqueue[0].encode())
     assert (await product.call("GET", f"/api/generations/{queued.json['id']}")).json["status"] == "canceled"
@@ -121,23 +121,23 @@ async def test_a_queued_one_never_starts(product: Harness) -> None:
     assert (await product.call("GET", "/api/usage")).json["today"]["calls"] == 0
 
 
-async def test_a_queued_one_whose_message_runs_is_stopped(product: Harness) -> None:
+async def test_generation_that_a_queue_message_runs_is_canceled(product: Harness) -> None:
     product.fake_gemini.script.add(Scripted(delay=LONG))
     queued = await product.generate(headers=QUEUED)
     resuming = asyncio.create_task(product.app.resume(queued.enqueue[0].encode()))
     await product.called()
-    answer = await canceled(product, queued.json["id"])
+    answer = await cancel(product, queued.json["id"])
     assert (answer.status, answer.json["status"]) == (200, "canceled")
     await asyncio.wait_for(resuming, 5)
 
 
-async def test_it_is_stopped_while_its_inputs_are_read(product: Harness) -> None:
+async def test_generation_is_canceled_while_its_inputs_are_read(product: Harness) -> None:
     queued = await product.generate(headers=QUEUED)
     never = asyncio.Event()
     reading = product.blobs.rule(Rule(lambda method, path: method == "GET" and "/inputs/" in path, before=never.wait))
     resuming = asyncio.create_task(product.app.resume(queued.enqueue[0].encode()))
     await reading.hit.wait()
-    answer = await canceled(product, queued.json["id"])
+    answer = await cancel(product, queued.json["id"])
     assert (answer.status, answer.json["status"], answer.json["attempts"]) == (200, "canceled", [])
     await asyncio.wait_for(resuming, 5)
     never.set()
@@ -145,22 +145,20 @@ async def test_it_is_stopped_while_its_inputs_are_read(product: Harness) -> None
 
 
 @pytest.mark.parametrize(
-    "step", [stores_image, replaces_record], ids=["while it is stored", "while its end is written"]
+    "step", [stores_image, replaces_record], ids=["while the image is stored", "while the completion is written"]
 )
-async def test_an_image_that_is_there_wins(product: Harness, step: Callable[[str, str], bool]) -> None:
+async def test_generated_image_overrides_a_cancellation(product: Harness, step: Callable[[str, str], bool]) -> None:
     release = asyncio.Event()
-    product.fake_gemini.script.add(Scripted(delay=0.5))
+    storing = product.blobs.rule(Rule(stores_image, before=release.wait))
     waiting = asyncio.create_task(product.generate())
-    await product.called()
-    record_id = await the_id(product)
-    held = product.blobs.rule(Rule(stores_image, before=release.wait))
-    await held.hit.wait()
+    await storing.hit.wait()
+    record_id = await running_id(product)
     if step is replaces_record:
         release.set()
         await waiting
-        answer = await canceled(product, record_id)
+        answer = await cancel(product, record_id)
     else:
-        canceling = asyncio.create_task(canceled(product, record_id))
+        canceling = asyncio.create_task(cancel(product, record_id))
 
         async def requested() -> bool:
             return bool(((await product.record(record_id)) or {}).get("cancelRequestedAt"))
@@ -174,18 +172,18 @@ async def test_an_image_that_is_there_wins(product: Harness, step: Callable[[str
     assert len(product.fake_gemini.calls) == 1
 
 
-async def test_an_answer_that_has_begun_to_arrive_is_kept(product: Harness) -> None:
+async def test_response_that_has_begun_to_arrive_is_kept(product: Harness) -> None:
     product.fake_gemini.script.add(Scripted(trickle=2.0))
     waiting = asyncio.create_task(product.generate())
     await product.called()
     await asyncio.wait_for(product.fake_gemini.answering.wait(), 10)
-    await eventually(lambda: product.app.components.memory_budget.held)  # memory for the answer
-    answer = await canceled(product, await the_id(product))
+    await eventually(lambda: product.app.components.memory_budget.held)  # the response has begun to arrive
+    answer = await cancel(product, await running_id(product))
     assert (answer.status, answer.json["status"]) == (200, "succeeded")
     assert (await waiting).status == 200
 
 
-async def test_an_image_that_a_dead_process_left_is_found(product: Harness) -> None:
+async def test_image_stored_by_a_dead_process_overrides_a_cancellation(product: Harness) -> None:
     queued = await product.generate(headers=QUEUED)
     made = await product.generate()
     data, kind = await product.blob("catafract", made.json["imageUrl"].partition("/catafract/")[2])
@@ -193,17 +191,17 @@ async def test_an_image_that_a_dead_process_left_is_found(product: Harness) -> N
         await product.app.sessions.user({"cookie": product.cookie}), queued.json["id"]
     )
     assert stored is not None
-    picture = Image(data, kind, made.json["width"], made.json["height"])
-    await product.app.components.images.put(stored.user, stored.blob_stem, picture, "a process that died")
-    answer = await canceled(product, queued.json["id"])
+    image = Image(data, kind, made.json["width"], made.json["height"])
+    await product.app.components.images.put(stored.user, stored.blob_stem, image, "a process that died")
+    answer = await cancel(product, queued.json["id"])
     assert (answer.status, answer.json["status"], answer.json["warnings"][0][:9]) == (200, "succeeded", "recovered")
 
 
-async def test_from_another_instance_it_stops_with_the_next_renewal(product: Harness) -> None:
+async def test_cancellation_from_another_instance_takes_effect_with_the_next_lease_renewal(product: Harness) -> None:
     waiting, record_id = await running(product, KEY)
     async with product.another() as other:
         repeated = asyncio.create_task(other.generate(headers=KEY))
-        answer = await canceled(other, record_id)
+        answer = await cancel(other, record_id)
         assert (answer.status, answer.json["status"]) == (202, "running")
         assert int(answer.headers["Retry-After"]) > 0
         assert answer.headers["Location"] == f"/api/generations/{record_id}"
@@ -213,11 +211,11 @@ async def test_from_another_instance_it_stops_with_the_next_renewal(product: Har
     assert len(product.fake_gemini.calls) == 1
 
 
-async def test_one_whose_process_died_ends_at_once_with_its_call_on_the_bill(product: Harness) -> None:
+async def test_generation_of_a_dead_process_is_canceled_at_once_and_its_call_is_in_the_ledger(product: Harness) -> None:
     queued = await product.generate(headers=QUEUED)
     async with feed(product) as records:
         (document,) = await records.changed()
-        # As a process leaves it that died while it called a model.
+        # What a process leaves that died during a model call.
         await records.edit(
             {
                 **document,
@@ -227,7 +225,7 @@ async def test_one_whose_process_died_ends_at_once_with_its_call_on_the_bill(pro
                 "runId": "run",
             }
         )
-    answer = await canceled(product, queued.json["id"])
+    answer = await cancel(product, queued.json["id"])
     assert (answer.status, answer.json["status"]) == (200, "canceled")
     assert [attempt["outcome"] for attempt in answer.json["attempts"]] == ["lost"]
     today = (await product.call("GET", "/api/usage")).json["today"]
@@ -235,47 +233,47 @@ async def test_one_whose_process_died_ends_at_once_with_its_call_on_the_bill(pro
     assert product.fake_gemini.calls == []
 
 
-async def test_a_canceled_key_runs_again(product: Harness) -> None:
+async def test_key_of_a_canceled_generation_runs_again(product: Harness) -> None:
     waiting, record_id = await running(product, KEY)
-    await canceled(product, record_id)
+    await cancel(product, record_id)
     await waiting
     made = await product.generate(headers=KEY)
     assert (made.status, made.json["id"], made.headers.get("Idempotency-Replayed")) == (200, record_id, None)
     assert [attempt["outcome"] for attempt in made.json["attempts"]] == ["canceled", "ok"]
     assert (await product.generate(headers=KEY)).headers["Idempotency-Replayed"] == "true"
-    assert (await canceled(product, record_id)).json["status"] == "succeeded"
+    assert (await cancel(product, record_id)).json["status"] == "succeeded"
 
 
-async def test_a_key_that_was_canceled_and_runs_again_can_be_canceled_again(product: Harness) -> None:
+async def test_generation_that_runs_again_can_be_canceled_again(product: Harness) -> None:
     for _ in range(2):
         waiting, record_id = await running(product, KEY)
-        assert (await canceled(product, record_id)).json["status"] == "canceled"
+        assert (await cancel(product, record_id)).json["status"] == "canceled"
         assert (await waiting).status == 409
     today = (await product.call("GET", "/api/usage")).json["today"]
     assert today["unpricedCalls"] == len(product.fake_gemini.calls) == 2
 
 
-async def test_no_further_call_is_made_where_an_answer_without_an_image_was_arriving(product: Harness) -> None:
+async def test_cancellation_while_a_response_without_an_image_arrives_makes_no_further_call(product: Harness) -> None:
     words = finished("STOP", {"text": "words"}, usage=USAGE)
     words.trickle = 2.0
     product.fake_gemini.script.add(words)
     waiting = asyncio.create_task(product.generate())
     await asyncio.wait_for(product.fake_gemini.answering.wait(), 10)
-    await eventually(lambda: product.app.components.memory_budget.held)  # memory for the answer
-    answer = await canceled(product, await the_id(product))
+    await eventually(lambda: product.app.components.memory_budget.held)  # the response has begun to arrive
+    answer = await cancel(product, await running_id(product))
     assert (answer.json["status"], [each["outcome"] for each in answer.json["attempts"]]) == ("canceled", ["no_image"])
     assert (await waiting).json["usage"]["costUsd"] == answer.json["usage"]["costUsd"] == product.fake_gemini.billed_usd
     assert len(product.fake_gemini.calls) == 1
 
 
-async def test_what_was_billed_before_is_told_and_kept(product: Harness) -> None:
+async def test_canceled_generation_keeps_the_cost_of_its_earlier_calls(product: Harness) -> None:
     product.fake_gemini.script.add(
         finished("STOP", {"text": "words"}, usage=USAGE)
     )  # words and no image: the same model is asked once more
     product.fake_gemini.script.add(Scripted(delay=LONG))
     waiting = asyncio.create_task(product.generate())
     await product.called(2)
-    answer = await canceled(product, await the_id(product))
+    answer = await cancel(product, await running_id(product))
     assert [attempt["outcome"] for attempt in answer.json["attempts"]] == ["no_image", "canceled"]
     assert answer.json["usage"]["costUsd"] > 0
     assert answer.json["error"]["usage"] == answer.json["usage"] == (await waiting).json["usage"]
@@ -283,9 +281,7 @@ async def test_what_was_billed_before_is_told_and_kept(product: Harness) -> None
     assert (today["calls"], today["unpricedCalls"], today["costUsd"]) == (2, 1, answer.json["usage"]["costUsd"])
 
 
-async def test_canceling_again_and_again_is_no_way_around_a_budget(
-    azurite_ports: AzuritePorts, cosmos_url: str
-) -> None:
+async def test_repeated_cancellations_stay_within_the_budget(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
     settings = {"DAILY_BUDGET_USD_PER_USER": "1", "MAX_CONCURRENT_PER_USER": "1"}
     async with harness(azurite_ports, cosmos_url, **settings) as product:
         for number in range(20):
@@ -294,7 +290,7 @@ async def test_canceling_again_and_again_is_no_way_around_a_budget(
             waiting = asyncio.create_task(product.generate(headers={"Idempotency-Key": f"key-{number % 3}"}))
             await eventually(lambda: len(product.fake_gemini.calls) > before or waiting.done())  # noqa: B023 - called at once
             if not waiting.done():
-                await canceled(product, await the_id(product))
+                await cancel(product, await running_id(product))
             answer = await waiting
             if answer.status == 429:
                 break
@@ -306,30 +302,30 @@ async def test_canceling_again_and_again_is_no_way_around_a_budget(
         assert usage["budget"]["runningUsd"] == 0
 
 
-async def test_a_storage_that_is_away_is_told_and_the_recovery_ends_it(product: Harness) -> None:
+async def test_cancellation_during_a_storage_outage_is_503_and_completed_by_the_recovery(product: Harness) -> None:
     queued = await product.generate(headers=QUEUED)
     missing = blob_error(404, "ContainerNotFound")
-    away = product.blobs.rule(Rule(lambda _, path: "comp=list" in path and "generated-" in path, 20, answer=missing))
-    assert (await canceled(product, queued.json["id"])).json["code"] == StorageUnavailable.code
-    away.times = 0
+    outage = product.blobs.rule(Rule(lambda _, path: "comp=list" in path and "generated-" in path, 20, answer=missing))
+    assert (await cancel(product, queued.json["id"])).json["code"] == StorageUnavailable.code
+    outage.times = 0
     await product.app.resume(QueueMessage(queued.json["id"], product.email).to_json().encode())
     assert (await product.call("GET", f"/api/generations/{queued.json['id']}")).json["status"] == "canceled"
     assert product.fake_gemini.calls == []
 
 
-async def test_it_leaves_its_place_to_the_next(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
+async def test_canceled_generation_does_not_count_as_running(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
     async with harness(azurite_ports, cosmos_url, MAX_CONCURRENT_PER_USER="1") as product:
         waiting, record_id = await running(product)
         assert (await product.generate()).status == 429
-        await canceled(product, record_id)
+        await cancel(product, record_id)
         await waiting
         assert (await product.generate()).status == 200
 
 
-async def test_one_that_is_deleted_right_after_is_gone_with_its_bill_in_the_ledger(product: Harness) -> None:
+async def test_generation_deleted_after_its_cancellation_is_in_the_ledger(product: Harness) -> None:
     waiting, record_id = await running(product)
     async with product.another() as other:
-        assert (await canceled(other, record_id)).status == 202
+        assert (await cancel(other, record_id)).status == 202
         assert (await other.call("DELETE", f"/api/generations/{record_id}")).status == 204
     assert (await asyncio.wait_for(waiting, 10)).status == 404
     await product.drained()
@@ -338,14 +334,14 @@ async def test_one_that_is_deleted_right_after_is_gone_with_its_bill_in_the_ledg
     assert today["unpricedCalls"] == len(product.fake_gemini.calls) == 1
 
 
-async def test_its_log_line_says_so(product: Harness, caplog: pytest.LogCaptureFixture) -> None:
+async def test_log_line_has_the_outcome_canceled(product: Harness, caplog: pytest.LogCaptureFixture) -> None:
     waiting, record_id = await running(product)
-    await canceled(product, record_id)
+    await cancel(product, record_id)
     await waiting
     caplog.set_level(logging.INFO, "image_core.generations.line")
     async with feed(product) as changes:
         await changes.deliver()
     (line,) = [each.message for each in caplog.records if each.name == "image_core.generations.line"]
-    told = json.loads(line.removeprefix("generation "))
-    assert (told["id"], told["outcome"], told["costUsd"]) == (record_id, "canceled", None)
-    assert [(bill["usd"], bill["budgetUsd"] > 0) for bill in told["bills"]] == [(None, True)]
+    logged = json.loads(line.removeprefix("generation "))
+    assert (logged["id"], logged["outcome"], logged["costUsd"]) == (record_id, "canceled", None)
+    assert [(entry["usd"], entry["budgetUsd"] > 0) for entry in logged["bills"]] == [(None, True)]

@@ -1,4 +1,4 @@
-"""Edits that build on one another: `from`, the fields that connect them, and the list of a chain."""
+"""Edit chains: `from`, the fields that connect the generations, replayed turns and the list of a chain."""
 
 import asyncio
 from dataclasses import replace
@@ -35,7 +35,7 @@ async def listed(product: Harness, root: str, query: str = "") -> list[str]:
     return [item["id"] for item in page.json["items"]]
 
 
-async def test_an_edit_has_the_earlier_image_as_its_first_input(product: Harness) -> None:
+async def test_edit_has_the_earlier_image_as_its_first_input(product: Harness) -> None:
     product.fake_gemini.keep_inputs = True
     first = await product.generate()
     second = await edit(product, first.json["id"], data_url(sample_image(), "image/jpeg"))
@@ -47,7 +47,7 @@ async def test_an_edit_has_the_earlier_image_as_its_first_input(product: Harness
     assert copy.body == first.image
 
 
-async def test_an_edit_needs_no_images(product: Harness) -> None:
+async def test_edit_needs_no_images(product: Harness) -> None:
     first = await product.generate()
     without: list[dict[str, Any]] = [{}, {"images": None}, {"images": []}]
     for images in without:
@@ -55,7 +55,7 @@ async def test_an_edit_needs_no_images(product: Harness) -> None:
         assert (await product.call("POST", "/api/image", body)).status == 200
 
 
-async def test_a_chain_is_connected_by_parents_and_its_root(product: Harness) -> None:
+async def test_generations_of_a_chain_have_their_parent_and_the_root(product: Harness) -> None:
     first = await product.generate()
     second = await edit(product, first.json["id"])
     third = await edit(product, second.json["id"])
@@ -71,7 +71,7 @@ async def test_a_chain_is_connected_by_parents_and_its_root(product: Harness) ->
     assert (await product.call("GET", "/api/generations")).json["items"][-1]["rootId"] is None
 
 
-async def test_the_list_of_a_chain_is_paged_oldest_first(product: Harness) -> None:
+async def test_list_of_a_chain_is_paged_oldest_first(product: Harness) -> None:
     root = (await product.generate()).json["id"]
     made = [(await edit(product, root)).json["id"] for _ in range(3)]
     first = (await product.call("GET", f"/api/generations?root={root}&limit=2")).json
@@ -81,7 +81,7 @@ async def test_the_list_of_a_chain_is_paged_oldest_first(product: Harness) -> No
     assert (answer.status, answer.json["field"]) == (400, "continuation")
 
 
-async def test_deleting_one_leaves_what_descends_from_it(product: Harness) -> None:
+async def test_deleting_a_generation_leaves_its_descendants(product: Harness) -> None:
     first = await product.generate()
     second = await edit(product, first.json["id"])
     third = await edit(product, second.json["id"])
@@ -93,14 +93,14 @@ async def test_deleting_one_leaves_what_descends_from_it(product: Harness) -> No
     assert (await edit(product, second.json["id"])).status == 404
 
 
-async def test_an_unknown_id_and_another_users_are_answered_alike(product: Harness) -> None:
+async def test_unknown_id_and_another_users_id_have_the_same_error(product: Harness) -> None:
     mine = (await product.generate()).json["id"]
     made = len(product.fake_gemini.calls)
     async with product.another("somebody-else@example.com") as other:
         theirs = await edit(other, mine)
         assert await listed(other, mine) == []
-    unknown = ("gen-1767225600000-4f1c2a9be07d3358", "gen-a/b", "gen-../x", "x", "gen-" + "x" * 250)
-    answers = [theirs, *[await edit(product, strange) for strange in unknown]]
+    unknown_ids = ("gen-1767225600000-4f1c2a9be07d3358", "gen-a/b", "gen-../x", "x", "gen-" + "x" * 250)
+    answers = [theirs, *[await edit(product, each) for each in unknown_ids]]
     assert {(answer.status, answer.json["code"], answer.json["field"]) for answer in answers} == {
         (404, "not_found", "from")
     }
@@ -109,25 +109,25 @@ async def test_an_unknown_id_and_another_users_are_answered_alike(product: Harne
 
 
 @pytest.mark.parametrize("value", [5, ["gen-1"], {}, True, "g" * 256], ids=type)
-async def test_an_id_that_is_none_is_a_bad_request(product: Harness, value: Any) -> None:
+async def test_malformed_id_is_400(product: Harness, value: Any) -> None:
     answer = await product.call("POST", "/api/image", {"from": value, "images": [], "prompt": PROMPT})
     assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "invalid_request", "from")
 
 
 @pytest.mark.parametrize("value", [None, ""])
-async def test_an_empty_id_counts_as_absent(product: Harness, value: str | None) -> None:
+async def test_empty_id_counts_as_absent(product: Harness, value: str | None) -> None:
     answer = await product.call("POST", "/api/image", {"from": value, "images": [], "prompt": PROMPT})
     assert (answer.status, answer.json["code"]) == (400, "no_images")
 
 
-async def test_a_failed_generation_has_no_image_to_edit(product: Harness) -> None:
+async def test_edit_of_a_failed_generation_is_409(product: Harness) -> None:
     product.fake_gemini.script.add(finished("SAFETY"))
     failed = await product.generate()
     answer = await edit(product, failed.json["id"])
     assert (answer.status, answer.json["code"], answer.json["field"]) == (409, "conflict", "from")
 
 
-async def test_a_running_generation_has_no_image_yet(product: Harness) -> None:
+async def test_edit_of_a_running_generation_is_409(product: Harness) -> None:
     product.fake_gemini.script.add(Scripted(delay=20))
     running = await product.generate(headers={"Prefer": "wait=0"})
     assert running.status == 202
@@ -137,7 +137,7 @@ async def test_a_running_generation_has_no_image_yet(product: Harness) -> None:
     await product.drained()
 
 
-async def test_an_image_that_is_gone_is_no_image(product: Harness) -> None:
+async def test_edit_of_a_deleted_image_is_409(product: Harness) -> None:
     first = (await product.generate()).json
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
         await client.get_blob_client("catafract", first["imageUrl"].rsplit("/", 1)[-1]).delete_blob()
@@ -145,13 +145,13 @@ async def test_an_image_that_is_gone_is_no_image(product: Harness) -> None:
     assert (answer.status, answer.json["code"], answer.json["details"]) == (409, "conflict", "there is no such image")
 
 
-async def test_a_wrong_image_is_named_by_its_place_in_the_request(product: Harness) -> None:
+async def test_invalid_image_is_named_by_its_index_in_the_request(product: Harness) -> None:
     first = (await product.generate()).json["id"]
     answer = await edit(product, first, data_url(sample_image(), "image/jpeg"), "data:image/png;base64,AAAA")
     assert (answer.status, answer.json["imageIndex"]) == (400, 1)
 
 
-async def test_the_earlier_image_counts_among_the_images(product: Harness) -> None:
+async def test_earlier_image_counts_among_the_images(product: Harness) -> None:
     first = (await product.generate()).json["id"]
     cup = data_url(sample_image(), "image/jpeg")
     async with product.another(MAX_IMAGES="2") as small:
@@ -160,13 +160,13 @@ async def test_the_earlier_image_counts_among_the_images(product: Harness) -> No
     assert (answer.status, answer.json["field"]) == (400, "images")
 
 
-async def test_the_limit_for_one_image_is_not_for_the_earlier_one(product: Harness) -> None:
+async def test_limit_of_image_bytes_does_not_apply_to_the_earlier_image(product: Harness) -> None:
     first = (await product.generate()).json["id"]
     async with product.another(MAX_IMAGE_BYTES="1000") as small:
         assert (await edit(small, first)).status == 200
 
 
-async def test_a_private_image_is_edited_and_one_of_before_the_switch(product: Harness) -> None:
+async def test_images_are_edited_after_the_access_setting_was_changed(product: Harness) -> None:
     public = (await product.generate()).json["id"]
     async with product.another(IMAGE_ACCESS="private") as private:
         second = await edit(private, public)
@@ -175,7 +175,7 @@ async def test_a_private_image_is_edited_and_one_of_before_the_switch(product: H
     assert (await edit(product, second.json["id"])).status == 200
 
 
-async def test_an_image_of_the_original_product_is_edited(product: Harness) -> None:
+async def test_image_of_the_original_product_is_edited(product: Harness) -> None:
     written = f"Ada.{product.email.partition('@')[0]}@Example.com"
     ada = replace(product, email=written)
     url = await put_blob(product, "generated-1704067230000.png", sample_image("cat.png"))
@@ -187,7 +187,7 @@ async def test_an_image_of_the_original_product_is_edited(product: Harness) -> N
     assert await listed(ada, "gen-1704067230000-abc") == [answer.json["id"]]
 
 
-async def test_the_earlier_generation_is_part_of_what_a_key_stands_for(product: Harness) -> None:
+async def test_idempotency_key_covers_the_earlier_generation(product: Harness) -> None:
     first, other = [(await product.generate()).json["id"] for _ in range(2)]
     headers = {"Idempotency-Key": "a-chain"}
 
@@ -198,11 +198,11 @@ async def test_the_earlier_generation_is_part_of_what_a_key_stands_for(product: 
     assert made.status == 200
     assert (await keyed(other)).status == 422
     await product.call("DELETE", f"/api/generations/{first}")
-    again = await keyed(first)  # it is not looked for again
+    again = await keyed(first)  # the deleted generation is not needed for a replay
     assert (again.json["id"], again.headers["Idempotency-Replayed"]) == (made.json["id"], "true")
 
 
-async def test_a_dry_run_counts_the_earlier_image(product: Harness) -> None:
+async def test_dry_run_lists_the_earlier_image(product: Harness) -> None:
     first = (await product.generate()).json
     run = await edit(product, first["id"], dryRun=True)
     assert run.status == 200
@@ -210,7 +210,7 @@ async def test_a_dry_run_counts_the_earlier_image(product: Harness) -> None:
     assert (await edit(product, "gen-1767225600000-4f1c2a9be07d3358", dryRun=True)).status == 404
 
 
-async def test_a_queued_edit_runs_from_its_copies(product: Harness) -> None:
+async def test_queued_edit_runs_from_its_input_copies(product: Harness) -> None:
     first = (await product.generate()).json["id"]
     answer = await product.call("POST", "/api/image", {"from": first, "prompt": PROMPT}, {"Prefer": "respond-async"})
     assert answer.status == 202
@@ -219,16 +219,16 @@ async def test_a_queued_edit_runs_from_its_copies(product: Harness) -> None:
     assert (await detail(product, answer.json["id"]))["status"] == "succeeded"
 
 
-def codes(answer: Answer) -> list[str]:
+def warning_codes(answer: Answer) -> list[str]:
     return [warning.partition(":")[0] for warning in answer.json["warnings"]]
 
 
 def turns(product: Harness) -> list[int]:
-    """How many earlier turns each call of a model replayed."""
+    """Return the number of earlier turns that each model call replayed."""
     return [call.turns for call in product.fake_gemini.calls]
 
 
-async def test_a_model_is_shown_the_turns_that_led_to_the_image(product: Harness) -> None:
+async def test_edit_replays_the_turns_that_led_to_the_image(product: Harness) -> None:
     first = await product.generate()
     second = await edit(product, first.json["id"], data_url(sample_image(), "image/jpeg"))
     third = await edit(product, second.json["id"])
@@ -241,7 +241,7 @@ async def test_a_model_is_shown_the_turns_that_led_to_the_image(product: Harness
     assert not {"turn", "context"} & shown.keys()
 
 
-async def test_at_most_three_generations_are_shown_and_the_oldest_with_all_of_its_images(product: Harness) -> None:
+async def test_edit_replays_at_most_three_turns_and_the_oldest_with_its_images(product: Harness) -> None:
     made = await product.generate()
     for _ in range(5):
         made = await edit(product, made.json["id"])
@@ -250,7 +250,7 @@ async def test_at_most_three_generations_are_shown_and_the_oldest_with_all_of_it
     assert product.fake_gemini.calls[-1].status == 200  # the oldest turn begins with the image that it edited
 
 
-async def test_a_branch_is_shown_its_own_turns(product: Harness) -> None:
+async def test_branch_replays_its_own_turns(product: Harness) -> None:
     first = await product.generate()
     second = await edit(product, first.json["id"])
     await edit(product, second.json["id"])
@@ -258,31 +258,31 @@ async def test_a_branch_is_shown_its_own_turns(product: Harness) -> None:
     assert turns(product) == [0, 1, 2, 1]
 
 
-async def test_another_model_is_shown_the_image_alone_and_its_chain_begins_there(product: Harness) -> None:
+async def test_another_model_gets_the_image_alone_and_begins_a_new_chain_of_turns(product: Harness) -> None:
     first = await product.generate()
     second = await edit(product, first.json["id"], model=NEXT)
-    assert codes(second) == ["context_not_kept"]
+    assert warning_codes(second) == ["context_not_kept"]
     third = await edit(product, second.json["id"], model=NEXT)
-    assert codes(third) == []
+    assert warning_codes(third) == []
     assert turns(product) == [0, 0, 1]
     assert [call.inputs for call in product.fake_gemini.calls] == [1, 1, 0]
 
 
-async def test_a_refused_signature_costs_nothing_and_is_told(product: Harness) -> None:
+async def test_refused_signature_costs_nothing_and_gives_a_warning(product: Harness) -> None:
     first = await product.generate()
     product.fake_gemini.script.add(expired_signature())
     second = await edit(product, first.json["id"])
-    assert (second.status, codes(second)) == (200, ["context_not_kept"])
+    assert (second.status, warning_codes(second)) == (200, ["context_not_kept"])
     assert [attempt["outcome"] for attempt in second.json["attempts"]] == ["context_refused", "ok"]
     assert "usage" not in second.json["attempts"][0]
     assert turns(product) == [0, 1, 0]
     record = await product.record(second.json["id"]) or {}
     assert "context" not in record
     third = await edit(product, second.json["id"])
-    assert (codes(third), turns(product)[-1]) == ([], 1)
+    assert (warning_codes(third), turns(product)[-1]) == ([], 1)
 
 
-async def test_a_deleted_generation_takes_its_turn_along(product: Harness) -> None:
+async def test_deleting_a_generation_deletes_its_turn(product: Harness) -> None:
     first = await product.generate()
     second = await edit(product, first.json["id"])
     kept = await product.blob_names("catafract-private", "turns/")
@@ -291,10 +291,10 @@ async def test_a_deleted_generation_takes_its_turn_along(product: Harness) -> No
     await product.call("DELETE", f"/api/generations/{first.json['id']}")
     assert not any(stem in name for name in await product.blob_names("catafract-private", "turns/"))
     third = await edit(product, second.json["id"])
-    assert (third.status, codes(third), turns(product)[-1]) == (200, [], 1)
+    assert (third.status, warning_codes(third), turns(product)[-1]) == (200, [], 1)
 
 
-async def forget(product: Harness, prefix: str) -> None:
+async def delete_blobs(product: Harness, prefix: str) -> None:
     """Delete private blobs, as the lifecycle rule does."""
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
         container = client.get_container_client("catafract-private")
@@ -303,27 +303,27 @@ async def forget(product: Harness, prefix: str) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["turns/", "inputs/"])
-async def test_turns_that_have_expired_leave_the_image(product: Harness, prefix: str) -> None:
+async def test_edit_without_its_expired_turns_sends_the_image(product: Harness, prefix: str) -> None:
     first = await product.generate()
     folder = await product.blob_names("catafract-private", "turns/")
     mine = next(
         name.split("/")[1] for name in folder if first.json["imageUrl"].rsplit("/", 1)[-1].partition(".")[0] in name
     )
-    await forget(product, f"{prefix}{mine}/")
+    await delete_blobs(product, f"{prefix}{mine}/")
     second = await edit(product, first.json["id"])
-    assert (second.status, codes(second), turns(product)) == (200, ["context_not_kept"], [0, 0])
+    assert (second.status, warning_codes(second), turns(product)) == (200, ["context_not_kept"], [0, 0])
 
 
-async def test_a_storage_that_loses_turns_costs_no_image(product: Harness) -> None:
+async def test_turn_that_cannot_be_stored_fails_no_generation(product: Harness) -> None:
     rule = product.blobs.rule(Rule(lambda _, path: "/turns/" in path, times=1000, forward=False))
     first = await product.generate()
     assert first.status == 200
     assert rule.hits
     product.blobs.reconnect()
-    assert codes(await edit(product, first.json["id"])) == ["context_not_kept"]
+    assert warning_codes(await edit(product, first.json["id"])) == ["context_not_kept"]
 
 
-async def test_a_queued_edit_replays_the_turns_that_were_chosen(product: Harness) -> None:
+async def test_queued_edit_replays_its_turns(product: Harness) -> None:
     first = await product.generate()
     body = {"from": first.json["id"], "prompt": PROMPT}
     answer = await product.call("POST", "/api/image", body, {"Prefer": "respond-async"})
@@ -332,7 +332,7 @@ async def test_a_queued_edit_replays_the_turns_that_were_chosen(product: Harness
     assert (found["status"], found["warnings"], turns(product)) == ("succeeded", [], [0, 1])
 
 
-async def test_an_edit_that_runs_again_replays_its_turns(product: Harness) -> None:
+async def test_edit_that_runs_again_replays_its_turns(product: Harness) -> None:
     first = await product.generate()
     product.fake_gemini.script.add(finished(None), finished(None), *[overloaded()] * 4)
     body, headers = {"from": first.json["id"], "prompt": PROMPT}, {"Idempotency-Key": "again"}
@@ -341,11 +341,11 @@ async def test_an_edit_that_runs_again_replays_its_turns(product: Harness) -> No
     expected = ((await product.record(failed.json["id"])) or {})["expectedUsd"]
     assert failed.json["retryable"] is True
     again = await product.call("POST", "/api/image", body, headers)
-    assert (again.status, codes(again), turns(product)[-1]) == (200, [], 1)
+    assert (again.status, warning_codes(again), turns(product)[-1]) == (200, [], 1)
     assert ((await product.record(again.json["id"])) or {})["expectedUsd"] == expected
 
 
-async def test_replayed_turns_are_expected_and_billed(product: Harness) -> None:
+async def test_estimate_covers_replayed_turns(product: Harness) -> None:
     first = await product.generate()
     expected = [(await product.generate(dryRun=True)).json["estimatedCostUsd"]]
     made = [first]
@@ -361,13 +361,13 @@ async def test_replayed_turns_are_expected_and_billed(product: Harness) -> None:
         assert stored["expectedUsd"] == usd
 
 
-async def test_a_dry_run_says_whether_the_context_is_kept(product: Harness) -> None:
+async def test_dry_run_says_whether_the_context_is_kept(product: Harness) -> None:
     first = (await product.generate()).json["id"]
-    assert codes(await edit(product, first, dryRun=True)) == []
-    assert codes(await edit(product, first, dryRun=True, model=NEXT)) == ["context_not_kept"]
+    assert warning_codes(await edit(product, first, dryRun=True)) == []
+    assert warning_codes(await edit(product, first, dryRun=True, model=NEXT)) == ["context_not_kept"]
 
 
-async def test_turns_that_would_not_fit_into_memory_are_left_out(product: Harness) -> None:
+async def test_turns_that_do_not_fit_into_memory_are_left_out(product: Harness) -> None:
     first = (await product.generate()).json["id"]
     second = await edit(product, first)
     stored = (await product.record(second.json["id"])) or {}
@@ -376,30 +376,30 @@ async def test_turns_that_would_not_fit_into_memory_are_left_out(product: Harnes
     limit = 5 * (len(second.image) + newest + 1000)
     async with product.another(MAX_INFLIGHT_BYTES=str(limit)) as small:
         third = await edit(small, second.json["id"])
-        assert (third.status, codes(third), turns(product)[-1]) == (200, [], 1)
+        assert (third.status, warning_codes(third), turns(product)[-1]) == (200, [], 1)
     async with product.another(MAX_INFLIGHT_BYTES=str(limit - 5 * 2000)) as smaller:
         third = await edit(smaller, second.json["id"])
-        assert (third.status, codes(third), turns(product)[-1]) == (200, ["context_not_kept"], 0)
+        assert (third.status, warning_codes(third), turns(product)[-1]) == (200, ["context_not_kept"], 0)
 
 
 def mask_of(answer: Answer, value: int) -> str:
-    """Return a mask for the image of an answer that edits a rectangle in its middle, or with 255 all of it."""
+    """Return a mask for the image of an answer: a rectangle in its middle with `value` 0, all of it with 255."""
     mask = PIL.Image.new("L", (answer.json["width"], answer.json["height"]), value)
     width, height = mask.size
     mask.paste(255, (width // 4, height // 4, 3 * width // 4, 3 * height // 4))
     return data_url(saved(mask, "PNG"))
 
 
-async def test_a_masked_edit_neither_replays_turns_nor_leaves_one(product: Harness) -> None:
+async def test_masked_edit_neither_replays_nor_stores_a_turn(product: Harness) -> None:
     first = await product.generate()
     second = await edit(product, first.json["id"], mask=mask_of(first, 0))
     third = await edit(product, second.json["id"])
     fourth = await edit(product, third.json["id"])
-    assert ["context_not_kept" in codes(answer) for answer in (second, third, fourth)] == [True, True, False]
+    assert ["context_not_kept" in warning_codes(answer) for answer in (second, third, fourth)] == [True, True, False]
     assert turns(product) == [0, 0, 0, 1]
 
 
-async def test_a_mask_of_the_whole_image_is_no_mask(product: Harness) -> None:
+async def test_edit_with_a_mask_of_the_whole_image_replays_turns(product: Harness) -> None:
     first = await product.generate()
     second = await edit(product, first.json["id"], mask=mask_of(first, 255))
-    assert (second.status, codes(second), turns(product)) == (200, [], [0, 1])
+    assert (second.status, warning_codes(second), turns(product)) == (200, [], [0, 1])

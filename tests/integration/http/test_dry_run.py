@@ -20,7 +20,7 @@ async def dry(product: Harness, *images: str, headers: dict[str, str] | None = N
     return await product.generate(*images, headers=headers, dryRun=True, **fields)
 
 
-async def kept(product: Harness) -> tuple[int, list[str], int]:
+async def stored_data(product: Harness) -> tuple[int, list[str], int]:
     """Return the number of this user's records, all private blobs, and the number of model calls."""
     async with CosmosClient.from_connection_string(cosmos_connection_string(product.cosmos.target)) as client:
         container = client.get_database_client("catafract").get_container_client("generations")
@@ -32,8 +32,8 @@ async def kept(product: Harness) -> tuple[int, list[str], int]:
     return records, await product.blob_names("catafract-private"), len(product.fake_gemini.calls)
 
 
-async def test_dry_run_says_what_would_happen_and_leaves_nothing_behind(product: Harness) -> None:
-    before = await kept(product)
+async def test_dry_run_has_model_cost_and_inputs_and_stores_nothing(product: Harness) -> None:
+    before = await stored_data(product)
     answer = await dry(
         product, CUP, data_url(sample_image("rocket.webp"), "image/webp"), headers={"Idempotency-Key": "k"}
     )
@@ -46,8 +46,8 @@ async def test_dry_run_says_what_would_happen_and_leaves_nothing_behind(product:
         ("image/webp", False),
     ]
     assert (body["inputs"][0]["width"], body["inputs"][0]["height"]) == (600, 400)
-    assert await kept(product) == before
-    # The key was not used up: another request may take it.
+    assert await stored_data(product) == before
+    # Another request may use the same key.
     assert (await product.generate(headers={"Idempotency-Key": "k"}, prompt="another one")).status == 200
 
 
@@ -64,7 +64,7 @@ async def test_input_that_would_be_converted_is_shown_as_the_model_gets_it(produ
     assert (shown["converted"], shown["mimeType"]) == (True, "image/png")
 
 
-async def test_budget_is_what_may_still_be_spent(product: Harness) -> None:
+async def test_budget_is_the_amount_that_is_left(product: Harness) -> None:
     async with product.another(DAILY_BUDGET_USD_PER_USER="0.5", DAILY_BUDGET_USD="1000000") as limited:
         assert (await dry(limited)).json["budget"] == {"leftUsd": 0.5}
         assert (await limited.generate()).status == 200
@@ -76,18 +76,18 @@ ERRORS: list[tuple[str, dict[str, Any], dict[str, str], int, str]] = [
     ("no prompt", {"prompt": " "}, {}, 400, "no_prompt"),
     ("a size that no model makes", {"imageSize": "8K"}, {}, 400, "invalid_request"),
     ("a model that is not configured", {"model": "gpt-5"}, {}, 400, "invalid_request"),
-    ("an image that is none", {"images": ["data:image/png;base64,AAAA"]}, {}, 400, "invalid_image"),
+    ("an image without data", {"images": ["data:image/png;base64,AAAA"]}, {}, 400, "invalid_image"),
     ("an address that is not fetched", {"images": ["http://127.0.0.1/x.png"]}, {}, 400, "url_not_allowed"),
-    ("a key that is none", {}, {"Idempotency-Key": "a b"}, 400, "invalid_request"),
+    ("a malformed key", {}, {"Idempotency-Key": "a b"}, 400, "invalid_request"),
     ("a budget that is used up", {}, {}, 429, "budget_exceeded"),
     ("no API key", {}, {}, 500, "gemini_key_missing"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("fields", "headers", "status", "code"), [row[1:] for row in ERRORS], ids=[r[0] for r in ERRORS]
+    ("fields", "headers", "status", "code"), [row[1:] for row in ERRORS], ids=[row[0] for row in ERRORS]
 )
-async def test_every_error_is_the_one_that_the_generation_gets(
+async def test_error_is_that_of_the_generation(
     product: Harness, fields: dict[str, Any], headers: dict[str, str], status: int, code: str
 ) -> None:
     settings = {"budget_exceeded": {"DAILY_BUDGET_USD_PER_USER": "0.01"}, "gemini_key_missing": {"GEMINI_API_KEY": ""}}
@@ -107,7 +107,7 @@ async def test_key_of_another_request_is_a_mismatch(product: Harness) -> None:
     assert (await dry(product, headers=key)).status == 200
 
 
-async def test_skipped_and_retired_models_are_told(product: Harness) -> None:
+async def test_skipped_and_retired_models_give_warnings(product: Harness) -> None:
     async with product.another(GEMINI_MODELS=f"gemini-2.5-flash-image,{PRO}") as other:
         retired = (await dry(other)).json
         skipped = (await dry(other, imageSize="4K")).json
@@ -118,7 +118,7 @@ async def test_skipped_and_retired_models_are_told(product: Harness) -> None:
     )
 
 
-async def test_quota_that_is_known_to_be_used_up_is_429_with_its_reset(product: Harness) -> None:
+async def test_used_up_daily_quota_is_429_with_the_time_of_its_reset(product: Harness) -> None:
     script = json.loads((GEMINI_RESPONSES / "gemini-429-per-day.json").read_bytes())
     async with product.another(GEMINI_MODELS=PRO) as other:
         product.fake_gemini.script.add(Scripted(**script))
@@ -126,6 +126,6 @@ async def test_quota_that_is_known_to_be_used_up_is_429_with_its_reset(product: 
         calls = len(product.fake_gemini.calls)
         for answer in (await other.generate(), await dry(other)):
             assert (answer.status, answer.json["code"]) == (429, "rate_limited")
-            assert int(answer.headers["Retry-After"]) > 25
+            assert int(answer.headers["Retry-After"]) > 0
             assert answer.json["resetsAt"].endswith(":00:00.000Z")
         assert len(product.fake_gemini.calls) == calls == 1

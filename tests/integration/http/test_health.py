@@ -29,9 +29,7 @@ MISSING = {
 
 
 @pytest.mark.parametrize("setting", MISSING)
-async def test_a_missing_container_is_down_and_named(
-    setting: str, azurite_ports: AzuritePorts, cosmos_url: str
-) -> None:
+async def test_missing_container_is_down_and_named(setting: str, azurite_ports: AzuritePorts, cosmos_url: str) -> None:
     dependency, container = MISSING[setting]
     async with harness(azurite_ports, cosmos_url, **{setting: "nowhere"}) as product:
         found = await dependencies(product, 503)
@@ -40,7 +38,7 @@ async def test_a_missing_container_is_down_and_named(
     assert [name for name, state in found[dependency]["containers"].items() if state == "missing"] == [container]
 
 
-async def test_a_missing_database_is_down_with_all_of_its_containers(
+async def test_missing_database_is_down_with_all_of_its_containers(
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     async with harness(azurite_ports, cosmos_url, AZURE_COSMOS_DATABASE="nowhere") as product:
@@ -49,7 +47,7 @@ async def test_a_missing_database_is_down_with_all_of_its_containers(
     assert found["database"]["containers"] == dict.fromkeys(names, "missing")
 
 
-async def test_a_container_that_is_deleted_while_the_process_runs_is_noticed_and_its_return_too(
+async def test_container_that_is_deleted_and_created_again_is_reported_by_a_running_process(
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     direct = cosmos_connection_string(cosmos_url)
@@ -58,17 +56,17 @@ async def test_a_container_that_is_deleted_while_the_process_runs_is_noticed_and
         assert (await dependencies(product, 200))["database"]["status"] == "ok"
         async with CosmosClient.from_connection_string(direct) as client:
             await client.get_database_client("short-lived").delete_container(LEASES)
-        async with product.another() as later:  # the answer of one process is kept for ten seconds
+        async with product.another() as later:  # a process caches its answer for ten seconds
             found = await dependencies(later, 503)
             assert found["database"]["containers"]["short-lived/leases"] == "missing"
-            # A process that has used the container before hears of it by the sub-status alone.
+            # A process that has used the container gets a 404 that only its sub-status distinguishes.
             assert (await product.app.components.probe_database())["short-lived/leases"] == "missing"
             await provision_cosmos(direct, Names(database="short-lived"))
             assert set((await later.app.components.probe_database()).values()) == {"ok"}
             assert set((await product.app.components.probe_database()).values()) == {"ok"}
 
 
-async def test_a_call_while_a_container_is_missing_is_an_outage_and_not_a_missing_item(
+async def test_call_while_a_container_is_missing_is_503_and_not_404(
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     async with harness(azurite_ports, cosmos_url, AZURE_COSMOS_CONTAINER="nowhere") as product:
@@ -76,7 +74,7 @@ async def test_a_call_while_a_container_is_missing_is_an_outage_and_not_a_missin
         assert (answer.status, answer.json["code"]) == (503, "storage_unavailable")
 
 
-async def test_a_service_that_does_not_answer_is_down(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
+async def test_service_that_does_not_answer_is_down(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
     async with harness(azurite_ports, cosmos_url) as product:
         product.cosmos.unreachable = True
         found = await dependencies(product, 503)
@@ -84,7 +82,7 @@ async def test_a_service_that_does_not_answer_is_down(azurite_ports: AzuritePort
     assert found["storage"]["status"] == "ok"
 
 
-def test_the_change_feed_keeps_its_position_in_the_container_that_is_looked_for() -> None:
+def test_health_checks_the_lease_container_of_the_change_feed() -> None:
     triggers = [
         binding
         for function in function_app.app.get_functions()

@@ -1,4 +1,4 @@
-"""`POST /api/image`: the main job, and every fixed answer of the contract."""
+"""`POST /api/image`: generating an image, and the fixed answers of the contract."""
 
 import io
 import re
@@ -19,7 +19,7 @@ def opened(data: bytes) -> Image.Image:
     return image
 
 
-async def test_a_photograph_and_a_prompt_become_a_new_picture_that_is_kept(product: Harness) -> None:
+async def test_photograph_and_prompt_give_a_new_image_that_is_stored(product: Harness) -> None:
     answer = await product.generate(prompt="a watercolor painting")
     assert answer.status == 200, answer.body
     body = answer.json
@@ -40,7 +40,7 @@ async def test_a_photograph_and_a_prompt_become_a_new_picture_that_is_kept(produ
     assert await product.blob("catafract", name) == (answer.image, "image/png")
 
 
-async def test_its_record_has_the_fixed_fields(product: Harness) -> None:
+async def test_record_has_the_fixed_fields(product: Harness) -> None:
     body = (await product.generate(prompt="a pencil sketch", aspectRatio="1:1")).json
     record = await product.record(body["id"])
     assert record is not None
@@ -57,7 +57,7 @@ async def test_its_record_has_the_fixed_fields(product: Harness) -> None:
 
 
 @pytest.fixture
-async def outside() -> AsyncIterator[str]:
+async def external_server() -> AsyncIterator[str]:
     """Serve an image over HTTP and return the server's address."""
 
     async def rocket(_: web.Request) -> web.Response:
@@ -72,14 +72,14 @@ async def outside() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def test_inputs_of_every_kind_reach_the_model_in_their_order(
-    azurite_ports: AzuritePorts, cosmos_url: str, outside: str
+async def test_inputs_of_every_kind_reach_the_model_in_order(
+    azurite_ports: AzuritePorts, cosmos_url: str, external_server: str
 ) -> None:
     async with harness(azurite_ports, cosmos_url, FETCH_ALLOW_HOSTS="localhost") as product:
         first = (await product.generate(prompt="black and white")).json
         bare = data_url(sample_image("cat.png")).partition(",")[2]
         answer = await product.generate(
-            data_url(sample_image(), "image/jpeg"), first["imageUrl"], f"{outside}/rocket?token=hush#part", bare
+            data_url(sample_image(), "image/jpeg"), first["imageUrl"], f"{external_server}/rocket?token=hush#part", bare
         )
         assert answer.status == 200, answer.body
         assert product.fake_gemini.calls[-1].inputs == 4
@@ -87,16 +87,16 @@ async def test_inputs_of_every_kind_reach_the_model_in_their_order(
         assert record is not None
         assert [copy["mimeType"] for copy in record["inputs"]] == ["image/jpeg", "image/png", "image/webp", "image/png"]
         assert record["inputImages"][1] == first["imageUrl"]
-        assert record["inputImages"][2] == f"{outside}/rocket"
+        assert record["inputImages"][2] == f"{external_server}/rocket"
 
 
-async def test_a_private_address_is_refused_and_the_model_is_not_called(product: Harness, outside: str) -> None:
-    answer = await product.generate(data_url(sample_image()), f"{outside}/rocket")
+async def test_private_address_is_refused_without_a_call(product: Harness, external_server: str) -> None:
+    answer = await product.generate(data_url(sample_image()), f"{external_server}/rocket")
     assert (answer.status, answer.json["code"], answer.json["imageIndex"]) == (400, "url_not_allowed", 1)
     assert product.fake_gemini.calls == []
 
 
-async def test_without_base64_the_answer_has_the_address_alone(product: Harness) -> None:
+async def test_answer_without_base64_has_the_url_alone(product: Harness) -> None:
     answer = await product.generate(includeBase64=False)
     assert answer.json["imageBase64"] is None
     assert answer.json["imageUrl"]
@@ -124,7 +124,7 @@ REFUSED: list[tuple[str, dict[str, object], int, dict[str, object]]] = [
 @pytest.mark.parametrize(
     ("fields", "status", "expected"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
 )
-async def test_what_cannot_be_done_is_told_before_anything_is_paid_for(
+async def test_invalid_request_is_refused_without_a_call(
     product: Harness, fields: dict[str, object], status: int, expected: dict[str, object]
 ) -> None:
     answer = await product.call("POST", "/api/image", {"images": [data_url(sample_image())], "prompt": "x", **fields})
@@ -134,50 +134,48 @@ async def test_what_cannot_be_done_is_told_before_anything_is_paid_for(
     assert product.fake_gemini.calls == []
 
 
-async def test_without_a_session_nothing_else_is_looked_at(product: Harness) -> None:
+async def test_request_without_a_session_is_401_whatever_its_body(product: Harness) -> None:
     answer = await product.call("POST", "/api/image", b"not even JSON", signed_in=False)
     assert (answer.status, answer.json["error"]) == (401, "Unauthorized")
     assert "WWW-Authenticate" not in answer.headers
 
 
-async def test_a_request_that_is_not_json_is_415(product: Harness) -> None:
+async def test_request_that_is_not_json_is_415(product: Harness) -> None:
     answer = await product.call("POST", "/api/image", b"x=1", {"Content-Type": "application/x-www-form-urlencoded"})
     assert (answer.status, answer.json["code"]) == (415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("media_type", ["text/plain;charset=UTF-8", ""])
-async def test_a_string_that_fetch_sends_without_a_header_is_taken_as_json(product: Harness, media_type: str) -> None:
+async def test_body_with_the_default_type_of_fetch_is_read_as_json(product: Harness, media_type: str) -> None:
     answer = await product.generate(headers={"Content-Type": media_type}, aspectRatio="auto", imageSize="")
     assert answer.status == 200
 
 
-async def test_a_packed_body_is_415_and_named(product: Harness) -> None:
+async def test_compressed_body_is_415_and_names_its_encoding(product: Harness) -> None:
     answer = await product.generate(headers={"Content-Encoding": "gzip"})
     assert (answer.status, answer.json["code"]) == (415, "unsupported_media_type")
     assert "gzip" in answer.json["details"]
 
 
 @pytest.mark.parametrize("path", ["/api/image", "/api/upload"])
-async def test_a_body_without_a_length_is_411(product: Harness, path: str) -> None:
+async def test_body_without_a_length_is_411(product: Harness, path: str) -> None:
     answer = await product.call("POST", path, b"", {"Transfer-Encoding": "chunked"})
     assert (answer.status, answer.json["code"]) == (411, "length_required")
 
 
-async def test_a_path_in_capitals_is_the_same_route(product: Harness) -> None:
+async def test_path_is_case_insensitive(product: Harness) -> None:
     body = {"images": [data_url(sample_image())], "prompt": "x"}
     assert (await product.call("POST", "/api/IMAGE", body)).status == 200
 
 
-async def test_a_request_over_the_limit_is_413_and_says_the_limit(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
+async def test_request_over_the_limit_is_413_and_names_the_limit(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
     async with harness(azurite_ports, cosmos_url, MAX_REQUEST_BYTES="1000") as product:
         answer = await product.generate()
         assert (answer.status, answer.json["code"]) == (413, "request_too_large")
         assert "1000" in answer.json["details"]
 
 
-async def test_without_a_key_the_fixed_message_says_where_it_belongs(
-    azurite_ports: AzuritePorts, cosmos_url: str
-) -> None:
+async def test_missing_api_key_has_the_fixed_message(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
     async with harness(azurite_ports, cosmos_url, GEMINI_API_KEY="") as product:
         answer = await product.generate()
         assert answer.status == 500
@@ -188,7 +186,7 @@ async def test_without_a_key_the_fixed_message_says_where_it_belongs(
         assert bad.json["code"] == "no_images"
 
 
-async def test_a_refusal_is_the_fixed_message_with_the_models_words(product: Harness) -> None:
+async def test_refusal_has_the_fixed_message_and_the_models_text(product: Harness) -> None:
     product.fake_gemini.script.add(finished("IMAGE_SAFETY", {"text": "I cannot draw that."}))
     answer = await product.generate()
     assert answer.status == 500
@@ -214,7 +212,7 @@ async def test_a_refusal_is_the_fixed_message_with_the_models_words(product: Har
         ("POST", "/api/image/more", 404, "not_found"),
     ],
 )
-async def test_wrong_routes_and_methods_are_told(
+async def test_wrong_route_is_404_and_wrong_method_405(
     product: Harness, method: str, path: str, status: int, code: str
 ) -> None:
     answer = await product.call(method, path)
@@ -222,7 +220,7 @@ async def test_wrong_routes_and_methods_are_told(
     assert ("Allow" in answer.headers) == (status == 405)
 
 
-async def test_a_missing_secret_refuses_to_serve(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
+async def test_missing_session_secret_is_500_misconfigured(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
     async with harness(azurite_ports, cosmos_url, NEXTAUTH_SECRET="") as product:
         answer = await product.generate()
         assert (answer.status, answer.json["code"]) == (500, "misconfigured")
@@ -230,7 +228,7 @@ async def test_a_missing_secret_refuses_to_serve(azurite_ports: AzuritePorts, co
         assert (await product.call("GET", "/api/health", signed_in=False)).status == 200
 
 
-async def test_a_deep_look_says_what_works_and_names_nothing_secret(product: Harness) -> None:
+async def test_deep_health_has_the_status_of_each_dependency_and_no_secret(product: Harness) -> None:
     answer = await product.call("GET", "/api/health?deep=1", signed_in=False)
     assert answer.status == 200, answer.body
     assert {name: state["status"] for name, state in answer.json["dependencies"].items()} == {

@@ -1,8 +1,9 @@
-"""Images by name, uploads, and private images: to their owner, and to nobody else."""
+"""Images by name, uploads, and private images, which only their owner can read."""
 
 import pytest
 from azure.storage.blob.aio import BlobServiceClient
 
+from image_core.auth.user import User
 from image_core.storage.images import REVALIDATE, UPLOAD_TAGS
 from local.emulators import AzuritePorts
 from tests.support.faulty_proxy import Rule, blob_error
@@ -17,7 +18,7 @@ async def cache_control(product: Harness, url: str) -> str | None:
         return (await blob.get_blob_properties()).content_settings.cache_control
 
 
-async def test_blobs_are_served_with_a_cache_control_that_revalidates(product: Harness) -> None:
+async def test_blobs_have_a_cache_control_that_requires_revalidation(product: Harness) -> None:
     """A deleted image must not stay in a browser's cache or a proxy's."""
     made = await product.generate()
     assert await cache_control(product, made.json["imageUrl"]) == REVALIDATE == "no-cache"
@@ -30,7 +31,7 @@ async def test_blobs_are_served_with_a_cache_control_that_revalidates(product: H
     assert await cache_control(product, without_tags.json["url"]) == REVALIDATE
 
 
-async def test_a_picture_by_name_is_cached_ranged_and_never_a_page(product: Harness) -> None:
+async def test_image_by_name_is_cacheable_and_supports_ranges(product: Harness) -> None:
     made = await product.generate()
     path = f"/api/images/{made.json['imageUrl'].rsplit('/', 1)[-1]}"
     whole = await product.call("GET", path)
@@ -43,7 +44,7 @@ async def test_a_picture_by_name_is_cached_ranged_and_never_a_page(product: Harn
     assert (same.status, same.body) == (304, b"")
     assert same.headers["Content-Type"] == "image/png"
     size = len(made.image)
-    for asked, status, data in (
+    for wanted, status, data in (
         ("bytes=0-99", 206, made.image[:100]),
         ("bytes=100-", 206, made.image[100:]),
         ("bytes=-50", 206, made.image[-50:]),
@@ -53,8 +54,8 @@ async def test_a_picture_by_name_is_cached_ranged_and_never_a_page(product: Harn
         ("bytes=0-1,4-5", 200, made.image),
         ("lines=1-2", 200, made.image),
     ):
-        part = await product.call("GET", path, headers={"Range": asked})
-        assert (part.status, part.body) == (status, data), asked
+        part = await product.call("GET", path, headers={"Range": wanted})
+        assert (part.status, part.body) == (status, data), wanted
     stale = await product.call("GET", path, headers={"Range": "bytes=0-9", "If-Range": '"another"'})
     assert stale.status == 200
 
@@ -79,7 +80,7 @@ async def test_head_of_records_and_usage_has_the_headers_of_get(product: Harness
         assert (headed.status, dict(headed.headers), headed.body) == (200, dict(got.headers), b"")
 
 
-async def test_an_uploaded_file_has_an_address_that_is_an_input(product: Harness) -> None:
+async def test_url_of_an_upload_is_an_input(product: Harness) -> None:
     body, headers = form(sample_image(), "../My Photo é.PNG")
     answer = await product.call("POST", "/api/upload", body, headers)
     assert answer.status == 200, answer.body
@@ -105,7 +106,7 @@ async def test_an_uploaded_file_has_an_address_that_is_an_input(product: Harness
     ],
     ids=["another field", "no boundary", "no parts", "no form", "no image", "empty", "PDF"],
 )
-async def test_a_bad_upload_is_told(
+async def test_invalid_upload_is_refused(
     product: Harness, body: bytes, headers: dict[str, str], status: int, code: str
 ) -> None:
     answer = await product.call("POST", "/api/upload", body, headers)
@@ -114,12 +115,12 @@ async def test_a_bad_upload_is_told(
         assert answer.json["error"] in {"No file provided", "The form cannot be read"}
 
 
-async def test_a_missing_file_has_the_fixed_message(product: Harness) -> None:
+async def test_missing_file_has_the_fixed_message(product: Harness) -> None:
     body, headers = form(sample_image(), field="other")
     assert (await product.call("POST", "/api/upload", body, headers)).json["error"] == "No file provided"
 
 
-async def test_private_pictures_lie_in_their_users_folder_and_are_read_by_their_owner_only(
+async def test_private_image_is_in_its_owners_folder_and_read_by_its_owner_only(
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     async with harness(azurite_ports, cosmos_url, IMAGE_ACCESS="private") as ada:
@@ -141,12 +142,10 @@ async def test_private_pictures_lie_in_their_users_folder_and_are_read_by_their_
 
 
 def _folder(product: Harness) -> str:
-    from image_core.auth.user import User  # noqa: PLC0415 - one line's need
-
     return User(product.email).folder
 
 
-async def test_an_upload_is_deleted_by_its_owner_and_nothing_else_is(
+async def test_only_an_upload_is_deleted_by_name_and_only_by_its_owner(
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     for access in ("public", "private"):
@@ -172,7 +171,7 @@ async def test_an_upload_is_deleted_by_its_owner_and_nothing_else_is(
             assert (await product.generate(url)).json["details"] == "there is no such image"
 
 
-async def test_an_upload_bears_the_tag_of_the_lifecycle_rule_and_a_generated_image_does_not(product: Harness) -> None:
+async def test_upload_has_the_tag_of_the_lifecycle_rule_and_a_generated_image_has_not(product: Harness) -> None:
     body, headers = form(sample_image())
     uploaded = (await product.call("POST", "/api/upload", body, headers)).json["url"].rsplit("/", 1)[-1]
     made = (await product.generate()).json["imageUrl"].rsplit("/", 1)[-1]
@@ -185,7 +184,7 @@ def stores_upload(method: str, path: str) -> bool:
     return method == "PUT" and "/catafract/1" in path
 
 
-async def test_where_the_role_allows_no_tags_an_upload_is_stored_without(product: Harness) -> None:
+async def test_upload_is_stored_without_tags_if_the_role_does_not_allow_them(product: Harness) -> None:
     denied = blob_error(403, "AuthorizationPermissionMismatch")
     refused = product.blobs.rule(Rule(stores_upload, answer=denied))
     body, headers = form(sample_image())

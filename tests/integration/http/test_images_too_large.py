@@ -19,7 +19,7 @@ async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator
 
 
 def noise(side: int) -> str:
-    """Random pixels, which no encoding makes smaller: three bytes each."""
+    """Return a PNG of random pixels, which no encoding makes smaller."""
     out = io.BytesIO()
     Image.frombytes("RGB", (side, side), os.urandom(side * side * 3)).save(out, "PNG", compress_level=0)
     return data_url(out.getvalue())
@@ -28,8 +28,8 @@ def noise(side: int) -> str:
 async def test_request_that_cannot_fit_is_413_before_a_record_or_a_call(product: Harness) -> None:
     images = [noise(1000)] * 26
     async with product.another(GEMINI_MODELS="gemini-4-image", MAX_IMAGES="30") as other:
-        for dry in (False, True):
-            answer = await other.generate(*images, dryRun=dry)
+        for dry_run in (False, True):
+            answer = await other.generate(*images, dryRun=dry_run)
             assert (answer.status, answer.json["code"]) == (413, "images_too_large")
             assert "id" not in answer.json
         assert (await other.call("GET", "/api/generations")).json["items"] == []

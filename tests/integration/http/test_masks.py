@@ -12,6 +12,7 @@ import pytest
 from PIL import ImageChops, ImageDraw
 
 from local.gemini.script import Scripted
+from tests.support.eventually import eventually
 from tests.support.faulty_proxy import Rule, blob_error
 from tests.support.harness import Answer, Harness, data_url, sample_image
 from tests.support.image_files import saved
@@ -35,7 +36,7 @@ MASK = data_url(saved(disc(), "PNG"))
 
 
 def changed(image: bytes, before: PIL.Image.Image, where: PIL.Image.Image) -> int:
-    """How many values differ in the white of `where`."""
+    """Return the number of values that differ where `where` is not black."""
     difference = ImageChops.difference(PIL.Image.open(io.BytesIO(image)).convert("RGB"), before)
     return sum(sum(channel.histogram(where)[1:]) for channel in difference.split())
 
@@ -71,7 +72,7 @@ async def test_mask_limits_what_changes_and_the_image_keeps_its_size(product: Ha
     assert "mask" not in page
 
 
-async def test_dry_run_says_which_part_the_model_would_get(product: Harness) -> None:
+async def test_dry_run_has_the_crop_of_the_generation(product: Harness) -> None:
     checked = (await edited(product, dryRun=True)).json
     crop = checked["crop"]
     assert crop["x"] <= 200
@@ -114,13 +115,13 @@ async def test_mask_with_an_aspect_ratio_is_refused(product: Harness) -> None:
 
 
 @pytest.mark.parametrize("mask", ["", None])
-async def test_mask_that_a_form_left_empty_is_none(product: Harness, mask: str | None) -> None:
+async def test_empty_mask_counts_as_absent(product: Harness, mask: str | None) -> None:
     answer = await product.generate(CUP, mask=mask, aspectRatio="1:1")
     assert answer.status == 200
     assert answer.json["width"] == answer.json["height"]
 
 
-async def test_mask_of_the_whole_image_is_as_no_mask(product: Harness) -> None:
+async def test_mask_of_the_whole_image_counts_as_absent(product: Harness) -> None:
     full = data_url(saved(PIL.Image.new("L", (300, 200), 255), "PNG"))
     with_mask, without = await edited(product, mask=full), await product.generate(CUP)
     assert (with_mask.json["width"], with_mask.json["mimeType"]) == (without.json["width"], without.json["mimeType"])
@@ -143,13 +144,13 @@ async def test_transparent_part_of_a_mask_is_edited(product: Harness) -> None:
     assert_edited((await edited(product, mask=data_url(saved(mask, "PNG")))).image)
 
 
-async def test_turned_photograph_keeps_its_own_pixels(product: Harness) -> None:
-    """The model gets an upright JPEG of it; the pixels of the result are those of the file."""
+async def test_rotated_photograph_keeps_its_own_pixels(product: Harness) -> None:
+    """The model gets an upright JPEG; the pixels of the result are those of the file."""
     exif = PIL.Image.Exif()
     exif[0x112] = 6
-    turned = saved(photograph().transpose(PIL.Image.Transpose.ROTATE_90), "JPEG", exif=exif, quality=80)
-    upright = PIL.Image.open(io.BytesIO(turned)).convert("RGB").transpose(PIL.Image.Transpose.ROTATE_270)
-    answer = await edited(product, data_url(turned, "image/jpeg"))
+    rotated = saved(photograph().transpose(PIL.Image.Transpose.ROTATE_90), "JPEG", exif=exif, quality=80)
+    upright = PIL.Image.open(io.BytesIO(rotated)).convert("RGB").transpose(PIL.Image.Transpose.ROTATE_270)
+    answer = await edited(product, data_url(rotated, "image/jpeg"))
     assert answer.status == 200
     assert_edited(answer.image, upright)
     record = await product.record(answer.json["id"])
@@ -179,7 +180,7 @@ async def test_edit_of_an_earlier_generation_keeps_its_pixels(product: Harness) 
 
 
 @pytest.mark.parametrize(("wanted", "mime_type"), [("jpeg", "image/jpeg"), ("webp", "image/webp")])
-async def test_result_has_the_format_that_is_asked_for(product: Harness, wanted: str, mime_type: str) -> None:
+async def test_result_has_the_requested_format(product: Harness, wanted: str, mime_type: str) -> None:
     answer = await edited(product, outputFormat=wanted, outputQuality=95)
     assert (answer.json["mimeType"], answer.json["width"]) == (mime_type, 600)
     near = ImageChops.difference(PIL.Image.open(io.BytesIO(answer.image)).convert("RGB"), photograph()).convert("L")
@@ -187,7 +188,7 @@ async def test_result_has_the_format_that_is_asked_for(product: Harness, wanted:
     assert sum(value * count for value, count in enumerate(outside)) / sum(outside) < 4
 
 
-async def test_mask_is_part_of_what_a_key_stands_for(product: Harness) -> None:
+async def test_idempotency_key_covers_the_mask(product: Harness) -> None:
     headers = {"Idempotency-Key": "edit"}
     first = await edited(product, headers=headers)
     again = await edited(product, headers=headers)
@@ -212,8 +213,8 @@ async def test_queued_edit_is_composed_by_the_process_that_runs_it(product: Harn
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (21, -13)])
-async def test_answer_that_is_moved_a_little_is_put_where_it_belongs(product: Harness, shift: tuple[int, int]) -> None:
-    """The prompt gives the fake Gemini a manner that keeps what is there and changes its colour."""
+async def test_slightly_shifted_answer_is_aligned(product: Harness, shift: tuple[int, int]) -> None:
+    """With this prompt, the fake Gemini keeps the image and changes its colours."""
     product.fake_gemini.script.add(Scripted(shift=shift))
     answer = await edited(product, prompt="in blue", imageSize="1K")
     assert answer.json["warnings"] == []
@@ -223,14 +224,14 @@ async def test_answer_that_is_moved_a_little_is_put_where_it_belongs(product: Ha
     assert sum(value * count for value, count in enumerate(difference)) / sum(difference) < 6
 
 
-async def test_answer_that_shows_something_else_is_reported(product: Harness) -> None:
+async def test_answer_that_cannot_be_aligned_gives_a_warning(product: Harness) -> None:
     product.fake_gemini.script.add(Scripted(shift=(300, 200)))
     answer = await edited(product, prompt="in blue", imageSize="1K")
     assert [warning.partition(":")[0] for warning in answer.json["warnings"]] == ["mask_misaligned"]
     assert_edited(answer.image)
 
 
-async def test_part_that_is_larger_than_what_the_model_makes_is_reported(product: Harness) -> None:
+async def test_crop_that_is_larger_than_the_models_image_gives_a_warning(product: Harness) -> None:
     large = photograph().resize((3000, 2000))
     mask = data_url(saved(disc((600, 400)), "PNG"))
     image = data_url(saved(large, "JPEG"), "image/jpeg")
@@ -240,7 +241,7 @@ async def test_part_that_is_larger_than_what_the_model_makes_is_reported(product
     assert answer.json["warnings"] == []
 
 
-async def test_private_edit_is_its_owners_alone(product: Harness) -> None:
+async def test_private_edit_is_readable_by_its_owner_only(product: Harness) -> None:
     async with product.another(IMAGE_ACCESS="private") as private:
         answer = await edited(private)
         assert_edited(answer.image)
@@ -254,15 +255,18 @@ async def test_private_edit_is_its_owners_alone(product: Harness) -> None:
             assert (stolen.status, stolen.json["field"]) == (400, "mask")
 
 
-async def test_image_that_is_being_composed_wins_over_a_cancellation(product: Harness) -> None:
-    """The model has made it, and it is paid for."""
+async def test_image_that_is_being_composed_overrides_a_cancellation(product: Harness) -> None:
     composing = asyncio.Event()
-    held = product.blobs.rule(Rule(reads_a_copy, before=composing.wait))
+    reading = product.blobs.rule(Rule(reads_input_copy, before=composing.wait))
     running = asyncio.create_task(edited(product, headers={"Idempotency-Key": "canceled"}))
-    await asyncio.wait_for(held.hit.wait(), 30)
+    await asyncio.wait_for(reading.hit.wait(), 30)
     (item,) = (await product.call("GET", "/api/generations")).json["items"]
     canceling = asyncio.create_task(product.call("POST", f"/api/generations/{item['id']}/cancel"))
-    await asyncio.sleep(0)
+
+    async def requested() -> bool:
+        return bool(((await product.record(item["id"])) or {}).get("cancelRequestedAt"))
+
+    await eventually(requested)
     composing.set()
     answer = await running
     assert answer.status == 200
@@ -270,30 +274,30 @@ async def test_image_that_is_being_composed_wins_over_a_cancellation(product: Ha
     assert (await canceling).json["status"] == "succeeded"
 
 
-def reads_a_copy(method: str, path: str) -> bool:
+def reads_input_copy(method: str, path: str) -> bool:
     return method == "GET" and "/inputs/" in path
 
 
-async def test_composing_waits_for_a_storage_that_is_down(product: Harness) -> None:
-    down = product.blobs.rule(Rule(reads_a_copy, 1000, forward=False))
+async def test_composing_waits_for_the_end_of_a_storage_outage(product: Harness) -> None:
+    outage = product.blobs.rule(Rule(reads_input_copy, 1000, forward=False))
     running = asyncio.create_task(edited(product))
-    await asyncio.wait_for(down.hit.wait(), 30)
+    await asyncio.wait_for(outage.hit.wait(), 30)
     assert len(product.fake_gemini.calls) == 1
-    product.blobs.rules.remove(down)
+    product.blobs.rules.remove(outage)
     answer = await running
     assert answer.status == 200
     assert_edited(answer.image)
 
 
-async def test_copy_that_is_gone_leaves_the_models_image_with_a_warning(product: Harness) -> None:
-    product.blobs.rule(Rule(reads_a_copy, 1000, answer=blob_error(404, "BlobNotFound")))
+async def test_missing_input_copy_leaves_the_models_image_with_a_warning(product: Harness) -> None:
+    product.blobs.rule(Rule(reads_input_copy, 1000, answer=blob_error(404, "BlobNotFound")))
     answer = await edited(product)
     assert answer.status == 200
     assert [warning.partition(":")[0] for warning in answer.json["warnings"]] == ["mask_not_applied"]
     assert len(product.fake_gemini.calls) == 1
 
 
-async def test_earlier_image_that_is_too_large_to_be_edited_with_a_mask_is_named_by_its_field(product: Harness) -> None:
+async def test_earlier_image_that_is_too_large_for_a_mask_is_409_for_from(product: Harness) -> None:
     first = await product.generate()
     mask = data_url(saved(disc((79, 53)), "PNG"))
     async with product.another(MAX_DECODED_PIXELS="10000") as small:

@@ -1,4 +1,4 @@
-"""`GET /api/models`: the chain as a front end needs it, and the limits of a request."""
+"""`GET /api/models`: the models of the chain and the limits of a request."""
 
 import json
 
@@ -11,7 +11,7 @@ from tests.support.paths import GEMINI_RESPONSES
 PRO, NANO, LITE = DEFAULT_CHAIN
 
 
-async def test_chain_is_listed_in_its_order_with_what_each_model_makes_and_costs(product: Harness) -> None:
+async def test_models_are_listed_in_their_order_with_capabilities_and_prices(product: Harness) -> None:
     answer = await product.call("GET", "/api/models")
     assert answer.status == 200
     models = answer.json["models"]
@@ -38,11 +38,11 @@ async def test_chain_is_listed_in_its_order_with_what_each_model_makes_and_costs
     }
 
 
-async def test_models_are_for_callers_with_a_session(product: Harness) -> None:
+async def test_models_require_a_session(product: Harness) -> None:
     assert (await product.call("GET", "/api/models", signed_in=False)).status == 401
 
 
-async def test_unknown_and_retired_names_and_smaller_limits(product: Harness) -> None:
+async def test_list_with_an_unknown_model_a_retired_model_and_a_smaller_limit(product: Harness) -> None:
     names = "gemini-4-image,gemini-2.5-flash-image,gemini-3.1-flash-lite-image"
     async with product.another(GEMINI_MODELS=names, MAX_IMAGES="2") as other:
         unknown, lite = (await other.call("GET", "/api/models")).json["models"]
@@ -52,7 +52,7 @@ async def test_unknown_and_retired_names_and_smaller_limits(product: Harness) ->
     assert {unknown["maxInputImages"], lite["maxInputImages"]} == {2}
 
 
-async def test_model_without_quota_for_the_day_is_not_available(product: Harness) -> None:
+async def test_model_whose_daily_quota_is_used_up_is_not_available(product: Harness) -> None:
     product.fake_gemini.script.add(Scripted(**json.loads((GEMINI_RESPONSES / "gemini-429-per-day.json").read_bytes())))
     assert (await product.generate()).json["model"] == NANO
     models = (await product.call("GET", "/api/models")).json["models"]

@@ -23,7 +23,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_an_old_upload_is_an_input_whatever_its_name(product: Harness, name: str) -> None:
+async def test_old_upload_is_an_input_whatever_its_name(product: Harness, name: str) -> None:
     url = await put_blob(product, f"1704067200000-{name}", sample_image())
     made = await product.generate(url)
     assert made.status == 200, made.body
@@ -43,7 +43,7 @@ async def test_an_old_upload_is_an_input_whatever_its_name(product: Harness, nam
         ("%2e%2e", "url_not_allowed", "it is not one of your images"),
     ],
 )
-async def test_an_address_that_names_nothing_says_so_and_a_path_is_refused(
+async def test_unknown_image_or_path_is_refused_with_its_reason(
     product: Harness, path: str, code: str, details: str
 ) -> None:
     for url in (f"{product.blob_base}/catafract/{path}", f"/api/images/{path}"):
@@ -52,7 +52,7 @@ async def test_an_address_that_names_nothing_says_so_and_a_path_is_refused(
     assert product.fake_gemini.calls == []
 
 
-async def test_records_under_an_address_with_capitals_are_their_sessions(product: Harness) -> None:
+async def test_records_of_an_email_with_capitals_belong_to_the_same_email_only(product: Harness) -> None:
     written = f"Ada.{product.email.partition('@')[0]}@Example.com"
     ada = replace(product, email=written)
     image = sample_image("cat.png")
@@ -76,7 +76,7 @@ async def test_records_under_an_address_with_capitals_are_their_sessions(product
     for name in ("generated-1704067230000.png", "gen-1704067230000-abc"):
         assert (await ada.call("GET", f"/api/images/{name}")).body == image
     async with product.another(written.lower()) as lower, product.another(written.upper()) as upper:
-        # Neither is the address under which the original product knew her.
+        # The original product compared addresses exactly: neither of these is the user's.
         for other in (lower, upper):
             assert (await other.call("GET", "/api/generations/gen-1704067230000-abc")).status == 404
             assert (await other.call("GET", "/api/images/generated-1704067230000.png")).status == 404
@@ -86,7 +86,7 @@ async def test_records_under_an_address_with_capitals_are_their_sessions(product
     assert (await ada.call("GET", "/api/generations/gen-1704067230000-abc")).status == 404
 
 
-async def test_deleting_an_old_record_removes_its_image_by_whatever_host_it_names_it(product: Harness) -> None:
+async def test_deleting_an_old_record_removes_its_image_whatever_host_its_url_names(product: Harness) -> None:
     name = "generated-1704067232000-k3j2h1.png"
     await put_blob(product, name, sample_image())
     url = f"https://account.blob.core.windows.net/catafract/{name}?sv=1&sig=x"
@@ -119,7 +119,7 @@ async def test_deleting_an_old_record_leaves_blobs_that_are_not_its_image(produc
     assert await product.blob_names("catafract", "1704067200000-b.png") == ["1704067200000-b.png"]
 
 
-async def test_images_from_before_a_switch_of_the_access_are_their_owners(
+async def test_images_stay_readable_by_their_owner_after_the_access_setting_was_changed(
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     async with harness(azurite_ports, cosmos_url) as public:
@@ -147,7 +147,7 @@ async def test_images_from_before_a_switch_of_the_access_are_their_owners(
                 for url in (in_public.json["imageUrl"], old_url, f"/api/images/{in_public.json['id']}"):
                     answer = await eve.generate(url)
                     assert (answer.status, answer.json["details"]) == (400, "there is no such image"), url
-            # A list leads to where the images can be read now.
+            # The URLs in a list are those with which the images can be read now.
             listed = (await private.call("GET", "/api/generations?limit=100")).json["items"]
             assert all(item["imageUrl"].startswith("/api/images/") for item in listed)
             assert (await private.call("DELETE", f"/api/generations/{in_public.json['id']}")).status == 204
@@ -159,7 +159,7 @@ async def test_images_from_before_a_switch_of_the_access_are_their_owners(
         assert [blob for blob in await public.blob_names("catafract") if blob.endswith(private_name)] == []
 
 
-async def test_the_image_of_a_generation_is_an_input_by_the_generations_id(product: Harness) -> None:
+async def test_image_url_of_a_202_is_an_input(product: Harness) -> None:
     """A front end that keeps the `imageUrl` of a 202 sends it as the next request's image."""
     product.fake_gemini.latency = 0.5
     running = await product.generate(headers={"Prefer": "wait=0"})

@@ -1,4 +1,4 @@
-"""Files as cameras, editors and stores write them, over HTTP: what the model is sent, by size and colours."""
+"""Files that real cameras, editors and services write: size and colours of the image that the model is sent."""
 
 import io
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from tests.support.paths import IMAGES
 
 REAL = IMAGES / "real"
 COLOURED = [(31, 151, 91), (124, 150, 96), (190, 181, 195), (55, 84, 142)]
-"""The corners of the image that most of the files show, as the average of a ninth each."""
+"""Average colours of the corners (a ninth of the area each) of the image that most of the files show."""
 GREYS = [(108,) * 3, (136,) * 3, (185,) * 3, (82,) * 3]
-TURNED = [COLOURED[2], COLOURED[0], COLOURED[3], COLOURED[1]]
+ROTATED = [COLOURED[2], COLOURED[0], COLOURED[3], COLOURED[1]]
 LARGER = [(31, 143, 99), (112, 142, 104), (190, 181, 194), (54, 84, 143)]
 
 
 @dataclass(frozen=True)
-class Taken:
+class Accepted:
     """A file that is accepted, and the image that the model is sent."""
 
     size: tuple[int, int]
@@ -35,54 +35,54 @@ class Refused:
     status: int = 415
 
 
-FILES: dict[str, Taken | Refused] = {
-    "bad-crc-itxt.png": Taken((160, 120), COLOURED),
-    "bigtiff.tif": Taken((160, 120), COLOURED),
-    "bmpv5-alpha-all-zero.bmp": Taken((64, 48), COLOURED),
+FILES: dict[str, Accepted | Refused] = {
+    "bad-crc-itxt.png": Accepted((160, 120), COLOURED),
+    "bigtiff.tif": Accepted((160, 120), COLOURED),
+    "bmpv5-alpha-all-zero.bmp": Accepted((64, 48), COLOURED),
     "cgbi.png": Refused("CgBI"),
     "comment-first.svg": Refused("SVG"),
-    "dng-like-thumbnail-first.tif": Taken((640, 480), LARGER),
-    "exif-orientation6-resunit-ascii.jpg": Taken((120, 160), TURNED),
-    "exif-orientation6-xres-srational-minus1-0.jpg": Taken((120, 160), TURNED),
-    "float-0-1.tif": Taken((160, 120), GREYS),
-    "iphone-48mp.jpg": Taken((4032, 3024), [(128,) * 3] * 4),
+    "dng-like-thumbnail-first.tif": Accepted((640, 480), LARGER),
+    "exif-orientation6-resunit-ascii.jpg": Accepted((120, 160), ROTATED),
+    "exif-orientation6-xres-srational-minus1-0.jpg": Accepted((120, 160), ROTATED),
+    "float-0-1.tif": Accepted((160, 120), GREYS),
+    "iphone-48mp.jpg": Accepted((4032, 3024), [(128,) * 3] * 4),
     "jpeg12.jpg": Refused("12 bits"),
-    "no-eoi.jpg": Taken((160, 120), COLOURED),
-    "no-iend.png": Taken((160, 120), COLOURED),
-    "primary-is-second.heic": Taken((240, 180), LARGER),
-    "uint16-miniswhite.tif": Taken((160, 120), GREYS),
-    "uint16-rgb-planar.tif": Taken((160, 120), COLOURED),
-    "zero-bytes-between-segments.jpg": Taken((160, 120), COLOURED),
+    "no-eoi.jpg": Accepted((160, 120), COLOURED),
+    "no-iend.png": Accepted((160, 120), COLOURED),
+    "primary-is-second.heic": Accepted((240, 180), LARGER),
+    "uint16-miniswhite.tif": Accepted((160, 120), GREYS),
+    "uint16-rgb-planar.tif": Accepted((160, 120), COLOURED),
+    "zero-bytes-between-segments.jpg": Accepted((160, 120), COLOURED),
 }
 
 
-def test_every_real_file_has_its_row() -> None:
+def test_every_real_file_is_in_the_table() -> None:
     assert set(FILES) == {path.name for path in Path(REAL).iterdir()}
 
 
-@pytest.mark.parametrize(("name", "end"), FILES.items(), ids=FILES)
-async def test_the_model_is_sent_what_a_good_viewer_shows(product: Harness, name: str, end: Taken | Refused) -> None:
+@pytest.mark.parametrize(("name", "expected"), FILES.items(), ids=FILES)
+async def test_model_is_sent_what_a_viewer_shows(product: Harness, name: str, expected: Accepted | Refused) -> None:
     product.fake_gemini.keep_inputs = True
     answer = await product.generate(data_url(sample_image()), data_url((REAL / name).read_bytes(), "image/png"))
-    if isinstance(end, Refused):
-        assert (answer.status, answer.json["imageIndex"]) == (end.status, 1)
-        assert end.words in answer.json["details"]
+    if isinstance(expected, Refused):
+        assert (answer.status, answer.json["imageIndex"]) == (expected.status, 1)
+        assert expected.words in answer.json["details"]
         assert product.fake_gemini.calls == []
         return
     assert answer.status == 200, answer.body[:300]
     [[_, (mime_type, sent)]] = product.fake_gemini.inputs
     image = Image.open(io.BytesIO(sent))
     assert mime_type == Image.MIME[image.format or ""]
-    assert image.size == end.size
+    assert image.size == expected.size
     small = image.convert("RGB").resize((3, 3))
-    for place, wanted in zip(((0, 0), (2, 0), (0, 2), (2, 2)), end.corners, strict=True):
-        seen = small.getpixel(place)
-        assert isinstance(seen, tuple)
-        assert max(abs(a - b) for a, b in zip(seen, wanted, strict=True)) <= 4, (place, seen, wanted)
+    for position, wanted in zip(((0, 0), (2, 0), (0, 2), (2, 2)), expected.corners, strict=True):
+        actual = small.getpixel(position)
+        assert isinstance(actual, tuple)
+        assert max(abs(a - b) for a, b in zip(actual, wanted, strict=True)) <= 4, (position, actual, wanted)
 
 
-async def test_an_uploaded_file_is_stored_whole(product: Harness) -> None:
-    """An upload is checked as an input is: what is stored can be read by anybody."""
+async def test_truncated_upload_is_stored_completed(product: Harness) -> None:
+    """An upload is checked and repaired like an input, so that every viewer can read it."""
     boundary = "b"
     data = (REAL / "no-eoi.jpg").read_bytes()
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'.encode()

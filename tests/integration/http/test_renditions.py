@@ -1,4 +1,4 @@
-"""Renditions and output formats over HTTP: made once, cached, private to their owner, and gone with their image."""
+"""Renditions and output formats: made once, cached, private to their owner, and deleted with their image."""
 
 import asyncio
 import io
@@ -37,7 +37,7 @@ def stores_rendition(method: str, path: str) -> bool:
     return method == "PUT" and "/catafract-private/renditions/" in path
 
 
-async def test_thumbnail_of_an_answer_is_small_and_in_list_and_details(product: Harness) -> None:
+async def test_thumbnail_is_small_and_its_url_is_in_answer_list_and_details(product: Harness) -> None:
     made = await product.generate()
     url = made.json["thumbnailUrl"]
     assert url.endswith("?w=320&format=webp")
@@ -80,7 +80,7 @@ async def test_width_is_rounded_up_to_the_ladder_and_never_enlarges(
         ("w=x&format=webp", "w"),
     ],
 )
-async def test_wrong_width_or_format_is_refused_with_its_field(product: Harness, query: str, field: str) -> None:
+async def test_invalid_width_or_format_is_400_with_its_field(product: Harness, query: str, field: str) -> None:
     for name in ("generated-1704067230000-0.png", "gen-1704067230000-0"):
         refused = await product.call("GET", f"/api/images/{name}?{query}")
         assert (refused.status, refused.json["code"], refused.json["field"]) == (400, "invalid_request", field)
@@ -107,7 +107,7 @@ async def test_rendition_is_revalidated_without_reading_or_making_it(product: Ha
     assert (of_generation.headers["Cache-Control"], of_generation.body) == ("no-store", first.body)
 
 
-async def test_many_first_requests_make_it_once(product: Harness) -> None:
+async def test_concurrent_first_requests_make_a_rendition_once(product: Harness) -> None:
     made = await product.generate()
     stored = product.blobs.rule(Rule(stores_rendition, times=100))
     answers = await asyncio.gather(*(product.call("GET", made.json["thumbnailUrl"]) for _ in range(12)))
@@ -118,7 +118,7 @@ async def test_many_first_requests_make_it_once(product: Harness) -> None:
     assert stored.hits == 1
 
 
-async def test_of_two_processes_the_first_write_counts(product: Harness) -> None:
+async def test_two_processes_serve_the_same_rendition(product: Harness) -> None:
     made = await product.generate()
     async with product.another() as second:
         url = made.json["thumbnailUrl"]
@@ -128,7 +128,7 @@ async def test_of_two_processes_the_first_write_counts(product: Harness) -> None
     assert len(await product.blob_names("catafract-private", "renditions/")) >= 1
 
 
-async def test_rendition_is_its_owners_only_and_gone_with_the_generation(product: Harness) -> None:
+async def test_rendition_is_readable_by_its_owner_and_deleted_with_the_generation(product: Harness) -> None:
     made = await product.generate()
     url, stem = made.json["thumbnailUrl"], made.json["imageUrl"].rsplit("/", 1)[-1].rpartition(".")[0]
     await product.call("GET", url)
@@ -143,7 +143,7 @@ async def test_rendition_is_its_owners_only_and_gone_with_the_generation(product
     assert (await product.call("GET", url)).status == 404
 
 
-async def test_deletion_while_a_rendition_is_made_leaves_nothing(product: Harness) -> None:
+async def test_deletion_while_a_rendition_is_made_leaves_no_rendition(product: Harness) -> None:
     made = await product.generate()
     stem = made.json["imageUrl"].rsplit("/", 1)[-1].rpartition(".")[0]
 
@@ -155,7 +155,7 @@ async def test_deletion_while_a_rendition_is_made_leaves_nothing(product: Harnes
     assert not [name for name in await product.blob_names("catafract-private", "renditions/") if stem in name]
 
 
-async def test_private_images_and_uploads_have_renditions_too(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
+async def test_private_images_and_uploads_have_renditions(azurite_ports: AzuritePorts, cosmos_url: str) -> None:
     async with harness(azurite_ports, cosmos_url, IMAGE_ACCESS="private") as product:
         product.fake_gemini.shrink = 1
         made = await product.generate()
@@ -172,7 +172,7 @@ async def test_private_images_and_uploads_have_renditions_too(azurite_ports: Azu
         assert not [path for path in left if name in path]
 
 
-async def test_image_of_the_original_product_has_a_thumbnail_that_goes_with_it(product: Harness) -> None:
+async def test_image_of_the_original_product_has_a_thumbnail_that_is_deleted_with_it(product: Harness) -> None:
     product.email = "ada.rendition@example.com"
     name = "generated-1704067230777.png"
     address = await put_blob(product, name, sample_image("cat.png"))
@@ -186,7 +186,7 @@ async def test_image_of_the_original_product_has_a_thumbnail_that_goes_with_it(p
     assert not [path for path in left if name in path]
 
 
-async def test_image_that_cannot_be_decoded_says_so_and_stores_nothing(product: Harness) -> None:
+async def test_rendition_of_an_undecodable_image_is_an_error_and_stores_nothing(product: Harness) -> None:
     product.email = "bob.rendition@example.com"
     address = await put_blob(product, "generated-1704067230778.png", b"<html>no image</html>")
     await put_record(
@@ -211,22 +211,19 @@ async def test_rendition_of_an_earlier_version_of_its_image_is_made_again(produc
         assert got.size == (320, round(whole.height * 320 / whole.width))
 
 
-async def test_failed_or_running_generation_has_no_thumbnail(product: Harness) -> None:
+async def test_failed_generation_has_no_thumbnail(product: Harness) -> None:
     product.fake_gemini.script.add(finished("IMAGE_SAFETY"))
     failed = await product.generate()
     details = await product.call("GET", f"/api/generations/{failed.json['id']}")
     assert (details.json["status"], details.json["thumbnailUrl"]) == ("failed", None)
 
 
-async def test_storage_outage_while_a_rendition_is_stored_is_an_error_and_not_cached(product: Harness) -> None:
+async def test_storage_outage_while_a_rendition_is_stored_is_503_and_not_cached(product: Harness) -> None:
     made = await product.generate()
     product.blobs.rule(Rule(stores_rendition, times=10, forward=False, answer=blob_error(503, "ServerBusy")))
     assert (await product.call("GET", made.json["thumbnailUrl"])).status == 503
     product.blobs.rules.clear()
     assert (await product.call("GET", made.json["thumbnailUrl"])).status == 200
-
-
-# --- outputFormat
 
 
 @pytest.mark.parametrize(("wanted", "mime_type"), [("webp", "image/webp"), ("jpeg", "image/jpeg")])
@@ -244,7 +241,7 @@ async def test_image_is_converted_before_it_is_stored(product: Harness, wanted: 
     assert "convert" in record["timings"]
 
 
-async def test_image_in_the_wanted_format_is_stored_as_the_model_made_it(product: Harness) -> None:
+async def test_image_in_the_requested_format_is_stored_unchanged(product: Harness) -> None:
     product.fake_gemini.script.add(finished("STOP", part(sample_image("cat.png"))))
     made = await product.generate(outputFormat="png", outputQuality=10)
     assert (made.image, made.json["warnings"]) == (sample_image("cat.png"), [])
@@ -260,7 +257,7 @@ async def test_dropped_content_credentials_give_a_warning(product: Harness) -> N
     assert (kept.image, kept.json["warnings"]) == (signed, [])
 
 
-async def test_image_that_cannot_be_converted_is_stored_as_it_is_with_a_warning(
+async def test_image_that_cannot_be_converted_is_stored_unchanged_with_a_warning(
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     async with harness(azurite_ports, cosmos_url, MAX_DECODED_PIXELS="1000", MAX_IMAGE_PIXELS="1000000") as product:
@@ -271,7 +268,7 @@ async def test_image_that_cannot_be_converted_is_stored_as_it_is_with_a_warning(
         assert [warning.partition(":")[0] for warning in made.json["warnings"]] == ["format_kept"]
 
 
-async def test_another_format_under_the_same_key_is_another_request(product: Harness) -> None:
+async def test_idempotency_key_covers_the_output_format(product: Harness) -> None:
     key = {"Idempotency-Key": "format"}
     made = await product.generate(headers=key, outputFormat="webp")
     replayed = await product.generate(headers=key, outputFormat="webp")
@@ -293,14 +290,14 @@ async def test_reconcile_finds_and_deletes_a_rendition_whose_image_is_gone(
         made = await product.generate()
         await product.call("GET", made.json["thumbnailUrl"])
         stem = made.json["imageUrl"].rsplit("/", 1)[-1].rpartition(".")[0]
-        audit = product.app.components.reconciliation
+        reconciliation = product.app.components.reconciliation
         (path,) = [each for each in await product.blob_names("catafract-private", "renditions/") if stem in each]
         orphan = path.replace(stem, "generated-1704067230000-" + "0" * 32)
         blobs = product.app.components.blobs
         await blobs.put("catafract-private", orphan, b"x", "image/webp", overwrite=True)
-        later = product.app.components.records
-        later.now = lambda: datetime.now(UTC) + timedelta(hours=1)  # type: ignore[method-assign] # renditions are old then
-        found = [each for each in await audit.findings() if each.kind is Kind.RENDITION_WITHOUT_IMAGE]
+        records = product.app.components.records
+        records.now = lambda: datetime.now(UTC) + timedelta(hours=1)  # type: ignore[method-assign] # renditions are old then
+        found = [each for each in await reconciliation.findings() if each.kind is Kind.RENDITION_WITHOUT_IMAGE]
         assert orphan in [each.name for each in found]
         assert path not in [each.name for each in found]
         for each in found:
