@@ -67,13 +67,11 @@ class BilledCalls:
 
         def billed(stored: Record) -> Record | None:
             # Another stem is another generation under the same key. One that is being deleted is billed, too.
-            known = {attempt.id for attempt in stored.attempts}
-            new = stored.blob_stem == record.blob_stem and not {attempt.id for attempt in made} <= known
-            return stored.billed(made) if new else None
+            return stored.billed(made) if stored.blob_stem == record.blob_stem else None
 
         try:
             await self._lease.change(billed)
-            await self._accounting.enter(replace(record, attempts=made, warnings=()))
+            await self._accounting.enter(replace(record, attempts=made))
         except StorageUnavailable:
             log.warning("the calls of a generation are written when it ends", extra={"generation": record.id})
         except Exception as error:  # noqa: BLE001 - a bug here must not end a generation: completing it writes the same

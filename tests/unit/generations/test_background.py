@@ -29,8 +29,9 @@ async def test_waiting_for_a_generation_of_another_process(ends: str) -> None:
             await process.store.remove(record)
     await process.fake_clock.advance(1 if ends != "late" else 2.9)
     if ends in {"deleted", "removed"}:
-        with pytest.raises(Gone):
+        with pytest.raises(Gone) as caught:
             await waiting
+        assert caught.value.record_id == record.id
         return
     if ends == "late":
         assert not waiting.done()
@@ -152,6 +153,16 @@ async def test_held_inputs_are_read_again_for_another_attempt() -> None:
     held.release()
     held.release()
     assert process.memory.held == 0
+
+
+async def test_answer_gets_its_memory_after_a_short_wait_even_beyond_the_limit() -> None:
+    process = Process()
+    held = process.run_inputs.stored(await process.begin(queued=True))
+    with process.memory.claim(ADA.id) as claim:
+        claim.take(100_000_000)
+        await held.receiving(10, 0.001)
+        assert process.memory.held == 100_000_010
+        held.release()
 
 
 async def test_retries_last_for_their_time_and_raise_the_last_outage() -> None:

@@ -1,6 +1,5 @@
-"""A key is one user's, and the same key with another request is told apart."""
+"""A key belongs to one user, and is recognised with another request."""
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from image_core.models.generated import Options
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "é", "a" * 256, "a\tb", "\x7f"])
 def test_a_key_that_is_no_key_is_refused(key: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(InvalidRequest, match="1 to 255 visible ASCII characters") as caught:
         checked_key(key)
     assert caught.value.field == "Idempotency-Key"
 
@@ -31,7 +30,7 @@ def test_the_id_depends_on_user_and_key_and_shows_neither() -> None:
     ada = record_id(User("ada@example.com"), "one")
     assert ada == record_id(User("ada@example.com"), "one")
     assert len({ada, record_id(User("ada@example.com"), "two"), record_id(User("bob@example.com"), "one")}) == 3
-    assert re.fullmatch("gen-key-[0-9a-f]{40}", ada)
+    assert ada == "gen-key-5a87d57a3f7a1c0e2c39e82599b42fcf2b662b12", "the id of earlier versions"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from image_core.auth.user import User
-from image_core.errors import Canceled, ImageError, NoImage, RateLimited
+from image_core.errors import Canceled, ImageError, Internal, NoImage, RateLimited
 from image_core.generations.failure import Failure
 from image_core.generations.record import Status
 from image_core.generations.record_codec import from_document, to_document
@@ -197,7 +197,11 @@ def test_failure_keeps_what_an_error_says(error: ImageError) -> None:
 def test_failure_without_its_fields_is_an_internal_error() -> None:
     failure = from_document({**ENDED, "error": {}}).failure
     assert failure is not None
-    assert (failure.code, failure.retryable) == ("internal", False)
+    assert failure == Failure(Internal.message, "internal", retryable=False)
+
+
+def test_usage_without_its_parts_has_none() -> None:
+    assert from_document({**ENDED, "usage": {"inputTokens": 6}}).usage == Usage(6)
 
 
 def test_record_that_was_just_made_round_trips() -> None:

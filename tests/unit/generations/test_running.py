@@ -1,13 +1,16 @@
 """One run of a generation: the model's call, what interrupts it, and how it ends."""
 
 import asyncio
+import json
 import logging
 from dataclasses import replace
 
 import pytest
 
+from image_core.billing.budgets import Budgets, UserLimits
 from image_core.errors import DeadlineExceeded, ModelUnavailable, NoImage, RateLimited, StorageUnavailable
 from image_core.generations.failure import Failure
+from image_core.generations.ledger_entries import entries
 from image_core.generations.record import (
     MAX_TEXT_BYTES,
     WARNING_MASK_MISALIGNED,
@@ -18,14 +21,15 @@ from image_core.generations.record import (
     Record,
     Status,
 )
-from image_core.generations.result import Gone, LeasedElsewhere
+from image_core.generations.result import Gone, LeasedElsewhere, Result
 from image_core.images.image import Image
 from image_core.images.metadata import png_chunk
 from image_core.models.generated import Options
 from image_core.models.turns import ModelTurn
 from tests.support.domain import ADA, PRIVATE, PUBLIC, REQUEST, Process, image, masked_edit
+from tests.support.fakes.clock import START
 from tests.support.fakes.faults import Effect
-from tests.support.fakes.model import Call
+from tests.support.fakes.model import USAGE, Call
 
 TURN = ModelTurn((b'{"parts": []}',), 0, 0)
 
@@ -74,6 +78,29 @@ async def test_unexpected_error_ends_the_generation_and_its_message_is_not_logge
     assert (record.failure.code, record.failure.details) == ("internal", "ValueError")
     assert "unexpected ValueError" in caplog.text
     assert "a secret" not in caplog.text
+
+
+async def test_billed_call_is_in_record_and_ledger_while_the_next_one_runs() -> None:
+    process = Process()
+    process.model.script = [Call(error=NoImage(), retry=True), Call(before_answer=asyncio.Event())]
+    record = await process.begin()
+    await process.fake_clock.settle()
+    stored = process.store.record(record.id)
+    assert stored is not None
+    assert [(each.outcome, each.id) for each in stored.attempts] == [("no_image", f"{record.run_id}-0")]
+    assert stored.usage == USAGE
+    assert process.store.billed() == [("no_image", 0.135)]
+
+
+async def test_call_of_a_deleted_generation_is_not_written_into_the_next_one_under_its_key() -> None:
+    process = Process()
+    answer = asyncio.Event()
+    record = await begun(process, Call(before_answer=answer, error=NoImage()))
+    other = await process.store.write(replace(record, blob_stem="generated-another"))
+    answer.set()
+    await process.ended(record)
+    assert process.store.record(record.id) == other
+    assert process.store.billed() == [("no_image", 0.135)]
 
 
 async def test_call_that_may_be_billed_counts_at_its_expected_price() -> None:
@@ -157,15 +184,18 @@ async def test_run_that_loses_its_lease_waits_for_the_process_that_has_it() -> N
 async def test_run_whose_generation_was_deleted_stops_and_is_accounted_for(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "image_core.generations.line")
     process = Process()
-    record = await begun(process, Call(before_answer=asyncio.Event()))
+    process.model.script = [Call(error=NoImage(), retry=True), Call(before_answer=asyncio.Event())]
+    record = await process.begin()
+    await process.fake_clock.settle()
     await process.store.remove(record)
     waiting = asyncio.ensure_future(process.background.wait(record, 60))
     await process.fake_clock.advance(21)
     with pytest.raises(Gone):
         await waiting
     assert process.store.images() == []
-    (line,) = [each.getMessage() for each in caplog.records if each.name == "image_core.generations.line"]
-    assert '"outcome": "deleted"' in line
+    (logged,) = [each.getMessage() for each in caplog.records if each.name == "image_core.generations.line"]
+    line = json.loads(logged.removeprefix("generation "))
+    assert (line["outcome"], [each["outcome"] for each in line["attempts"]]) == ("deleted", ["no_image"])
 
 
 async def test_image_that_comes_after_the_deletion_is_billed_and_not_kept(caplog: pytest.LogCaptureFixture) -> None:
@@ -320,6 +350,9 @@ async def test_completion_does_not_wait_for_a_bill_that_cannot_be_written() -> N
     record = await process.make()
     assert record.status is Status.SUCCEEDED
     assert process.fake_clock.monotonic() == 1
+    held.set()
+    await process.fake_clock.settle()
+    assert process.store.billed() == [], "the change feed enters it"
 
 
 async def test_model_turn_is_stored_beside_the_image() -> None:
@@ -476,6 +509,57 @@ async def test_storage_that_fails_before_the_call_gives_the_lease_back() -> None
     assert stored is not None
     assert (stored.status, stored.lease_owner, stored.lost_claims) == (Status.RUNNING, None, 0)
     assert process.memory.held == 0
+
+
+@pytest.mark.parametrize(("attempts", "code"), [(0, "budget_exceeded"), (1, None)])
+async def test_queued_generation_is_checked_against_the_limits_before_its_first_run_only(
+    attempts: int, code: str | None
+) -> None:
+    process = Process()
+    record = await process.begin(queued=True)
+    record = await process.store.write(replace(record, attempt_count=attempts))
+    process.store.limits = UserLimits(10, Budgets(0.01, None))
+    result = await process.fake_clock.run(process.runner.resume(record))
+    assert (result.record.failure and result.record.failure.code) == code
+    assert (len(process.model.calls), process.memory.held) == (0 if code else 1, 0)
+
+
+async def test_resumed_generation_waits_for_memory_of_its_user() -> None:
+    process = Process()
+    record = await process.begin(queued=True)
+    with process.memory.claim(ADA.id) as claim:
+        claim.take(20_000_000)
+        resuming = asyncio.ensure_future(process.runner.resume(record))
+        await process.fake_clock.settle()
+        assert process.model.calls == []
+    result = await process.fake_clock.run(_awaited_result(resuming))
+    assert result.record.timings is not None
+    assert set(result.record.timings) == {"inputs", "model", "picture", "total"}
+
+
+async def _awaited_result(resuming: "asyncio.Future[Result]") -> Result:
+    return await resuming
+
+
+async def test_generation_that_is_being_deleted_is_not_resumed() -> None:
+    process = Process()
+    record = (await process.begin(queued=True)).deleting(process.fake_clock.now(), leased=False)
+    with pytest.raises(Gone) as caught:
+        await process.runner.resume(record)
+    assert caught.value.record_id == record.id
+
+
+async def test_call_of_a_process_that_died_is_entered_later_while_the_ledger_is_down() -> None:
+    process = Process()
+    record = await process.begin(queued=True)
+    record = await process.store.write(replace(record, run_id="run", lease_owner="died", lease_expires_at=START))
+    process.store.entries.faults.add(Effect.REFUSED, "write_batch", times=1)
+    result = await process.fake_clock.run(process.runner.resume(record))
+    assert result.record.status is Status.SUCCEEDED
+    assert [(each.outcome, each.started_at) for each in result.record.attempts] == [("lost", START), ("ok", START)]
+    assert process.store.billed() == [("ok", 0.135)]
+    await process.ledger.enter_delivered(entries(result.record))
+    assert sorted(process.store.billed()) == [("lost", record.expected_usd), ("ok", 0.135)]
 
 
 async def test_generation_that_runs_elsewhere_is_not_resumed() -> None:
