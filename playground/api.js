@@ -1,6 +1,6 @@
-// The public API, and only that: one function for each call, and one kind of error.
+// Calls of the public API: one function for each, and one class of error.
 
-/** What went wrong, in the API's words. `status` is 0 where there was no answer at all. */
+/** An error of the API, with its body. `status` is 0 if there was no response. */
 export class ApiError extends Error {
   constructor(status, body, retryAfter) {
     super(body.error ?? "No answer");
@@ -21,13 +21,13 @@ async function call(path, options = {}) {
     if (reason.name === "AbortError") throw reason;
     throw new ApiError(0, { error: "No connection" }, null);
   }
-  // An answer that breaks off behind its headers reaches some proxies' callers as one with nothing in it.
-  if (response.ok && !text && response.status !== 204) throw new ApiError(0, { error: "The answer broke off" }, null);
+  // Some proxies deliver a response that was cut off after its headers with an empty body.
+  if (response.ok && !text && response.status !== 204) throw new ApiError(0, { error: "The response was cut off" }, null);
   let body = {};
   try {
     body = text ? JSON.parse(text) : {};
   } catch {
-    body = { error: "The answer was not one of the API", details: text.slice(0, 300) };
+    body = { error: "The response is not the API's", details: text.slice(0, 300) };
     throw new ApiError(response.status, body, null);
   }
   if (!response.ok) {
@@ -37,7 +37,7 @@ async function call(path, options = {}) {
   return body;
 }
 
-/** Begin a generation. Answers soon: finished, or running with `expectedSeconds`. The key makes a repetition free. */
+/** Begin a generation. Returns soon: it has ended, or runs with `expectedSeconds`. The key makes a retry free. */
 export function generate(request, key) {
   return call("/api/image", {
     method: "POST",
@@ -46,7 +46,7 @@ export function generate(request, key) {
   });
 }
 
-/** What `generate` would do and cost; nothing is generated. */
+/** Return what `generate` would do and cost (dry run). */
 export function check(request, signal) {
   return call("/api/image", {
     method: "POST",
@@ -56,10 +56,10 @@ export function check(request, signal) {
   });
 }
 
-// `no-store`, because Chromium lets a request wait for another one of the same address that it might keep: here one that waits.
+// `no-store`: otherwise Chromium delays a request until another one for the same URL, which it may cache, has ended.
 const one = (id, options) => call(`/api/generations/${encodeURIComponent(id)}`, { cache: "no-store", ...options });
 
-/** How a generation stands; waits up to `seconds` for its end. */
+/** Return the state of a generation; wait up to `seconds` for its end. */
 export const generation = (id, signal, seconds = 20) => one(id, { headers: { Prefer: `wait=${seconds}` }, signal });
 
 export const detailsOf = (id) => one(id);
@@ -67,14 +67,14 @@ export const detailsOf = (id) => one(id);
 export const history = (continuation) =>
   call(`/api/generations?limit=12${continuation ? `&continuation=${encodeURIComponent(continuation)}` : ""}`);
 
-/** The edits that descend from a generation, oldest first, one page. */
+/** Return a page of the edits that descend from a generation, oldest first. */
 export const descendants = (root, continuation) =>
   call(`/api/generations?root=${encodeURIComponent(root)}&limit=100${continuation ? `&continuation=${encodeURIComponent(continuation)}` : ""}`);
 
-/** Stop a generation; answers how it stands: an image that was there already is kept. */
+/** Cancel a generation and return its state. An image that exists already is kept. */
 export const cancel = (id) => call(`/api/generations/${encodeURIComponent(id)}/cancel`, { method: "POST" });
 
-/** Is made even if the page goes meanwhile. */
+/** Delete a generation. The request is sent even if the page is closed meanwhile. */
 export const remove = (id) => one(id, { method: "DELETE", keepalive: true });
 
 export async function upload(file) {
@@ -85,5 +85,5 @@ export async function upload(file) {
 
 export const usage = () => call("/api/usage");
 
-/** The models, what each can make and costs, and the limits of a request. */
+/** Return the models with their capabilities and prices, and the limits of a request. */
 export const models = () => call("/api/models");

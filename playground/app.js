@@ -1,4 +1,4 @@
-// Puts the parts of the page together.
+// The composition root of the page.
 
 import * as chain from "./chain.js";
 import * as choices from "./choices.js";
@@ -22,7 +22,7 @@ const SUGGESTIONS = [
 
 let withdrawUndo = () => undefined;
 
-/** Continue from an image that was made. What was chosen and typed before can be restored. */
+/** Continue from an earlier image. The user can restore what was chosen and typed before. */
 function edit(made) {
   const prompt = byId("prompt");
   const typed = prompt.value;
@@ -35,17 +35,17 @@ function edit(made) {
     prompt.value = typed;
     prompt.focus();
   };
-  withdrawUndo(); // it would restore what was before another edit
+  withdrawUndo(); // it would restore the state before an earlier edit
   withdrawUndo = toast("Say what to change: the next edit continues from this image", { label: "Undo", run: undo }, 10);
 }
 
-/** `again` is what goes on after signing in; `before` says what this means. */
+/** Show an error. `again` is called after signing in; `before` is shown before the error's title. */
 function failed(error, again = refresh, before = "") {
   if (error.status === 401) session.ended(again);
   else toast(`${before}${words(error).title}. ${words(error).advice}`, undefined, 8);
 }
 
-/** What the next press of the button would send has changed. */
+/** Update the form after a change of the next request. */
 function changed() {
   const from = chain.chosen();
   byId("prompt-label").textContent = from ? "What should change?" : "What should it become?";
@@ -54,7 +54,7 @@ function changed() {
   mask.show(first);
   const part = first && mask.dataUrl(first);
   choices.keepShape(Boolean(part));
-  // The words hardly change the cost, and there may be none yet.
+  // The prompt hardly changes the cost, and may be empty.
   const request = from && { from: from.id, prompt: byId("prompt").value.trim() || "edit", ...(part && { mask: part }), ...choices.chosen() };
   estimate.show(request, !inputs.none());
 }
@@ -70,7 +70,7 @@ function suggest() {
     element("li", {}, element("button", { type: "button", textContent: text, onclick: () => use(text) }))));
 }
 
-/** Instead of another suggestion, and behind what somebody wrote. */
+/** Replace another suggestion, or append to the text that the user has typed. */
 function use(suggestion) {
   const prompt = byId("prompt");
   const typed = prompt.value.trim();
@@ -86,7 +86,7 @@ async function offer() {
   }
 }
 
-/** What was deleted a moment ago belongs to the session that ends now. */
+/** Deletions that can still be undone are made before the session ends. */
 byId("sign-out").addEventListener("submit", async (event) => {
   event.preventDefault();
   await gallery.settle();
@@ -103,5 +103,5 @@ make.setup({ edit, finished: refresh, sessionEnded: session.ended });
 gallery.setup({ edit, failed, seen: inputs.knowStorage, finished: session.showSpending, deleted: chain.deleted });
 session.setup(() => { chain.leave(); refresh(); }).then(
   (signedIn) => { if (signedIn) { offer(); refresh(); } },
-  () => toast("The page did not arrive whole. Is there a connection?", { label: "Load it again", run: () => location.reload() }, 3600),
+  () => toast("The page could not be loaded completely. Check the connection.", { label: "Load it again", run: () => location.reload() }, 3600),
 );

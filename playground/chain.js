@@ -4,17 +4,17 @@ import * as api from "./api.js";
 import { announce, byId, element, ownAddress, thumb } from "./dom.js";
 import { short } from "./result.js";
 
-// Enough for the editor of masks and for comparing, and bounded: an image of 4K may have 20 MB.
+// Enough for the mask editor and for the comparison. An image of 4K may have 20 MB.
 const PREVIEW_WIDTH = 1600;
 
 let current = null;
 let steps = [];
 let loads = 0;
 let hooks = {};
-/** One object for each step, so that what belongs to an image (its mask) is found again when it is chosen again. */
+/** One object for each step, so that its mask is found when the step is chosen again. */
 const known = new Map();
 
-/** `changed` is called when another image is continued from, or none; `failed` when the steps cannot be read. */
+/** `changed` is called when another step or none is chosen, `failed` when the steps cannot be read. */
 export function setup(given) {
   hooks = given;
   byId("leave-chain").addEventListener("click", () => {
@@ -24,10 +24,10 @@ export function setup(given) {
   });
 }
 
-/** The image that the next edit continues from: `id`, `preview`, `name`, `width` and `height`. null where there is none. */
+/** The image that the next edit continues from: `id`, `preview`, `name`, `width` and `height`. null if there is none. */
 export const chosen = () => current;
 
-/** Continue from a generation of the caller. Return what restores the state before. */
+/** Continue from a generation. Return a function that restores the earlier state. */
 export function continueFrom(made) {
   const [image, others] = [current, steps];
   show(imageOf(made), [made]);
@@ -43,16 +43,16 @@ function imageOf(made) {
   return known.get(made.id);
 }
 
-/** Continue from no image any more. */
+/** Leave the chain. */
 export const leave = () => show(null, []);
 
-/** A generation was deleted, perhaps the one to continue from. */
+/** React to the deletion of a generation, which may be the chosen one. */
 export function deleted(id) {
   if (current?.id === id) leave();
   refresh();
 }
 
-/** Read the steps again: one was made or deleted. */
+/** Read the steps again after one was made or deleted. */
 export function refresh() {
   if (current) load();
 }
@@ -71,7 +71,7 @@ async function load() {
   if (mine === loads && current?.root === root) show(current, found);
 }
 
-/** The succeeded generations of a chain, oldest first. What descends from a deleted one is still found. */
+/** Return the successful generations of a chain, oldest first, also descendants of deleted ones. */
 async function stepsOf(root) {
   const found = [await api.detailsOf(root).catch((error) => { if (error.status === 404) return null; throw error; })];
   let continuation = null;
@@ -85,7 +85,7 @@ async function stepsOf(root) {
 
 function show(image, found) {
   const other = image !== current;
-  if (image === null) loads += 1; // what is still being read belongs to the chain that was left
+  if (image === null) loads += 1; // a response that is still to come belongs to the chain that was left
   current = image;
   steps = found;
   byId("chain").hidden = image === null;
@@ -98,7 +98,7 @@ function show(image, found) {
 
 function item(step, index) {
   const parent = steps.findIndex(({ id }) => id === step.parentId);
-  // A chain is a tree: only where it does not continue the step before is it worth saying.
+  // A chain is a tree: the parent is shown if it is not the step before.
   const branch = parent >= 0 && parent !== index - 1 ? `, from ${parent + 1}` : "";
   const about = {
     title: short(step.prompt),

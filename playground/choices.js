@@ -1,4 +1,4 @@
-// The selects of shape, size, model and format: only what the models can make together, and what a press of the button costs.
+// The selects of shape, size, model and format, with the combinations that a model can make, and the price.
 
 import * as api from "./api.js";
 import { byId, dollars, element } from "./dom.js";
@@ -6,13 +6,13 @@ import { byId, dollars, element } from "./dom.js";
 let models = [];
 let changed = () => undefined;
 
-/** Call `whenChanged` when something else is chosen. */
+/** Call `whenChanged` when a choice changes. */
 export function setup(whenChanged) {
   changed = whenChanged;
   byId("format").addEventListener("change", () => { byId("quality").disabled = !["jpeg", "webp"].includes(byId("format").value); });
 }
 
-/** The fields of the request that are chosen. */
+/** Return the chosen fields of the request. */
 export function chosen() {
   const fields = {};
   for (const [field, id] of [["aspectRatio", "aspect"], ["imageSize", "size"], ["model", "model"], ["outputFormat", "format"]]) {
@@ -22,7 +22,7 @@ export function chosen() {
   return fields;
 }
 
-/** With a mask the result has the shape of the first image: none can be asked for. */
+/** With a mask the result has the shape of the first image, and no other can be chosen. */
 export function keepShape(kept) {
   if (byId("aspect").disabled === kept) return;
   byId("aspect").disabled = kept;
@@ -56,7 +56,7 @@ function label({ id, available, retiresOn }) {
 const makes = (model, shape, size) =>
   (!shape || model.aspectRatios.includes(shape)) && (!size || model.imageSizes.includes(size));
 
-/** Only combinations that a model can make can be chosen: none that was chosen becomes impossible. */
+/** Disable the options that no model can make together with the other choices. */
 function refresh() {
   const [shape, size, name] = ["aspect", "size", "model"].map((id) => (byId(id).disabled ? "" : byId(id).value));
   const candidates = models.filter((model) => !name || model.id === name);
@@ -69,7 +69,7 @@ function refresh() {
   byId("price").textContent = price(candidates.filter((model) => makes(model, shape, size)), size);
 }
 
-/** Of the first model that would be asked. */
+/** Return the price of the first model that would be called. */
 function price(candidates, size) {
   const model = candidates.find((each) => each.available) ?? candidates[0];
   if (!model) return "";

@@ -1,4 +1,4 @@
-// Small things that every part needs of the page.
+// Functions on the DOM that all parts use.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -13,14 +13,14 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
-/** Announce to people who do not see the page. While a dialog is open the rest of the page is inert, and silent. */
+/** Announce a text to screen readers, in the open dialog if there is one: the rest of the page is inert. */
 export function announce(text) {
   (document.querySelector("dialog[open] .live") ?? byId("live")).textContent = text;
 }
 
 /**
- * A message that goes by itself after `seconds`, with an action until then: `run` if it is chosen, else `otherwise`, which gets
- * whether the focus went with the message. Return what takes it away early.
+ * Show a message for `seconds`. `action` is a button whose `run` is called if it is pressed, otherwise `otherwise`, which gets
+ * whether the message had the focus. Return a function that closes the message early.
  */
 export function toast(text, action, seconds = 5) {
   const made = element("div", { className: "toast" }, element("span", { textContent: text }));
@@ -31,7 +31,7 @@ export function toast(text, action, seconds = 5) {
     return focused;
   };
   if (action) made.append(element("button", { type: "button", textContent: action.label, onclick: () => { close(); action.run(); } }));
-  // Behind an open dialog it would be dimmed and out of reach.
+  // Behind an open dialog it would be inert.
   const home = document.querySelector("dialog[open]") ?? document.body;
   if (byId("toasts").parentElement !== home) home.append(byId("toasts"));
   byId("toasts").append(made);
@@ -40,7 +40,7 @@ export function toast(text, action, seconds = 5) {
   return close;
 }
 
-/** With a dialog its messages would go. */
+/** Move the messages out of a dialog when it is closed. */
 export function keepToasts() {
   for (const dialog of document.querySelectorAll("dialog")) {
     dialog.addEventListener("close", () => { if (dialog.contains(byId("toasts"))) document.body.append(byId("toasts")); });
@@ -51,7 +51,7 @@ export const pause = (milliseconds) => new Promise((resolve) => { setTimeout(res
 
 export const dollars = (amount) => (amount === null || amount === undefined ? "unknown" : `$${amount.toFixed(amount < 0.1 && amount > 0 ? 3 : 2)}`);
 
-/** An image, or a tile with words where the browser cannot show it (HEIC, an image that is gone). */
+/** Return an image, or a tile with `fallback` if the browser cannot show it (HEIC, a deleted image). */
 export function thumb(source, alt, fallback) {
   const tile = element("span", { className: "thumb" });
   const instead = () => tile.replaceChildren(element("span", { textContent: fallback }));
@@ -60,5 +60,5 @@ export function thumb(source, alt, fallback) {
   return tile;
 }
 
-/** The address of an image on the page's own origin: browsers do not download from another one. */
+/** Return the URL of an image on the page's own origin: browsers do not download from another one. */
 export const ownAddress = (url) => `/api/images/${url.split("/").pop()}`;

@@ -10,9 +10,9 @@ const PEN_ERASER = 32;
 
 let shapes = [];
 let colour = "";
-/** The shape that is being drawn, and where its pointer went down. */
+/** The shape that is being drawn, and the point at which it began. */
 let drawing = null;
-/** The rectangle of the keyboard. */
+/** The rectangle that the keyboard moves. */
 let frame = null;
 
 export function setup() {
@@ -34,14 +34,14 @@ export function setup() {
 }
 
 /**
- * Show `image` with `given` marked in `veil`, on a canvas of at most `longest` pixels. Return the mask when the editor is closed:
- * shapes, and the image's size in pixels; null where the browser cannot show the image.
+ * Show `image` with the shapes `given` in the colour `overlay`, on a canvas of at most `longest` pixels. Return the mask when the
+ * editor is closed: its shapes, and the image's size in pixels; null if the browser cannot show the image.
  */
-export async function open(image, given, longest, veil) {
+export async function open(image, given, longest, overlay) {
   const [dialog, photo, canvas] = [byId("mask"), byId("mask-image"), byId("mask-canvas")];
   const closed = new Promise((resolve) => { dialog.addEventListener("close", resolve, { once: true }); });
   shapes = [...given];
-  colour = veil;
+  colour = overlay;
   frame = { x: 0.25, y: 0.25, width: 0.5, height: 0.5 };
   drawing = null;
   byId("mask-frame").hidden = true;
@@ -52,7 +52,7 @@ export async function open(image, given, longest, veil) {
   photo.src = image.preview;
   try {
     await photo.decode(); // off the main thread, however large it is
-    // As the browser shows it, which is upright; the preview of an earlier image may be smaller than the image.
+    // The size of the upright image. The preview of an earlier image may be smaller than the image.
     size = { width: image.width ?? photo.naturalWidth, height: image.height ?? photo.naturalHeight };
     fit(canvas, size, longest);
   } catch {
@@ -82,20 +82,20 @@ function refresh() {
   for (const id of ["mask-undo", "mask-clear"]) byId(id).setAttribute("aria-disabled", String(shapes.length === 0));
 }
 
-function add(shape, said) {
+function add(shape, announcement) {
   shapes.push(shape);
   refresh();
-  announce(said);
+  announce(announcement);
 }
 
 function undo() {
   if (shapes.length === 0) return;
   shapes.pop();
   refresh();
-  announce(shapes.length === 0 ? "Taken back: nothing is marked" : "The last step is taken back");
+  announce(shapes.length === 0 ? "Undone: nothing is marked" : "The last step was undone");
 }
 
-/** A step as every other one: it can be taken back. */
+/** Erase everything, as a step that can be undone. */
 function clear() {
   if (shapes.length > 0) add({ ...EVERYTHING, erases: true }, "Cleared: nothing is marked");
 }
@@ -106,7 +106,7 @@ function place(event) {
 }
 
 function press(event) {
-  // A second finger, or another button than the main one, draws nothing.
+  // Only the first finger and the main button draw.
   const penErases = event.pointerType === "pen" && (event.buttons & PEN_ERASER) !== 0;
   if (drawing || !event.isPrimary || (event.button !== 0 && !penErases)) return;
   event.target.setPointerCapture(event.pointerId);
@@ -127,7 +127,7 @@ function move(event) {
     showFrame(shape);
     return;
   }
-  // The browser gathers what a fast pen or finger does between two frames.
+  // Between two frames the browser collects the moves of a fast pointer.
   const passed = event.getCoalescedEvents();
   for (const each of passed.length > 0 ? passed : [event]) {
     shape.points.push(place(each));
@@ -144,7 +144,7 @@ function release(event) {
   add(shape, shape.erases ? "Erased" : "Marked");
 }
 
-/** The browser took the pointer away, for a gesture of its own. */
+/** The browser has cancelled the pointer, for a gesture such as scrolling. */
 function abandon(event) {
   if (event.pointerId !== drawing?.pointer) return;
   drawing = null;
@@ -190,7 +190,7 @@ function showFrame({ x, y, width, height }) {
   shown.hidden = false;
 }
 
-/** How large the brush is, around the mouse. */
+/** Show the size of the brush at the mouse. */
 function showRing(event) {
   const [ring, box] = [byId("mask-ring"), byId("mask-canvas").getBoundingClientRect()];
   ring.hidden = withRectangles() || event.pointerType === "touch";

@@ -1,4 +1,4 @@
-// What the next edit of a chain costs, with the earlier steps that the model is shown: the dry run of the API knows both.
+// The cost of the next edit of a chain, with the earlier steps that the model is sent, from the API's dry run.
 
 import * as api from "./api.js";
 import { byId, dollars, element } from "./dom.js";
@@ -6,7 +6,7 @@ import { explained } from "./messages.js";
 
 let asking = null;
 
-/** Show what `request` would cost, null for nothing. `extra` says that images which are added are not in it. */
+/** Show what `request` would cost; null shows nothing. With `extra` the text says that added images are not counted. */
 export async function show(request, extra) {
   asking?.abort();
   byId("estimate").replaceChildren();
@@ -18,14 +18,14 @@ export async function show(request, extra) {
     if (mine.signal.aborted) return;
     byId("estimate").replaceChildren(...lines(checked, extra).map((textContent) => element("p", { textContent })));
   } catch (error) {
-    // The press of the button says in full what is wrong.
+    // The error is shown when the button is pressed.
     if (!(error instanceof api.ApiError) && error.name !== "AbortError") throw error;
   }
 }
 
 function lines({ estimatedCostUsd, warnings, crop }, extra) {
   const counted = extra ? ", without the images that you added" : "";
-  const said = [`At most ${dollars(estimatedCostUsd)}, with the earlier steps that the model is shown${counted}.`];
-  if (crop) said[0] = `At most ${dollars(estimatedCostUsd)}${counted}. The model gets ${crop.width} × ${crop.height} pixels of the image.`;
-  return [...said, ...warnings.map(explained)];
+  const found = [`At most ${dollars(estimatedCostUsd)}, with the earlier steps that the model is shown${counted}.`];
+  if (crop) found[0] = `At most ${dollars(estimatedCostUsd)}${counted}. The model gets ${crop.width} × ${crop.height} pixels of the image.`;
+  return [...found, ...warnings.map(explained)];
 }

@@ -1,4 +1,4 @@
-// The history: a gallery, the details of each, and deleting with five seconds to think again.
+// The history: a gallery, the details of each generation, and deletion that can be undone for five seconds.
 
 import * as api from "./api.js";
 import * as messages from "./messages.js";
@@ -6,7 +6,7 @@ import { actions, costOfCanceled, facts, short } from "./result.js";
 import { announce, byId, dollars, element, pause, thumb, toast } from "./dom.js";
 
 const UNDO_SECONDS = 5;
-// Short: a browser has six connections, and this is to take one of them for a moment.
+// Short, because a browser has only six connections.
 const CHECK_SECONDS = 5;
 const CHECK_PAUSE = 1000;
 const LOST_PAUSE = 5000;
@@ -14,15 +14,15 @@ const LOST_PAUSE = 5000;
 let hooks = {};
 let continuation = null;
 let loads = 0;
-/** What is deleted but can be undone: its id, and what takes the offer away. */
+/** Deletions that can still be undone: the id, and a function that closes the message. */
 const leaving = new Map();
 
-/** `edit`, `failed`, `seen`, `finished` and `deleted` are what other parts do then. */
+/** `edit`, `failed`, `seen`, `finished` and `deleted` are called at these events. */
 export function setup(given) {
   hooks = given;
   byId("more").addEventListener("click", () => load(true));
   window.addEventListener("pagehide", settle);
-  // The browser may keep the page and show it again as it was.
+  // The browser may restore the page from its back/forward cache.
   window.addEventListener("pageshow", (event) => { if (event.persisted) load(); });
   byId("details").addEventListener("close", () => {
     if (document.activeElement === document.body) focusOn(cardOf(byId("details").dataset.id));
@@ -32,7 +32,7 @@ export function setup(given) {
 const cardOf = (id) => byId("gallery").querySelector(`[data-id="${CSS.escape(id)}"]`);
 const focusOn = (card) => (card?.querySelector("button") ?? byId("history-title")).focus();
 
-/** The newest page of the history, or the next one behind those that are shown. */
+/** Load the newest page of the history, or the next older one. */
 export async function load(next = false) {
   loads += 1;
   const mine = loads;
@@ -43,7 +43,7 @@ export async function load(next = false) {
     hooks.failed(error);
     return;
   }
-  if (mine !== loads) return; // another one was begun meanwhile, and knows better
+  if (mine !== loads) return; // a later call has replaced this one
   const cards = page.items.map(card);
   const before = [...byId("gallery").children];
   const oldest = page.items.at(-1)?.createdAt ?? "";
@@ -80,7 +80,7 @@ function card(item) {
 
 let watching = false;
 
-/** Those that are being made are shown as soon as they are finished, though this page did not wait for them. */
+/** Update the cards of running generations when they end. */
 async function watch() {
   if (watching) return;
   watching = true;
@@ -91,13 +91,13 @@ async function watch() {
   watching = false;
 }
 
-/** Show the state of one that is being made. Return whether to ask again. */
+/** Update one running generation. Return whether to continue. */
 async function check(id) {
   try {
-    const standing = await api.generation(id, undefined, CHECK_SECONDS);
-    if (standing.status === "running" || !cardOf(id)) return true;
-    show([...byId("gallery").children].map((each) => (each.dataset.id === id ? card(standing) : each)));
-    announce(`An image of your history ${{ succeeded: "is ready", canceled: "was canceled" }[standing.status] ?? "failed"}`);
+    const state = await api.generation(id, undefined, CHECK_SECONDS);
+    if (state.status === "running" || !cardOf(id)) return true;
+    show([...byId("gallery").children].map((each) => (each.dataset.id === id ? card(state) : each)));
+    announce(`An image of your history ${{ succeeded: "is ready", canceled: "was canceled" }[state.status] ?? "failed"}`);
     hooks.finished();
   } catch (error) {
     if (error.status === 401) return false;
@@ -150,7 +150,7 @@ async function details(id) {
   dialog.showModal();
 }
 
-/** The card shows the end as soon as there is one, as for every one that runs. */
+/** Cancel a generation. Its card is updated by `watch`. */
 async function cancel(id) {
   try {
     const made = await api.cancel(id);
@@ -160,7 +160,7 @@ async function cancel(id) {
   }
 }
 
-/** Hidden at once; the call is made when the time for undoing is over. */
+/** Hide a generation at once, and delete it when it can no longer be undone. */
 function remove(id) {
   hide(id, true);
   const undo = () => { leaving.delete(id); hide(id, false); focusOn(cardOf(id)); };
@@ -172,9 +172,9 @@ function remove(id) {
   byId("toasts").lastElementChild.querySelector("button").focus();
 }
 
-function hide(id, now) {
+function hide(id, hidden) {
   const made = cardOf(id);
-  if (made) made.hidden = now;
+  if (made) made.hidden = hidden;
   sayEmpty();
 }
 
@@ -202,7 +202,7 @@ async function destroy(id) {
   sayEmpty();
 }
 
-/** What was deleted and not undone is deleted now: the page is about to go, or the session is. */
+/** Make all deletions that were not undone, before the page or the session ends. */
 export function settle() {
   return Promise.all([...leaving].map(([id, close]) => { close(); return destroy(id); }));
 }

@@ -1,4 +1,4 @@
-// The input images: chosen, dropped, pasted, or given by address; in their order, which can be changed.
+// The input images: files that are chosen, dropped or pasted, and URLs; their order can be changed.
 
 import { ApiError, upload } from "./api.js";
 import { announce, byId, element, thumb, toast } from "./dom.js";
@@ -6,20 +6,20 @@ import { announce, byId, element, thumb, toast } from "./dom.js";
 const MEGABYTE = 1_000_000;
 const MAX_FILE = 20 * MEGABYTE;
 const MAX_COUNT = 14;
-// A request may have 30 MB, and base64 makes four bytes of three: beyond this, files are uploaded first.
+// A request may have 30 MB, and base64 makes four bytes of three. Larger files are uploaded first.
 const MAX_INLINE = 15 * MEGABYTE;
 const LONGEST_NAME = 80;
 
 let inputs = [];
 let changed = () => undefined;
 
-/** `whenChanged` is called when one is added, removed or moved. */
+/** `whenChanged` is called when an image is added, removed or moved. */
 export function setup(whenChanged) {
   changed = whenChanged;
   byId("files").addEventListener("change", (event) => { addFiles(event.target.files); event.target.value = ""; });
   byId("add-url").addEventListener("click", takeAddress);
   byId("url").addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); takeAddress(); } });
-  // Of the whole page: a file that misses the frame would open in place of the page, and all that was typed be lost.
+  // On the whole page: otherwise the browser opens a file that is dropped beside the frame, and the typed text is lost.
   document.addEventListener("dragover", (event) => {
     if (!carriesImage(event)) return;
     event.preventDefault();
@@ -34,7 +34,7 @@ const signedOut = () => byId("workshop").hidden;
 const isField = (target) => target instanceof Element && target.matches("textarea, input:not([type=file], [type=range])");
 const isAddress = (text) => /^(https?:\/\/|\/api\/images\/)\S+$/.test(text) && URL.canParse(text, location.href);
 
-/** Files anywhere, links anywhere but over a field, which takes them as text. */
+/** Whether a drag has files, or links that are not over a text field. */
 const carriesImage = ({ dataTransfer, target }) =>
   dataTransfer.types.includes("Files") || (dataTransfer.types.includes("text/uri-list") && !isField(target));
 
@@ -52,14 +52,14 @@ function pasted(event) {
   if (signedOut()) return;
   const { files } = event.clipboardData;
   const text = event.clipboardData.getData("text/plain").trim();
-  // Office programs put an image of the text beside it: in a field, the text is meant.
+  // Office programs copy text with an image of it. In a field the text is pasted.
   if (files.length && !(text && isField(event.target))) addFiles(files);
   else if (!isField(event.target) && isAddress(text)) addAddresses([text]);
   else return;
   event.preventDefault();
 }
 
-/** A problem with what was just added; it stays until something else is. */
+/** Show a problem with what was added, until something else is added. */
 const complain = (text) => { byId("inputs-problem").textContent = text; };
 
 function addFiles(files) {
@@ -72,14 +72,14 @@ function addFiles(files) {
 
 const isImage = (file) => file.type.startsWith("image/") || /\.(heic|heif|avif|jpe?g|png|webp|gif|bmp|tiff?)$/i.test(file.name);
 
-/** Addresses of images, of the web or of our own. False where one is none. */
+/** Add images by URL, of any site or of the API. Return false if one is not a URL. */
 function addAddresses(addresses) {
   const problems = addresses.map((url) => (isAddress(url) ? add(url.split("/").pop() || url, { url }) : "An address begins with https://"));
   complain(problems.filter(Boolean).join(" "));
   return !problems.some(Boolean);
 }
 
-/** What is in the field for addresses, as if "Add" had been pressed. False where it is no address. */
+/** Add the URL in the field, as the button "Add" does. Return false if it is not a URL. */
 export function takeAddress() {
   if (!addAddresses([byId("url").value.trim()])) { byId("url").focus(); return false; }
   byId("url").value = "";
@@ -88,31 +88,31 @@ export function takeAddress() {
 
 export const addressIsWaiting = () => byId("url").value.trim() !== "";
 
-// The page's policy lets images be shown from here and from the storage; others are only named.
-const ours = (address) => [location.host, storageHost].includes(new URL(address, location.href).host);
+// The Content-Security-Policy allows images of this origin and of the storage. Of others only the name is shown.
+const isShown = (address) => [location.host, storageHost].includes(new URL(address, location.href).host);
 let storageHost = "";
-/** Learn where images lie, from one of them. */
+/** Learn the storage's host from the URL of an image. */
 export const knowStorage = (url) => { storageHost = new URL(url, location.href).host; };
 
-/** The complaint, if it cannot be added. */
+/** Add an image. Return the problem if it cannot be added. */
 function add(name, input) {
   if (inputs.length === MAX_COUNT) return `${name} is one too many: ${MAX_COUNT} images are the most.`;
-  // Previews are never revoked: a result may still be compared with what was removed meanwhile.
-  const preview = input.file ? URL.createObjectURL(input.file) : ours(input.url) ? input.url : null;
+  // Previews are never revoked: a result may still be compared with an input that was removed.
+  const preview = input.file ? URL.createObjectURL(input.file) : isShown(input.url) ? input.url : null;
   inputs.push({ ...input, preview, name: distinct(name.slice(0, LONGEST_NAME)) });
   draw();
   announce(`${inputs.at(-1).name} added, ${inputs.length} in all`);
   return "";
 }
 
-/** Whatever is pasted is called image.png: the buttons of two of them must not sound the same. */
+/** Make the name unique: all pasted images are called image.png, and screen readers read the names of buttons. */
 function distinct(name) {
   let tried = name;
   for (let count = 2; inputs.some((other) => other.name === tried); count += 1) tried = `${name} (${count})`;
   return tried;
 }
 
-/** Remove all. Return what restores them. */
+/** Remove all images. Return a function that restores them. */
 export function clear() {
   const before = inputs;
   inputs = [];
@@ -121,7 +121,7 @@ export function clear() {
   return () => { inputs = before; draw(); };
 }
 
-/** Those of this moment, whatever is changed while they are being sent. */
+/** Return a copy of the list, which does not change while a request is sent. */
 export const chosen = () => [...inputs];
 export const none = () => inputs.length === 0;
 export const ask = () => complain("Add an image first.");
@@ -133,7 +133,7 @@ function move(index, by) {
   announce(`${input.name} is now number ${index + by + 1} of ${inputs.length}`);
   const [same, other] = by < 0 ? [".earlier", ".later"] : [".later", ".earlier"];
   const moved = byId("inputs").children[index + by];
-  // At the end of the row its button cannot be pressed, and would not take the focus.
+  // At the end of the row the button is disabled and cannot have the focus.
   (moved.querySelector(`${same}:enabled`) ?? moved.querySelector(other)).focus();
 }
 
@@ -158,8 +158,8 @@ function draw() {
 }
 
 /**
- * What the request's `images` are: data URLs, or addresses where the files together would be too much; each is uploaded once.
- * `patiently` makes a call, again if the connection is lost.
+ * Return the request's `images`: data URLs, or URLs of uploads if the files are too large together. A file is uploaded once.
+ * `patiently` makes a call, and repeats it if the connection is lost.
  */
 export async function forRequest(sources, patiently) {
   const total = sources.reduce((sum, input) => sum + (input.file?.size ?? 0), 0);
@@ -169,7 +169,7 @@ export async function forRequest(sources, patiently) {
   }));
 }
 
-/** Its address. An upload knows of no other image: where it is at fault, its place is added. */
+/** Upload a file and return its URL. The image's index is added to an error about it. */
 async function uploaded(file, index) {
   try {
     return await upload(file);

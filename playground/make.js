@@ -1,4 +1,4 @@
-// One press of the button: the request, the countdown, waiting for what takes longer, and trying again without paying again.
+// A generation from the form: the request, the countdown, the wait, and retries that are not paid again.
 
 import * as api from "./api.js";
 import * as chain from "./chain.js";
@@ -17,7 +17,7 @@ let running = null;
 let hooks = {};
 let longestPrompt = 32000;
 
-/** `finished`, `sessionEnded` and `edit` are what other parts do then. */
+/** `finished`, `sessionEnded` and `edit` are called at these events. */
 export function setup(given) {
   hooks = given;
   byId("make").addEventListener("submit", (event) => { event.preventDefault(); press(); });
@@ -34,7 +34,7 @@ async function press() {
   if (inputs.addressIsWaiting() && !inputs.takeAddress()) return;
   const from = chain.chosen();
   if (!from && inputs.none()) { inputs.ask(); byId("files").focus(); return; }
-  if (!prompt.trim()) { askPrompt("Say what the image should become."); return; }
+  if (!prompt.trim()) { askPrompt("Describe what the image should become."); return; }
   const characters = [...prompt].length; // as the API counts: an emoji is one
   if (characters > longestPrompt) { askPrompt(`The text has ${characters.toLocaleString("en")} characters; ${longestPrompt.toLocaleString("en")} are the most.`); return; }
   const asked = { prompt, ...choices.chosen() };
@@ -42,7 +42,7 @@ async function press() {
   const images = inputs.chosen();
   const part = mask.dataUrl(from ?? images[0]);
   if (part) asked.mask = part;
-  // The key belongs to this press: whatever is sent again under it is paid for once.
+  // The idempotency key belongs to this press of the button: retries with it are paid once.
   await run(asked, crypto.randomUUID(), images, from?.preview);
 }
 
@@ -51,7 +51,7 @@ function askPrompt(text) {
   byId("prompt").focus();
 }
 
-/** `before` is the address of the image that is edited, where it is not the first of `sources`. */
+/** Run a generation. `before` is the URL of the edited image, by default that of the first source. */
 async function run(asked, key, sources, before = sources[0].preview) {
   if (running) return;
   const mine = { stop: new AbortController() };
@@ -67,7 +67,7 @@ async function run(asked, key, sources, before = sources[0].preview) {
     finish();
     result.show({ ...made, prompt: asked.prompt }, before, hooks.edit);
     announce("Your image is ready");
-    // It is where the reader is, unless they are writing the next one.
+    // The focus moves to the result unless the user is typing.
     if (!document.activeElement.matches("input, textarea, select")) byId("result-title").focus();
     hooks.finished();
   } catch (error) {
@@ -81,7 +81,7 @@ async function run(asked, key, sources, before = sources[0].preview) {
   }
 }
 
-/** `left`: nobody waits for it any more, so that the panel belongs to something else. */
+/** Show an error. With `left` the user has stopped waiting, and the panel may show something else. */
 function failed(error, left, again) {
   const { title, advice, again: sensible } = messages.words(error);
   if (!left) finish();
@@ -91,30 +91,30 @@ function failed(error, left, again) {
     return;
   }
   const action = sensible ? { label: "Try again", run: again } : null;
-  if (left) toast(`What you left did not work. ${title}. ${advice}`, action, 10);
+  if (left) toast(`An earlier generation failed. ${title}. ${advice}`, action, 10);
   else messages.show(byId("problem"), error, action);
   hooks.finished();
 }
 
-/** The finished generation, however long it takes and however often the connection is lost on the way. */
+/** Return the generation after its end, with retries when the connection is lost. */
 async function untilFinished(request, key, signal) {
-  // Not given up by "Stop waiting": what was not sent whole would not go on.
+  // "Stop waiting" does not abort this call: the generation would not begin.
   const began = await patiently(() => api.generate(request, key), signal);
   if (signal.aborted) return began;
   if (began.status !== "running") return { ...began, ...(await patiently(() => api.detailsOf(began.id), signal, busyToo)) };
   countDown(began.expectedSeconds);
   mayCancel(began.id);
-  let standing = began;
-  while (standing.status === "running") {
-    // A proxy may answer sooner than was asked: without a pause, that would be a call after the other.
-    if (standing !== began) await pause(POLL_PAUSE);
-    standing = await patiently(() => api.generation(began.id, signal), signal, busyToo);
+  let state = began;
+  while (state.status === "running") {
+    // A proxy may answer before the requested wait is over: without a pause the calls would follow at once.
+    if (state !== began) await pause(POLL_PAUSE);
+    state = await patiently(() => api.generation(began.id, signal), signal, busyToo);
   }
-  return standing;
+  return state;
 }
 
 const lost = (error) => error.status === 0 && error.code === "offline";
-/** Reading the state of what goes on anyway may fail for many reasons that pass. */
+/** Whether a read of the state may be retried: the generation runs regardless. */
 const busyToo = (error) => lost(error) || error.status === 429 || error.status >= 500;
 
 async function patiently(call, signal, passes = lost) {
@@ -144,21 +144,21 @@ function countDown(expected) {
       byId("countdown").textContent = `About ${left} s left`;
       return;
     }
-    byId("countdown").textContent = `Longer than usual: ${Math.floor(passed)} s so far. It goes on.`;
+    byId("countdown").textContent = `Longer than usual: ${Math.floor(passed)} s so far. It continues.`;
     if (late) return;
     late = true;
-    byId("progress").removeAttribute("value"); // moves on without an end, instead of standing at it
-    announce("It takes longer than usual. It goes on.");
+    byId("progress").removeAttribute("value"); // an indeterminate bar
+    announce("It takes longer than usual. It continues.");
   };
   clearInterval(ticking);
   ticking = setInterval(tick, 250);
   tick();
-  byId("leave-hint").textContent = "You may leave: it goes on without you, and will be in your history.";
+  byId("leave-hint").textContent = "You may leave this page: the image will be in your history.";
   announce(`About ${expected} seconds`);
 }
 
 function begin() {
-  // What has the focus in there goes.
+  // The focused element may be hidden.
   if (byId("stage").contains(document.activeElement)) byId("result-title").focus();
   busy(true);
   byId("empty").hidden = true;
@@ -174,7 +174,7 @@ function begin() {
 }
 
 function busy(now) {
-  // Not `disabled`: that would take the focus away.
+  // Not `disabled`, which would remove the focus.
   byId("go").setAttribute("aria-disabled", String(now));
   byId("go").textContent = now ? "Generating …" : "Generate";
   byId("waiting").hidden = !now;
@@ -191,7 +191,7 @@ function mayCancel(id) {
   byId("cancel").hidden = false;
 }
 
-/** What waits for the generation shows how that ended. */
+/** Cancel the generation. `run` shows the end. */
 async function cancel() {
   const { id, stop } = running;
   if (running.canceling) return;
@@ -222,12 +222,12 @@ function canceled(made) {
   hooks.finished();
 }
 
-/** The generation goes on; only this page looks away. */
+/** Stop waiting; the generation continues. */
 function stopWaiting() {
   running.stop.abort();
   finish();
   byId("empty").hidden = false;
   byId("result-title").focus();
-  toast("It goes on, and will be in your history");
+  toast("It continues, and will be in your history");
   hooks.finished();
 }

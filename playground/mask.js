@@ -1,20 +1,20 @@
-// The mask of the first image: what is marked on each image, its preview in the form, and the PNG of the request.
+// The mask of the first image: the shapes for each image, the preview in the form, and the PNG of the request.
 
 import * as editor from "./editor.js";
 import { announce, byId, element } from "./dom.js";
 import { marksAnything, redraw } from "./shapes.js";
 
-// Of the longer side. The API scales a mask: the page need not work with as many pixels as a photograph has.
+// Pixels of the longer side. The API scales a mask to the image.
 const LONGEST = 1024;
 const PREVIEW = 160;
-const VEIL = "#ff0078";
+const OVERLAY = "#ff0078";
 
-/** By the object of the image, so that a mask stays with its image when the order or the chain changes. */
+/** Masks by image object, so that each stays with its image when the order or the chain changes. */
 const masks = new WeakMap();
 let image = null;
 let hooks = {};
 
-/** `changed` is called when what is marked has changed. */
+/** `changed` is called when the mask changes. */
 export function setup(given) {
   hooks = given;
   byId("mark").addEventListener("click", edit);
@@ -26,7 +26,7 @@ export function setup(given) {
   });
 }
 
-/** Show the mask of `first`, the first image of the request; null where there is none. */
+/** Show the mask of `first`, the first image of the request; null if there is none. */
 export function show(first) {
   image = first;
   byId("mask-row").hidden = image === null;
@@ -37,7 +37,7 @@ export function show(first) {
   byId("unmark").hidden = !mask;
   byId("mask-hint").textContent = hint(mask);
   byId("mask-preview").hidden = !mask;
-  if (mask) byId("mask-preview").replaceChildren(element("img", { src: image.preview, alt: "" }), canvasOf(mask, PREVIEW, VEIL));
+  if (mask) byId("mask-preview").replaceChildren(element("img", { src: image.preview, alt: "" }), canvasOf(mask, PREVIEW, OVERLAY));
 }
 
 function hint(mask) {
@@ -45,7 +45,7 @@ function hint(mask) {
   return mask ? "Only the marked part changes. The result has the shape of the first image." : "";
 }
 
-/** The mask of an image as a data URL: white is edited. null where the whole image is. */
+/** Return the mask of an image as a data URL; white is edited. null if the whole image is edited. */
 export function dataUrl(of) {
   const mask = masks.get(of);
   if (!mask) return null;
@@ -66,8 +66,8 @@ function canvasOf({ shapes, width, height }, longest, colour) {
 
 async function edit() {
   const edited = image;
-  const mask = await editor.open(edited, masks.get(edited)?.shapes ?? [], LONGEST, VEIL);
-  if (mask && marksAnything(canvasOf(mask, LONGEST, VEIL).getContext("2d"))) masks.set(edited, mask);
+  const mask = await editor.open(edited, masks.get(edited)?.shapes ?? [], LONGEST, OVERLAY);
+  if (mask && marksAnything(canvasOf(mask, LONGEST, OVERLAY).getContext("2d"))) masks.set(edited, mask);
   else if (mask) masks.delete(edited);
   hooks.changed();
   announce(masks.has(edited) ? "Only the marked part is edited" : "Nothing is marked: the whole image is edited");

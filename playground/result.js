@@ -1,19 +1,19 @@
-// The result beside what it was made from, and what can be done with it.
+// The result: the comparison with the original, the actions and the facts.
 
 import { explained } from "./messages.js";
 import { byId, dollars, element, ownAddress, toast } from "./dom.js";
 
 const SHORT = 200;
-/** A prompt as a caption, or as what a screen reader reads instead of the image. */
+/** Shorten a prompt to a caption or an alternative text. */
 export const short = (prompt) => (prompt.length > SHORT ? `${prompt.slice(0, SHORT)} …` : prompt);
 
-/** Show a finished generation. `before` is the first input's address, null where the page may not show it. */
+/** Show a successful generation. `before` is the URL of the first input, null if the page may not show it. */
 export function show(made, before, editAgain) {
   const place = byId("result");
   const after = element("img", { className: "after", src: made.imageUrl, alt: `Result: ${short(made.prompt)}` });
   const stage = element("div", { className: "compare" }, after);
   const parts = [stage];
-  // The API's copy of an input is one that every browser shows, and on our own origin.
+  // Every browser can show the API's copy of an input, which is on the page's own origin.
   const originals = [before, made.inputs?.[0] && `/api/images/${made.inputs[0].name}`].filter(Boolean);
   if (originals.length > 0) parts.push(comparison(stage, originals));
   parts.push(actions(made, editAgain));
@@ -44,7 +44,7 @@ function comparison(stage, originals) {
   return row;
 }
 
-/** Download, copy, edit: for the result and for an entry of the history. */
+/** Return the actions of a result or of an entry of the history: download, copy, edit. */
 export function actions(made, editAgain) {
   const name = made.imageUrl.split("/").pop();
   const download = element("a", { className: "button", href: ownAddress(made.imageUrl), download: name, textContent: "Download" });
@@ -71,7 +71,7 @@ async function copy(text) {
   }
 }
 
-/** What a canceled generation cost, in words: the bill of a call that was aborted is not known. */
+/** Return a text with the cost of a canceled generation. The price of an aborted call is unknown. */
 export function costOfCanceled(made) {
   const known = made.usage?.costUsd;
   const aborted = (made.attempts ?? []).some(({ outcome }) => outcome === "canceled" || outcome === "lost");
@@ -79,7 +79,7 @@ export function costOfCanceled(made) {
   return known ? dollars(known) : "Nothing";
 }
 
-/** What is known of it: model, cost, time, size, attempts. */
+/** Return a list of facts: model, cost, size, time, attempts and warnings. */
 export function facts(made) {
   const unknown = made.status === "succeeded" ? "unknown" : "";
   const rows = [

@@ -1,14 +1,14 @@
-// Who is signed in. The addresses are in config.json: a development sign-in here, the front end's own elsewhere.
+// The session. config.json has the URLs: a development sign-in, or the front end's.
 
 import { byId, dollars, element } from "./dom.js";
 import * as api from "./api.js";
 
 let config = null;
-/** What goes on when somebody is signed in again. */
+/** Called when the user has signed in again. */
 let onReturn = [];
 let changed = () => undefined;
 
-/** Whether somebody is signed in. NextAuth answers `{}` where nobody is. `onChange` is called when it is somebody else. */
+/** Return whether a user is signed in. `onChange` is called when another user has signed in. */
 export async function setup(onChange) {
   changed = onChange;
   config = await (await fetch("config.json")).json();
@@ -22,7 +22,7 @@ export async function setup(onChange) {
   byId("sign-in-elsewhere").hidden = config.signInWithName;
   byId("sign-in-elsewhere").querySelector("a").href = config.signIn;
   byId("who").textContent = user ?? "";
-  window.addEventListener("focus", () => { if (onReturn.length > 0) goOn(); });
+  window.addEventListener("focus", () => { if (onReturn.length > 0) signedInAgain(); });
   byId("ended").addEventListener("cancel", () => { onReturn = []; });
   return user !== null;
 }
@@ -37,8 +37,8 @@ async function who() {
   }
 }
 
-/** Whether somebody is signed in again; then all that waited for it goes on. */
-async function goOn() {
+/** Return whether the user has signed in again, and then call what waits for it. */
+async function signedInAgain() {
   const user = await who();
   if (user === null) return false;
   if (user !== byId("who").textContent) changed();
@@ -48,7 +48,7 @@ async function goOn() {
   return true;
 }
 
-/** The session ended meanwhile: sign in without leaving the page, then `again`. */
+/** Ask the user to sign in without leaving the page, then call `again`. */
 export function ended(again) {
   if (!onReturn.includes(again)) onReturn.push(again);
   if (byId("ended").open) return;
@@ -66,13 +66,13 @@ export function ended(again) {
 }
 
 async function signInHere(name) {
-  // The answer leads back to this page, which is here already.
+  // The response redirects to this page, which is open already.
   const answer = fetch(`${config.signIn}?${new URLSearchParams({ name })}`, { redirect: "manual" });
   await answer.catch(() => undefined);
-  if (!await goOn()) byId("ended-problem").textContent = "That did not work. Is there a connection? Try again.";
+  if (!await signedInAgain()) byId("ended-problem").textContent = "That did not work. Check the connection, and try again.";
 }
 
-/** What was spent today, and what is left. */
+/** Show what was spent today, and the remaining budget. */
 export async function showSpending() {
   try {
     const { today, budget } = await api.usage();

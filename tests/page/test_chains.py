@@ -117,7 +117,7 @@ def test_context_that_cannot_be_kept_is_explained_before_and_after(page: Page) -
     made(page, "snow")
     edit(page)
     page.get_by_label("Model").select_option(OTHER_MODEL)
-    explained = "The model sees only the image that you edit, not the steps before it"
+    explained = "The model gets only the image that you edit, not the steps before it"
     expect(page.locator("#estimate")).to_contain_text(explained)
     made(page, "rain")
     expect(page.locator("#result .facts")).to_contain_text(explained)

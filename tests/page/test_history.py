@@ -185,7 +185,7 @@ def test_the_details_of_a_failure_say_what_to_do(page: Page, page_stack: Stack) 
     page.locator(".card button").click(timeout=SECONDS)
     problem = page.locator("#details .problem")
     expect(problem).to_contain_text("The model declined this")
-    expect(problem).to_contain_text("Change the words or the images")
+    expect(problem).to_contain_text("Change the text or the images")
     expect(problem.locator("pre")).not_to_be_visible()
     expect(page.locator("#details")).to_contain_text(re.compile("gemini-3-pro-image: refused"))
 

@@ -229,7 +229,7 @@ def test_rectangle_is_marked_with_the_keyboard_and_heard(page: Page) -> None:
     assert marked(page, 0.3, 0.3)
     assert not marked(page, 0.6, 0.3)
     page.keyboard.press("Control+z")
-    expect(heard).to_have_text("Taken back: nothing is marked")
+    expect(heard).to_have_text("Undone: nothing is marked")
     assert not marked(page, 0.3, 0.3)
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
@@ -272,7 +272,7 @@ def test_eraser_undo_and_clear(page: Page) -> None:
     clear.click()
     assert not marked(page, 0.25, 0.5)
     undo.click()
-    assert marked(page, 0.25, 0.5), "clearing can be taken back"
+    assert marked(page, 0.25, 0.5), "clearing can be undone"
     clear.click()
     done(page)
     expect(page.locator("#live")).to_have_text("Nothing is marked: the whole image is edited")

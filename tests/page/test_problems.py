@@ -159,10 +159,10 @@ def test_a_session_that_ends_while_an_image_is_made_goes_on_with_it_and_pays_onc
     assert calls(page_stack) == before + 1
 
 
-def test_a_page_that_did_not_arrive_whole_says_so(page: Page) -> None:
+def test_page_that_cannot_be_loaded_completely_offers_a_reload(page: Page) -> None:
     page.route("**/config.json", lambda route: route.abort("connectionreset"))
     page.reload()
-    expect(page.locator(".toast")).to_contain_text("did not arrive whole")
+    expect(page.locator(".toast")).to_contain_text("could not be loaded completely")
     page.unroute("**/config.json")
     page.get_by_role("button", name="Load it again").click()
     expect(page.locator("#sign-in")).to_be_visible()

@@ -33,9 +33,9 @@ def test_what_takes_longer_counts_down_and_does_not_freeze(page: Page, page_stac
     generate(page)
     expect(page.locator("#leave-hint")).to_have_text("Stay until it is sent.")
     expect(page.locator("#countdown")).to_contain_text("Longer than usual", timeout=SECONDS)
-    expect(page.locator("#countdown")).to_contain_text("It goes on")
+    expect(page.locator("#countdown")).to_contain_text("It continues")
     expect(page.locator("#leave-hint")).to_contain_text("You may leave")
-    expect(page.locator("#live")).to_have_text("It takes longer than usual. It goes on.")
+    expect(page.locator("#live")).to_have_text("It takes longer than usual. It continues.")
     said = page.locator("#countdown").inner_text()
     expect(page.locator("#countdown")).not_to_have_text(said)
     assert page.locator("#progress").get_attribute("value") is None, "a bar that stands still would look dead"
@@ -138,7 +138,7 @@ def test_an_image_that_was_left_and_fails_is_told(page: Page) -> None:
     held = hold(page)
     page.get_by_role("button", name="Stop waiting").click()
     held[0].fulfill(status=400, json={"error": "No", "code": "invalid_image", "imageIndex": 0, "retryable": False})
-    expect(page.locator(".toast").last).to_contain_text("What you left did not work. An image cannot be read")
+    expect(page.locator(".toast").last).to_contain_text("An earlier generation failed. An image cannot be read")
 
 
 def test_typing_the_next_prompt_is_not_interrupted(page: Page) -> None:
