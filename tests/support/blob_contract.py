@@ -41,7 +41,7 @@ class Reserved:
 class BlobContract:
     """Reads, conditional writes, properties, and the state after faults."""
 
-    async def test_a_blob_is_read_back_with_its_properties(self, blobs: Blobs, container: str) -> None:
+    async def test_blob_is_read_back_with_its_properties(self, blobs: Blobs, container: str) -> None:
         assert await put(blobs, container, metadata={"user": "x"}, cache_control="no-cache")
         assert await blobs.read(container, "a.png", 100) == b"first"
         blob = await blobs.describe(container, "a.png")
@@ -55,13 +55,13 @@ class BlobContract:
         blob = await blobs.describe(container, "a.png")
         assert (dict(blob.metadata), blob.cache_control) == ({}, None)
 
-    async def test_a_name_that_is_taken_is_not_written_again(self, blobs: Blobs, container: str) -> None:
+    async def test_existing_name_is_not_written_again(self, blobs: Blobs, container: str) -> None:
         assert await put(blobs, container, metadata={"by": "first"})
         assert not await put(blobs, container, data=b"second", metadata={"by": "second"})
         assert await blobs.read(container, "a.png", 100) == b"first"
         assert dict((await blobs.describe(container, "a.png")).metadata) == {"by": "first"}
 
-    async def test_an_overwrite_replaces_bytes_and_properties(self, blobs: Blobs, container: str) -> None:
+    async def test_overwrite_replaces_bytes_and_properties(self, blobs: Blobs, container: str) -> None:
         await put(blobs, container, metadata={"by": "first"}, cache_control="no-cache")
         first = await blobs.describe(container, "a.png")
         assert await put(blobs, container, data=b"another", overwrite=True)
@@ -70,7 +70,7 @@ class BlobContract:
         assert (second.size, dict(second.metadata), second.cache_control) == (7, {}, None)
         assert second.etag != first.etag
 
-    async def test_a_blob_that_does_not_exist_is_missing(self, blobs: Blobs, container: str) -> None:
+    async def test_blob_that_does_not_exist_is_missing(self, blobs: Blobs, container: str) -> None:
         await put(blobs, container, "b.png")
         with pytest.raises(BlobMissing):
             await blobs.read(container, "a.png", 100)
@@ -83,7 +83,7 @@ class BlobContract:
         with pytest.raises(BlobMissing):
             await blobs.set_headers(container, "a.png", "image/png", "no-cache")
 
-    async def test_a_read_is_bounded(self, blobs: Blobs, container: str) -> None:
+    async def test_read_is_bounded(self, blobs: Blobs, container: str) -> None:
         await put(blobs, container)
         reserved = Reserved()
         assert await blobs.read(container, "a.png", 5) == b"first"
@@ -99,11 +99,11 @@ class BlobContract:
         assert await blobs.read(container, "a.png", 100, reserved) == b"first"
         assert reserved.sizes == [5]
 
-    async def test_an_empty_blob_is_read(self, blobs: Blobs, container: str) -> None:
+    async def test_empty_blob_is_read(self, blobs: Blobs, container: str) -> None:
         await put(blobs, container, data=b"")
         assert await blobs.read(container, "a.png", 100) == b""
 
-    async def test_a_range_ends_where_the_blob_ends(self, blobs: Blobs, container: str) -> None:
+    async def test_range_ends_where_the_blob_ends(self, blobs: Blobs, container: str) -> None:
         await put(blobs, container)
         assert await blobs.read_range(container, "a.png", 1, 3) == b"irs"
         assert await blobs.read_range(container, "a.png", 3, 100) == b"st"
@@ -141,7 +141,7 @@ class BlobContract:
         assert await blobs.read(container, name, 100) == b"first"
         assert [blob.name for blob in await blobs.find(container, "1767225600000-grü")] == [name]
 
-    async def test_a_write_whose_acknowledgement_is_lost_is_applied(
+    async def test_write_whose_acknowledgement_is_lost_is_applied(
         self, blobs: Blobs, container: str, network: BlobNetwork
     ) -> None:
         network.lose_acknowledgement()
@@ -149,7 +149,7 @@ class BlobContract:
             assert not await put(blobs, container)
         assert await blobs.read(container, "a.png", 100) == b"first"
 
-    async def test_an_outage_does_not_mean_that_a_blob_is_missing(
+    async def test_outage_does_not_mean_that_a_blob_is_missing(
         self, blobs: Blobs, container: str, network: BlobNetwork
     ) -> None:
         await put(blobs, container)
@@ -158,7 +158,7 @@ class BlobContract:
                 await blobs.describe(container, "b.png")
         assert await blobs.read(container, "a.png", 100) == b"first"
 
-    async def test_a_missing_container_does_not_mean_that_a_blob_is_missing(self, blobs: Blobs) -> None:
+    async def test_missing_container_does_not_mean_that_a_blob_is_missing(self, blobs: Blobs) -> None:
         for call in (
             put(blobs, "missing"),
             put(blobs, "missing", overwrite=True),

@@ -81,7 +81,7 @@ async def ids(found: AsyncIterator[Document]) -> list[str]:
 class DocumentContract:
     """Reads, conditional writes, batches, and the state after faults."""
 
-    async def test_a_document_is_read_back_with_its_etag(self, documents: Documents, user: str) -> None:
+    async def test_document_is_read_back_with_its_etag(self, documents: Documents, user: str) -> None:
         written = document(user, text="é\0", price=1.5, nested={"list": [1, None, True]})
         etag = await documents.create(written)
         stored = await documents.read(user, "doc-1")
@@ -95,13 +95,13 @@ class DocumentContract:
         assert await documents.read(user, "doc-2") is None
         await documents.create(document(f"other-{user}"))
 
-    async def test_an_id_is_created_once(self, documents: Documents, user: str) -> None:
+    async def test_id_is_created_once(self, documents: Documents, user: str) -> None:
         await documents.create(document(user, text="first"))
         with pytest.raises(DocumentExists):
             await documents.create(document(user, text="second"))
         assert own(await documents.read(user, "doc-1")) == document(user, text="first")
 
-    async def test_a_replace_on_the_newest_version_is_applied(self, documents: Documents, user: str) -> None:
+    async def test_replace_on_the_newest_version_is_applied(self, documents: Documents, user: str) -> None:
         first = await documents.create(document(user, text="first"))
         second = await documents.replace(document(user, other="second"), first)
         assert second != first
@@ -110,18 +110,18 @@ class DocumentContract:
         assert stored is not None
         assert stored["_etag"] == second
 
-    async def test_a_replace_on_an_older_version_is_not_applied(self, documents: Documents, user: str) -> None:
+    async def test_replace_on_an_older_version_is_not_applied(self, documents: Documents, user: str) -> None:
         first = await documents.create(document(user))
         await documents.replace(document(user, text="other"), first)
         with pytest.raises(DocumentChanged):
             await documents.replace(document(user, text="late"), first)
         assert own(await documents.read(user, "doc-1")) == document(user, text="other")
 
-    async def test_an_equal_replace_still_makes_a_new_version(self, documents: Documents, user: str) -> None:
+    async def test_equal_replace_makes_a_new_version(self, documents: Documents, user: str) -> None:
         first = await documents.create(document(user))
         assert await documents.replace(document(user), first) != first
 
-    async def test_a_deleted_document_cannot_be_replaced(self, documents: Documents, user: str) -> None:
+    async def test_deleted_document_cannot_be_replaced(self, documents: Documents, user: str) -> None:
         etag = await documents.create(document(user))
         await documents.delete(user, "doc-1")
         with pytest.raises(DocumentChanged):
@@ -136,21 +136,21 @@ class DocumentContract:
         assert await documents.read(user, "doc-1") is None
         assert await documents.read(user, "doc-2") is not None
 
-    async def test_a_batch_is_applied_as_a_whole(self, documents: Documents, user: str) -> None:
+    async def test_batch_is_applied_as_a_whole(self, documents: Documents, user: str) -> None:
         etag = await documents.create(document(user, 0))
         creates = [Create(document(user, number)) for number in range(1, MAX_BATCH)]
         await documents.write_batch(user, [*creates, Replace(document(user, 0, text="new"), etag)])
         assert own(await documents.read(user, "doc-0")) == document(user, 0, text="new")
         assert await documents.read(user, f"doc-{MAX_BATCH - 1}") is not None
 
-    async def test_a_batch_with_an_id_that_exists_changes_nothing(self, documents: Documents, user: str) -> None:
+    async def test_batch_with_an_id_that_exists_changes_nothing(self, documents: Documents, user: str) -> None:
         await documents.create(document(user, 2, text="first"))
         with pytest.raises(WriteConflict):
             await documents.write_batch(user, [Create(document(user, 1)), Create(document(user, 2))])
         assert await documents.read(user, "doc-1") is None
         assert own(await documents.read(user, "doc-2")) == document(user, 2, text="first")
 
-    async def test_a_batch_on_an_older_version_changes_nothing(self, documents: Documents, user: str) -> None:
+    async def test_batch_on_an_older_version_changes_nothing(self, documents: Documents, user: str) -> None:
         first = await documents.create(document(user, 2))
         await documents.replace(document(user, 2, text="other"), first)
         with pytest.raises(WriteConflict):
@@ -158,14 +158,14 @@ class DocumentContract:
         assert await documents.read(user, "doc-1") is None
         assert own(await documents.read(user, "doc-2")) == document(user, 2, text="other")
 
-    async def test_a_batch_on_a_deleted_document_changes_nothing(self, documents: Documents, user: str) -> None:
+    async def test_batch_on_a_deleted_document_changes_nothing(self, documents: Documents, user: str) -> None:
         etag = await documents.create(document(user, 2))
         await documents.delete(user, "doc-2")
         with pytest.raises(WriteConflict):
             await documents.write_batch(user, [Create(document(user, 1)), Replace(document(user, 2), etag)])
         assert await documents.read(user, "doc-1") is None
 
-    async def test_a_create_whose_acknowledgement_is_lost_is_applied(
+    async def test_create_whose_acknowledgement_is_lost_is_applied(
         self, documents: Documents, network: Network, user: str
     ) -> None:
         network.lose_acknowledgement()
@@ -173,7 +173,7 @@ class DocumentContract:
             await documents.create(document(user))
         assert own(await documents.read(user, "doc-1")) == document(user)
 
-    async def test_a_replace_whose_acknowledgement_is_lost_is_applied(
+    async def test_replace_whose_acknowledgement_is_lost_is_applied(
         self, documents: Documents, network: Network, user: str
     ) -> None:
         etag = await documents.create(document(user))
@@ -182,7 +182,7 @@ class DocumentContract:
             await documents.replace(document(user, text="new"), etag)
         assert own(await documents.read(user, "doc-1")) == document(user, text="new")
 
-    async def test_a_batch_whose_acknowledgement_is_lost_is_applied(
+    async def test_batch_whose_acknowledgement_is_lost_is_applied(
         self, documents: Documents, network: Network, user: str
     ) -> None:
         network.lose_acknowledgement()
@@ -191,7 +191,7 @@ class DocumentContract:
         assert await documents.read(user, "doc-1") is not None
         assert await documents.read(user, "doc-2") is not None
 
-    async def test_an_outage_does_not_mean_that_a_document_is_missing(
+    async def test_outage_does_not_mean_that_a_document_is_missing(
         self, documents: Documents, network: Network, user: str
     ) -> None:
         etag = await documents.create(document(user))
@@ -202,7 +202,7 @@ class DocumentContract:
         assert own(await documents.read(user, "doc-1")) == document(user)
         assert await documents.read(user, "doc-2") is None
 
-    async def test_a_missing_container_does_not_mean_that_a_document_is_missing(
+    async def test_missing_container_does_not_mean_that_a_document_is_missing(
         self, documents: Documents, network: Network, user: str
     ) -> None:
         etag = await documents.create(document(user))
@@ -218,9 +218,7 @@ FIELDS = ("id", "createdAt")
 class GenerationContract:
     """The queries of the records' container."""
 
-    async def test_the_history_is_newest_first_and_of_one_user(
-        self, generations: GenerationDocuments, user: str
-    ) -> None:
+    async def test_history_is_of_one_user_and_newest_first(self, generations: GenerationDocuments, user: str) -> None:
         for number in (2, 1, 3):
             await generations.create(document(user, number, createdAt=f"2026-01-0{number}", status="failed"))
         await generations.create(document(user, 4, createdAt="2026-01-04", status="deleting"))
@@ -232,13 +230,13 @@ class GenerationContract:
         assert found[0] == {"id": "doc-3", "createdAt": "2026-01-03"}
         assert await ids(generations.history(user, FIELDS, "2026-01-02", 2)) == ["doc-2", "doc-1", "doc-5"]
 
-    async def test_a_field_that_a_document_lacks_is_left_out(self, generations: GenerationDocuments, user: str) -> None:
+    async def test_field_that_a_document_lacks_is_left_out(self, generations: GenerationDocuments, user: str) -> None:
         await generations.create(document(user, createdAt="2026-01-01", text=None))
         assert [dict(each) async for each in generations.history(user, ("id", "text", "model"), None, 9)] == [
             {"id": "doc-1", "text": None}
         ]
 
-    async def test_an_iteration_may_end_early(self, generations: GenerationDocuments, user: str) -> None:
+    async def test_iteration_may_end_early(self, generations: GenerationDocuments, user: str) -> None:
         for number in range(1, 6):
             await generations.create(document(user, number, createdAt=f"2026-01-0{number}"))
         async for each in generations.history(user, FIELDS, None, 2):

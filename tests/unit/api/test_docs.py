@@ -29,7 +29,7 @@ async def get(app: Application, path: str, **headers: str) -> Response:
     return answer
 
 
-async def test_the_document_is_answered_without_a_session(app: Application) -> None:
+async def test_document_needs_no_session(app: Application) -> None:
     answer = await get(app, "openapi.json")
     assert json.loads(answer.body) == document()
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
@@ -68,7 +68,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-async def test_the_page_has_every_operation_error_and_schema_and_its_links_lead_there(app: Application) -> None:
+async def test_page_has_every_operation_error_and_schema_and_no_broken_link(app: Application) -> None:
     page = Page((await get(app, "docs")).body.decode())
     assert page.open == []
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
@@ -82,7 +82,7 @@ async def test_the_page_has_every_operation_error_and_schema_and_its_links_lead_
     assert [link for link in links if not link.startswith("#")] == ["/api/openapi.json"]
 
 
-async def test_the_page_loads_and_runs_nothing_and_its_policy_lets_it_be_styled(app: Application) -> None:
+async def test_page_loads_and_runs_nothing_and_its_policy_allows_its_style(app: Application) -> None:
     answer = await get(app, "docs")
     text = answer.body.decode()
     page = Page(text)

@@ -299,16 +299,16 @@ async def test_overload_of_one_model_counts_more_than_the_daily_quota_of_the_nex
     await rig.chain.close()
 
 
-async def test_model_that_was_named_and_has_no_quota_is_skipped(timed: ChainRig) -> None:
+async def test_requested_model_without_quota_is_skipped(timed: ChainRig) -> None:
     timed.fake_gemini.script.add(per_day(model=NANO))
     assert (await timed.generate(model=NANO)).model == PRO
     timed.chain.check_quota(Options(model=NANO), 1)
-    # Only this one makes 1:8, and it has no quota.
+    # Only this model makes 1:8.
     with pytest.raises(ModelError):
         timed.chain.check_quota(Options(aspect_ratio="1:8"), 1)
 
 
-async def test_every_process_learns_of_a_quota_by_a_call_of_its_own(fake_gemini: FakeGemini, times: Times) -> None:
+async def test_each_process_learns_of_a_quota_by_its_own_call(fake_gemini: FakeGemini, times: Times) -> None:
     fake_gemini.script.add(per_day(model=PRO))
     one, two = make(fake_gemini, times), make(fake_gemini, times)
     for each in (one, two, one, two):
@@ -321,7 +321,7 @@ async def test_every_process_learns_of_a_quota_by_a_call_of_its_own(fake_gemini:
 RESETS = [
     ("winter", "2026-11-25T20:00:00+00:00", "2026-11-26T08:00:00+00:00"),
     ("winter, before midnight in California", "2026-11-26T07:59:59+00:00", "2026-11-26T08:00:00+00:00"),
-    ("at midnight itself", "2026-11-26T08:00:00+00:00", "2026-11-27T08:00:00+00:00"),
+    ("exactly at midnight", "2026-11-26T08:00:00+00:00", "2026-11-27T08:00:00+00:00"),
     ("summer", "2026-07-01T12:00:00+00:00", "2026-07-02T07:00:00+00:00"),
     ("the night before the clocks go forward", "2027-03-13T12:00:00+00:00", "2027-03-14T08:00:00+00:00"),
     ("the day of 23 hours", "2027-03-14T09:00:00+00:00", "2027-03-15T07:00:00+00:00"),
@@ -331,7 +331,7 @@ RESETS = [
 
 
 @pytest.mark.parametrize(("now", "reset"), [row[1:] for row in RESETS], ids=[row[0] for row in RESETS])
-def test_quotas_of_the_day_begin_again_at_midnight_in_california(now: str, reset: str) -> None:
+def test_daily_quota_is_reset_at_midnight_in_california(now: str, reset: str) -> None:
     assert next_reset(datetime.fromisoformat(now)) == datetime.fromisoformat(reset)
 
 

@@ -32,7 +32,7 @@ def test_version_is_that_of_the_project_and_of_the_changelog() -> None:
     assert [date for _, date in released] == sorted((date for _, date in released), reverse=True)
 
 
-def test_every_test_that_reliability_names_exists() -> None:
+def test_every_test_in_reliability_exists() -> None:
     named = re.findall(r"`(?:…)?(test_\w+)", (ROOT / "docs" / "reliability.md").read_text())
     known = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert len(named) >= 15
@@ -46,7 +46,7 @@ def test_every_crash_point_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_setting_that_is_named_exists(page: Path) -> None:
+def test_every_named_setting_exists(page: Path) -> None:
     known = {field.alias for field in Settings.model_fields.values()}
     platform = {
         *("PORT", "FRONT_PORT", "COSMOS_PORT", "GEMINI_PORT", "IMAGE_API", "SIGKILL", "SIGTERM", "FIX", "PYTHON"),
@@ -76,7 +76,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_every_file_that_where_to_change_what_names_exists() -> None:
+def test_every_file_in_where_to_change_what_exists() -> None:
     section = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").partition("## Where to change what")[2]
     table = section.partition("\n## ")[0]
     named = re.findall(r"`([\w./-]+/[\w./-]*|\w+\.py)`", table)
