@@ -7,27 +7,16 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from image_core.generations.trace import trace_parent
 from local.gemini.script import Scripted, finished, overloaded
 from tests.support.change_feed import Feed, feed
 from tests.support.eventually import eventually
 from tests.support.gemini_responses import BILLED_REFUSAL
 from tests.support.harness import Harness, data_url, sample_image
+from tests.support.metrics import metric_values
 
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 PROMPT = "a secret prompt about a lighthouse"
-
-
-@pytest.fixture(scope="module")
-def measured() -> InMemoryMetricReader:
-    """Install the SDK as a host does: once for a process."""
-    reader = InMemoryMetricReader()
-    metrics.set_meter_provider(MeterProvider([reader]))
-    return reader
 
 
 @pytest.fixture
@@ -181,12 +170,10 @@ async def test_prompts_are_logged_only_where_that_is_switched_on(
     assert product.email not in caplog.text
 
 
-async def test_the_same_is_measured_for_whoever_brings_an_exporter(
-    measured: InMemoryMetricReader, product: Harness
-) -> None:
-    before = values(measured)
+async def test_metrics_are_recorded_where_the_host_brings_an_exporter(product: Harness) -> None:
+    before = metric_values()
     made = await product.generate()
-    after = values(measured)
+    after = metric_values()
     model = made.json["model"]
     ok = ("image_api.generations", (("model", model), ("outcome", "ok")))
     assert after[ok] - before.get(ok, 0) == 1
@@ -195,33 +182,3 @@ async def test_the_same_is_measured_for_whoever_brings_an_exporter(
     names = {name for name, _ in after}
     assert {"image_api.generation.duration", "image_api.step.duration"} <= names
     assert {"gen_ai.client.operation.duration", "gen_ai.client.token.usage"} <= names
-
-
-def values(reader: InMemoryMetricReader) -> dict[tuple[str, tuple[tuple[str, Any], ...]], float]:
-    """Return the sums of counters and of histograms, by name and labels."""
-    read = reader.get_metrics_data()
-    return {
-        (metric.name, tuple(sorted(dict(point.attributes or {}).items()))): float(
-            getattr(point, "value", 0) or getattr(point, "sum", 0)
-        )
-        for resource in (read.resource_metrics if read is not None else [])
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-        for point in metric.data.data_points
-    }
-
-
-@pytest.mark.parametrize(
-    ("header", "kept"),
-    [
-        (CALLER, True),
-        (None, False),
-        ("", False),
-        ("00-short-00f067aa0ba902b7-01", False),
-        (CALLER.upper(), False),
-        (CALLER + "\n", False),
-        (CALLER + "-more", False),
-    ],
-)
-def test_a_trace_is_kept_where_it_is_one(header: str | None, kept: bool) -> None:
-    assert trace_parent(header) == (header if kept else None)
