@@ -53,6 +53,52 @@ def test_mask_of_another_shape_is_refused_with_both_sizes(mask: tuple[int, int])
         check_shape(mask, (600, 400))
 
 
+@pytest.mark.parametrize(
+    ("mask", "size", "accepted"),
+    [
+        ((100, 101), (100, 100), True),
+        ((100, 102), (100, 100), False),
+        ((1000, 1010), (100, 100), True),
+        ((1000, 1011), (100, 100), False),
+        ((1010, 1000), (100, 100), True),
+        ((1011, 1000), (100, 100), False),
+        ((1000, 11), (1000, 10), True),
+        ((1000, 12), (1000, 10), False),
+        ((11, 1000), (10, 1000), True),
+        ((12, 1000), (10, 1000), False),
+    ],
+)
+def test_mask_may_differ_from_the_shape_by_one_percent_or_a_pixel(
+    mask: tuple[int, int], size: tuple[int, int], accepted: bool
+) -> None:
+    if accepted:
+        check_shape(mask, size)
+    else:
+        with pytest.raises(MaskFault):
+            check_shape(mask, size)
+
+
+def test_pixels_are_edited_from_the_middle_of_brightness_on() -> None:
+    mask = Image.frombytes("L", (4, 1), bytes((0, 127, 128, 255)))
+    assert values(edited_pixels(mask)) == [0, 0, 255, 255]
+
+
+def test_an_opaque_mask_with_transparency_is_a_mask_of_brightness() -> None:
+    mask = Image.frombytes("LA", (2, 1), bytes((255, 255, 0, 255)))
+    assert values(edited_pixels(mask)) == [255, 0]
+    mask = Image.frombytes("LA", (2, 1), bytes((255, 255, 0, 254)))
+    assert values(edited_pixels(mask)) == [0, 0]
+
+
+@pytest.mark.parametrize("box", [Box(0, 0, 60, 40), Box(7, 5, 31, 29), Box(20, 10, 30, 20)])
+def test_part_of_a_scaled_mask_is_that_part_of_the_whole(box: Box) -> None:
+    mask = Image.new("L", (30, 20))
+    ImageDraw.Draw(mask).ellipse((5, 3, 24, 16), fill=255)
+    for size in ((60, 40), (30, 20)):
+        part = box.within(size)
+        assert values(at_size(mask, size, part)) == values(at_size(mask, size, Box(0, 0, *size)).crop(part.edges))
+
+
 def test_region_is_the_box_of_all_edited_pixels_in_the_size_of_the_image() -> None:
     mask = Image.new("L", (30, 20))
     mask.paste(255, (2, 3, 5, 6))
