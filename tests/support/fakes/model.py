@@ -30,6 +30,7 @@ class Call:
     text: str | None = None
     turn: ModelTurn | None = None
     in_context: bool = False
+    warnings: tuple[str, ...] = ()
     before_sent: asyncio.Event | None = None
     before_answer: asyncio.Event | None = None
     while_arriving: asyncio.Event | None = None
@@ -74,7 +75,9 @@ class FakeModel:
                 note(OK, call.usage)
                 image = call.image or self.image
                 usage = call.usage or Usage()
-                return Generated(image, call.text, MODEL, usage, tuple(attempts), (), call.turn, call.in_context)
+                return Generated(
+                    image, call.text, MODEL, usage, tuple(attempts), call.warnings, call.turn, call.in_context
+                )
             if not isinstance(call.error, ModelError):
                 raise call.error
             note(call.error.code, call.usage)

@@ -1,10 +1,11 @@
 """Images and input copies, read back: to their owners only, wherever they are."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from image_core.errors import InvalidImage, NotFound, Refused, StorageUnavailable
+from image_core.errors import Busy, InvalidImage, NotFound, Refused, StorageUnavailable
 from image_core.generations.reading import stored_name
 from image_core.generations.record import Status
 from image_core.generations.result import Result
@@ -28,6 +29,22 @@ async def test_image_is_answered_from_memory_else_from_its_blob() -> None:
         assert process.memory.held == len(process.model.image.data)
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"mime_type": "image/webp", "width": 7, "height": 9}, ("image/webp", 7, 9)),
+        ({"mime_type": None, "width": None, "height": None}, ("image/png", 0, 0)),
+    ],
+    ids=["of this API", "of the original product"],
+)
+async def test_image_is_described_as_its_record_says(changes: dict[str, Any], expected: tuple[str, int, int]) -> None:
+    process = Process()
+    record = replace(await process.make(), **changes)
+    with process.memory.claim(ADA.id) as claim:
+        found = await process.reading.image(Result(record), claim)
+    assert (found.mime_type, found.width, found.height) == expected
+
+
 async def test_image_that_is_gone_is_an_outage() -> None:
     process = Process()
     record = await process.make()
@@ -46,6 +63,33 @@ async def test_image_and_input_copy_are_opened_by_their_owner_only() -> None:
         assert opened.container == container
         with pytest.raises(NotFound):
             await process.reading.open(BOB, name)
+
+
+@pytest.mark.parametrize("private", [True, False])
+async def test_image_that_was_stored_before_image_access_was_changed_is_opened_and_is_an_input(private: bool) -> None:
+    process = Process(private=not private)
+    record = await process.make()
+    changed = Process(process.store, private=private)
+    name = stored_name(record)
+    opened = await changed.reading.open(ADA, name)
+    assert await changed.reading.read(opened, 0, 10_000) == process.model.image.data
+    own = OwnBlob(name, changed.locations.find(ADA, name))
+    for each in (own, OwnResult(record.id)):
+        assert await changed.reading.read_input(ADA, each, LIMIT) == process.model.image.data
+
+
+async def test_memory_for_an_input_is_reserved_before_it_is_read() -> None:
+    process = Process()
+    record = await process.make()
+    reserved: list[int] = []
+
+    async def reserve(size: int) -> None:
+        reserved.append(size)
+        raise Busy("later")
+
+    with pytest.raises(Busy):
+        await process.reading.read_input(ADA, OwnResult(record.id), LIMIT, reserve)
+    assert reserved == [len(process.model.image.data)]
 
 
 async def test_image_without_metadata_is_its_owners_by_a_record_of_the_original_product() -> None:
@@ -128,8 +172,10 @@ async def test_private_image_outside_of_folders_is_an_input_of_its_owner_only() 
 
 async def test_addresses_that_are_shown_can_be_read_now() -> None:
     record = await Process().make()
+    record = replace(record, input_images=(str(record.output_image_url), "https://example.com/a.png"))
     assert Process().reading.shown(record) == record
     shown = Process(private=True).reading.shown(record)
-    assert shown.output_image_url == f"/api/images/{stored_name(record)}"
+    here = f"/api/images/{stored_name(record)}"
+    assert shown == replace(record, output_image_url=here, input_images=(here, "https://example.com/a.png"))
     running = replace(record, output_image_url=None)
     assert Process().reading.shown(running) == running

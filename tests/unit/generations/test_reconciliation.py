@@ -1,6 +1,7 @@
 """Every difference between images and records is found, and what has one right answer is repaired."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -10,7 +11,6 @@ from image_core.generations.record import Record, Status
 from image_core.generations.record_codec import to_document
 from image_core.images.image import Target
 from tests.support.domain import ADA, PRIVATE, PUBLIC, Process
-from tests.support.fakes.clock import START
 
 TARGET = Target(320, "webp", 80)
 STEM = "generated-1600000000000-" + "a" * 32
@@ -61,8 +61,9 @@ async def test_image_without_a_record_is_left_to_a_person() -> None:
     await put(process, f"{STEM}.png")
     await put(process, "1600000000000-abc-photo.png")
     await put(process, "generated-1600000000000.png")
+    await process.fake_clock.advance(60)
     assert await findings(process) == [], "it may be new"
-    await process.fake_clock.advance(61)
+    await process.fake_clock.advance(1)
     found = [(Kind.IMAGE_WITHOUT_RECORD, f"{STEM}.png")]
     assert await findings(process) == found
     assert await fixed(process) == found
@@ -88,9 +89,13 @@ async def test_entry_of_the_outbox_is_applied() -> None:
     process = Process()
     record = await made(process)
     await process.outbox.put(to_document(record))
-    await process.store.write(replace(record, status=Status.RUNNING, output_image_url=None, lease_expires_at=START))
-    assert (Kind.OUTBOX_ENTRY, record.id) in await findings(process)
+    later = process.fake_clock.now() + timedelta(seconds=60)
+    await process.store.write(replace(record, status=Status.RUNNING, output_image_url=None, lease_expires_at=later))
+    assert await findings(process) == [(Kind.OUTBOX_ENTRY, record.id)]
     assert await fixed(process) == []
+    stored = process.store.record(record.id)
+    assert stored is not None
+    assert replace(stored, etag=record.etag) == record
 
 
 @pytest.mark.parametrize("public", [True, False])
@@ -101,7 +106,8 @@ async def test_long_cache_of_a_public_image_is_set_to_revalidate(public: bool) -
     assert await findings(process) == expected
     assert await fixed(process) == []
     if public:
-        assert process.store.blobs.containers[PUBLIC]["1600000000000-abc-photo.png"].blob.cache_control == "no-cache"
+        blob = process.store.blobs.containers[PUBLIC]["1600000000000-abc-photo.png"].blob
+        assert (blob.cache_control, blob.content_type) == ("no-cache", "image/png")
 
 
 async def test_rendition_whose_image_is_gone_is_deleted() -> None:
@@ -113,11 +119,13 @@ async def test_rendition_whose_image_is_gone_is_deleted() -> None:
     copy = record.inputs[0].name
     source = await process.reading.open(ADA, copy)
     await process.rendition_maker.open(ADA, copy, source, TARGET, process.fake_clock.clock.deadline(9))
-    await process.fake_clock.advance(61)
-    assert await findings(process) == []
+    (rendition,) = [each for each in process.store.blobs.names(PRIVATE) if name in each]
     process.store.blobs.containers[PUBLIC].clear()
-    kinds = [kind for kind, _ in await findings(process)]
-    assert kinds == [Kind.RECORD_WITHOUT_IMAGE, Kind.RENDITION_WITHOUT_IMAGE]
+    await process.fake_clock.advance(60)
+    missing = (Kind.RECORD_WITHOUT_IMAGE, record.id)
+    assert await findings(process) == [missing], "the rendition may be new"
+    await process.fake_clock.advance(1)
+    assert await findings(process) == [missing, (Kind.RENDITION_WITHOUT_IMAGE, rendition)]
     await fixed(process)
     assert [each for each in process.store.blobs.names(PRIVATE) if name in each] == []
 
@@ -128,8 +136,9 @@ async def test_turn_whose_generation_was_deleted_is_deleted() -> None:
     kept, lost = (f"turns/{ADA.folder}/{stem}.{'a' * 32}" for stem in (record.blob_stem, STEM))
     for name in (kept, lost):
         await process.store.blobs.put(PRIVATE, name, b"{}\n{}", "application/json-lines", overwrite=True)
+    await process.fake_clock.advance(60)
     assert await findings(process) == [], "it may be new"
-    await process.fake_clock.advance(61)
+    await process.fake_clock.advance(1)
     assert await findings(process) == [(Kind.TURN_WITHOUT_RECORD, lost)]
     assert await fixed(process) == []
     assert lost not in process.store.blobs.names(PRIVATE)
