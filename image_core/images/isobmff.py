@@ -57,7 +57,7 @@ def _turning(data: bytes) -> Turning:
     described = _descriptions(data, inside, primary)
     for item in exif_items:
         if len(exif_items) == 1 or item in described:
-            orientation = exif.orientation(_exif_of(data, inside, item))
+            orientation = _orientation_in(data, inside, item)
             break
     return Turning(_is_turned(data, inside, primary), orientation, tuple(exif_items.values()))
 
@@ -87,9 +87,11 @@ def _number(data: bytes, at: int, size: int) -> int:
     return int.from_bytes(data[at : at + size], "big")
 
 
-def _primary(data: bytes, inside: dict[bytes, tuple[int, int]]) -> int:
-    at, _ = inside.get(b"pitm", (0, 0))
-    return _number(data, at + 4, 4 if data[at] else 2) if at else 0
+def _primary(data: bytes, inside: dict[bytes, tuple[int, int]]) -> int | None:
+    if b"pitm" not in inside:
+        return None
+    at, _ = inside[b"pitm"]
+    return _number(data, at + 4, 4 if data[at] else 2)
 
 
 def _exif_items(data: bytes, inside: dict[bytes, tuple[int, int]]) -> dict[int, int]:
@@ -108,7 +110,7 @@ def _exif_items(data: bytes, inside: dict[bytes, tuple[int, int]]) -> dict[int, 
     return items
 
 
-def _descriptions(data: bytes, inside: dict[bytes, tuple[int, int]], primary: int) -> set[int]:
+def _descriptions(data: bytes, inside: dict[bytes, tuple[int, int]], primary: int | None) -> set[int]:
     """Return the ids of the items that describe the primary one."""
     found: set[int] = set()
     if b"iref" not in inside:
@@ -123,7 +125,7 @@ def _descriptions(data: bytes, inside: dict[bytes, tuple[int, int]], primary: in
     return found
 
 
-def _is_turned(data: bytes, inside: dict[bytes, tuple[int, int]], primary: int) -> bool:
+def _is_turned(data: bytes, inside: dict[bytes, tuple[int, int]], primary: int | None) -> bool:
     if b"iprp" not in inside:
         return False
     at, end = inside[b"iprp"]
@@ -138,7 +140,7 @@ def _is_turned(data: bytes, inside: dict[bytes, tuple[int, int]], primary: int) 
     )
 
 
-def _associated(data: bytes, at: int, end: int, item: int) -> list[int]:
+def _associated(data: bytes, at: int, end: int, item: int | None) -> list[int]:
     """Return the numbers of an item's properties."""
     version, wide_index = data[at], data[at + 3] & 1
     wide = 4 if version else 2
@@ -146,7 +148,7 @@ def _associated(data: bytes, at: int, end: int, item: int) -> list[int]:
     at += 8
     for _ in range(min(entries, MAX_BOXES)):
         if at >= end:
-            break
+            return []
         number, count = _number(data, at, wide), data[at + wide]
         at += wide + 1
         size = 2 if wide_index else 1
@@ -157,15 +159,15 @@ def _associated(data: bytes, at: int, end: int, item: int) -> list[int]:
     return []
 
 
-def _exif_of(data: bytes, inside: dict[bytes, tuple[int, int]], item: int) -> bytes:
-    """Return the first 64 KB of an EXIF item, from its TIFF header on."""
+def _orientation_in(data: bytes, inside: dict[bytes, tuple[int, int]], item: int) -> int:
+    """Return the orientation in the first 64 KB of an EXIF item, which begins with the offset of its TIFF header."""
     found = _location(data, inside, item)
     if found is None:
-        return b""
+        return exif.UPRIGHT
     start, length = found
     body = data[start : start + min(length, 65536)]
     skipped = 4 + _number(body, 0, 4)
-    return body[skipped:] if body[skipped : skipped + 2] in {b"II", b"MM"} else body[4:]
+    return exif.orientation(body[skipped:] if body[skipped : skipped + 2] in {b"II", b"MM"} else body[4:])
 
 
 def _location(data: bytes, inside: dict[bytes, tuple[int, int]], item: int) -> tuple[int, int] | None:
@@ -181,13 +183,11 @@ def _location(data: bytes, inside: dict[bytes, tuple[int, int]], item: int) -> t
     at += 6 + wide
     for _ in range(min(count, MAX_BOXES)):
         if at >= end:
-            break
+            return None
         number = _number(data, at, wide)
         at += wide
-        method = 0
-        if version:
-            method = _number(data, at, 2) & 15
-            at += 2
+        method = _number(data, at, 2) & 15 if version else 0
+        at += 2 if version else 0
         base = _number(data, at + 2, base_size)
         at += 2 + base_size
         extents = _number(data, at, 2)
@@ -196,7 +196,9 @@ def _location(data: bytes, inside: dict[bytes, tuple[int, int]], item: int) -> t
             start = base + _number(data, at + index_size, offset_size)
             length = _number(data, at + index_size + offset_size, length_size)
             if method == 1:
-                start += inside.get(b"idat", (0, 0))[0]
+                if b"idat" not in inside:
+                    return None
+                start += inside[b"idat"][0]
             return start, length
         at += extents * (index_size + offset_size + length_size)
     return None
