@@ -38,7 +38,7 @@ class FakeUnended:
 
 
 @dataclass
-class Rig:
+class Setup:
     """An admission over a ledger in memory. The limits may be changed at any time."""
 
     process: Process = field(default_factory=Process)
@@ -71,21 +71,21 @@ def unended(number: int = 1, usd: float = 0.4, started: bool = True, entries: tu
 
 
 async def test_without_limits_everything_is_admitted_and_nothing_is_read_of_the_ledger() -> None:
-    rig = Rig()
-    rig.unended.by_user[ADA.id] = [unended(number) for number in range(9)]
-    assert await rig.admission.check(ADA, 99.0, None) is None
-    assert rig.process.store.entries.faults.calls == []
+    setup = Setup()
+    setup.unended.by_user[ADA.id] = [unended(number) for number in range(9)]
+    assert await setup.admission.check(ADA, 99.0, None) is None
+    assert setup.process.store.entries.faults.calls == []
 
 
 @pytest.mark.parametrize(("running", "admitted"), [(1, True), (2, False)])
 async def test_number_of_running_generations_is_limited(running: int, admitted: bool) -> None:
-    rig = Rig(limits=UserLimits(2, NO_BUDGETS))
-    rig.unended.by_user = {ADA.id: [unended(number) for number in range(running)], BOB.id: [unended(9)] * 5}
+    setup = Setup(limits=UserLimits(2, NO_BUDGETS))
+    setup.unended.by_user = {ADA.id: [unended(number) for number in range(running)], BOB.id: [unended(9)] * 5}
     if admitted:
-        await rig.admission.check(ADA, 0.1, None)
+        await setup.admission.check(ADA, 0.1, None)
     else:
         with pytest.raises(TooManyGenerations, match="2 of yours are running"):
-            await rig.admission.check(ADA, 0.1, None)
+            await setup.admission.check(ADA, 0.1, None)
 
 
 @pytest.mark.parametrize(("usd", "admitted"), [(0.3, True), (0.300001, False)])
@@ -93,15 +93,15 @@ async def test_number_of_running_generations_is_limited(running: int, admitted: 
 async def test_spent_running_and_expected_money_stay_within_a_budget(
     budgets: Budgets, usd: float, admitted: bool
 ) -> None:
-    rig = Rig(limits=UserLimits(10, budgets))
-    await rig.spend(0.3)
-    await rig.spend(50.0, BOB)
-    rig.unended.by_user[ADA.id] = [unended(usd=0.4)]
+    setup = Setup(limits=UserLimits(10, budgets))
+    await setup.spend(0.3)
+    await setup.spend(50.0, BOB)
+    setup.unended.by_user[ADA.id] = [unended(usd=0.4)]
     if admitted:
-        assert await rig.admission.check(ADA, usd, None) == 0.3
+        assert await setup.admission.check(ADA, usd, None) == 0.3
         return
     with pytest.raises(BudgetExceeded) as caught:
-        await rig.admission.check(ADA, usd, None)
+        await setup.admission.check(ADA, usd, None)
     period = "day" if budgets == DAILY else "month"
     ends = "2026-11-26" if budgets == DAILY else "2026-12-01"
     assert (
@@ -118,25 +118,25 @@ async def test_spent_running_and_expected_money_stay_within_a_budget(
 
 
 async def test_yesterday_counts_in_the_month_and_not_in_the_day() -> None:
-    rig = Rig(limits=UserLimits(10, Budgets(1.0, 2.0)))
-    await rig.spend(1.5, time=START - timedelta(days=1))
-    assert await rig.admission.check(ADA, 0.4, None) == 0.5
+    setup = Setup(limits=UserLimits(10, Budgets(1.0, 2.0)))
+    await setup.spend(1.5, time=START - timedelta(days=1))
+    assert await setup.admission.check(ADA, 0.4, None) == 0.5
     with pytest.raises(BudgetExceeded, match="month"):
-        await rig.admission.check(ADA, 0.6, None)
+        await setup.admission.check(ADA, 0.6, None)
 
 
 async def test_budget_of_all_users_counts_every_user() -> None:
-    rig = Rig(all_users=Budgets(1.0, 5.0))
-    await rig.spend(0.5, BOB)
-    await rig.spend(2.0, BOB, START - timedelta(days=1))
-    rig.unended.by_user[BOB.id] = [unended(usd=0.3)]
-    assert await rig.admission.check(ADA, 0.2, None) == 0.2
+    setup = Setup(all_users=Budgets(1.0, 5.0))
+    await setup.spend(0.5, BOB)
+    await setup.spend(2.0, BOB, START - timedelta(days=1))
+    setup.unended.by_user[BOB.id] = [unended(usd=0.3)]
+    assert await setup.admission.check(ADA, 0.2, None) == 0.2
     with pytest.raises(BudgetExceeded, match="The service's budget of 1 US dollars a day"):
-        await rig.admission.check(ADA, 0.21, None)
+        await setup.admission.check(ADA, 0.21, None)
 
 
 async def test_reservations_of_one_process_count_each_other_in_their_order() -> None:
-    admission = Rig(limits=UserLimits(10, DAILY)).admission
+    admission = Setup(limits=UserLimits(10, DAILY)).admission
     async with admission.admitted(ADA, 0.6, None):
         with pytest.raises(BudgetExceeded):
             await admission.check(ADA, 0.5, None)
@@ -147,7 +147,7 @@ async def test_reservations_of_one_process_count_each_other_in_their_order() -> 
 
 
 async def test_reservation_ends_where_its_request_fails() -> None:
-    admission = Rig(limits=UserLimits(1, NO_BUDGETS)).admission
+    admission = Setup(limits=UserLimits(1, NO_BUDGETS)).admission
     with pytest.raises(RuntimeError):
         async with admission.admitted(ADA, 0.6, None):
             raise RuntimeError
@@ -155,22 +155,22 @@ async def test_reservation_ends_where_its_request_fails() -> None:
 
 
 async def test_requests_with_one_key_are_one_generation() -> None:
-    rig = Rig(limits=UserLimits(1, DAILY))
-    admission = rig.admission
+    setup = Setup(limits=UserLimits(1, DAILY))
+    admission = setup.admission
     async with admission.admitted(ADA, 0.6, "gen-key-1"):
         await admission.check(ADA, 0.6, "gen-key-1")
         with pytest.raises(TooManyGenerations):
             await admission.check(ADA, 0.1, "gen-key-2")
-    rig.unended.by_user[ADA.id] = [replace(unended(), id="gen-key-1")]
-    await rig.admission.check(ADA, 0.6, "gen-key-1")
+    setup.unended.by_user[ADA.id] = [replace(unended(), id="gen-key-1")]
+    await setup.admission.check(ADA, 0.6, "gen-key-1")
 
 
 async def test_reservation_and_its_record_count_once() -> None:
-    rig = Rig(limits=UserLimits(2, NO_BUDGETS))
-    admission = rig.admission
+    setup = Setup(limits=UserLimits(2, NO_BUDGETS))
+    admission = setup.admission
     async with admission.admitted(ADA, 0.6, None) as reservation:
         reservation.record_id = "gen-1"
-        rig.unended.by_user[ADA.id] = [unended(1)]
+        setup.unended.by_user[ADA.id] = [unended(1)]
         await admission.check(ADA, 0.1, None)
 
 
@@ -187,25 +187,25 @@ async def test_reservation_and_its_record_count_once() -> None:
 )
 @pytest.mark.parametrize("limit", ["count", "user", "all"])
 async def test_queued_generation_starts_in_its_turn(limit: str, other: Unended, starts: bool) -> None:
-    rig = Rig()
+    setup = Setup()
     match limit:
         case "count":
-            rig.limits = UserLimits(1, NO_BUDGETS)
+            setup.limits = UserLimits(1, NO_BUDGETS)
         case "user":
-            rig.limits = UserLimits(9, Budgets(0.5, None))
+            setup.limits = UserLimits(9, Budgets(0.5, None))
         case "all":
-            rig.all_users = Budgets(0.5, None)
-    rig.unended.by_user[ADA.id] = [other]
+            setup.all_users = Budgets(0.5, None)
+    setup.unended.by_user[ADA.id] = [other]
     queued = Queued("gen-5", ADA, START + timedelta(seconds=5), 0.4)
     if starts:
-        await rig.admission.check_start(queued)
+        await setup.admission.check_start(queued)
     else:
         with pytest.raises((TooManyGenerations, BudgetExceeded)):
-            await rig.admission.check_start(queued)
+            await setup.admission.check_start(queued)
 
 
 def test_expected_cost_is_that_of_the_dearest_model() -> None:
-    assert Rig().admission.expected_usd(Options(image_size="4K"), 2, 100) == expected_cost(
+    assert Setup().admission.expected_usd(Options(image_size="4K"), 2, 100) == expected_cost(
         [MODEL], Options(image_size="4K"), 2, START.date(), 100
     )
 
@@ -219,13 +219,13 @@ def test_expected_cost_of_a_model_is_that_of_its_successor_from_its_retirement_o
 
 
 async def test_report_has_what_the_ledger_does_not_have_yet() -> None:
-    rig = Rig(limits=UserLimits(10, Budgets(1.0, 3.0)))
-    await rig.spend(0.2)
+    setup = Setup(limits=UserLimits(10, Budgets(1.0, 3.0)))
+    await setup.spend(0.2)
     late = Entry("late", ADA.id, "gen-1", MODEL, "ok", 1, 1, 0.1, 0.1, START)
     earlier = replace(late, id="earlier", time=START - timedelta(days=2))
-    (known,) = [each async for each in rig.process.ledger.of_user(ADA, "2026-11-25", "2026-11-26")]
-    rig.unended.by_user[ADA.id] = [unended(usd=0.4, entries=(late, earlier, known))]
-    report = await rig.spending.report(ADA)
+    (known,) = [each async for each in setup.process.ledger.of_user(ADA, "2026-11-25", "2026-11-26")]
+    setup.unended.by_user[ADA.id] = [unended(usd=0.4, entries=(late, earlier, known))]
+    report = await setup.spending.report(ADA)
     assert (report.day, report.month) == ("2026-11-25", "2026-11-01")
     assert (report.today.usd, report.today.calls, report.this_month.usd) == (0.3, 2, 0.4)
     assert (report.running_usd, report.daily_left_usd, report.monthly_left_usd) == (0.4, 0.3, 2.2)
@@ -236,21 +236,21 @@ async def test_report_has_what_the_ledger_does_not_have_yet() -> None:
 
 
 async def test_what_is_left_is_never_negative_and_none_without_a_budget() -> None:
-    rig = Rig(limits=UserLimits(10, Budgets(0.1, None)))
-    await rig.spend(0.2)
-    report = await rig.spending.report(ADA)
+    setup = Setup(limits=UserLimits(10, Budgets(0.1, None)))
+    await setup.spend(0.2)
+    report = await setup.spending.report(ADA)
     assert (report.daily_left_usd, report.monthly_left_usd) == (0.0, None)
 
 
 async def test_month_of_december_ends_with_the_year() -> None:
-    rig = Rig()
-    await rig.process.fake_clock.advance(20 * 86400)
-    assert rig.spending.next_month().isoformat() == "2027-01-01T00:00:00+00:00"
+    setup = Setup()
+    await setup.process.fake_clock.advance(20 * 86400)
+    assert setup.spending.next_month().isoformat() == "2027-01-01T00:00:00+00:00"
 
 
 def test_expected_cost_includes_the_earlier_turns() -> None:
     context = ContextSize(MODEL, 2, 3, 1000)
-    admission = Rig().admission
+    admission = Setup().admission
     assert admission.expected_usd(Options(), 1, 12, context) > admission.expected_usd(Options(), 1, 12)
     assert admission.expected_usd(Options(), 1, 12, context) == expected_cost(
         [MODEL], Options(), 1, START.date(), 12, context
@@ -258,83 +258,83 @@ def test_expected_cost_includes_the_earlier_turns() -> None:
 
 
 async def test_limits_are_those_of_the_user() -> None:
-    rig = Rig()
+    setup = Setup()
     limits = {ADA.id: UserLimits(1, DAILY), BOB.id: UserLimits(2, MONTHLY)}
     spending = Spending(
-        rig.unended,
-        rig.process.ledger,
+        setup.unended,
+        setup.process.ledger,
         SpendingLimits(limits.__getitem__, NO_BUDGETS),
         [MODEL],
-        rig.process.fake_clock.clock,
+        setup.process.fake_clock.clock,
     )
     assert (spending.budgets(ADA), spending.budgets(BOB)) == (DAILY, MONTHLY)
     assert (spending.max_concurrent(ADA), spending.max_concurrent(BOB)) == (1, 2)
 
 
 async def test_too_many_generations_may_be_tried_again_soon() -> None:
-    rig = Rig(limits=UserLimits(0, NO_BUDGETS))
+    setup = Setup(limits=UserLimits(0, NO_BUDGETS))
     with pytest.raises(TooManyGenerations) as caught:
-        await rig.admission.check(ADA, 0.1, None)
+        await setup.admission.check(ADA, 0.1, None)
     assert caught.value.retry_after == 10
 
 
 @pytest.mark.parametrize(("seconds", "retry_after"), [(43199.9, 1), (43198.4, 2)])
 async def test_budget_that_begins_again_in_a_moment(seconds: float, retry_after: int) -> None:
-    rig = Rig(limits=UserLimits(10, DAILY))
-    await rig.process.fake_clock.advance(seconds)
+    setup = Setup(limits=UserLimits(10, DAILY))
+    await setup.process.fake_clock.advance(seconds)
     with pytest.raises(BudgetExceeded) as caught:
-        await rig.admission.check(ADA, 1.1, None)
+        await setup.admission.check(ADA, 1.1, None)
     assert caught.value.retry_after == retry_after
 
 
 @pytest.mark.parametrize("budget", ["user", "all"])
 async def test_error_of_a_queued_generation_names_the_budget_that_is_used_up(budget: str) -> None:
-    rig = Rig(
+    setup = Setup(
         all_users=DAILY if budget == "all" else NO_BUDGETS,
         limits=UserLimits(9, DAILY if budget == "user" else NO_BUDGETS),
     )
     with pytest.raises(BudgetExceeded) as caught:
-        await rig.admission.check_start(Queued("gen-5", ADA, START, 1.1))
+        await setup.admission.check_start(Queued("gen-5", ADA, START, 1.1))
     whose = "Your" if budget == "user" else "The service's"
     assert str(caught.value.details).startswith(f"{whose} budget of 1 US dollars a day is used up")
 
 
 async def test_queued_generations_of_one_moment_start_in_the_order_of_their_ids() -> None:
-    rig = Rig(limits=UserLimits(1, NO_BUDGETS))
-    rig.unended.by_user[ADA.id] = [Unended(f"gen-{number}", START, 0.1, started=False) for number in (4, 5, 6)]
-    await rig.admission.check_start(Queued("gen-4", ADA, START, 0.1))
+    setup = Setup(limits=UserLimits(1, NO_BUDGETS))
+    setup.unended.by_user[ADA.id] = [Unended(f"gen-{number}", START, 0.1, started=False) for number in (4, 5, 6)]
+    await setup.admission.check_start(Queued("gen-4", ADA, START, 0.1))
     with pytest.raises(TooManyGenerations):
-        await rig.admission.check_start(Queued("gen-5", ADA, START, 0.1))
+        await setup.admission.check_start(Queued("gen-5", ADA, START, 0.1))
 
 
 async def test_least_of_all_budgets_is_left() -> None:
-    rig = Rig(limits=UserLimits(10, Budgets(2.0, 0.9)), all_users=Budgets(3.0, 4.0))
-    assert await rig.admission.check(ADA, 0.1, None) == 0.9
-    rig.limits = UserLimits(10, Budgets(3.0, None))
-    rig.all_users = Budgets(None, 0.7)
-    assert await rig.admission.check(ADA, 0.1, None) == 0.7
+    setup = Setup(limits=UserLimits(10, Budgets(2.0, 0.9)), all_users=Budgets(3.0, 4.0))
+    assert await setup.admission.check(ADA, 0.1, None) == 0.9
+    setup.limits = UserLimits(10, Budgets(3.0, None))
+    setup.all_users = Budgets(None, 0.7)
+    assert await setup.admission.check(ADA, 0.1, None) == 0.7
 
 
 async def test_month_of_all_users_counts_their_month() -> None:
-    rig = Rig(all_users=MONTHLY)
-    await rig.spend(0.8, BOB, START - timedelta(days=3))
-    await rig.spend(5.0, BOB, START - timedelta(days=30))
+    setup = Setup(all_users=MONTHLY)
+    await setup.spend(0.8, BOB, START - timedelta(days=3))
+    await setup.spend(5.0, BOB, START - timedelta(days=30))
     with pytest.raises(BudgetExceeded) as caught:
-        await rig.admission.check(ADA, 0.3, None)
+        await setup.admission.check(ADA, 0.3, None)
     assert caught.value.numbers["spentUsd"] == 0.8
-    assert await rig.admission.check(ADA, 0.2, None) == 0.2
+    assert await setup.admission.check(ADA, 0.2, None) == 0.2
 
 
 @pytest.mark.parametrize(
     ("budgets", "spent"), [(DAILY, (0.3, 0.0)), (MONTHLY, (0.0, 0.4)), (Budgets(9.0, 9.0), (0.3, 0.4))]
 )
 async def test_spent_includes_what_the_ledger_does_not_have_yet(budgets: Budgets, spent: tuple[float, float]) -> None:
-    rig = Rig(limits=UserLimits(10, budgets))
-    await rig.spend(0.1)
+    setup = Setup(limits=UserLimits(10, budgets))
+    await setup.spend(0.1)
     late = Entry("late", ADA.id, "gen-1", MODEL, "ok", 1, 1, 0.2, 0.2, START)
     earlier = replace(late, id="earlier", time=START - timedelta(days=2), usd=0.1, budget_usd=0.1)
-    rig.unended.by_user[ADA.id] = [unended(entries=(late, earlier))]
-    found = await rig.spending.of_user(ADA, budgets)
+    setup.unended.by_user[ADA.id] = [unended(entries=(late, earlier))]
+    found = await setup.spending.of_user(ADA, budgets)
     assert (found.day_usd, found.month_usd) == spent
 
 
@@ -351,16 +351,16 @@ async def test_spent_includes_what_the_ledger_does_not_have_yet(budgets: Budgets
     ],
 )
 def test_budgets_begin_again_at_midnight(now: datetime, midnight: datetime, month: datetime) -> None:
-    rig = Rig(process=Process(Store(clock=FakeClock(now))))
-    assert (rig.spending.midnight(), rig.spending.next_month()) == (midnight, month)
+    setup = Setup(process=Process(Store(clock=FakeClock(now))))
+    assert (setup.spending.midnight(), setup.spending.next_month()) == (midnight, month)
 
 
 async def test_numbers_are_rounded_to_a_millionth() -> None:
-    rig = Rig(limits=UserLimits(10, DAILY))
-    rig.unended.by_user[ADA.id] = [unended(1, 0.1000003), unended(2, 0.1000003)]
-    assert await rig.admission.check(ADA, 0.7999995, None) == 0.799999
-    report = await rig.spending.report(ADA)
+    setup = Setup(limits=UserLimits(10, DAILY))
+    setup.unended.by_user[ADA.id] = [unended(1, 0.1000003), unended(2, 0.1000003)]
+    assert await setup.admission.check(ADA, 0.7999995, None) == 0.799999
+    report = await setup.spending.report(ADA)
     assert (report.running_usd, report.daily_left_usd) == (0.200001, 0.799999)
     with pytest.raises(BudgetExceeded) as caught:
-        await rig.admission.check(ADA, 0.9, None)
+        await setup.admission.check(ADA, 0.9, None)
     assert caught.value.numbers["runningUsd"] == 0.200001

@@ -133,7 +133,7 @@ def test_documents_of_entries_and_sums_are_read_as_they_were_written() -> None:
     assert (added.images, added.calls) == (1, 2)
 
 
-async def test_new_entry_is_written_without_being_looked_for() -> None:
+async def test_new_entry_is_written_without_a_read() -> None:
     process = Process()
     await process.ledger.enter(ADA, [entry()])
     assert ("read", "run-1") not in process.store.entries.faults.calls

@@ -1,4 +1,4 @@
-"""Waiting for generations, and what is logged where nobody waits."""
+"""Waiting for generations, and what is logged where no caller waits."""
 
 import asyncio
 from dataclasses import replace
@@ -48,7 +48,7 @@ async def test_waiting_no_time_at_all_reads_nothing() -> None:
     assert len(process.store.generations.faults.calls) == calls
 
 
-async def test_failure_that_nobody_waits_for_is_logged_without_its_message(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failure_without_a_waiting_caller_is_logged_without_its_message(caplog: pytest.LogCaptureFixture) -> None:
     process = Process()
     record = await process.begin(queued=True)
     process.store.blobs.faults.add(Effect.REFUSED, "read", "inputs/")

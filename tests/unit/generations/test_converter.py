@@ -53,7 +53,7 @@ async def test_conversion_returns_the_image_as_it_was_asked_for() -> None:
         (Busy("later"), "an image could not be converted to webp: later"),
         (ValueError("a secret"), "converting an image failed: ValueError\n"),
     ],
-    ids=repr,
+    ids=["image", "sandboxes", "defect"],
 )
 async def test_conversion_that_fails_returns_none_and_is_logged(
     error: Exception, logged: str, caplog: pytest.LogCaptureFixture
@@ -137,7 +137,7 @@ async def test_masked_edit_waits_for_the_storage() -> None:
         (StorageUnavailable(), "a masked edit could not be composed in time: StorageUnavailable"),
         (ValueError("a secret"), "composing a masked edit failed: ValueError\n"),
     ],
-    ids=repr,
+    ids=["image", "sandboxes", "storage", "defect"],
 )
 async def test_masked_edit_that_cannot_be_composed_is_none(
     error: Exception, logged: str, caplog: pytest.LogCaptureFixture

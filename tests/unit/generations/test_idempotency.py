@@ -14,7 +14,7 @@ from image_core.models.generated import Options
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "é", "a" * 256, "a\tb", "\x7f"])
-def test_a_key_that_is_no_key_is_refused(key: str) -> None:
+def test_key_of_other_characters_or_length_is_refused(key: str) -> None:
     with pytest.raises(InvalidRequest, match="1 to 255 visible ASCII characters") as caught:
         checked_key(key)
     assert caught.value.field == "Idempotency-Key"
@@ -55,7 +55,7 @@ def test_any_part_that_counts_changes_the_fingerprint(change: dict[str, Any]) ->
     assert fingerprint(request) != fingerprint(replace(request, **change))
 
 
-def test_how_the_answer_is_wanted_does_not_change_the_fingerprint() -> None:
+def test_form_of_the_response_does_not_change_the_fingerprint() -> None:
     plain, without = (
         GenerateRequest.parse(b'{"images":["a"],"prompt":"x"%s}' % more, 3) for more in (b"", b',"includeBase64":false')
     )

@@ -1,4 +1,4 @@
-"""Images and input copies, read back: to their owners only, wherever they are."""
+"""Images and input copies are read back by their owners only, in every place where they may be stored."""
 
 from dataclasses import replace
 from typing import Any

@@ -86,7 +86,7 @@ async def test_rendition_waits_while_its_user_has_too_much_memory() -> None:
         await process.rendition_maker.close()
 
 
-async def test_failure_of_a_rendition_that_nobody_waits_for_is_not_reported_as_unhandled(
+async def test_failure_of_a_rendition_without_a_waiting_caller_is_not_reported_as_unhandled(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     process = Process()

@@ -343,7 +343,7 @@ async def test_image_that_nothing_takes_is_an_outage_and_stays_to_be_run_again()
     assert process.store.billed() == [("ok", 0.135)]
 
 
-async def test_completion_does_not_wait_for_a_bill_that_cannot_be_written() -> None:
+async def test_completion_does_not_wait_for_a_ledger_entry_that_cannot_be_written() -> None:
     process = Process()
     held = asyncio.Event()
     process.store.entries.faults.add(Effect.APPLIED, "write_batch").before = held.wait

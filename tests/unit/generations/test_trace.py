@@ -21,6 +21,7 @@ CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
         (CALLER + "\n", False),
         (CALLER + "-more", False),
     ],
+    ids=["valid", "missing", "empty", "short", "upper case", "line break", "long"],
 )
 def test_trace_of_the_caller_is_kept_where_its_header_is_valid(header: str | None, valid: bool) -> None:
     assert trace_parent(header) == (header if valid else None)
