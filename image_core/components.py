@@ -62,6 +62,8 @@ class Components:
 
     def __init__(self, settings: Settings, clock: Clock, memory_budget: MemoryBudget | None = None) -> None:
         self._settings = settings
+
+        # Storage, and the memory budget.
         self.blobs = _blobs(settings)
         self.cosmos = _cosmos(settings, clock)
         private = settings.storage_private_container
@@ -71,9 +73,13 @@ class Components:
         self.pseudonyms = Pseudonyms(self.blobs, private)
         self.renditions = Renditions(self.blobs, private)
         turns = Turns(self.blobs, private)
+        copies = InputCopies(self.blobs, private)
+        outbox = Outbox(self.blobs, private)
         own = _own_addresses(settings, self.blobs.account_url)
         self.images = StoredImages(self.blobs, own, self.pseudonyms, self.renditions, turns)
         self.memory_budget = memory_budget or MemoryBudget(settings.max_inflight_bytes)
+
+        # The models, and the images that they get.
         self.models = build_models(settings, clock)
         self.chain = self.models.chain
         self.durations = Durations(self.chain.first)
@@ -81,10 +87,10 @@ class Components:
         sandboxes = Sandboxes(settings.max_image_pixels, settings.max_decoded_pixels)
         input_limits = InputLimits(settings.max_image_bytes, settings.max_image_pixels)
         self.loader = Loader(input_limits, own, self.reading, Fetcher(FetchPolicy.of(settings)), sandboxes)
-        copies = InputCopies(self.blobs, private)
         self.rendition_maker = RenditionMaker(self.blobs, self.renditions, sandboxes, self.memory_budget, clock)
         conversations = Conversations(turns, copies)
-        outbox = Outbox(self.blobs, private)
+
+        # One generation, from its lease to its end.
         limits = RunLimits(
             settings.generation_deadline_seconds,
             settings.lease_seconds,
@@ -104,6 +110,8 @@ class Components:
         execution = Execution(self.chain, postprocessing, images, completion, accounting, limits)
         run_inputs = RunInputs(conversations, self.memory_budget, clock)
         runner = Runner(self.leases, run_inputs, admission, execution, completion, delivery)
+
+        # What handlers, triggers and operators call.
         self.background = BackgroundTasks(self.records, runner, clock)
         self.history = History(self.records, self.images, outbox, accounting, clock)
         self.cancellation = Cancellation(self.records, self.history, self.leases, self.background, clock)
