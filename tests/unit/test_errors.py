@@ -13,10 +13,9 @@ CONTRACT = {
     "internal": 500, "model_error": 500, "model_auth_failed": 500, "interrupted": 500, "invalid_json": 400,
     "invalid_request": 400, "invalid_image": 400, "image_fetch_failed": 400, "url_not_allowed": 400, "cross_site": 403,
     "not_found": 404, "method_not_allowed": 405, "length_required": 411, "image_too_large": 413,
-    "request_too_large": 413,
-    "unsupported_media_type": 415, "idempotency_mismatch": 422, "rate_limited": 429, "too_many_generations": 429,
-    "misconfigured": 500, "model_unavailable": 503, "storage_unavailable": 503, "session_unavailable": 503, "busy": 503,
-    "deadline_exceeded": 504,
+    "request_too_large": 413, "unsupported_media_type": 415, "idempotency_mismatch": 422, "rate_limited": 429,
+    "too_many_generations": 429, "misconfigured": 500, "model_unavailable": 503, "storage_unavailable": 503,
+    "session_unavailable": 503, "busy": 503, "deadline_exceeded": 504,
 }  # fmt: skip
 
 MESSAGES = [

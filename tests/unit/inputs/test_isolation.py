@@ -261,9 +261,9 @@ def test_header_of_a_data_url_is_bounded() -> None:
 
 @given(st.binary(max_size=400), st.integers(1, 40))
 def test_percent_decoding_gives_the_same_bytes_in_pieces_of_any_size(data: bytes, size: int) -> None:
-    from urllib.parse import quote_from_bytes  # noqa: PLC0415 - of this test alone
+    from urllib.parse import quote_from_bytes  # noqa: PLC0415 - used by this test only
 
-    from image_core.inputs.sources import percent_decoded  # noqa: PLC0415 - the same
+    from image_core.inputs.sources import percent_decoded  # noqa: PLC0415 - used by this test only
 
     assert percent_decoded(quote_from_bytes(data, safe="=").encode(), size) == data
 
