@@ -33,13 +33,15 @@ async def test_new_generation_is_leased_for_one_lease_or_waits_a_minute_for_the_
     assert process.store.record(record.id) == record
 
 
-@pytest.mark.parametrize("random_bytes", [16])
-async def test_tokens_of_leases_and_runs_cannot_be_guessed(random_bytes: int) -> None:
+async def test_tokens_of_leases_and_runs_have_16_random_bytes() -> None:
     process = Process()
     record = await leased(process)
     claimed = await process.leases.claim(replace(record, lease_expires_at=START))
-    tokens = {record.lease_owner, record.run_id, claimed.lease_owner}
-    assert {len(token or "") for token in tokens} == {2 * random_bytes}
+    async with process.leases.hold(claimed) as lease:
+        started = await lease.start()
+    again = await process.leases.reopen(started, 0.2, queued=False)
+    tokens = {record.lease_owner, record.run_id, claimed.lease_owner, started.run_id, again.lease_owner}
+    assert [len(token or "") for token in tokens] == [2 * 16] * 5
 
 
 async def test_lease_is_renewed_three_times_in_its_time() -> None:
@@ -151,6 +153,32 @@ async def test_work_is_cancelled_when_the_lease_is_lost_and_the_error_says_what_
             await working
     assert caught.value.stored == taken
     assert cancelled.is_set()
+
+
+async def ended_late(ends: str) -> str:
+    """Work that ends by itself at the moment at which it is cancelled."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        if ends == "result":
+            return "done"
+        raise ValueError("it broke") from None
+    return ""
+
+
+@pytest.mark.parametrize("ends", ["result", "error"])
+async def test_result_that_comes_at_the_moment_of_a_cancellation_counts_and_an_error_does_not(ends: str) -> None:
+    process = Process()
+    record = await leased(process)
+    async with process.leases.hold(record) as lease:
+        working = asyncio.ensure_future(lease.run_under(ended_late(ends)))
+        await process.fake_clock.settle()
+        lease.update(replace(record, cancel_requested_at=START))
+        if ends == "result":
+            assert await working == "done"
+        else:
+            with pytest.raises(CancelRequested):
+                await working
 
 
 @pytest.mark.parametrize("arriving", [True, False])
