@@ -41,7 +41,7 @@ class BackgroundTasks:
         self._start(record, self._runner.resume(record))
 
     def _start(self, record: Record, work: Coroutine[Any, Any, Result]) -> None:
-        task = asyncio.create_task(work, name=record.id)
+        task = asyncio.create_task(work)
         self._tasks[record.id] = (task, record)
         task.add_done_callback(lambda done: self._ended(record, done))
 

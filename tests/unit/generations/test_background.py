@@ -59,6 +59,20 @@ async def test_failure_without_a_waiting_caller_is_logged_without_its_message(ca
     ]
 
 
+async def test_generation_that_was_also_resumed_here_ends_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    process = Process()
+    answer = asyncio.Event()
+    process.model.script = [Call(before_answer=answer)]
+    record = await process.begin()
+    await process.fake_clock.settle()
+    process.background.resume(record)
+    await process.fake_clock.settle()
+    answer.set()
+    await process.fake_clock.settle()
+    assert process.store.record(record.id).status is Status.SUCCEEDED  # type: ignore[union-attr] # it is there
+    assert caplog.records == []
+
+
 async def test_deletion_while_it_runs_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     process = Process()
     answer = asyncio.Event()

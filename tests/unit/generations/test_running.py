@@ -208,7 +208,10 @@ async def test_image_that_comes_after_the_deletion_is_billed_and_not_kept(caplog
         assert await process.ended(record) is None
     assert process.store.images() == []
     assert process.store.billed() == [("ok", 0.135)]
-    assert '"outcome": "deleted"' in caplog.text
+    (logged,) = [each.getMessage() for each in caplog.records if each.name == "image_core.generations.line"]
+    line = json.loads(logged.removeprefix("generation "))
+    assert (line["outcome"], [each["usd"] for each in line["bills"]]) == ("deleted", [0.135])
+    assert {"model", "total"} <= set(line["durationMs"])
 
 
 async def test_text_of_the_model_is_cut_at_its_limit() -> None:

@@ -14,7 +14,7 @@ import pytest
 from image_core.errors import Canceled, NoImage, NotFound, StorageUnavailable
 from image_core.generations.failure import Failure
 from image_core.generations.lease import CancelRequested, LeaseLost
-from image_core.generations.record import Record, Status
+from image_core.generations.record import Record, Status, StoredTurn
 from image_core.generations.records import Changed
 from image_core.generations.result import Gone, LeasedElsewhere
 from image_core.models.generated import OK, Attempt, Generated, Options
@@ -344,6 +344,21 @@ async def test_an_image_is_there_exactly_where_the_record_names_it(state: str, a
         each["outputImageUrl"].rsplit("/", 1)[-1] for each in process.store.generations.all if each["outputImageUrl"]
     ]
     assert process.store.images() == [name for name in named if name != "another.png"]
+
+
+@pytest.mark.parametrize("action", [succeed, fail, cancel])
+async def test_end_keeps_the_timings_and_the_turn_of_its_run_where_another_process_has_changed_the_record(
+    action: Action,
+) -> None:
+    process = Process()
+    record = await process.leases.create(new_record(process), queued=False)
+    turn = StoredTurn("turn", MODEL, 1, 1, 1, ()) if action is succeed else None
+    timed = replace(record, timings={"total": 5}, turn=turn)
+    await process.store.write(replace(record, cancel_requested_at=record.created_at))
+    await process.fake_clock.run(action(process, timed))
+    stored = process.store.record(record.id)
+    assert stored is not None
+    assert (stored.timings, stored.turn, stored.cancel_requested_at) == ({"total": 5}, turn, record.created_at)
 
 
 def new_record(process: Process) -> Record:
