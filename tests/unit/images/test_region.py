@@ -25,6 +25,7 @@ def test_crop_holds_the_region_in_a_shape_of_the_model(drawn: tuple[Box, tuple[i
     region, size = drawn
     crop = choose_crop(region, size, SHAPES)
     box = crop.box
+    assert all(isinstance(edge, int) for edge in box.edges)
     assert box.left <= region.left < region.right <= box.right
     assert box.top <= region.top < region.bottom <= box.bottom
     width, height = SHAPES[crop.aspect_ratio]
@@ -59,8 +60,26 @@ def test_crop_leaves_the_image_only_where_the_region_fits_into_no_shape_inside(
         (Box(0, 0, 10, 10), (4000, 3000), Box(0, 0, 1024, 1024), "1:1"),
         # A panorama that is edited in its whole width: beyond the image, above and below alike.
         (Box(0, 100, 5000, 200), (5000, 500), Box(0, -811, 5000, 1311), "21:9"),
+        (Box(100, 0, 200, 5000), (500, 5000), Box(-1145, 0, 1646, 5000), "9:16"),
     ],
 )
 def test_crop_is_the_smallest_that_holds_the_region(region: Box, size: tuple[int, int], box: Box, ratio: str) -> None:
     crop = choose_crop(region, size, SHAPES)
     assert (crop.box, crop.aspect_ratio) == (box, ratio)
+
+
+@pytest.mark.parametrize(
+    ("region", "size", "shape", "box"),
+    [
+        # Without context, where only the region itself fits.
+        (Box(0, 50, 100, 150), (100, 200), (64, 64), Box(0, 50, 100, 150)),
+        (Box(50, 0, 150, 100), (200, 100), (64, 64), Box(50, 0, 150, 100)),
+        # In an image that is smaller than what the model makes: the largest crop of the shape in it, rounded down.
+        (Box(20, 90, 30, 100), (50, 200), (64, 61), Box(0, 71, 50, 118)),
+        (Box(90, 20, 100, 30), (200, 50), (61, 64), Box(71, 0, 118, 50)),
+    ],
+)
+def test_crop_of_a_small_image_is_inside_of_it(
+    region: Box, size: tuple[int, int], shape: tuple[int, int], box: Box
+) -> None:
+    assert choose_crop(region, size, {"any": shape}).box == box
