@@ -13,6 +13,8 @@ from image_core.models.provider import CallInputs
 from image_core.models.turns import EarlierTurn, ModelTurn
 
 MODEL = "gemini-3-pro-image"
+FEW, FOR_MANY_INPUTS = 3, "for-many-inputs"
+"""How many inputs MODEL takes without a name in the request, and the model that takes more."""
 USAGE = Usage(560, 1120, 0.135, {"IMAGE": 560}, {"IMAGE": 1120})
 
 
@@ -117,8 +119,8 @@ class FakeModel:
             raise self.refusal
 
     def first(self, options: Options, inputs: int = 0) -> str:
-        """Return the model of the request, or the only one."""
-        return options.model or MODEL
+        """Return the model of the request, or the one for so many inputs."""
+        return options.model or (MODEL if inputs <= FEW else FOR_MANY_INPUTS)
 
     def warnings(self, options: Options, inputs: int) -> tuple[str, ...]:
         """Return a warning that says what was asked."""

@@ -118,7 +118,33 @@ CHAINED = {**ENDED, "context": [TURN, {**TURN, "name": "generated-1.token"}], "t
 """A generation of a chain: with the turns that its model was shown, and its own."""
 
 
-@pytest.mark.parametrize("document", [ENDED, RUNNING, EDITED, CHAINED], ids=["ended", "running", "edited", "chained"])
+SUCCEEDED = {
+    **ENDED,
+    "outputImageUrl": "/api/images/generated-1.png",
+    "status": "succeeded",
+    "model": "m",
+    "mimeType": "image/png",
+    "width": 4,
+    "height": 5,
+    "text": "a text",
+    "usage": {"inputTokens": 6, "outputTokens": 9, "costUsd": 0.5, "inputByModality": {"TEXT": 6}},
+    "options": {
+        "model": "m",
+        "aspectRatio": "16:9",
+        "imageSize": "4K",
+        "outputFormat": "webp",
+        "outputQuality": 80,
+    },
+    "error": None,
+    "rootId": "gen-0",
+}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [ENDED, SUCCEEDED, RUNNING, EDITED, CHAINED],
+    ids=["ended", "succeeded", "running", "edited", "chained"],
+)
 def test_document_is_written_as_it_was_read(document: dict[str, Any]) -> None:
     assert json.dumps(to_document(from_document(document))) == json.dumps(document)
 
@@ -152,6 +178,7 @@ def test_record_of_the_original_product_is_read_with_its_addresses_only() -> Non
     assert record.status is Status.SUCCEEDED
     assert record.input_images == ("https://example.com/a.png",)
     assert (record.blob_stem, record.attempts, record.failure, record.completed_at) == ("", (), None, None)
+    assert record.request_hash == ""
     assert to_document(record)["createdAt"] == ORIGINAL["createdAt"]
 
 

@@ -181,14 +181,13 @@ async def test_page_ends_where_the_records_that_were_read_for_it_hold_too_much()
     assert [[item["id"] for item in page.items] for page in found] == [["gen-3", "gen-2", "gen-1"], ["gen-0"]]
 
 
-async def test_records_of_one_moment_stay_in_one_order_however_long_they_are() -> None:
+async def test_records_of_one_moment_come_together_however_long_they_are() -> None:
     process = Process()
-    for number in range(4):
-        long = [f"data:image/png;base64,{'A' * 1_900_000}"]
-        await process.records.create(at(2, id=f"gen-{number}", input_images=tuple(long)))
-    await process.records.create(at(1, id="gen-older"))
-    found = await pages(process, 1)
-    assert [item["id"] for page in found for item in page.items] == [f"gen-{each}" for each in (0, 1, 2, 3, "older")]
+    long = (f"data:image/png;base64,{'A' * 1_900_000}",)
+    for seconds, name in ((4, "d"), (3, "c"), (2, "b"), (2, "a"), (1, "e")):
+        await process.records.create(at(seconds, id=f"gen-{name}", input_images=long))
+    found = await pages(process, 10)
+    assert [[item["id"][-1] for item in page.items] for page in found] == [["d", "c", "a", "b"], ["e"]]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 10])

@@ -33,7 +33,7 @@ from image_core.models.turns import ContextSize, ModelTurn
 from image_core.storage.naming import is_own_stem
 from tests.support.domain import ADA, REQUEST, Load, Process, image, masked_edit
 from tests.support.fakes.faults import Effect
-from tests.support.fakes.model import MODEL, Call
+from tests.support.fakes.model import FOR_MANY_INPUTS, MODEL, Call
 
 TURN = ModelTurn((b'{"parts": []}',), 1, 5)
 
@@ -391,6 +391,8 @@ async def test_dry_run_names_the_model_that_would_be_asked() -> None:
     request = replace(REQUEST, images=("a", "b"), options=Options(model="another"))
     run = await Process().submission.dry_run(ADA, request, None)
     assert (run.model, run.warnings, len(run.inputs)) == ("another", ("a_warning: 2 to another",), 2)
+    many = replace(REQUEST, images=("a", "b", "c", "d"))
+    assert (await Process().submission.dry_run(ADA, many, None)).model == FOR_MANY_INPUTS
 
 
 @pytest.mark.parametrize("dry", [True, False])
