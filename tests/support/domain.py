@@ -88,6 +88,18 @@ class Load:
     edit_first: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """One masked edit that the loader prepared. `claimed_by` is the user of its claim."""
+
+    mask: str
+    inputs: int
+    shapes: Shapes
+    max_side: int
+    user: User
+    claimed_by: str
+
+
 class FakeLoader:
     """Loads every input as the same small image, or raises `error`. `edit` is the prepared edit of every mask."""
 
@@ -96,8 +108,7 @@ class FakeLoader:
         self.edit: PreparedEdit | None = None
         self.original: bytes | None = b"the file"
         self.loaded: list[Load] = []
-        self.max_sides: list[int] = []
-        """Of each edit that was prepared."""
+        self.prepared: list[Preparation] = []
 
     async def load_all(
         self, images: Sequence[str], user: User, claim: Claim, earlier: str | None = None, *, edit_first: bool = False
@@ -121,7 +132,7 @@ class FakeLoader:
         self, mask: str, inputs: Sequence[LoadedInput], shapes: Shapes, max_side: int, user: User, claim: Claim
     ) -> PreparedEdit | None:
         """Return `edit`."""
-        self.max_sides.append(max_side)
+        self.prepared.append(Preparation(mask, len(inputs), shapes, max_side, user, claim.user_id))
         return self.edit
 
 

@@ -52,6 +52,8 @@ class FakeModel:
         """Raised by the checks of options and quotas."""
         self.refused: tuple[Options, int] | None = None
         """Options and number of inputs for which alone `refusal` is raised; None: for all."""
+        self.seconds: list[float] = []
+        """How long each run may call models."""
         self.turns: list[tuple[EarlierTurn, ...]] = []
         """The earlier turns of each call."""
         self._clock = clock
@@ -61,6 +63,7 @@ class FakeModel:
     ) -> Generated:
         """Make the calls of one run."""
         attempts: list[Attempt] = []
+        self.seconds.append(deadline.remaining())
 
         def note(outcome: str, usage: Usage | None) -> None:
             attempts.append(Attempt(MODEL, outcome, 1000, usage, self._clock.now()))
@@ -131,5 +134,5 @@ class FakeModel:
         return None if turns_of == model else "context_not_kept: x"
 
     def shapes(self, options: Options, inputs: int) -> Shapes:
-        """Return one shape."""
-        return {"1:1": (1024, 1024)}
+        """Return one shape, which says what was asked."""
+        return {options.aspect_ratio or "1:1": (1024, 1024 * inputs)}

@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 
 from image_core.errors import Internal, NotFound, StorageUnavailable
-from image_core.generations.record import Record, Status
+from image_core.generations.record import Record, Status, StoredTurn
 from image_core.generations.result import Gone
-from tests.support.domain import ADA, LIMITS, REQUEST, Process
+from tests.support.domain import ADA, LIMITS, REQUEST, Process, image
 from tests.support.fakes.clock import START
 from tests.support.fakes.faults import Effect
 from tests.support.fakes.model import Call
+from tests.support.records import make
 
 
 @pytest.mark.parametrize("ends", ["with another process", "deleted", "removed", "late"])
@@ -167,6 +168,18 @@ async def test_held_inputs_are_read_again_for_another_attempt() -> None:
     held.release()
     held.release()
     assert process.memory.held == 0
+
+
+async def test_inputs_of_an_edit_include_its_earlier_turns() -> None:
+    process = Process()
+    copies = await process.copies.put_all(ADA, (image(1), image(2)))
+    turn = StoredTurn("generated-0.t", "another", 700, 1, 5, copies[:1])
+    edit = make(ADA, inputs=copies[1:], parent_id="gen-0", context=(replace(turn, model="first"), turn))
+    held = process.run_inputs.stored(edit)
+    assert (held.continues, held.turns_of) == (True, "another")
+    assert held.size == copies[1].size + 2 * 700 + copies[0].size
+    plain = process.run_inputs.stored(replace(edit, context=()))
+    assert (plain.continues, plain.turns_of, plain.size) == (True, None, copies[1].size)
 
 
 async def test_answer_gets_its_memory_after_a_short_wait_even_beyond_the_limit() -> None:

@@ -9,7 +9,7 @@ from image_core.images.image import Image, Target
 from image_core.images.metadata import png_chunk
 from image_core.images.region import Box, Crop
 from image_core.models.generated import Options
-from tests.support.domain import ADA, LIMITS, REQUEST, Conversion, Process, image, masked_edit
+from tests.support.domain import ADA, LIMITS, REQUEST, Conversion, Preparation, Process, image, masked_edit
 from tests.support.fakes.model import Call
 
 PLAIN = image(side=6)
@@ -64,7 +64,7 @@ async def test_part_of_an_image_is_sent_in_more_pixels_where_4k_is_asked_for(siz
     process = Process()
     process.loader.edit = masked_edit()
     await process.make(replace(MASKED, options=Options(image_size=size)))
-    assert process.loader.max_sides == [side]
+    assert process.loader.prepared == [Preparation("data:,", 1, {"1:1": (1024, 1024)}, side, ADA, ADA.id)]
     assert process.loader.loaded[0].edit_first
 
 

@@ -22,11 +22,11 @@ from image_core.generations.record import (
     Status,
 )
 from image_core.generations.result import Gone, LeasedElsewhere, Result
-from image_core.images.image import Image
+from image_core.images.image import Image, OutputFormat
 from image_core.images.metadata import png_chunk
 from image_core.models.generated import Options
 from image_core.models.turns import ModelTurn
-from tests.support.domain import ADA, PRIVATE, PUBLIC, REQUEST, Process, image, masked_edit
+from tests.support.domain import ADA, LIMITS, PRIVATE, PUBLIC, REQUEST, Process, image, masked_edit
 from tests.support.fakes.clock import START
 from tests.support.fakes.faults import Effect
 from tests.support.fakes.model import USAGE, Call
@@ -76,7 +76,7 @@ async def test_unexpected_error_ends_the_generation_and_its_message_is_not_logge
     record = await process.make()
     assert record.failure is not None
     assert (record.failure.code, record.failure.details) == ("internal", "ValueError")
-    assert "unexpected ValueError" in caplog.text
+    assert f"generation {record.id}: unexpected ValueError" in caplog.text
     assert "a secret" not in caplog.text
 
 
@@ -190,8 +190,9 @@ async def test_run_whose_generation_was_deleted_stops_and_is_accounted_for(caplo
     await process.store.remove(record)
     waiting = asyncio.ensure_future(process.background.wait(record, 60))
     await process.fake_clock.advance(21)
-    with pytest.raises(Gone):
+    with pytest.raises(Gone) as caught:
         await waiting
+    assert caught.value.record_id == record.id
     assert process.store.images() == []
     (logged,) = [each.getMessage() for each in caplog.records if each.name == "image_core.generations.line"]
     line = json.loads(logged.removeprefix("generation "))
@@ -388,6 +389,70 @@ async def test_cancel_before_the_request_is_sent_costs_nothing() -> None:
     record = await begun(process, Call(before_sent=asyncio.Event()))
     canceled = await process.fake_clock.run(process.cancellation.cancel(ADA, record.id, 10))
     assert (canceled.status, process.store.billed()) == (Status.CANCELED, [])
+
+
+async def test_cancel_before_a_second_request_is_sent_costs_no_more() -> None:
+    process = Process()
+    process.model.script = [Call(error=ModelUnavailable(), usage=None, retry=True), Call(before_sent=asyncio.Event())]
+    record = await process.begin()
+    await process.fake_clock.settle()
+    canceled = await process.fake_clock.run(process.cancellation.cancel(ADA, record.id, 10))
+    assert [each.outcome for each in canceled.attempts] == ["model_unavailable", "canceled"]
+    assert process.store.billed() == []
+
+
+async def test_model_gets_prompt_and_options_and_the_time_for_calls() -> None:
+    process = Process()
+    request = replace(REQUEST, options=Options(aspect_ratio="16:9"))
+    await process.make(request)
+    assert process.model.calls == [((image(2),), request.prompt, request.options)]
+    assert process.model.seconds == [LIMITS.deadline_seconds]
+
+
+@pytest.mark.parametrize("output_format", [None, "webp"])
+async def test_response_has_the_stored_image_without_reading_it(output_format: OutputFormat | None) -> None:
+    process = Process()
+    request = replace(REQUEST, options=Options(output_format=output_format))
+    submitted = await process.submission.begin(ADA, request, None, queued=False)
+    waited = (await process.fake_clock.run(process.submission.wait(submitted, 100))).result
+    assert waited.image is not None
+    stored = process.store.blobs.containers[PUBLIC][process.store.images()[0]]
+    assert (waited.image.data, waited.image.mime_type) == (stored.data, stored.blob.content_type)
+
+
+async def test_response_has_no_image_where_that_of_another_process_counts() -> None:
+    process = Process()
+    answer = asyncio.Event()
+    record = await begun(process, Call(before_answer=answer, turn=TURN))
+    await process.stored_images.put(ADA, record.blob_stem, image(1), "b")
+    waiting = asyncio.ensure_future(process.background.wait(record, 100))
+    answer.set()
+    await process.fake_clock.settle()
+    waited = await waiting
+    assert (waited.record.status, waited.image, waited.record.turn) == (Status.SUCCEEDED, None, None)
+
+
+async def test_memory_holds_the_turn_of_the_model_while_it_is_stored() -> None:
+    process = Process()
+    process.model.script = [Call(turn=TURN)]
+    held: list[int] = []
+
+    async def note() -> None:
+        held.append(process.memory.held)
+
+    process.store.blobs.faults.add(Effect.APPLIED, "put", "generated-").before = note
+    await process.make()
+    assert (held, process.memory.held) == ([TURN.size], 0)
+
+
+async def test_failure_does_not_count_in_the_expected_seconds() -> None:
+    process = Process()
+    answer = asyncio.Event()
+    record = await begun(process, Call(error=NoImage(), before_answer=answer))
+    await process.fake_clock.advance(50)
+    answer.set()
+    await process.ended(record)
+    assert process.durations.expected(Options()) == 25
 
 
 async def test_cancel_while_the_answer_arrives_keeps_the_image() -> None:

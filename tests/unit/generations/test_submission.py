@@ -449,7 +449,7 @@ async def test_edit_of_an_earlier_generation_begins_with_its_image_and_names_it(
 @pytest.mark.parametrize("from_id", ["gen-none", "no id"])
 async def test_edit_of_what_is_not_there_is_refused(from_id: str) -> None:
     process = Process()
-    with pytest.raises(NotFound) as caught:
+    with pytest.raises(NotFound, match="No generation of yours has the id in `from`") as caught:
         await process.fake_clock.run(process.begin(replace(REQUEST, from_id=from_id)))
     assert caught.value.field == "from"
 
@@ -500,7 +500,54 @@ async def test_masked_edit_sends_the_crop_and_keeps_what_it_is_composed_of() -> 
     assert (sent, options.aspect_ratio) == (image(3), "1:1")
     assert (record.edit.size, record.edit.edited_bytes) == ((8, 8), len(b"the file"))
     assert record.edit.original is not None
+    assert await process.copies.read_original(ADA, record.edit.original, 100) == b"the file"
+    assert await process.copies.read_all(ADA, (record.edit.sent, record.edit.mask)) == (image(3), image(5))
+    assert record.edit.crop == masked_edit().crop
     assert (record.width, record.mime_type) == (8, "image/png")
+
+
+async def test_masked_edit_of_several_inputs_in_a_shape_that_the_models_make() -> None:
+    process = Process()
+    process.loader.edit, process.loader.original = masked_edit(), None
+    options = Options(aspect_ratio="16:9")
+    record = await process.make(replace(REQUEST, mask="data:,", images=("a", "b"), options=options))
+    (prepared,) = process.loader.prepared
+    assert (prepared.inputs, prepared.shapes) == (2, {"16:9": (1024, 2048)})
+    assert process.model.calls[0][0] == (image(3), image(2))
+    assert record.edit is not None
+    assert (record.edit.original, record.edit.edited_bytes) == (None, len(image(2).data))
+
+
+@pytest.mark.parametrize(("size", "shown"), [(19_000_000, 1), (20_000_000, 0)])
+async def test_edit_is_shown_no_more_turns_than_one_request_may_have_memory_for(size: int, shown: int) -> None:
+    process = Process()
+    process.model.script = [Call(turn=TURN)]
+    first = await process.make()
+    assert first.turn is not None
+    turn = replace(first.turn, size=size, inputs=())
+    await process.store.write(replace(first, turn=turn))
+    record = await process.begin(replace(REQUEST, images=(), from_id=first.id), queued=True)
+    assert record.context == (turn,)[:shown]
+
+
+async def test_edit_of_a_generation_that_was_just_made_waits_until_it_is_readable() -> None:
+    process = Process()
+    first = await process.make()
+    await process.store.remove(first)
+    beginning = asyncio.ensure_future(process.begin(replace(REQUEST, from_id=first.id), queued=True))
+    await process.fake_clock.advance(0.3)
+    await process.store.write(first)
+    await process.fake_clock.advance(0.3)
+    assert (await beginning).parent_id == first.id
+
+
+async def test_masked_edit_is_shown_no_earlier_turns() -> None:
+    process = Process()
+    process.model.script = [Call(turn=TURN)]
+    first = await process.make()
+    process.loader.edit = masked_edit()
+    record = await process.begin(replace(REQUEST, images=(), from_id=first.id, mask="data:,"), queued=True)
+    assert (record.parent_id, record.context) == (first.id, ())
 
 
 async def test_mask_of_the_whole_image_is_an_edit_without_a_mask() -> None:
