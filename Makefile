@@ -12,6 +12,8 @@ export FRONT PORT FRONT_PORT PAGE_PORT AZURITE_BLOB_PORT AZURITE_QUEUE_PORT AZUR
 MARKDOWN = $(shell git ls-files --cached --others --exclude-standard '*.md')
 UNIT_TESTS = $(BIN)/python -m pytest -n auto --dist worksteal tests/unit
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Images of containers often set it. Without compiled files, each process of the tests compiles all of them again.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile

@@ -7,8 +7,9 @@ Two variables change how tests run:
 """
 
 import asyncio
+import gc
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 
 import pytest
 from hypothesis import settings
@@ -46,6 +47,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("EVENT_LOOP") == "uvloop":
         config.pluginmanager.register(Uvloop())
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Exempt modules and tests from garbage collection: each full one would traverse all of these objects."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")
