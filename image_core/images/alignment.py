@@ -7,6 +7,7 @@ image minus its blurred self), so that a change of brightness or colour does not
 
 import math
 from dataclasses import dataclass
+from operator import mul
 
 import PIL.Image
 from PIL import ImageChops, ImageFilter
@@ -35,6 +36,10 @@ SHIFT_COST = 0.001
 
 
 WHITE = 255
+MIDDLE = 128
+"""The gray of no detail."""
+SQUARES = tuple(value**2 for value in range(WHITE + 1))
+SQUARES_FROM_MIDDLE = tuple((value - MIDDLE) ** 2 for value in range(WHITE + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +133,8 @@ class _Compared:
         first, second = _energy(reference.histogram(outside)), _energy(answer.histogram(outside))
         if not first or not second:
             return 0.0
-        squares = enumerate(ImageChops.difference(reference, answer).histogram(outside))
-        apart = sum(value * value * count for value, count in squares)
+        apart: float = sum(map(mul, SQUARES, ImageChops.difference(reference, answer).histogram(outside)))
         return (first + second - apart) / (2 * math.sqrt(first * second))
-
-
-MIDDLE = 128
-"""The gray of no detail."""
 
 
 def _details(image: PIL.Image.Image, size: tuple[int, int]) -> PIL.Image.Image:
@@ -145,4 +145,5 @@ def _details(image: PIL.Image.Image, size: tuple[int, int]) -> PIL.Image.Image:
 
 
 def _energy(histogram: list[int]) -> float:
-    return float(sum((value - MIDDLE) ** 2 * count for value, count in enumerate(histogram)))
+    energy: float = sum(map(mul, SQUARES_FROM_MIDDLE, histogram))
+    return energy

@@ -12,6 +12,7 @@ import random
 import struct
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import PIL.Image
@@ -286,6 +287,7 @@ def with_all_pixels(data: bytes, header: Header, shrunk: int) -> bytes:
     return data
 
 
+@cache
 def _fills() -> tuple[bytes, ...]:
     """Return the bytes to append to a scan in turn: nothing, codes, and codes between restart markers.
 

@@ -1,7 +1,9 @@
 """Unit tests start no emulator: they run in this process, with fakes and servers on loopback."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
+import certifi
 import pytest
 
 from local.gemini.server import FakeGemini
@@ -20,6 +22,18 @@ def azurite_ports() -> None:
 def cosmos_url() -> None:
     """Fail: this replaces the fixture of tests/conftest.py."""
     pytest.fail(STARTS_NOTHING)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Trust one authority only: each client of the Gemini API reads all of them, which takes 10 ms."""
+    end = "-----END CERTIFICATE-----\n"
+    first = Path(certifi.where()).read_text(encoding="utf-8").partition(end)[0] + end
+    file = tmp_path_factory.mktemp("certificates") / "one.pem"
+    file.write_text(first, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(file))
+        yield
 
 
 @pytest.fixture

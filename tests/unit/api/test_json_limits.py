@@ -17,7 +17,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=8), inner, max_size=8),
     max_leaves=40,
 )
-MANY = 3_000_000
+MANY = 500_000
 
 
 def with_unknown_field(text: bytes) -> bytes:
@@ -51,7 +51,7 @@ def test_expensive_body_is_refused_before_it_is_parsed(body: bytes) -> None:
     finally:
         tracemalloc.stop()
     assert "too complex" in str(refused.value.details)
-    assert most < 2 * len(body) + 1_000_000
+    assert most < 2 * len(body) + 200_000
 
 
 @pytest.mark.parametrize("text", [b"[" * 100_000, b'{"a":' * 100_000, b"[" + b'"' * 200_001])

@@ -1,5 +1,7 @@
 """The shift of a model's answer relative to its input: a small one is found, a large one is reported."""
 
+from functools import cache
+
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -11,6 +13,7 @@ EDITED = (400, 250, 800, 600)
 PHOTOGRAPHS = ("coffee.jpg", "cat.png", "rocket.webp")
 
 
+@cache
 def photograph(name: str) -> Image.Image:
     return Image.open(IMAGES / name).convert("RGB").resize(SIZE)
 

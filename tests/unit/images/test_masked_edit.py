@@ -301,11 +301,14 @@ def test_result_has_the_requested_format_and_the_profile_of_the_input() -> None:
         (unusual_image("truncated.jpg"), "cut off"),
     ],
 )
-async def test_unusable_mask_and_unusable_image_are_different_faults(mask: bytes, words: str) -> None:
+async def test_unusable_mask_is_a_fault_of_the_mask(mask: bytes, words: str) -> None:
     data = (IMAGES / "coffee.jpg").read_bytes()
     caught = await failing(data, mask)
     assert isinstance(caught, MaskFault)
     assert words in caught.details
+
+
+async def test_unusable_image_is_no_fault_of_the_mask() -> None:
     not_the_mask = await failing(unusual_image("truncated.jpg"), saved(PIL.Image.new("L", (600, 400), 255), "PNG"))
     assert not isinstance(not_the_mask, MaskFault)
     assert not_the_mask.kind is InvalidImage

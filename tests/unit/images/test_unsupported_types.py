@@ -154,9 +154,9 @@ def test_only_the_beginning_is_read() -> None:
             Counted.taken += len(part) if isinstance(part, bytes) else 1
             return part
 
-    not_an_image(Counted(b"<!--" * 5_000_000))
+    not_an_image(Counted(b"<!--" * 500_000))
     assert Counted.taken < 2 * BEGINNING_BYTES
-    bomb = gzip.compress(b" " * 50_000_000)
+    bomb = gzip.compress(b" " * 5_000_000)
     Counted.taken = 0
     not_an_image(Counted(bomb))
     assert Counted.taken < 2 * BEGINNING_BYTES

@@ -194,7 +194,7 @@ def test_compressed_data_may_be_divided_into_chunks_anywhere() -> None:
 
 
 def test_a_png_with_more_rows_than_in_its_header_is_not_decompressed_to_its_end() -> None:
-    bomb = zlib.compress(b"\0" * 100_000_000)
+    bomb = zlib.compress(b"\0" * 20_000_000)
     assert accepted(png_of(50, 50, bomb)) is not None
 
 

@@ -81,21 +81,21 @@ async def test_images_that_cannot_be_made_small_enough_are_refused_with_both_num
     assert "99,500,000" in str(caught.value.details)
 
 
-def noise(side: int) -> str:
+def noise(width: int, height: int) -> str:
     """Return a PNG of random pixels of three bytes each, which cannot be compressed."""
     out = io.BytesIO()
-    PIL.Image.frombytes("RGB", (side, side), os.urandom(side * side * 3)).save(out, "PNG", compress_level=0)
+    PIL.Image.frombytes("RGB", (width, height), os.urandom(width * height * 3)).save(out, "PNG", compress_level=0)
     return data_url(out.getvalue())
 
 
 async def test_images_are_made_smaller_in_the_sandbox_and_memory_is_counted() -> None:
     budget = MemoryBudget(100_000_000)
-    loader = make_loader(OWN, FakeOwnImages(), max_bytes_together=6_000_000)
+    loader = make_loader(OWN, FakeOwnImages(), max_bytes_together=1_000_000)
     with budget.claim(User("ada@example.com").id) as claim:
-        small, large = await loader.load_all([noise(100), noise(2100)], User("ada@example.com"), claim)
+        small, large = await loader.load_all([noise(100, 100), noise(2100, 200)], User("ada@example.com"), claim)
         assert budget.held == len(small.image.data) + len(large.image.data)
     assert (small.converted, small.image.width) == (False, 100)
     assert large.converted
     assert large.image.width in SIDES
-    assert encoded_bytes([small.image, large.image]) <= 6_000_000
+    assert encoded_bytes([small.image, large.image]) <= 1_000_000
     await loader.close()

@@ -336,6 +336,6 @@ def test_daily_quota_is_reset_at_midnight_in_california(now: str, reset: str) ->
 
 
 async def test_every_call_has_a_bound_on_its_output(timed: ChainRig) -> None:
-    timed.fake_gemini.script.add(overloaded(), overloaded())
+    timed.fake_gemini.script.add(overloaded(), overloaded(), finished("STOP", part(image())))
     await timed.generate(image_size="4K")
     assert [call.max_output_tokens for call in timed.fake_gemini.calls] == [5072, 5072, 6852]
