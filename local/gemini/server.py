@@ -42,6 +42,9 @@ class FakeGemini:
         """Divides the sides of an image whose request names no size: a small one takes a fiftieth of the time."""
         self.script = Script()
         self.calls: list[Call] = []
+        self.released = asyncio.Event()
+        """Calls are answered while it is set. Clear it to hold them."""
+        self.released.set()
         self.answering = asyncio.Event()
         """Set when an answer is about to be sent."""
         self.aborted = asyncio.Event()
@@ -108,6 +111,7 @@ class FakeGemini:
         )
         try:
             await asyncio.sleep(reply.delay or self.latency)
+            await self.released.wait()
         except asyncio.CancelledError:
             self.aborted.set()
             raise

@@ -31,7 +31,7 @@ class Served:
 
 def recorded(host: str) -> list[str]:
     """Return the lines that the sample app has recorded."""
-    return requests.get(f"{host}/v1/seen", timeout=10).text.splitlines()
+    return requests.get(f"{host}/v1/recorded", timeout=10).text.splitlines()
 
 
 def wait_for_line(host: str, line: str) -> list[str]:

@@ -1,4 +1,5 @@
-// Reads sessions as front ends do. Standard input: a JSON array of {generation, name, secret, header}; `header` is a `Cookie` header.
+// Read sessions as front ends do.
+// Standard input: a JSON array of {generation, name, secret, header}; `header` is a `Cookie` header.
 // Standard output: for each the claims, or null where the package finds no session.
 import { readFileSync } from "node:fs";
 import { getToken as getTokenV5 } from "@auth/core/jwt";

@@ -1,4 +1,4 @@
-"""Nothing that a user does lowers what was spent: fake Gemini's own count, the ledger and `GET /api/usage` agree."""
+"""No sequence of a user's calls lowers their spending: the fake Gemini, the ledger and `GET /api/usage` agree."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,25 +10,24 @@ from image_core.auth.user import User
 from local.gemini.script import Scripted
 from operations.usage import collect
 from tests.support.change_feed import Feed
+from tests.support.eventually import eventually
 from tests.support.gemini_responses import answer_without_image, refusal
 from tests.support.harness import Harness
 
 
-async def everything_agrees(product: Harness, ledger: Feed) -> None:
+async def assert_costs_agree(product: Harness, ledger: Feed) -> None:
     """Compare what the service billed, the ledger, and the sums that the user and the operator get."""
     billed = product.fake_gemini.billed_usd
     assert await ledger.usd() == billed
-    said = (await product.call("GET", "/api/usage")).json
-    assert said["today"]["costUsd"] == said["month"]["costUsd"] == billed
-    assert said["today"]["calls"] == len(await ledger.entries())
+    usage = (await product.call("GET", "/api/usage")).json
+    assert usage["today"]["costUsd"] == usage["month"]["costUsd"] == billed
+    assert usage["today"]["calls"] == len(await ledger.entries())
     first = date.fromisoformat((await ledger.entries())[0]["time"][:10])
     collected = await collect(product.app.components.ledger, first, first + timedelta(days=1), ("user",))
     assert collected[(product.email,)].usd == billed
 
 
-async def test_a_key_that_is_used_again_after_a_deletion_does_not_overwrite_its_bill(
-    product: Harness, ledger: Feed
-) -> None:
+async def test_key_used_again_after_a_deletion_makes_new_ledger_entries(product: Harness, ledger: Feed) -> None:
     key = {"Idempotency-Key": "again"}
     ids = set()
     for delivered in (False, True, False, True):
@@ -38,12 +37,12 @@ async def test_a_key_that_is_used_again_after_a_deletion_does_not_overwrite_its_
         if delivered:
             await ledger.deliver()
         assert (await product.call("DELETE", f"/api/generations/{made.json['id']}")).status == 204
-    assert len(ids) == 1, "the id comes back"
+    assert len(ids) == 1, "the same key has the same id"
     assert len(await ledger.entries()) == len(product.fake_gemini.calls) == 4
-    await everything_agrees(product, ledger)
+    await assert_costs_agree(product, ledger)
 
 
-async def test_deleting_and_repeating_runs_into_the_budget(product: Harness) -> None:
+async def test_repeated_deletions_stay_within_the_budget(product: Harness) -> None:
     async with product.another(DAILY_BUDGET_USD_PER_USER="0.5") as limited:
         answers = []
         for _ in range(6):
@@ -56,7 +55,7 @@ async def test_deleting_and_repeating_runs_into_the_budget(product: Harness) -> 
 
 
 @pytest.mark.parametrize("reply", [answer_without_image, refusal])
-async def test_failures_that_are_billed_stay_on_the_bill_when_they_are_repeated_and_deleted(
+async def test_billed_failures_stay_in_the_ledger_after_repetition_and_deletion(
     reply: Callable[[], Scripted], product: Harness, ledger: Feed
 ) -> None:
     key = {"Idempotency-Key": "failing"}
@@ -67,43 +66,41 @@ async def test_failures_that_are_billed_stay_on_the_bill_when_they_are_repeated_
         if round_number:
             await product.call("DELETE", f"/api/generations/{failed.json['id']}")
         product.fake_gemini.script.clear()
-    await everything_agrees(product, ledger)
+    await assert_costs_agree(product, ledger)
 
 
-async def test_a_generation_that_is_deleted_while_it_runs_and_its_key_used_again_is_billed_twice(
-    product: Harness, ledger: Feed
-) -> None:
-    product.fake_gemini.latency = 1
+async def test_key_used_again_after_a_deletion_during_the_call_is_billed_twice(product: Harness, ledger: Feed) -> None:
     key = {"Idempotency-Key": "both", "Prefer": "wait=0"}
     for _ in range(2):
+        product.fake_gemini.released.clear()
         queued = await product.generate(headers=key)
         runner = asyncio.create_task(product.app.resume(queued.enqueue[0].encode()))
         before = len(product.fake_gemini.calls)
         await product.called(before + 1)
         await product.call("DELETE", f"/api/generations/{queued.json['id']}")
+        product.fake_gemini.released.set()
         await runner
     assert len(product.fake_gemini.calls) == 2
-    await everything_agrees(product, ledger)
+    await assert_costs_agree(product, ledger)
 
 
-async def test_the_end_that_waits_in_the_outbox_is_billed_when_the_record_is_deleted_before_it_is_written(
-    product: Harness, ledger: Feed
-) -> None:
-    """The database is away when the model answers; its user deletes the generation as soon as it is back."""
-    product.fake_gemini.script.add(Scripted(delay=1))
+async def test_completion_in_the_outbox_of_a_deleted_generation_is_billed(product: Harness, ledger: Feed) -> None:
+    """The database is unreachable when the model answers. The user deletes the generation after the outage."""
+    product.fake_gemini.released.clear()
     running = asyncio.create_task(product.generate(headers={"Idempotency-Key": "outbox"}))
     await product.called()
     product.cosmos.unreachable = True
+    product.fake_gemini.released.set()
     made = await running
     assert (made.status, made.json["warnings"][0][:14]) == (200, "record_pending")
     product.cosmos.reconnect()
     await product.call("DELETE", f"/api/generations/{made.json['id']}")
-    # Deleted while it has a lease, it stays hidden until the lease is over; its end is applied by the recovery.
+    # The record is hidden until its lease expires; the recovery then applies the completion.
     await product.app.find_unfinished()
-    await everything_agrees(product, ledger)
+    await assert_costs_agree(product, ledger)
 
 
-async def test_a_queued_generation_counts_however_late_the_queue_is(product: Harness, ledger: Feed) -> None:
+async def test_queued_generation_counts_in_the_limits_however_late_the_queue_is(product: Harness, ledger: Feed) -> None:
     async with product.another(MAX_CONCURRENT_PER_USER="2", DAILY_BUDGET_USD_PER_USER="0.5") as limited:
         queued = [await limited.generate(headers={"Prefer": "respond-async"}) for _ in range(2)]
         assert [each.status for each in queued] == [202, 202]
@@ -115,11 +112,11 @@ async def test_a_queued_generation_counts_however_late_the_queue_is(product: Har
         for each in queued:
             await limited.app.resume(each.enqueue[0].encode())
         assert (await limited.call("GET", "/api/usage")).json["budget"]["runningUsd"] == 0
-    await everything_agrees(product, ledger)
+    await assert_costs_agree(product, ledger)
 
 
-async def test_a_queued_generation_is_checked_again_when_it_starts(product: Harness) -> None:
-    """Budgets were lowered meanwhile: of three that wait the first one fits."""
+async def test_queued_generation_is_checked_again_when_it_starts(product: Harness) -> None:
+    """With the lower budget of the second process only the first of three queued generations fits."""
     queued = [await product.generate(headers={"Prefer": "respond-async"}) for _ in range(3)]
     async with product.another(DAILY_BUDGET_USD_PER_USER="0.2") as limited:
         for each in reversed(queued):
@@ -130,7 +127,7 @@ async def test_a_queued_generation_is_checked_again_when_it_starts(product: Harn
     assert len(product.fake_gemini.calls) == 1
 
 
-async def test_a_deleted_queued_generation_costs_nothing_and_counts_no_longer(product: Harness) -> None:
+async def test_deleted_queued_generation_costs_nothing_and_does_not_count(product: Harness) -> None:
     async with product.another(MAX_CONCURRENT_PER_USER="1") as limited:
         queued = await limited.generate(headers={"Prefer": "respond-async"})
         await limited.call("DELETE", f"/api/generations/{queued.json['id']}")
@@ -138,21 +135,24 @@ async def test_a_deleted_queued_generation_costs_nothing_and_counts_no_longer(pr
     assert len(product.fake_gemini.calls) == 1
 
 
-async def test_limits_of_named_users_stand_in_place_of_those_of_all(product: Harness) -> None:
+async def test_limits_of_a_named_user_replace_the_general_limits(product: Harness) -> None:
     limits = f'{{"{product.email.upper()}": {{"dailyBudgetUsd": 0.4, "maxConcurrent": 1}}}}'
     settings = {"DAILY_BUDGET_USD_PER_USER": "0", "USER_LIMITS": limits}
     async with product.another(**settings) as named, named.another(email=f"other-{named.email}") as other:
         assert (await other.generate()).json["dailyUsd"] == 0
         assert [(await named.generate()).status for _ in range(3)] == [200, 200, 429]
-        product.fake_gemini.latency = 1
     unlimited = f'{{"{product.email}": {{"dailyBudgetUsd": null, "maxConcurrent": 1}}}}'
     async with product.another(DAILY_BUDGET_USD_PER_USER="0", USER_LIMITS=unlimited) as named:
-        answers = await asyncio.gather(*(named.generate() for _ in range(3)))
+        product.fake_gemini.released.clear()
+        requests = [asyncio.create_task(named.generate()) for _ in range(3)]
+        await eventually(lambda: sum(each.done() for each in requests) == 2)
+        product.fake_gemini.released.set()
+        answers = await asyncio.gather(*requests)
         assert sorted(each.status for each in answers) == [200, 429, 429]
         assert (await named.call("GET", "/api/usage")).json["budget"] is None
 
 
-async def test_a_monthly_budget_stands_beside_the_daily_one(product: Harness, ledger: Feed) -> None:
+async def test_monthly_budget_applies_beside_the_daily_budget(product: Harness, ledger: Feed) -> None:
     first = await product.generate()
     (entry,) = await ledger.entries()
     day = entry["time"][:10]
@@ -175,26 +175,26 @@ async def test_a_monthly_budget_stands_beside_the_daily_one(product: Harness, le
         assert "service's budget" in (await limited.generate()).json["details"]
 
 
-async def test_the_sum_of_an_earlier_version_goes_on(product: Harness, ledger: Feed) -> None:
-    """Entries that have no sum yet are added up once, and what comes after is added to that."""
+async def test_missing_sums_are_computed_from_the_entries(product: Harness, ledger: Feed) -> None:
+    """Earlier versions stored entries without sums. Later entries are added to the computed sum."""
     made = await product.generate()
     day = (await ledger.entries())[0]["time"][:10]
     for period in (day, day[:7]):
         await ledger.remove(f"sum-{period}")
-    said = (await product.call("GET", "/api/usage")).json
-    assert said["today"]["costUsd"] == said["month"]["costUsd"] == made.json["usage"]["costUsd"]
+    usage = (await product.call("GET", "/api/usage")).json
+    assert usage["today"]["costUsd"] == usage["month"]["costUsd"] == made.json["usage"]["costUsd"]
     await product.generate()
-    await everything_agrees(product, ledger)
+    await assert_costs_agree(product, ledger)
     spent = await product.app.components.ledger.sum_of(User(product.email), day)
     assert spent.calls == 2
 
 
-async def test_an_answer_that_came_too_late_to_be_paid_attention_to_is_estimated(product: Harness) -> None:
+async def test_call_that_exceeded_the_deadline_is_estimated(product: Harness) -> None:
     product.fake_gemini.script.add(Scripted(delay=30))
     async with product.another(GENERATION_DEADLINE_SECONDS="10.5", DAILY_BUDGET_USD_PER_USER="5") as limited:
         late = await limited.generate()
         assert (late.status, late.json["code"]) == (504, "deadline_exceeded")
-        said = (await limited.call("GET", "/api/usage")).json
-        assert (said["today"]["costUsd"], said["today"]["unpricedCalls"]) == (0, 1)
-        assert said["today"]["estimatedUsd"] > 0.134
-        assert said["budget"]["remainingUsd"] == round(5 - said["today"]["estimatedUsd"], 6)
+        usage = (await limited.call("GET", "/api/usage")).json
+        assert (usage["today"]["costUsd"], usage["today"]["unpricedCalls"]) == (0, 1)
+        assert usage["today"]["estimatedUsd"] > 0.134
+        assert usage["budget"]["remainingUsd"] == round(5 - usage["today"]["estimatedUsd"], 6)

@@ -1,4 +1,4 @@
-"""Budgets: checked before anything is loaded, held under load, and gone at midnight."""
+"""Budgets: checked before inputs are loaded, kept under concurrency, and reset at midnight."""
 
 import asyncio
 import base64
@@ -17,41 +17,51 @@ from image_core.settings import Settings, SettingsError
 from local.emulators import AzuritePorts, cosmos_connection_string
 from local.gemini.script import finished
 from tests.support.change_feed import feed
+from tests.support.eventually import eventually
 from tests.support.harness import PROMPT, Answer, Harness, harness, sample_image
 from tests.support.shifted_clock import Shifted
 
 EXPECTED = expected_cost(Settings.read({}).gemini_models, Options(), 1, datetime.now(UTC).date(), len(PROMPT))
-"""The expected price of an image of one input: that of the dearest model, with all the words that it may say."""
+"""Expected cost of a generation with one input: that of the most expensive model, with the longest text."""
 
 
 @pytest.fixture
 async def product(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Harness]:
     async with harness(azurite_ports, cosmos_url) as running:
-        await nothing_spent(running)
+        await reset_spending(running)
         yield running
 
 
-async def nothing_spent(product: Harness) -> None:
+async def reset_spending(product: Harness) -> None:
     """Delete the sums and running generations of other tests, so that the day's sum for all users begins at zero."""
     async with CosmosClient.from_connection_string(cosmos_connection_string(product.cosmos.target)) as client:
         database = client.get_database_client("catafract")
-        for name, which in (("usage", "IS_DEFINED(c.period)"), ("generations", "IS_DEFINED(c.leaseExpiresAt)")):
+        for name, condition in (("usage", "IS_DEFINED(c.period)"), ("generations", "IS_DEFINED(c.leaseExpiresAt)")):
             container = database.get_container_client(name)
-            found = container.query_items(f"SELECT c.id, c.userId FROM c WHERE {which}")  # noqa: S608 - ours
+            found = container.query_items(f"SELECT c.id, c.userId FROM c WHERE {condition}")  # noqa: S608 - the conditions are those above
             for each in [item async for item in found]:
                 await container.delete_item(each["id"], each["userId"])
 
 
-def statuses(answers: list[Answer]) -> dict[int, int]:
+def count_statuses(answers: list[Answer]) -> dict[int, int]:
     return {status: sum(each.status == status for each in answers) for status in {each.status for each in answers}}
 
 
-async def test_without_a_budget_nothing_is_refused(product: Harness) -> None:
+async def generate_together(product: Harness, count: int, *, refused: int) -> list[Answer]:
+    """Generate `count` images. The model answers as soon as `refused` requests have ended."""
+    product.fake_gemini.released.clear()
+    requests = [asyncio.create_task(product.generate()) for _ in range(count)]
+    await eventually(lambda: sum(each.done() for each in requests) >= refused)
+    product.fake_gemini.released.set()
+    return await asyncio.gather(*requests)
+
+
+async def test_nothing_is_refused_without_a_budget(product: Harness) -> None:
     assert (await product.generate()).status == 200
     assert (await product.call("GET", "/api/usage")).json["budget"] is None
 
 
-async def test_a_budget_of_nothing_lets_nothing_through_and_says_why(product: Harness) -> None:
+async def test_budget_of_zero_refuses_every_generation(product: Harness) -> None:
     async with product.another(DAILY_BUDGET_USD_PER_USER="0") as strict:
         refused = await strict.generate("not even an image")
         assert (refused.status, refused.json["code"], refused.json["retryable"]) == (429, "budget_exceeded", True)
@@ -61,7 +71,7 @@ async def test_a_budget_of_nothing_lets_nothing_through_and_says_why(product: Ha
     assert product.fake_gemini.calls == []
 
 
-async def test_what_was_spent_and_what_is_left_is_told(product: Harness) -> None:
+async def test_usage_has_the_rest_of_the_budget_and_a_refusal_the_amount_spent(product: Harness) -> None:
     async with product.another(DAILY_BUDGET_USD_PER_USER="0.32") as limited:
         assert (await limited.generate()).status == 200
         budget = (await limited.call("GET", "/api/usage")).json["budget"]
@@ -70,23 +80,21 @@ async def test_what_was_spent_and_what_is_left_is_told(product: Harness) -> None
         assert (await limited.generate()).status == 200
         refused = await limited.generate()
         assert refused.json["code"] == "budget_exceeded"
-        assert refused.json["spentUsd"] == product.fake_gemini.billed_usd, (
-            "without the ledger's function having run at all"
-        )
+        assert refused.json["spentUsd"] == product.fake_gemini.billed_usd, "although the ledger's function has not run"
 
 
-async def test_the_numbers_stay_the_same_when_the_ledger_has_caught_up(product: Harness) -> None:
+async def test_usage_is_the_same_before_and_after_the_ledger_is_written(product: Harness) -> None:
     async with product.another(DAILY_BUDGET_USD_PER_USER="5") as limited, feed(limited) as ledger:
         for delivered in (False, True, True):
             await limited.generate()
             if delivered:
                 await ledger.deliver()
-            said = (await limited.call("GET", "/api/usage")).json
-            assert said["today"]["costUsd"] == product.fake_gemini.billed_usd
-            assert said["budget"]["remainingUsd"] == round(5 - product.fake_gemini.billed_usd, 6)
+            usage = (await limited.call("GET", "/api/usage")).json
+            assert usage["today"]["costUsd"] == product.fake_gemini.billed_usd
+            assert usage["budget"]["remainingUsd"] == round(5 - product.fake_gemini.billed_usd, 6)
 
 
-async def test_image_whose_answer_counts_no_tokens_counts_as_expected(product: Harness) -> None:
+async def test_image_without_token_counts_costs_the_expected_amount(product: Harness) -> None:
     data = base64.b64encode(sample_image()).decode()
     product.fake_gemini.script.add(finished("STOP", {"inlineData": {"mimeType": "image/jpeg", "data": data}}))
     async with product.another(DAILY_BUDGET_USD_PER_USER="5") as limited:
@@ -96,25 +104,26 @@ async def test_image_whose_answer_counts_no_tokens_counts_as_expected(product: H
     assert report["budget"]["remainingUsd"] == pytest.approx(5 - EXPECTED)
 
 
-async def test_deleting_gives_no_money_back(product: Harness) -> None:
+async def test_deletion_does_not_lower_the_amount_spent(product: Harness) -> None:
     async with product.another(DAILY_BUDGET_USD_PER_USER="0.18") as limited:
         made = await limited.generate()
         await limited.call("DELETE", f"/api/generations/{made.json['id']}")
         assert (await limited.generate()).json["code"] == "budget_exceeded"
 
 
-async def test_a_generation_that_runs_counts_and_so_does_one_that_was_deleted_while_it_runs(product: Harness) -> None:
-    product.fake_gemini.latency = 3
+async def test_running_generation_counts_in_the_budget_also_after_its_deletion(product: Harness) -> None:
+    product.fake_gemini.released.clear()
     async with product.another(DAILY_BUDGET_USD_PER_USER="0.18") as limited:
         running = await limited.generate(headers={"Prefer": "wait=1"})
         assert running.status == 202
         assert (await limited.generate()).json["runningUsd"] == EXPECTED
         await limited.call("DELETE", f"/api/generations/{running.json['id']}")
         assert (await limited.generate()).json["runningUsd"] == EXPECTED
+        product.fake_gemini.released.set()
         await limited.drained()
 
 
-async def test_a_replay_costs_nothing_and_is_answered(product: Harness) -> None:
+async def test_replay_is_answered_although_the_budget_is_used_up(product: Harness) -> None:
     async with product.another(DAILY_BUDGET_USD_PER_USER="0.18") as limited:
         first = await limited.generate(headers={"Idempotency-Key": "once"})
         again = await limited.generate(headers={"Idempotency-Key": "once"})
@@ -122,7 +131,7 @@ async def test_a_replay_costs_nothing_and_is_answered(product: Harness) -> None:
         assert (await limited.generate(headers={"Idempotency-Key": "twice"})).status == 429
 
 
-async def test_another_users_money_is_not_touched(product: Harness) -> None:
+async def test_budget_of_one_user_does_not_limit_another(product: Harness) -> None:
     async with product.another(DAILY_BUDGET_USD_PER_USER="0.18") as limited:
         await limited.generate()
         assert (await limited.generate()).status == 429
@@ -130,18 +139,17 @@ async def test_another_users_money_is_not_touched(product: Harness) -> None:
             assert (await other.generate()).status == 200
 
 
-async def test_fifty_at_once_stop_at_the_budget(product: Harness) -> None:
-    """A budget for ten: one process lets in ten, and they cost no more than was expected."""
-    product.fake_gemini.latency = 1
+async def test_concurrent_requests_stay_within_the_budget(product: Harness) -> None:
+    """The budget is enough for ten of fifty requests."""
     budget = round(10 * EXPECTED, 6)
     settings = {"DAILY_BUDGET_USD_PER_USER": str(budget), "MAX_CONCURRENT_PER_USER": "100"}
     async with product.another(**settings) as limited:
-        answers = await asyncio.gather(*(limited.generate() for _ in range(50)))
-        assert statuses(answers) == {200: 10, 429: 40}
+        answers = await generate_together(limited, 50, refused=40)
+        assert count_statuses(answers) == {200: 10, 429: 40}
     assert product.fake_gemini.billed_usd <= budget
 
 
-async def test_two_processes_pass_a_budget_by_no_more_than_the_documented_overshoot(product: Harness) -> None:
+async def test_two_processes_exceed_a_budget_by_at_most_the_documented_amount(product: Harness) -> None:
     product.fake_gemini.latency = 1
     concurrent, budget = 4, round(10 * EXPECTED, 6)
     settings = {"DAILY_BUDGET_USD_PER_USER": str(budget), "MAX_CONCURRENT_PER_USER": str(concurrent)}
@@ -152,25 +160,24 @@ async def test_two_processes_pass_a_budget_by_no_more_than_the_documented_oversh
     assert product.fake_gemini.billed_usd > budget - 2 * EXPECTED
 
 
-async def test_so_many_at_once_and_no_more(product: Harness) -> None:
-    product.fake_gemini.latency = 1
+async def test_concurrent_generations_of_a_user_are_limited(product: Harness) -> None:
     async with product.another(MAX_CONCURRENT_PER_USER="3") as limited:
-        answers = await asyncio.gather(*(limited.generate() for _ in range(12)))
-    assert statuses(answers) == {200: 3, 429: 9}
+        answers = await generate_together(limited, 12, refused=9)
+    assert count_statuses(answers) == {200: 3, 429: 9}
     assert {each.json["code"] for each in answers if each.status == 429} == {"too_many_generations"}
 
 
-async def test_requests_with_one_key_are_one_generation_for_every_limit(product: Harness) -> None:
+async def test_requests_with_one_key_count_as_one_generation(product: Harness) -> None:
     product.fake_gemini.latency = 1
     settings = {"MAX_CONCURRENT_PER_USER": "1", "DAILY_BUDGET_USD_PER_USER": "0.18", "DAILY_BUDGET_USD": "0.18"}
     async with product.another(**settings) as limited, product.another(**settings) as second:
         key = {"Idempotency-Key": "many"}
         answers = await asyncio.gather(*(each.generate(headers=key) for each in (limited, second) * 6))
-    assert statuses(answers) == {200: 12}
+    assert count_statuses(answers) == {200: 12}
     assert len(product.fake_gemini.calls) == 1
 
 
-async def test_everybodys_budget_is_everybodys(product: Harness) -> None:
+async def test_service_budget_counts_all_users(product: Harness) -> None:
     async with (
         product.another(DAILY_BUDGET_USD="0.32") as one,
         feed(one) as mine,
@@ -186,17 +193,18 @@ async def test_everybodys_budget_is_everybodys(product: Harness) -> None:
         assert "service's budget" in refused.json["details"]
 
 
-async def test_everybodys_budget_counts_what_others_are_running(product: Harness) -> None:
-    product.fake_gemini.latency = 2
+async def test_service_budget_counts_running_generations_of_other_users(product: Harness) -> None:
+    product.fake_gemini.released.clear()
     async with product.another(DAILY_BUDGET_USD="0.18") as one, one.another(email=f"next-{one.email}") as two:
         running = asyncio.create_task(one.generate())
         await product.called()
         refused = await two.generate()
         assert (refused.status, refused.json["runningUsd"]) == (429, EXPECTED)
+        product.fake_gemini.released.set()
         assert (await running).status == 200
 
 
-async def test_a_model_without_a_price_counts_as_the_dearest(product: Harness) -> None:
+async def test_model_without_a_price_counts_as_the_most_expensive(product: Harness) -> None:
     settings = {"GEMINI_MODELS": "gemini-4-image", "DAILY_BUDGET_USD_PER_USER": "0.20"}
     async with product.another(**settings) as limited:
         assert (await limited.generate()).status == 200
@@ -206,8 +214,8 @@ async def test_a_model_without_a_price_counts_as_the_dearest(product: Harness) -
 
 
 @pytest.mark.parametrize("seconds", [1, 3600])
-async def test_at_midnight_there_is_money_again(seconds: int, product: Harness) -> None:
-    """What began yesterday is yesterday's, also while it is being added up on the other side of midnight."""
+async def test_daily_budget_is_reset_at_midnight(seconds: int, product: Harness) -> None:
+    """A generation counts on the day on which it began, also if its entry is written after midnight."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     settings = {**product.environment, "DAILY_BUDGET_USD_PER_USER": "0.18"}
     async with at(product, settings, lambda: midnight - timedelta(seconds=1)) as before, feed(before) as ledger:
@@ -216,9 +224,9 @@ async def test_at_midnight_there_is_money_again(seconds: int, product: Harness) 
         assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
         await ledger.deliver()
     async with at(product, settings, lambda: midnight + timedelta(seconds=seconds)) as after:
-        said = (await after.call("GET", "/api/usage")).json
-        assert (said["today"]["calls"], said["today"]["since"]) == (0, midnight.strftime("%Y-%m-%dT00:00:00.000Z"))
-        assert said["budget"]["remainingUsd"] == 0.18
+        usage = (await after.call("GET", "/api/usage")).json
+        assert (usage["today"]["calls"], usage["today"]["since"]) == (0, midnight.strftime("%Y-%m-%dT00:00:00.000Z"))
+        assert usage["budget"]["remainingUsd"] == 0.18
         assert (await after.generate()).status == 200
 
 
@@ -235,13 +243,13 @@ async def at(product: Harness, settings: dict[str, str], now: Callable[[], datet
 
 @pytest.mark.parametrize("value", ["-1", "two", "nan", "inf"])
 @pytest.mark.parametrize("name", ["DAILY_BUDGET_USD", "DAILY_BUDGET_USD_PER_USER"])
-def test_a_budget_that_is_no_amount_is_refused(name: str, value: str) -> None:
+def test_budget_that_is_not_an_amount_is_refused(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         Settings.read({name: value})
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "words"),
     [
         ("{", "not JSON"),
         ("[]", "JSON object"),
@@ -256,14 +264,14 @@ def test_a_budget_that_is_no_amount_is_refused(name: str, value: str) -> None:
         ('{" ": {}}', "no e-mail address"),
     ],
 )
-def test_limits_that_make_no_sense_are_named_and_no_address_is_repeated(value: str, said: str) -> None:
+def test_invalid_limits_are_refused_without_repeating_an_address(value: str, words: str) -> None:
     with pytest.raises(SettingsError, match="USER_LIMITS") as caught:
         Settings.read({"USER_LIMITS": value})
-    assert said in str(caught.value)
+    assert words in str(caught.value)
     assert "b@example.com" not in str(caught.value)
 
 
-def test_what_a_named_user_has_no_limit_of_their_own_for_is_as_for_all() -> None:
+def test_named_user_has_the_general_limits_where_none_is_named() -> None:
     settings = Settings.read(
         {
             "DAILY_BUDGET_USD_PER_USER": "1",

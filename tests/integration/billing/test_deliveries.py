@@ -1,4 +1,4 @@
-"""The sums of the ledger are those of its entries, however the change feed delivers."""
+"""The sums of the ledger equal its entries, in whatever order and how often the change feed delivers records."""
 
 import asyncio
 import itertools
@@ -19,7 +19,7 @@ from local.provision import provision_cosmos
 
 numbers = itertools.count()
 DAYS = ("2026-01-30", "2026-01-31", "2026-02-01")
-MODELS = ("gemini-3-pro-image", "gemini-nano-banana-2.1", "of tomorrow")
+MODELS = ("gemini-3-pro-image", "gemini-nano-banana-2.1", "an-unknown-model")
 
 
 def attempts(run: int) -> st.SearchStrategy[list[dict[str, Any]]]:
@@ -48,30 +48,30 @@ def attempts(run: int) -> st.SearchStrategy[list[dict[str, Any]]]:
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> tuple[list[list[dict[str, Any]]], list[list[tuple[int, int]]]]:
-    """Draw the calls of each generation, and batches of (generation, how many of its calls its record had).
+    """Draw the calls of each generation, and batches of (generation, number of its calls in the record).
 
-    A batch has any version in any order, any number of times; the last one has the newest version of each generation.
+    A batch has versions in any order, possibly repeated. The last batch has the newest version of each generation.
     """
     calls = [draw(attempts(run)) for run in range(draw(st.integers(1, 4)))]
     version = st.integers(0, len(calls) - 1).flatmap(
-        lambda which: st.tuples(st.just(which), st.integers(0, len(calls[which])))
+        lambda number: st.tuples(st.just(number), st.integers(0, len(calls[number])))
     )
     batches = draw(st.lists(st.lists(version, min_size=1, max_size=4), max_size=6))
-    newest = draw(st.permutations([(which, len(made)) for which, made in enumerate(calls)]))
+    newest = draw(st.permutations([(number, len(made)) for number, made in enumerate(calls)]))
     return calls, [*batches, list(newest)]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(given=deliveries(), together=st.booleans())
-def test_sums_are_those_of_the_entries_whatever_is_delivered(
+def test_sums_equal_the_entries_whatever_is_delivered(
     given: tuple[list[list[dict[str, Any]]], list[list[tuple[int, int]]]],
     together: bool,
     cosmos_connection_string: str,
 ) -> None:
-    asyncio.run(delivered(*given, together=together, connection_string=cosmos_connection_string))
+    asyncio.run(deliver_and_compare(*given, together=together, connection_string=cosmos_connection_string))
 
 
-async def delivered(
+async def deliver_and_compare(
     calls: list[list[dict[str, Any]]],
     batches: list[list[tuple[int, int]]],
     *,
@@ -86,25 +86,25 @@ async def delivered(
     def documents(batch: list[tuple[int, int]]) -> list[dict[str, Any]]:
         return [
             {
-                "id": f"gen-{which}",
+                "id": f"gen-{number}",
                 "userId": user.id,
                 "prompt": "x",
                 "createdAt": f"{DAYS[0]}T00:00:00.000Z",
-                "attempts": calls[which][:count],
+                "attempts": calls[number][:count],
             }
-            for which, count in batch
+            for number, count in batch
         ]
 
     try:
-        if together:  # two instances of the function, and each batch to both
+        if together:  # two instances of the function, which get every batch
             await asyncio.gather(
                 *(each.enter_delivered(delivered_entries(documents(batch))) for batch in batches for each in (one, two))
             )
         else:
             for batch in batches:
                 await one.enter_delivered(delivered_entries(documents(batch)))
-                await agree(one, user)
-        await agree(one, user)
+                await assert_sums_equal_entries(one, user)
+        await assert_sums_equal_entries(one, user)
         billed = [each for made in calls for each in made if "usage" in each]
         entered = [entry async for entry in one.of_user(user, DAYS[0], "2026-03-01")]
         assert sorted(entry.id for entry in entered) == sorted(each["id"] for each in billed)
@@ -113,8 +113,8 @@ async def delivered(
             await each.close()
 
 
-async def agree(ledger: Ledger, user: User) -> None:
-    """Every sum is that of the entries of its day or month."""
+async def assert_sums_equal_entries(ledger: Ledger, user: User) -> None:
+    """Compare the sum of each day and month with its entries."""
     entered = [entry async for entry in ledger.of_user(user, DAYS[0], "2026-03-01")]
     for period in (*DAYS, "2026-01", "2026-02"):
         made = Sum()
@@ -126,7 +126,7 @@ async def agree(ledger: Ledger, user: User) -> None:
 
 
 def rounded(found: Sum) -> tuple[object, ...]:
-    """Without the order of additions."""
+    """Return comparable values: the order of additions changes the last digits."""
     return (
         found.images,
         found.calls,

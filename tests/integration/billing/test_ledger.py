@@ -1,4 +1,4 @@
-"""The ledger: everything that was billed is in it, once, whatever happens around it."""
+"""The ledger has every billed call exactly once."""
 
 import asyncio
 from typing import Any
@@ -16,11 +16,10 @@ from tests.support.gemini_responses import answer_without_image, refusal
 from tests.support.harness import Harness, harness
 
 
-async def test_ten_generations_cost_what_the_service_billed(product: Harness, ledger: Feed) -> None:
-    """With refusals, retries and deletions between; before and after every delivery is repeated."""
+async def test_ledger_equals_the_service_with_refusals_retries_and_deletions(product: Harness, ledger: Feed) -> None:
     product.fake_gemini.script.add(
         overloaded(), answer_without_image()
-    )  # the first: overloaded, no picture, then one by the next model
+    )  # the first generation: overloaded, no image, then an image of the next model
     first = await product.generate()
     assert first.status == 200
     for _ in range(2):
@@ -40,22 +39,20 @@ async def test_ten_generations_cost_what_the_service_billed(product: Harness, le
         assert (await product.call("DELETE", f"/api/generations/{each.json['id']}")).status == 204
     await ledger.deliver()
     assert await ledger.entries() == known, "a deletion leaves the ledger as it is"
-    said = (await product.call("GET", "/api/usage")).json
-    assert said["today"]["costUsd"] == said["month"]["costUsd"] == billed
-    assert (said["today"]["images"], said["today"]["calls"]) == (8, 11)
+    usage = (await product.call("GET", "/api/usage")).json
+    assert usage["today"]["costUsd"] == usage["month"]["costUsd"] == billed
+    assert (usage["today"]["images"], usage["today"]["calls"]) == (8, 11)
 
 
-async def test_a_generation_that_is_deleted_before_the_feed_is_read_is_in_the_ledger(
-    product: Harness, ledger: Feed
-) -> None:
+async def test_generation_deleted_before_the_feed_is_read_is_in_the_ledger(product: Harness, ledger: Feed) -> None:
     made = await product.generate()
     await product.call("DELETE", f"/api/generations/{made.json['id']}")
     assert await ledger.changed() == []
     assert await ledger.usd() == product.fake_gemini.billed_usd > 0
 
 
-async def test_a_generation_that_is_deleted_while_it_runs_is_in_the_ledger(product: Harness, ledger: Feed) -> None:
-    product.fake_gemini.latency = 1
+async def test_generation_deleted_while_it_runs_is_in_the_ledger(product: Harness, ledger: Feed) -> None:
+    product.fake_gemini.released.clear()
     started = await product.generate(headers={"Prefer": "wait=0"})
     waiting = await product.call("GET", "/api/generations")
     (running,) = waiting.json["items"]
@@ -63,20 +60,21 @@ async def test_a_generation_that_is_deleted_while_it_runs_is_in_the_ledger(produ
     runner = asyncio.create_task(product.app.resume(started.enqueue[0].encode()))
     await product.called()
     await product.call("DELETE", f"/api/generations/{running['id']}")
+    product.fake_gemini.released.set()
     await runner
     await ledger.deliver()
     assert await ledger.usd() == product.fake_gemini.billed_usd > 0
 
 
-async def test_the_bill_is_in_the_record_before_the_picture_is_stored(product: Harness, ledger: Feed) -> None:
-    """So that a process that dies in between leaves it behind."""
-    go_on = asyncio.Event()
-    held = product.blobs.rule(
-        Rule(lambda method, path: method == "PUT" and "/catafract/generated-" in path, before=go_on.wait)
+async def test_billed_call_is_in_the_record_before_the_image_is_stored(product: Harness, ledger: Feed) -> None:
+    """A process that dies between the two does not lose the ledger entry."""
+    release = asyncio.Event()
+    storing = product.blobs.rule(
+        Rule(lambda method, path: method == "PUT" and "/catafract/generated-" in path, before=release.wait)
     )
     request = asyncio.create_task(product.generate())
     try:
-        await asyncio.wait_for(held.hit.wait(), 30)
+        await asyncio.wait_for(storing.hit.wait(), 30)
 
         async def attempted() -> bool:
             return bool((await ledger.changed())[0]["attempts"])
@@ -87,14 +85,14 @@ async def test_the_bill_is_in_the_record_before_the_picture_is_stored(product: H
         await ledger.deliver()
         assert await ledger.usd() == product.fake_gemini.billed_usd > 0
     finally:
-        go_on.set()
+        release.set()
         assert (await request).status == 200
     known = await ledger.entries()
     await ledger.deliver()
-    assert await ledger.entries() == known, "the end adds no second entry"
+    assert await ledger.entries() == known, "the completion adds no second entry"
 
 
-async def test_a_picture_that_nobody_could_price_counts_as_the_dearest(product: Harness, ledger: Feed) -> None:
+async def test_image_found_by_the_recovery_counts_as_the_most_expensive(product: Harness, ledger: Feed) -> None:
     made = await product.generate(imageSize="4K")
     (known,) = await ledger.entries()
     (record,) = await ledger.changed()
@@ -109,7 +107,7 @@ async def test_a_picture_that_nobody_could_price_counts_as_the_dearest(product: 
     assert today["costUsd"] == made.json["usage"]["costUsd"]
 
 
-async def test_a_model_without_a_price_counts_as_the_dearest_and_is_reported_as_unknown(
+async def test_model_without_a_price_counts_as_the_most_expensive_and_as_unpriced(
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     models = "gemini-4-image"
@@ -119,8 +117,8 @@ async def test_a_model_without_a_price_counts_as_the_dearest_and_is_reported_as_
         (entry,) = await ledger.entries()
         assert entry["usd"] is None
         assert entry["budgetUsd"] >= 0.134
-        said = (await product.call("GET", "/api/usage")).json["today"]
-        assert (said["calls"], said["unpricedCalls"], said["costUsd"]) == (1, 1, 0)
+        usage = (await product.call("GET", "/api/usage")).json["today"]
+        assert (usage["calls"], usage["unpricedCalls"], usage["costUsd"]) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +132,7 @@ async def test_a_model_without_a_price_counts_as_the_dearest_and_is_reported_as_
         {"usage": 7},
     ],
 )
-async def test_a_record_that_a_person_broke_does_not_stop_the_others(
+async def test_malformed_record_does_not_prevent_the_entries_of_others(
     edited: dict[str, Any], product: Harness, ledger: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = await product.generate()
@@ -146,7 +144,7 @@ async def test_a_record_that_a_person_broke_does_not_stop_the_others(
     assert product.email not in caplog.text
 
 
-async def test_two_ledgers_that_race_write_the_same(product: Harness, ledger: Feed) -> None:
+async def test_concurrent_deliveries_write_each_entry_once(product: Harness, ledger: Feed) -> None:
     for _ in range(3):
         await product.generate()
     async with product.another() as other, feed(other) as second:
@@ -160,19 +158,19 @@ async def _user(product: Harness) -> Any:
     return await product.app.sessions.user({"cookie": product.cookie})
 
 
-async def test_the_answer_does_not_wait_for_a_bill_that_cannot_be_written(product: Harness, ledger: Feed) -> None:
-    """The end of the record has it all."""
-    met = product.cosmos.rule(
+async def test_answer_does_not_wait_for_a_record_that_cannot_be_written(product: Harness, ledger: Feed) -> None:
+    """The completion of the record has the billed calls, too."""
+    failed_writes = product.cosmos.rule(
         Rule(lambda method, path: method == "PUT" and "/docs/" in path, times=8, forward=False, deliver=False)
     )
     made = await product.generate()
     assert made.status == 200
-    assert met.hit.is_set()
+    assert failed_writes.hit.is_set()
     await ledger.deliver()
     assert await ledger.usd() == product.fake_gemini.billed_usd > 0
 
 
-async def test_a_ledger_that_cannot_be_written_fails_so_that_the_batch_is_given_again(product: Harness) -> None:
+async def test_delivery_fails_during_an_outage_and_is_repeated(product: Harness) -> None:
     await product.generate()
     async with feed(product) as ledger:
         documents = await ledger.changed()

@@ -1,4 +1,4 @@
-"""The queries and alerts of infra/, run on the log lines of a day of every status, give the ledger's sums."""
+"""The queries and alerts of infra/ give the ledger's sums, on log lines of generations of every outcome."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ LINE = "image_core.generations.line"
 
 
 def queries() -> dict[str, str]:
-    """Those of queries.kql, by the beginning of the comment above each."""
+    """Return the queries of queries.kql by the beginning of the comment above each."""
     found = {}
     for block in (INFRA / "queries.kql").read_text().split("\n\n")[1:]:
         comment, _, query = block.partition("\n")
@@ -40,13 +40,13 @@ def alert(name: str) -> str:
 
 
 Trace = tuple[datetime, str, str]
-"""When it was logged, the message, and the category."""
+"""Time, message and category of a log record."""
 
 
 NOW = datetime.now(UTC)
 
 
-def asked(query: str, traces: Iterable[Trace], requests: Iterable[int] = ()) -> list[dict[str, Any]]:
+def run_query(query: str, traces: Iterable[Trace], requests: Iterable[int] = ()) -> list[dict[str, Any]]:
     """Return the rows of a query over these traces and the result codes of these requests, run at `NOW`."""
     query = re.sub(r"\bago\((\w+)\)", rf"(datetime({NOW:%Y-%m-%dT%H:%M:%S.%fZ}) - \1)", query)
     connection = duckdb_kql.connect()
@@ -74,8 +74,8 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[Trace]:
     ]
 
 
-async def resume_lapsed(product: Harness, ledger: Feed, record_id: str) -> None:
-    """Let the lease of a record be over, and run it again as the queue does."""
+async def expire_and_resume(product: Harness, ledger: Feed, record_id: str) -> None:
+    """Expire the lease of a record, and resume the generation as the queue does."""
     record = await product.record(record_id)
     assert record is not None
     await ledger.edit({**record, "leaseExpiresAt": "2026-01-01T00:00:00.000Z"})
@@ -86,10 +86,10 @@ async def resume_lapsed(product: Harness, ledger: Feed, record_id: str) -> None:
 async def crashed(product: Harness, ledger: Feed) -> str:
     """Make a generation whose process dies before the record is complete, and that another process recovers."""
     async with product.another() as dying:
-        dying.cosmos.rule(Rule(replaces_record))  # the bill is written, the end is not
-        hold = dying.cosmos.rule(Rule(replaces_record, times=9, before=asyncio.Event().wait))
+        dying.cosmos.rule(Rule(replaces_record))  # the billed call is written, the completion is not
+        completing = dying.cosmos.rule(Rule(replaces_record, times=9, before=asyncio.Event().wait))
         request = asyncio.create_task(dying.generate(headers={"Prefer": "wait=60"}))
-        await asyncio.wait_for(hold.hit.wait(), 30)
+        await asyncio.wait_for(completing.hit.wait(), 30)
         (running,) = [record for record in await ledger.changed() if record["status"] == "running"]
         await eventually(lambda: product.blob_names("catafract", running["blobStem"]))
         for task in [*dying.app.components.background._tasks.values()]:
@@ -97,21 +97,21 @@ async def crashed(product: Harness, ledger: Feed) -> str:
         request.cancel()
         with suppress(asyncio.CancelledError):
             await request
-        dying.cosmos.rules.remove(hold)
-    await resume_lapsed(product, ledger, running["id"])
+        dying.cosmos.rules.remove(completing)
+    await expire_and_resume(product, ledger, running["id"])
     return str(running["id"])
 
 
 async def abandoned(product: Harness) -> None:
     """Send a request whose caller disconnects while the model works."""
-    product.fake_gemini.latency = 1
+    product.fake_gemini.released.clear()
     async with model_called(product):
         request = asyncio.create_task(product.generate())
     request.cancel()
     with suppress(asyncio.CancelledError):
         await request
+    product.fake_gemini.released.set()
     await product.drained()
-    product.fake_gemini.latency = 0
 
 
 @asynccontextmanager
@@ -122,24 +122,24 @@ async def model_called(product: Harness) -> AsyncIterator[None]:
     await product.called(calls + 1)
 
 
-async def after_its_answer(product: Harness) -> str:
+async def ended_after_its_response(product: Harness) -> str:
     """Make a generation that ends after its 202."""
-    product.fake_gemini.latency = 1.5
+    product.fake_gemini.released.clear()
     accepted = await product.generate(headers={"Prefer": "wait=1"})
     assert accepted.status == 202
+    product.fake_gemini.released.set()
     await product.drained()
-    product.fake_gemini.latency = 0
     return str(accepted.json["id"])
 
 
-async def over_the_deadline(product: Harness) -> None:
-    async with product.another(GENERATION_DEADLINE_SECONDS="1") as hurried:
-        late = await hurried.generate(headers={"Prefer": "wait=60"})
+async def exceeded_the_deadline(product: Harness) -> None:
+    async with product.another(GENERATION_DEADLINE_SECONDS="1") as limited:
+        late = await limited.generate(headers={"Prefer": "wait=60"})
     assert late.json["code"] == "deadline_exceeded"
 
 
-async def failed_and_again(product: Harness, ledger: Feed) -> str:
-    """Make a billed generation that fails, is logged, and runs again under its key on another day."""
+async def failed_and_repeated(product: Harness, ledger: Feed) -> str:
+    """Make a billed generation that fails, is logged, and runs again with its key."""
     headers = {"Idempotency-Key": "again"}
     product.fake_gemini.script.add(*[finished("STOP", {"text": "no"}, usage=BILLED_REFUSAL)] * 20)
     failed = await product.generate(headers=headers)
@@ -150,57 +150,57 @@ async def failed_and_again(product: Harness, ledger: Feed) -> str:
     return str(failed.json["id"])
 
 
-async def deleted_while_it_runs(product: Harness) -> None:
-    product.fake_gemini.latency = 1
+async def deleted_while_running(product: Harness) -> None:
+    product.fake_gemini.released.clear()
     queued = await product.generate(headers={"Prefer": "respond-async"})
     async with model_called(product):
         runner = asyncio.create_task(product.app.resume(queued.enqueue[0].encode()))
     await product.call("DELETE", f"/api/generations/{queued.json['id']}")
+    product.fake_gemini.released.set()
     await runner
-    product.fake_gemini.latency = 0
 
 
-async def test_the_sums_of_a_day_are_the_ledgers(
+async def test_costs_of_the_queries_equal_the_ledger(
     product: Harness, ledger: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     first = (await product.generate()).json["id"]
-    await after_its_answer(product)
+    await ended_after_its_response(product)
     await abandoned(product)
-    await over_the_deadline(product)
+    await exceeded_the_deadline(product)
     product.fake_gemini.script.add(refusal())
     assert (await product.generate()).json["code"] == "refused"
-    await failed_and_again(product, ledger)
+    await failed_and_repeated(product, ledger)
     await crashed(product, ledger)
     ended = await product.generate()
     await product.call("DELETE", f"/api/generations/{ended.json['id']}")
-    await deleted_while_it_runs(product)
+    await deleted_while_running(product)
     for _ in range(3):
-        await ledger.deliver()  # at least once
-    await product.call("DELETE", f"/api/generations/{first}")  # its line is written again
+        await ledger.deliver()  # the change feed delivers at least once
+    await product.call("DELETE", f"/api/generations/{first}")  # which writes the log line again
 
     lines = logged(caplog)
     entries, usd = await ledger.entries(), await ledger.usd()
-    assert len(lines) > 2 * 9, "lines come several times"
-    (costs,) = asked(queries()["Cost by day and user"], lines)
+    assert len(lines) > 2 * 9, "each line is logged several times"
+    (costs,) = run_query(queries()["Cost by day and user"], lines)
     assert (costs["usd"], costs["calls"]) == (round(usd, 4), len(entries))
     estimated = round(sum(entry["budgetUsd"] for entry in entries if entry["usd"] is None), 4)
     assert costs["estimatedUsd"] == estimated
     assert round(usd, 4) == round(product.fake_gemini.billed_usd, 4) > 0
-    spent = asked(alert("money").replace(f"| where usd > {DAILY_USD}", ""), lines)
+    spent = run_query(alert("money").replace(f"| where usd > {DAILY_USD}", ""), lines)
     assert [round(row["usd"], 4) for row in spent] == [round(usd + estimated, 4)]
-    outcomes = asked(queries()["Generations by outcome"], lines)
+    outcomes = run_query(queries()["Generations by outcome"], lines)
     failures = {"deadline_exceeded": 1, "refused": 1}
     assert {row["outcome"]: row["generations"] for row in outcomes} == {"ok": 6, "deleted": 1, **failures}
-    reasons = asked(queries()["Failures by reason"], lines)
+    reasons = run_query(queries()["Failures by reason"], lines)
     assert {row["reason"]: row["failures"] for row in reasons} == failures
-    latencies = asked(queries()["Latency by model"], lines)
+    latencies = run_query(queries()["Latency by model"], lines)
     assert sum(row["images"] for row in latencies) == 6
-    attempts = asked(queries()["Calls by model and outcome"], lines)
+    attempts = run_query(queries()["Calls by model and outcome"], lines)
     assert sum(row["calls"] for row in attempts) >= len(entries)
 
 
-def test_the_cost_of_a_call_whose_bill_is_not_known_is_an_estimate() -> None:
+def test_cost_of_an_unpriced_call_is_estimated() -> None:
     when = NOW.isoformat()
     bills = [
         {"id": "a", "usd": 0.1, "budgetUsd": 0.1, "startedAt": when},
@@ -209,11 +209,11 @@ def test_the_cost_of_a_call_whose_bill_is_not_known_is_an_estimate() -> None:
     lines = [
         (NOW, f"generation {json.dumps({'id': 'gen-1', 'user': 'u', 'bills': bills})}", "Function.ledger.User")
     ] * 2
-    (row,) = asked(queries()["Cost by day and user"], lines)
+    (row,) = run_query(queries()["Cost by day and user"], lines)
     assert (row["usd"], row["estimatedUsd"], row["calls"]) == (0.1, 0.134, 2)
-    (spent,) = asked(alert("money").replace(str(DAILY_USD), "0.2"), lines)
+    (spent,) = run_query(alert("money").replace(str(DAILY_USD), "0.2"), lines)
     assert round(spent["usd"], 4) == 0.234
-    assert asked(alert("money").replace(str(DAILY_USD), "0.24"), lines) == []
+    assert run_query(alert("money").replace(str(DAILY_USD), "0.24"), lines) == []
 
 
 def line(
@@ -252,42 +252,44 @@ FAILURES = [line(number + 100, "model_error", ago=MINUTE) for number in range(2)
         (OK + FAILURES + [line(100, "ok", ago=MINUTE, logged_ago=timedelta())], False),
     ],
     ids=[
-        "two of eleven",
-        "one of ten",
-        "one, five times",
-        "refusals",
-        "too few",
-        "an old one deleted",
-        "one ran again",
+        "two failures of eleven",
+        "one failure of ten",
+        "one failure logged five times",
+        "one failure and refusals",
+        "too few generations",
+        "line of an old failure, written by its deletion",
+        "one failure that ran again",
     ],
 )
-def test_the_alert_on_failures_counts_each_generation_once(traces: list[Trace], fires: bool) -> None:
-    assert bool(asked(alert("failures"), traces)) is fires
+def test_failure_alert_counts_each_generation_once(traces: list[Trace], fires: bool) -> None:
+    assert bool(run_query(alert("failures"), traces)) is fires
 
 
-def test_the_alert_on_slowness_counts_each_generation_once() -> None:
+def test_slowness_alert_counts_each_generation_once() -> None:
     slow = line(50, "ok", ago=MINUTE, total=130_000)
-    assert asked(alert("slow"), [*OK, slow]) != []
-    assert asked(alert("slow"), [*OK, *OK, *[line(number + 50, "ok", ago=MINUTE) for number in range(20)], slow]) == []
-    assert asked(alert("slow"), [*OK[:5], *[slow] * 9]) == []
+    assert run_query(alert("slow"), [*OK, slow]) != []
+    assert (
+        run_query(alert("slow"), [*OK, *OK, *[line(number + 50, "ok", ago=MINUTE) for number in range(20)], slow]) == []
+    )
+    assert run_query(alert("slow"), [*OK[:5], *[slow] * 9]) == []
 
 
-def test_the_other_alerts_fire_when_they_should() -> None:
-    assert asked(alert("poison"), [(NOW, "poison message gen-1", "Function.poison.User")]) != []
-    assert asked(alert("poison"), OK) == []
-    assert asked(alert("unavailable"), [], [500, 503, *[200] * 20]) != []
-    assert asked(alert("unavailable"), [], [500, *[200] * 20]) == []
+def test_alerts_on_poison_messages_and_unavailability() -> None:
+    assert run_query(alert("poison"), [(NOW, "poison message gen-1", "Function.poison.User")]) != []
+    assert run_query(alert("poison"), OK) == []
+    assert run_query(alert("unavailable"), [], [500, 503, *[200] * 20]) != []
+    assert run_query(alert("unavailable"), [], [500, *[200] * 20]) == []
 
 
 def test_every_query_runs_on_an_empty_table() -> None:
     for name, query in queries().items():
-        assert asked(query, []) == [], name
+        assert run_query(query, []) == [], name
 
 
 def test_warnings_outside_of_invocations_are_found() -> None:
-    said = (NOW, "WARNING image_core.storage: cosmos did not answer", "Host.Function.Console")
-    (row,) = asked(
+    warning = (NOW, "WARNING image_core.storage: cosmos did not answer", "Host.Function.Console")
+    (row,) = run_query(
         queries()["Warnings that were logged while no invocation ran: of work that goes on after its response"],
-        [*OK, said],
+        [*OK, warning],
     )
-    assert row["message"] == said[1]
+    assert row["message"] == warning[1]

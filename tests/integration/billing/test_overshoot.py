@@ -1,4 +1,4 @@
-"""By how much a budget can be passed: the worst cases, as the table in docs/money.md has them."""
+"""The worst cases by which a budget can be exceeded, as in the table in docs/money.md."""
 
 import asyncio
 from typing import Any
@@ -23,13 +23,13 @@ def usage(image: int, text: int) -> dict[str, Any]:
     }
 
 
-def words(model: str) -> Scripted:
+def text_only(model: str) -> Scripted:
     """Return an answer without an image and with the longest text that the bound on output tokens allows."""
     return finished("STOP", {"text": "word"}, usage=usage(0, max_output_tokens(model, None)))
 
 
 def image(model: str) -> Scripted:
-    """Return an image with the longest text beside it."""
+    """Return an answer with an image and the longest text."""
     longest = max_output_tokens(model, None) - 1120
     return finished("STOP", {"text": "word"}, part(sample_image()), usage=usage(1120, longest))
 
@@ -39,14 +39,14 @@ def expected(product: Harness, options: Options | None = None) -> float:
     return spending.expected(options or Options(), 1, len(PROMPT))
 
 
-async def test_an_image_with_the_longest_text_costs_what_was_expected(product: Harness) -> None:
+async def test_image_with_the_longest_text_stays_within_the_expected_cost(product: Harness) -> None:
     product.fake_gemini.script.add(image("gemini-3-pro-image"))
     assert (await product.generate()).status == 200
     assert product.fake_gemini.billed_usd <= expected(product)
 
 
-async def test_a_dear_fallback_was_expected(product: Harness) -> None:
-    """The requested cheap model is overloaded; the dearest model of the chain answers with the longest text."""
+async def test_fallback_to_the_most_expensive_model_stays_within_the_expected_cost(product: Harness) -> None:
+    """The requested cheap model is overloaded; the most expensive model of the chain answers with the longest text."""
     product.fake_gemini.script.add(overloaded(), overloaded(), image("gemini-3-pro-image"))
     made = await product.generate(model="gemini-2.5-flash-image")
     assert made.status == 200
@@ -54,24 +54,24 @@ async def test_a_dear_fallback_was_expected(product: Harness) -> None:
     assert product.fake_gemini.billed_usd <= expected(product, Options(model="gemini-2.5-flash-image"))
 
 
-async def test_words_only_pass_it_by_those_of_the_call_before_the_image(product: Harness) -> None:
-    """The most that one generation can cost: the dearest model's longest text, then its image with as long a text."""
+async def test_answer_without_an_image_exceeds_the_expected_cost_by_its_own_cost(product: Harness) -> None:
+    """The maximum of one generation: the most expensive model's longest text, then an image with the longest text."""
     model = "gemini-3-pro-image"
-    product.fake_gemini.script.add(words(model), image(model))
+    product.fake_gemini.script.add(text_only(model), image(model))
     assert (await product.generate()).status == 200
-    only_words = min(call.billed_usd for call in product.fake_gemini.calls)
-    assert product.fake_gemini.billed_usd <= expected(product) + only_words
-    assert only_words < 0.31 * expected(product)
+    cost_of_text = min(call.billed_usd for call in product.fake_gemini.calls)
+    assert product.fake_gemini.billed_usd <= expected(product) + cost_of_text
+    assert cost_of_text < 0.31 * expected(product)
 
 
-async def test_words_from_every_model_of_the_chain_cost_about_an_image(product: Harness) -> None:
-    product.fake_gemini.script.add(*(words("gemini-3-pro-image") for _ in range(20)))
+async def test_answers_without_an_image_from_every_model_cost_about_as_much_as_an_image(product: Harness) -> None:
+    product.fake_gemini.script.add(*(text_only("gemini-3-pro-image") for _ in range(20)))
     assert (await product.generate()).status == 500
     assert 1 < len(product.fake_gemini.calls) <= 6
     assert product.fake_gemini.billed_usd <= 1.31 * expected(product)
 
 
-async def test_two_processes_let_in_one_more_each_at_the_same_moment(product: Harness) -> None:
+async def test_two_processes_exceed_the_budget_by_at_most_their_concurrent_generations(product: Harness) -> None:
     product.fake_gemini.latency = 0.5
     concurrent, usd = 3, expected(product)
     budget = round(4 * usd, 6)

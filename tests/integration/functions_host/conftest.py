@@ -1,4 +1,4 @@
-"""The sample app in our Functions host."""
+"""The local Functions host with the sample app."""
 
 import asyncio
 from collections.abc import Iterator

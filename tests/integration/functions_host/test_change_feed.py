@@ -1,4 +1,4 @@
-"""The host's Cosmos DB trigger delivers every change at least once, in batches, and again after a failure."""
+"""The Cosmos DB trigger delivers every change at least once, in batches, and again after a failure."""
 
 import asyncio
 import uuid
@@ -23,20 +23,20 @@ async def database(cosmos_url: str) -> AsyncIterator[Any]:
         yield client.get_database_client("sample")
 
 
-async def test_a_change_starts_its_function(host: str, database: Any) -> None:
+async def test_change_calls_its_function(host: str, database: Any) -> None:
     name = uuid.uuid4().hex
     await database.get_container_client("things").upsert_item({"id": name})
     await asyncio.to_thread(wait_for_line, host, f"done {name}|0")
 
 
-async def test_a_failed_batch_is_delivered_again_until_it_succeeds(host: str, database: Any) -> None:
+async def test_failed_batch_is_delivered_again_until_it_succeeds(host: str, database: Any) -> None:
     name = uuid.uuid4().hex
     await database.get_container_client("things").upsert_item({"id": name, "fails": 2})
     lines = await asyncio.to_thread(wait_for_line, host, f"done {name}|0")
     assert lines.count(f"thing {name}|0") == 3
 
 
-async def test_a_checkpoint_outlives_its_host_and_a_new_version_is_a_new_change(database: Any) -> None:
+async def test_checkpoint_is_kept_and_a_new_version_is_a_new_change(database: Any) -> None:
     name = f"feed-{uuid.uuid4().hex}"
     things, leases = database.get_container_client("things"), database.get_container_client("leases")
     written = [await things.upsert_item({"id": f"{name}-{number}"}) for number in range(5)]
@@ -47,7 +47,7 @@ async def test_a_checkpoint_outlives_its_host_and_a_new_version_is_a_new_change(
 
     batch = await feed.read()
     assert mine(batch) == sorted(each["id"] for each in written)
-    assert mine(await feed.read()) == mine(batch), "nothing is done with before it is checkpointed"
+    assert mine(await feed.read()) == mine(batch), "a batch without a checkpoint is read again"
     await feed.checkpoint(batch)
     after = ChangeFeed(name, things, leases, max_items=100)
     assert mine(await after.read()) == []
@@ -55,21 +55,21 @@ async def test_a_checkpoint_outlives_its_host_and_a_new_version_is_a_new_change(
     assert mine(await after.read()) == [f"{name}-3"]
 
 
-async def test_a_batch_holds_no_more_than_it_may_and_nothing_is_left_behind(database: Any) -> None:
+async def test_batch_has_at_most_max_items_and_every_change_is_delivered(database: Any) -> None:
     name = f"feed-{uuid.uuid4().hex}"
     things, leases = database.get_container_client("things"), database.get_container_client("leases")
     for number in range(7):
         await things.upsert_item({"id": f"{name}-{number}"})
     feed = ChangeFeed(name, things, leases, max_items=3)
-    seen: list[str] = []
+    delivered: list[str] = []
     while batch := await feed.read():
         assert len(batch) <= 3
-        seen += [document["id"] for _, document in batch if document["id"].startswith(name)]
+        delivered += [document["id"] for _, document in batch if document["id"].startswith(name)]
         await feed.checkpoint(batch)
-    assert sorted(seen) == [f"{name}-{number}" for number in range(7)]
+    assert sorted(delivered) == [f"{name}-{number}" for number in range(7)]
 
 
-def test_a_retry_policy_has_its_count_and_its_delay() -> None:
+def test_retry_policy_is_read() -> None:
     policy = {"strategy": "fixed_delay", "max_retry_count": "-1", "delay_interval": "00:01:10"}
     assert Retry.read(policy) == Retry(-1, timedelta(seconds=70))
 
@@ -77,6 +77,6 @@ def test_a_retry_policy_has_its_count_and_its_delay() -> None:
 @pytest.mark.parametrize(
     "policy", [{"strategy": "exponential_backoff"}, {"strategy": "fixed_delay", "delay_interval": "10"}]
 )
-def test_an_unsupported_retry_policy_is_refused(policy: dict[str, str]) -> None:
+def test_unsupported_retry_policy_is_refused(policy: dict[str, str]) -> None:
     with pytest.raises(CannotServe, match="retry policy"):
         Retry.read(policy)

@@ -1,4 +1,4 @@
-"""Our small Functions host does with an app what Azure's own does: routes, triggers, queues, poison, failures."""
+"""The local Functions host behaves like Azure's: routes, triggers, queues, poison messages, failures."""
 
 import json
 import os
@@ -39,41 +39,43 @@ ROUTES = [
 
 
 @pytest.mark.parametrize(("method", "path", "status", "text"), ROUTES, ids=[f"{row[0]} {row[1]}" for row in ROUTES])
-def test_a_request_finds_its_function(host: str, method: str, path: str, status: int, text: str) -> None:
+def test_request_calls_the_function_of_its_route(host: str, method: str, path: str, status: int, text: str) -> None:
     answer = requests.request(method, host + path, timeout=10)
     assert (answer.status_code, answer.text) == (status, text)
 
 
-def test_body_and_headers_go_in_and_out(host: str) -> None:
+def test_body_and_headers_are_passed_in_both_directions(host: str) -> None:
     answer = requests.post(f"{host}/v1/x", data=b"\0" * 1000, headers={"X-A": "a"}, timeout=10)
     assert answer.text == "POST x {} 1000 a"
     assert (answer.headers["X-B"], answer.headers["Content-Type"]) == ("b", "text/plain; charset=utf-8")
 
 
-def test_a_message_that_fails_goes_to_poison_and_does_not_hold_the_others(host: str) -> None:
+def test_failing_message_goes_to_the_poison_queue_and_does_not_block_others(host: str) -> None:
     assert requests.post(f"{host}/v1/enqueue", data="bad one|good one|good two", timeout=10).text == "sent"
     lines = wait_for_line(host, "poison bad one|1")
     assert {"good one|1", "good two|1"} <= set(lines)
     assert [line for line in lines if line.startswith("bad")] == ["bad one|1", "bad one|2", "bad one|3"]
 
 
-def test_a_timer_runs_by_its_setting_from_the_file(host: str) -> None:
+def test_timer_runs_by_the_setting_in_local_settings(host: str) -> None:
     wait_for_line(host, "tick|0")
 
 
-def test_a_failed_output_fails_the_invocation(azurite_ports: AzuritePorts) -> None:
+def test_failed_output_fails_the_invocation(azurite_ports: AzuritePorts) -> None:
     port = reserve_port()
     command = functions_host.command(port, SAMPLE)
-    nowhere = cosmos_connection_string("http://127.0.0.1:9")
-    away = azurite_ports.connection_string().replace(f":{azurite_ports.queue}/", ":9/")
-    with running(
-        command, environment={"AzureWebJobsStorage": away, "COSMOS": nowhere, "PYTHONPATH": str(ROOT)}
-    ) as process:
+    unreachable_database = cosmos_connection_string("http://127.0.0.1:9")
+    unreachable_storage = azurite_ports.connection_string().replace(f":{azurite_ports.queue}/", ":9/")
+    environment = {
+        "AzureWebJobsStorage": unreachable_storage,
+        "COSMOS": unreachable_database,
+        "PYTHONPATH": str(ROOT),
+    }
+    with running(command, environment=environment) as process:
         wait_for_port(port, process, "the host", None)
         url = f"http://127.0.0.1:{port}/v1"
-        assert (
-            requests.get(f"{url}/items/1", timeout=10).status_code == 200
-        )  # a queue or a database that is away does not end the host
+        # Unreachable queues and databases do not end the host.
+        assert requests.get(f"{url}/items/1", timeout=10).status_code == 200
         assert requests.post(f"{url}/enqueue", data="x", timeout=60).status_code == 500
         end(process)
 
@@ -98,15 +100,15 @@ def f(b: func.InputStream) -> None: ...
 """
 BROKEN = [
     ("no function_app.py", "function_app.py", None, "function_app.py"),
-    ("one that does not load", "function_app.py", "import nothing_of_that_name", "nothing_of_that_name"),
-    ("one without an app", "function_app.py", "x = 1", "FunctionApp"),
+    ("function_app.py with an import error", "function_app.py", "import nothing_of_that_name", "nothing_of_that_name"),
+    ("function_app.py without an app", "function_app.py", "x = 1", "FunctionApp"),
     ("no host.json", "host.json", None, "host.json"),
-    ("a host.json that is not JSON", "host.json", "{", "host.json"),
-    ("a queue span that is none", "host.json", '{"extensions": {"queues": {"visibilityTimeout": "soon"}}}', "soon"),
-    ("a timer without its setting", "local.settings.json", None, "TICK"),
-    ("a timer that is none", "local.settings.json", '{"Values": {"TICK": "now and then"}}', "now and then"),
+    ("host.json that is not JSON", "host.json", "{", "host.json"),
+    ("invalid visibility timeout", "host.json", '{"extensions": {"queues": {"visibilityTimeout": "soon"}}}', "soon"),
+    ("timer without its setting", "local.settings.json", None, "TICK"),
+    ("invalid timer expression", "local.settings.json", '{"Values": {"TICK": "now and then"}}', "now and then"),
     (
-        "a binding that is not known",
+        "unsupported binding",
         "function_app.py",
         BLOB_TRIGGER,
         "blobTrigger",
@@ -115,7 +117,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("file", "text", "word"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
-def test_what_cannot_be_served_is_one_line(tmp_path: Path, file: str, text: str | None, word: str) -> None:
+def test_app_that_cannot_be_served_is_one_line(tmp_path: Path, file: str, text: str | None, word: str) -> None:
     root = tmp_path / "app"
     shutil.copytree(SAMPLE, root)
     if text is None:
@@ -146,12 +148,12 @@ NOON = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
         ("1.00:00:00", "12:00:30"),
     ],
 )
-def test_a_timer_is_due_when_its_expression_says(expression: str, due: str) -> None:
+def test_timer_is_due_at_the_time_of_its_expression(expression: str, due: str) -> None:
     assert Schedule(expression).after(NOON).strftime("%H:%M:%S") == due
 
 
 @pytest.mark.parametrize("expression", ["", "x", "* * *", "61 * * * * *", "0 0 0 0 0 0 0 0"])
-def test_a_wrong_expression_is_told(expression: str) -> None:
+def test_invalid_timer_expression_is_refused(expression: str) -> None:
     with pytest.raises(CannotServe):
         Schedule(expression)
 
@@ -165,7 +167,7 @@ print(json.dumps(sorted(function.name for function in load(Path.cwd()).functions
 
 
 @pytest.mark.parametrize(("value", "loaded"), [("true", False), ("1", False), ("false", True), ("", True)])
-def test_a_function_that_an_app_setting_disables_is_not_loaded(value: str, loaded: bool) -> None:
+def test_disabled_function_is_not_loaded(value: str, loaded: bool) -> None:
     environment = {**os.environ, "AzureWebJobs.ledger.Disabled": value}
     command = [sys.executable, "-c", NAMES]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)

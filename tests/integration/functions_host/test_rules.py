@@ -1,4 +1,4 @@
-"""What Azure's host does with requests, answers, log records and messages, also where it is inconvenient."""
+"""The rules of Azure's host for requests, responses, log records and messages."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ from tests.support.sample_app import SAMPLE, Served, wait_for_line
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """An answer as it came."""
+    """A response as received."""
 
     status: int
     headers: dict[str, str]
@@ -30,7 +30,7 @@ class Raw:
 
 
 def send(port: int, head: str | bytes, body: bytes = b"") -> Raw:
-    """Send a request as it is, and read what comes until the connection closes. `Host` and `Connection` are added."""
+    """Send a request unchanged except for added `Host` and `Connection` headers, and read the response."""
     encoded = head if isinstance(head, bytes) else head.encode()
     first, _, rest = encoded.partition(b"\r\n")
     lines = [first, b"Host: example.com", b"Connection: close", *([rest] if rest else []), b"", b""]
@@ -56,12 +56,12 @@ def unchunked(answer: Raw) -> str:
         rest = rest[int(size, 16) + 2 :]
 
 
-def test_a_body_in_chunks_arrives_empty(served: Served) -> None:
+def test_chunked_body_arrives_empty(served: Served) -> None:
     answer = send(served.port, "POST /v1/x HTTP/1.1\r\nTransfer-Encoding: chunked", b"4\r\nbody\r\n0\r\n\r\n")
     assert unchunked(answer) == "POST x {} 0 None"
 
 
-def test_a_body_stays_packed(served: Served) -> None:
+def test_compressed_body_is_passed_unchanged(served: Served) -> None:
     head = "POST /v1/x HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 4"
     answer = send(served.port, head, b"\x1f\x8bxx")
     assert (unchunked(answer), answer.headers["x-body"]) == ("POST x {} 4 None", "1f8b7878")
@@ -72,7 +72,7 @@ def test_repeated_headers_are_joined_with_a_comma(served: Served) -> None:
     assert unchunked(answer) == "GET x {} 0 1; a,2"
 
 
-def test_a_header_that_is_not_utf8_is_a_400_that_no_function_sees(served: Served) -> None:
+def test_header_that_is_not_utf8_is_400_without_a_call_of_the_function(served: Served) -> None:
     answer = send(served.port, b"GET /v1/x HTTP/1.1\r\nX-A: caf\xe9")
     assert (answer.status, answer.body) == (400, b"")
     assert unchunked(send(served.port, "GET /v1/x HTTP/1.1\r\nX-A: café")) == "GET x {} 0 café"
@@ -90,41 +90,41 @@ def test_a_header_that_is_not_utf8_is_a_400_that_no_function_sees(served: Served
     ],
     ids=["20 KB", "32 KB in two", "33 KB", "33 KB in two", "100 headers", "101 headers"],
 )
-def test_headers_have_32_kb_and_are_100_at_most(served: Served, headers: list[str], status: int) -> None:
+def test_headers_are_limited_to_32_kb_and_100(served: Served, headers: list[str], status: int) -> None:
     assert send(served.port, "\r\n".join(["GET /v1/first HTTP/1.1", *headers])).status == status
 
 
-def test_a_line_over_8_kb_is_414(served: Served) -> None:
+def test_request_line_over_8_kb_is_414(served: Served) -> None:
     assert send(served.port, f"GET /v1/first?x={'a' * 8000} HTTP/1.1").status == 200
     assert send(served.port, f"GET /v1/first?x={'a' * 8192} HTTP/1.1").status == 414
 
 
-def test_a_body_over_100_mb_is_a_bare_500(served: Served) -> None:
+def test_body_over_100_mb_is_500_without_a_body(served: Served) -> None:
     answer = send(served.port, f"POST /v1/x HTTP/1.1\r\nContent-Length: {MAX_BODY_BYTES + 1}")
     assert (answer.status, answer.body) == (500, b"")
 
 
-def test_answers_leave_in_chunks_without_a_length(served: Served) -> None:
+def test_responses_are_chunked_without_a_length(served: Served) -> None:
     answer = send(served.port, "GET /v1/x HTTP/1.1")
     assert "content-length" not in answer.headers
     assert unchunked(answer) == "GET x {} 0 None"
 
 
 @pytest.mark.parametrize("code", [204, 304])
-def test_an_answer_without_a_body_is_plain_text_unless_it_names_a_type(served: Served, code: int) -> None:
+def test_response_without_a_body_is_plain_text_by_default(served: Served, code: int) -> None:
     untyped = send(served.port, f"GET /v1/status/{code} HTTP/1.1")
     assert (untyped.status, untyped.headers["content-type"], untyped.body) == (code, "text/plain; charset=utf-8", b"")
     assert send(served.port, f"GET /v1/status/{code}?typed=1 HTTP/1.1").headers["content-type"] == "image/png"
     assert not {"transfer-encoding", "content-length"} & set(untyped.headers)
 
 
-def test_head_and_options_are_handed_over_like_any_method(served: Served) -> None:
+def test_head_and_options_are_passed_to_the_function(served: Served) -> None:
     headed = send(served.port, "HEAD /v1/x HTTP/1.1")
     assert (headed.status, headed.headers["x-b"], headed.body) == (200, "b", b"")
     assert unchunked(send(served.port, "OPTIONS /v1/x HTTP/1.1")) == "OPTIONS x {} 0 None"
 
 
-def test_the_address_is_that_of_the_decoded_path(served: Served) -> None:
+def test_url_has_the_decoded_and_encoded_path(served: Served) -> None:
     answer = send(served.port, "GET /v1/a/%62%20c%2Fd/../%C3%A9?x=%41&y=1 HTTP/1.1")
     assert answer.headers["x-url"] == "http://example.com/v1/a/%C3%A9?x=%41&y=1"
 
@@ -163,20 +163,20 @@ def test_paths_are_decoded_once_and_encoded_again(raw: str, decoded: str, encode
         ("", {}),
     ],
 )
-def test_repeated_parameters_are_joined_and_empty_ones_dropped(raw: str, joined: dict[str, str]) -> None:
+def test_repeated_parameters_are_joined_and_empty_ones_are_dropped(raw: str, joined: dict[str, str]) -> None:
     assert joined_query(raw) == joined
 
 
-def test_a_message_replaces_its_own_metadata(served: Served, host: str) -> None:
+def test_fields_of_a_message_replace_its_metadata(served: Served, host: str) -> None:
     sent = json.dumps({"ID": "of the message", "userId": "a"})
     assert requests.post(f"{host}/v1/enqueue", data=sent, timeout=10).text == "sent"
     wait_for_line(host, "id of the message|1")
 
 
-def test_a_log_record_is_kept_while_its_invocation_runs_and_only_then(served: Served, host: str) -> None:
+def test_log_record_is_kept_only_while_its_invocation_runs(served: Served, host: str) -> None:
     assert requests.post(f"{host}/v1/logs", data="mark", timeout=10).text == "logged"
     assert requests.put(f"{host}/v1/logs", data="mark", timeout=10).text == "logged"
-    assert requests.delete(f"{host}/v1/logs", timeout=10).text == "goes on"
+    assert requests.delete(f"{host}/v1/logs", timeout=10).text == "released"
     wait_for_line(host, "mark logged|0")
     lines = [line for line in served.log.read_text().splitlines() if "mark" in line]
     kept = [re.sub(r"^\S+ \S+ ", "", line) for line in lines]
@@ -204,20 +204,18 @@ def test_a_log_record_is_kept_while_its_invocation_runs_and_only_then(served: Se
         ({"Function.api": "None", "Function": "Debug"}, "Function.apis.User", "DEBUG"),
     ],
 )
-def test_a_category_has_the_level_of_its_longest_name_in_host_json(
-    levels: dict[str, str], category: str, name: str
-) -> None:
+def test_log_level_is_that_of_the_longest_prefix_in_host_json(levels: dict[str, str], category: str, name: str) -> None:
     found = Levels({"logging": {"logLevel": levels}}).of(category)
     assert logging.getLevelName(found) == name
 
 
-def test_the_products_own_settings_show_what_it_prints() -> None:
+def test_products_host_json_shows_printed_lines() -> None:
     levels = Levels(json.loads((ROOT / "host.json").read_text()))
     assert levels.of("Host.Function.Console") == levels.of("Function.ledger.User") == 20
 
 
-def test_sigterm_ends_an_app_without_a_handler_by_the_signal(azurite_ports: AzuritePorts, tmp_path: Path) -> None:
-    """As a Python worker ends in Azure, which reports exit code 143 as an error."""
+def test_sigterm_without_a_handler_ends_the_host_by_the_signal(azurite_ports: AzuritePorts, tmp_path: Path) -> None:
+    """A Python worker in Azure ends in the same way; the platform reports exit code 143 as an error."""
     port = reserve_port()
     command = functions_host.command(port, SAMPLE)
     environment = {

@@ -1,4 +1,4 @@
-"""A running generation keeps no inputs in memory while the model works; they are read again when they are needed."""
+"""A running generation keeps no inputs in memory during the model call. A second attempt reads their copies."""
 
 import asyncio
 import gc
@@ -20,7 +20,7 @@ from tests.support.image_files import saved
 from tests.support.paths import ROOT
 
 
-def reads_a_copy(method: str, path: str) -> bool:
+def reads_input_copy(method: str, path: str) -> bool:
     return method == "GET" and "/inputs/" in path
 
 
@@ -29,7 +29,7 @@ def noise(side: int) -> bytes:
     return saved(PIL.Image.frombytes("RGB", (side, side), os.urandom(side * side * 3)), "PNG")
 
 
-async def test_while_the_model_works_neither_request_nor_inputs_are_in_memory(
+async def test_neither_request_nor_inputs_are_in_memory_during_the_model_call(
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     port = reserve_port()
@@ -46,7 +46,7 @@ async def test_while_the_model_works_neither_request_nor_inputs_are_in_memory(
             harness(azurite_ports, cosmos_url, **settings) as product,
             aiohttp.ClientSession(settings["GOOGLE_GEMINI_BASE_URL"]) as model,
         ):
-            assert (await product.generate()).status == 200  # what is imported and cached once is not measured
+            assert (await product.generate()).status == 200  # imports and caches are not measured
 
             async def called_again() -> bool:
                 async with model.get("/__calls") as answer:
@@ -69,30 +69,30 @@ async def test_while_the_model_works_neither_request_nor_inputs_are_in_memory(
             await product.call("POST", f"/api/generations/{item['id']}/cancel")
             assert (await request).json["code"] == "canceled"
             await product.drained()
-            assert peak > len(image)  # an image in memory is measured
+            assert peak > len(image)  # the measurement includes an image
             assert grown < len(image) / 4
             assert working == 0
             assert held > len(image)  # the request's body, which the worker keeps
             assert product.app.memory_budget.held == 0
 
 
-async def test_another_attempt_sends_the_same_inputs_again(product: Harness) -> None:
+async def test_second_attempt_sends_the_same_inputs(product: Harness) -> None:
     product.fake_gemini.script.add(overloaded(), overloaded())
     made = await product.generate()
     assert made.status == 200
     assert [call.inputs for call in product.fake_gemini.calls] == [1, 1, 1]
     assert len({call.bytes for call in product.fake_gemini.calls}) == 1
-    assert sum(reads_a_copy(*seen) for seen in product.blobs.requests) == 2
+    assert sum(reads_input_copy(*each) for each in product.blobs.requests) == 2
 
 
-async def test_a_first_attempt_reads_nothing_again(product: Harness) -> None:
+async def test_first_attempt_reads_no_input_copy(product: Harness) -> None:
     assert (await product.generate()).status == 200
-    assert not any(reads_a_copy(*seen) for seen in product.blobs.requests)
+    assert not any(reads_input_copy(*each) for each in product.blobs.requests)
 
 
-async def test_inputs_that_cannot_be_read_again_leave_the_error_of_the_attempt_before(product: Harness) -> None:
+async def test_unreadable_input_copies_end_with_the_error_of_the_earlier_attempt(product: Harness) -> None:
     product.fake_gemini.script.add(overloaded())
-    product.blobs.rule(Rule(reads_a_copy, times=100, forward=False, deliver=False))
+    product.blobs.rule(Rule(reads_input_copy, times=100, forward=False, deliver=False))
     failed = await product.generate()
     assert (failed.status, failed.json["code"], failed.json["retryable"]) == (503, "model_unavailable", True)
     record = await product.record(failed.json["id"])

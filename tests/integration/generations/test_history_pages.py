@@ -1,4 +1,4 @@
-"""Pages of the history: two partitions of one user merged by time, records of one moment, and a bound on bytes."""
+"""Pages of the history: two partitions of one user merged by time, records of the same time, limited bytes."""
 
 import base64
 import json
@@ -11,6 +11,8 @@ from azure.cosmos.aio import ContainerProxy, CosmosClient
 
 from image_core.auth.user import User
 from image_core.clock import Clock
+from image_core.errors import InvalidRequest
+from image_core.generations.continuation import _mark
 from image_core.generations.records import PAGE_BYTES, Records
 from image_core.storage.backoff import Backoff
 from image_core.storage.cosmos import Cosmos
@@ -60,7 +62,7 @@ async def everything(records: Records, user: User, limit: int) -> tuple[list[str
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
-async def test_both_partitions_are_merged_by_time_and_each_record_comes_once(
+async def test_both_partitions_are_merged_by_time_and_each_record_is_listed_once(
     records: Records, container: ContainerProxy, limit: int
 ) -> None:
     address = f"Ada.{limit}@Example.com"
@@ -68,7 +70,7 @@ async def test_both_partitions_are_merged_by_time_and_each_record_comes_once(
     dice = random.Random(limit)
     expected = []
     for number in range(24):
-        # Few moments for many records: some share one, within a partition and across both.
+        # Few times for many records: some are equal, within a partition and across both.
         created_at = f"2026-01-01T00:00:{dice.randrange(8):02}.000Z"
         item = original(dice.choice(user.partitions), f"gen-{number:02}", created_at)
         await container.create_item(item)
@@ -81,9 +83,7 @@ async def test_both_partitions_are_merged_by_time_and_each_record_comes_once(
     assert sizes[-1] <= limit
 
 
-async def test_a_record_that_was_copied_to_the_other_partition_comes_once(
-    records: Records, container: ContainerProxy
-) -> None:
+async def test_record_in_both_partitions_is_listed_once(records: Records, container: ContainerProxy) -> None:
     user = User("copied@example.com", "Copied@example.com")
     for partition in user.partitions:
         for number in range(3):
@@ -96,7 +96,7 @@ async def test_a_record_that_was_copied_to_the_other_partition_comes_once(
     assert {item["prompt"] for item in page.items} == {"copied@example.com"}
 
 
-async def test_a_page_stays_where_it_is_while_newer_records_are_written(
+async def test_next_page_is_the_same_although_newer_records_are_written(
     records: Records, container: ContainerProxy
 ) -> None:
     user = User("newer@example.com")
@@ -109,9 +109,7 @@ async def test_a_page_stays_where_it_is_while_newer_records_are_written(
     assert second.continuation is None
 
 
-async def test_a_page_is_bounded_in_bytes_and_every_record_comes_all_the_same(
-    records: Records, container: ContainerProxy
-) -> None:
+async def test_page_is_limited_in_bytes_and_every_record_is_listed(records: Records, container: ContainerProxy) -> None:
     user = User("long@example.com", "Long@example.com")
     for number in range(12):
         prompt = "x" * (PAGE_BYTES // 5 if number % 3 else PAGE_BYTES // 2 + 10)
@@ -124,7 +122,7 @@ async def test_a_page_is_bounded_in_bytes_and_every_record_comes_all_the_same(
     assert len(page.items) == 1 or len(json.dumps(page.items, ensure_ascii=False).encode()) <= PAGE_BYTES + 1000
 
 
-async def test_whole_images_in_old_records_are_neither_answered_nor_all_read(
+async def test_images_in_old_records_are_not_listed_and_limit_the_page(
     records: Records, container: ContainerProxy
 ) -> None:
     user = User("base64@example.com")
@@ -148,10 +146,7 @@ async def test_whole_images_in_old_records_are_neither_answered_nor_all_read(
 @pytest.mark.parametrize(
     "fields", [None, 1, [], ["2026"], ["2026", 1], ["2026", "a", "b"], {"a": 1}, "x", [None, None]], ids=repr
 )
-async def test_a_forged_continuation_is_refused_whatever_it_holds(records: Records, fields: Any) -> None:
-    from image_core.errors import InvalidRequest  # noqa: PLC0415 - one test's need
-    from image_core.generations.continuation import _mark  # noqa: PLC0415 - a forger who knows how the mark is made
-
+async def test_forged_continuation_is_refused_whatever_its_content(records: Records, fields: Any) -> None:
     user = User("forger@example.com")
     raw = json.dumps(fields).encode()
     forged = base64.urlsafe_b64encode(_mark(user, raw) + raw).decode().rstrip("=")
@@ -160,7 +155,7 @@ async def test_a_forged_continuation_is_refused_whatever_it_holds(records: Recor
             await records.page(user, 2, continuation)
 
 
-async def test_a_record_is_found_in_the_partition_of_the_address_as_it_is_written(
+async def test_record_is_found_in_the_partition_of_the_exact_address(
     records: Records, container: ContainerProxy
 ) -> None:
     await container.create_item(original("Found@Example.com", "gen-old", "2024-01-01T00:00:00.000Z"))
@@ -171,7 +166,7 @@ async def test_a_record_is_found_in_the_partition_of_the_address_as_it_is_writte
     assert await records.find(User("found@example.com", "FOUND@example.com"), "gen-old") is None
 
 
-async def test_the_image_of_an_old_record_is_that_of_its_user(records: Records, container: ContainerProxy) -> None:
+async def test_image_of_an_old_record_belongs_to_its_user(records: Records, container: ContainerProxy) -> None:
     name = "generated-1704067230000.png"
     url = f"https://account.blob.core.windows.net/catafract/{name}"
     await container.create_item(original("Pic@Example.com", "gen-pic", "2024-01-01T00:00:30.000Z", outputImageUrl=url))

@@ -1,4 +1,4 @@
-"""An end that waits in the outbox is written only where it still belongs."""
+"""A completion in the outbox is applied only to the run that it belongs to."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -29,7 +29,7 @@ async def queued(product: Harness, records: Feed) -> tuple[str, Record]:
     return answer.enqueue[0], from_document(document)
 
 
-async def test_a_failure_does_not_replace_what_another_process_runs(product: Harness, records: Feed) -> None:
+async def test_failure_in_the_outbox_does_not_replace_a_run_of_another_process(product: Harness, records: Feed) -> None:
     message, record = await queued(product, records)
     outbox = product.app.components.reconciliation._outbox
     await outbox.put(
@@ -43,7 +43,7 @@ async def test_a_failure_does_not_replace_what_another_process_runs(product: Har
     assert message
 
 
-async def test_an_end_of_a_deleted_generation_does_not_stop_the_next_one_under_its_key(
+async def test_completion_of_a_deleted_generation_does_not_end_the_next_one_with_its_key(
     product: Harness, records: Feed
 ) -> None:
     message, record = await queued(product, records)

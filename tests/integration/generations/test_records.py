@@ -1,4 +1,4 @@
-"""Records over the real SDK and the emulator: conditional writes, pages, and what is unfinished."""
+"""Records over the real SDK and the emulator: conditional writes, pages, unfinished records."""
 
 import itertools
 from collections.abc import AsyncIterator
@@ -50,24 +50,24 @@ def writes(method: str, path: str) -> bool:
     return method in {"POST", "PUT"} and "/docs" in path
 
 
-async def test_what_is_written_is_read_back(records: Records, user: User) -> None:
+async def test_created_record_is_read_back(records: Records, user: User) -> None:
     written = await records.create(make(user))
     assert await records.read(user, "gen-1") == written
     assert written.etag
 
 
-async def test_a_record_that_is_not_there_is_none(records: Records, user: User) -> None:
+async def test_missing_record_is_none(records: Records, user: User) -> None:
     assert await records.read(user, "gen-none") is None
 
 
-async def test_an_id_is_taken_once(records: Records, user: User) -> None:
+async def test_second_record_with_the_same_id_is_refused(records: Records, user: User) -> None:
     first = await records.create(make(user))
     with pytest.raises(AlreadyThere) as caught:
         await records.create(make(user, blob_stem="another"))
     assert caught.value.stored == first
 
 
-async def test_a_replace_of_an_old_version_changes_nothing(records: Records, user: User) -> None:
+async def test_replacing_an_old_version_is_refused(records: Records, user: User) -> None:
     first = await records.create(make(user))
     second = await records.replace(first.claimed("you", LATER))
     with pytest.raises(Changed) as caught:
@@ -75,7 +75,7 @@ async def test_a_replace_of_an_old_version_changes_nothing(records: Records, use
     assert caught.value.stored == second
 
 
-async def test_a_replace_of_a_deleted_record_is_told(records: Records, user: User) -> None:
+async def test_replacing_a_deleted_record_is_refused(records: Records, user: User) -> None:
     first = await records.create(make(user))
     await records.delete(first)
     with pytest.raises(Changed) as caught:
@@ -83,26 +83,26 @@ async def test_a_replace_of_a_deleted_record_is_told(records: Records, user: Use
     assert caught.value.stored is None
 
 
-async def test_deleting_twice_is_fine(records: Records, user: User) -> None:
+async def test_second_deletion_does_nothing(records: Records, user: User) -> None:
     first = await records.create(make(user))
     await records.delete(first)
     await records.delete(first)
     assert await records.read(user, first.id) is None
 
 
-async def test_a_create_whose_acknowledgement_was_lost_is_my_success(
+async def test_repeated_create_after_a_lost_acknowledgement_succeeds(
     records: Records, proxy: FaultyProxy, user: User
 ) -> None:
     assert await records.read(user, "gen-1") is None  # connects
     lost = proxy.rule(Rule(writes, deliver=False))
-    with suppress(StorageUnavailable):  # the SDK may give the loss to us or send again by itself: both must end well
+    with suppress(StorageUnavailable):  # unless the SDK repeats the request by itself
         await records.create(make(user))
     record = await records.create(make(user))
     assert lost.hits == 1
     assert await records.read(user, record.id) == record
 
 
-async def test_a_replace_whose_acknowledgement_was_lost_is_my_success(
+async def test_repeated_replace_after_a_lost_acknowledgement_succeeds(
     records: Records, proxy: FaultyProxy, user: User
 ) -> None:
     first = await records.create(make(user))
@@ -116,26 +116,26 @@ async def test_a_replace_whose_acknowledgement_was_lost_is_my_success(
     assert second.lease_owner == "me again"
 
 
-async def test_pages_are_newest_first_and_one_users_own(records: Records, user: User) -> None:
+async def test_pages_are_newest_first_and_of_one_user(records: Records, user: User) -> None:
     user = User("pages-of-one@example.com")
     for number in range(1, 6):
         await records.create(make(user, number, text="x" * 100))
     await records.create(make(User("other@example.com"), 1, id=f"gen-{user.folder}"))
     await records.create(make(user, 7, status=Status.DELETING))
-    seen = []
+    ids = []
     continuation = None
     for _ in range(3):
         page = await records.page(user, 2, continuation)
-        seen += [item["id"] for item in page.items]
+        ids += [item["id"] for item in page.items]
         continuation = page.continuation
-    assert seen == ["gen-5", "gen-4", "gen-3", "gen-2", "gen-1"]
+    assert ids == ["gen-5", "gen-4", "gen-3", "gen-2", "gen-1"]
     assert continuation is None
     assert "text" not in page.items[0]
     assert "blobStem" not in page.items[0]
 
 
 @pytest.mark.parametrize("continuation", ["x", "", "!!", "a" * 5000, "é", "eyJ0b2tlbiI6ICJ4In0"])
-async def test_a_continuation_that_is_not_ours_is_refused(records: Records, user: User, continuation: str) -> None:
+async def test_malformed_continuation_is_refused(records: Records, user: User, continuation: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         await records.page(user, 2, continuation)
     assert caught.value.field == "continuation"
@@ -149,7 +149,7 @@ async def test_another_users_continuation_is_refused(records: Records, user: Use
         await records.page(User("other@example.com"), 2, page.continuation)
 
 
-async def test_only_what_is_left_over_is_unfinished(records: Records, user: User) -> None:
+async def test_unfinished_records_are_those_with_an_expired_lease(records: Records, user: User) -> None:
     await records.create(make(user, 1, lease_expires_at=PAST))
     await records.create(make(user, 2, lease_expires_at=LATER))
     await records.create(make(user, 3, status=Status.SUCCEEDED, lease_expires_at=None))
@@ -159,7 +159,7 @@ async def test_only_what_is_left_over_is_unfinished(records: Records, user: User
     assert found == {"gen-1", "gen-4"}
 
 
-async def test_under_way_is_what_has_not_ended_and_what_may_still_be_paid_for(records: Records, user: User) -> None:
+async def test_records_under_way_are_those_that_may_still_cost_money(records: Records, user: User) -> None:
     await records.create(make(user, 1, lease_owner=None, lease_expires_at=PAST))  # queued, and the queue is late
     await records.create(make(user, 2, lease_expires_at=LATER))
     await records.create(make(user, 3, status=Status.SUCCEEDED, lease_expires_at=None))
@@ -170,14 +170,14 @@ async def test_under_way_is_what_has_not_ended_and_what_may_still_be_paid_for(re
     assert {"gen-1", "gen-2", "gen-5"} <= {record.id for record in await records.under_way_of_all_users()}
 
 
-async def test_a_finished_record_has_no_lease_in_the_index(records: Records, user: User) -> None:
+async def test_document_of_a_completed_record_has_no_lease(records: Records, user: User) -> None:
     record = await records.create(make(user))
     item = to_document(record.failed(Failure.of(NoImage()), (), (), PAST))
     assert "leaseExpiresAt" not in item
     assert "leaseExpiresAt" in to_document(record)
 
 
-def test_a_generation_that_is_run_again_and_again_keeps_every_bill_and_few_other_attempts(user: User) -> None:
+def test_repeated_generation_keeps_every_billed_attempt_and_few_others(user: User) -> None:
     record = make(user)
     for number in range(100):
         billed = Attempt("m", "no_image", 1, Usage(1, 1, 0.1), id=f"run{number}-1")

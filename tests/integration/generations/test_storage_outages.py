@@ -1,21 +1,22 @@
-"""An image whose container is missing is kept and paid once, and its caller gets the id."""
+"""If the image container is missing, the image is kept in the outbox and paid once; the answer has the id."""
 
 import pytest
 
 from tests.support.faulty_proxy import Answer, Rule, blob_error, cosmos_not_found
 from tests.support.harness import Answer as Response
 from tests.support.harness import Harness, sample_image
+from tests.support.hosts import stores_image
 
 KEY = {"Idempotency-Key": "one"}
-GONE = [blob_error(404, "ContainerNotFound"), blob_error(409, "ContainerBeingDeleted")]
-FOREVER = 100_000
+MISSING = [blob_error(404, "ContainerNotFound"), blob_error(409, "ContainerBeingDeleted")]
+ALWAYS = 100_000
 
 
-def of_images(_: str, path: str) -> bool:
+def in_image_container(_: str, path: str) -> bool:
     return path.startswith(("/devstoreaccount1/catafract/", "/devstoreaccount1/catafract?"))
 
 
-def of_private(_: str, path: str) -> bool:
+def in_private_container(_: str, path: str) -> bool:
     return "/catafract-private" in path
 
 
@@ -27,19 +28,19 @@ async def outbox(product: Harness, record_id: str, stem: str) -> list[str]:
     return [name for name in names if record_id in name or stem in name]
 
 
-async def in_the_outbox(product: Harness) -> Response:
-    """Return the answer for a generation whose image container is missing, when its image is in the outbox."""
+async def generated_into_outbox(product: Harness) -> Response:
+    """Generate while the image container is missing. Return the answer when the image is in the outbox."""
     waiting = await product.generate(headers={**KEY, "Prefer": "wait=1"})
     await product.drained()
     return waiting
 
 
-@pytest.mark.parametrize("gone", GONE, ids=["missing", "being deleted"])
-async def test_an_image_whose_container_is_gone_waits_in_the_outbox_and_is_paid_once(
-    gone: Answer, product: Harness
+@pytest.mark.parametrize("missing", MISSING, ids=["missing", "being deleted"])
+async def test_image_whose_container_is_missing_is_kept_in_the_outbox_and_paid_once(
+    missing: Answer, product: Harness
 ) -> None:
-    outage = product.blobs.rule(Rule(of_images, FOREVER, answer=gone))
-    waiting = await in_the_outbox(product)
+    outage = product.blobs.rule(Rule(in_image_container, ALWAYS, answer=missing))
+    waiting = await generated_into_outbox(product)
     assert waiting.status == 202
     record_id = waiting.json["id"]
     stored = await product.record(record_id)
@@ -65,17 +66,17 @@ async def test_an_image_whose_container_is_gone_waits_in_the_outbox_and_is_paid_
     assert len(product.fake_gemini.calls) == 1
 
 
-async def test_a_container_that_comes_back_at_once_is_not_noticed(product: Harness) -> None:
-    product.blobs.rule(Rule(lambda method, path: method == "PUT" and of_images(method, path), 2, answer=GONE[1]))
+async def test_short_outage_of_a_container_gives_no_warning(product: Harness) -> None:
+    product.blobs.rule(Rule(stores_image, 2, answer=MISSING[1]))
     made = await product.generate()
     assert (made.status, made.json["warnings"]) == (200, [])
     assert await outbox(product, made.json["id"], made.json["imageUrl"].rsplit("/", 1)[-1]) == []
 
 
-async def test_without_its_end_an_image_in_the_outbox_is_found(product: Harness) -> None:
-    """Its process died between the two writes of the outbox."""
-    outage = product.blobs.rule(Rule(of_images, FOREVER, answer=GONE[0]))
-    waiting = await in_the_outbox(product)
+async def test_image_in_the_outbox_is_found_without_its_completion(product: Harness) -> None:
+    """The process died between the two writes to the outbox."""
+    outage = product.blobs.rule(Rule(in_image_container, ALWAYS, answer=MISSING[0]))
+    waiting = await generated_into_outbox(product)
     await product.app.components.reconciliation._outbox.delete(waiting.json["id"])
     outage.times = 0
     (queued,) = [each for each in await product.app.find_unfinished() if waiting.json["id"] in each]
@@ -89,14 +90,14 @@ async def test_without_its_end_an_image_in_the_outbox_is_found(product: Harness)
     assert len(product.fake_gemini.calls) == 1
 
 
-async def test_a_generation_in_the_outbox_that_is_deleted_leaves_nothing(product: Harness) -> None:
-    outage = product.blobs.rule(Rule(of_images, FOREVER, answer=GONE[0]))
-    waiting = await in_the_outbox(product)
+async def test_deleting_a_generation_in_the_outbox_deletes_its_entries(product: Harness) -> None:
+    outage = product.blobs.rule(Rule(in_image_container, ALWAYS, answer=MISSING[0]))
+    waiting = await generated_into_outbox(product)
     stored = await product.record(waiting.json["id"])
     assert stored is not None
     path = f"/api/generations/{waiting.json['id']}"
     refused = await product.call("DELETE", path)
-    assert refused.status == 503, "its image may be in a container that comes back"
+    assert refused.status == 503, "its image may be in a container that exists again later"
     assert (await product.call("GET", path)).status == 404
     outage.times = 0
     await product.app.find_unfinished()
@@ -105,18 +106,16 @@ async def test_a_generation_in_the_outbox_that_is_deleted_leaves_nothing(product
     assert (await product.call("GET", "/api/usage")).json["today"]["costUsd"] == product.fake_gemini.billed_usd
 
 
-@pytest.mark.parametrize("gone", GONE, ids=["missing", "being deleted"])
-async def test_without_the_private_container_nothing_is_begun(gone: Answer, product: Harness) -> None:
-    product.blobs.rule(Rule(of_private, FOREVER, answer=gone))
+@pytest.mark.parametrize("missing", MISSING, ids=["missing", "being deleted"])
+async def test_missing_private_container_is_503_without_a_call(missing: Answer, product: Harness) -> None:
+    product.blobs.rule(Rule(in_private_container, ALWAYS, answer=missing))
     refused = await product.generate()
     assert (refused.status, refused.json["code"]) == (503, "storage_unavailable")
     assert product.fake_gemini.calls == []
 
 
-@pytest.mark.parametrize("gone", GONE, ids=["missing", "being deleted"])
-async def test_an_upload_is_answered_with_its_address_only_when_its_bytes_are_there(
-    gone: Answer, product: Harness
-) -> None:
+@pytest.mark.parametrize("missing", MISSING, ids=["missing", "being deleted"])
+async def test_upload_is_503_while_its_container_is_missing(missing: Answer, product: Harness) -> None:
     boundary = "b"
     form = (
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
@@ -124,7 +123,7 @@ async def test_an_upload_is_answered_with_its_address_only_when_its_bytes_are_th
         + b"\r\n--b--\r\n"
     )
     headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
-    outage = product.blobs.rule(Rule(of_images, FOREVER, answer=gone))
+    outage = product.blobs.rule(Rule(in_image_container, ALWAYS, answer=missing))
     refused = await product.call("POST", "/api/upload", form, headers)
     assert (refused.status, refused.json["code"]) == (503, "storage_unavailable")
     outage.times = 0
@@ -134,10 +133,10 @@ async def test_an_upload_is_answered_with_its_address_only_when_its_bytes_are_th
 
 
 @pytest.mark.parametrize("sub_status", [1002, 1003])
-async def test_a_database_that_misses_its_container_is_never_an_absence(sub_status: int, product: Harness) -> None:
+async def test_missing_database_container_is_503_and_never_404(sub_status: int, product: Harness) -> None:
     made = await product.generate(headers=KEY)
     before = len(product.cosmos.requests)
-    product.cosmos.rule(Rule(lambda _, path: "/docs" in path, FOREVER, answer=cosmos_not_found(sub_status)))
+    product.cosmos.rule(Rule(lambda _, path: "/docs" in path, ALWAYS, answer=cosmos_not_found(sub_status)))
     calls = [
         await product.generate(headers=KEY),
         await product.generate(headers={"Idempotency-Key": "another"}),

@@ -1,4 +1,4 @@
-"""What an operator sees of a generation: its log line, the same as metrics, and nothing that belongs to its caller."""
+"""Log lines and metrics of generations, which contain nothing of the user's data."""
 
 import asyncio
 import json
@@ -26,11 +26,11 @@ async def changes(product: Harness) -> AsyncIterator[Feed]:
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    said = [record.getMessage() for record in caplog.records]
-    return [json.loads(line.removeprefix("generation ")) for line in said if line.startswith("generation {")]
+    messages = [record.getMessage() for record in caplog.records]
+    return [json.loads(line.removeprefix("generation ")) for line in messages if line.startswith("generation {")]
 
 
-async def test_the_feed_of_an_ended_generation_writes_its_line(
+async def test_change_feed_writes_the_line_of_an_ended_generation(
     product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -49,13 +49,13 @@ async def test_the_feed_of_an_ended_generation_writes_its_line(
     assert record is not None
     assert (line["createdAt"], line["endedAt"]) == (record["createdAt"], record["completedAt"])
     assert line["costUsd"] == product.fake_gemini.billed_usd
-    assert [(bill["id"], bill["usd"]) for bill in line["bills"]] == [
+    assert [(billed["id"], billed["usd"]) for billed in line["bills"]] == [
         (entry["id"], entry["usd"]) for entry in await changes.entries()
     ]
     assert line["traceId"] == CALLER.split("-")[1]
 
 
-async def test_the_line_of_a_failure_has_its_reason(
+async def test_line_of_a_failure_has_its_reason(
     product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -67,7 +67,7 @@ async def test_the_line_of_a_failure_has_its_reason(
     assert line["durationMs"]["model"] <= line["durationMs"]["total"]
 
 
-async def test_a_running_generation_has_no_line(
+async def test_running_generation_has_no_line(
     product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -76,7 +76,7 @@ async def test_a_running_generation_has_no_line(
     assert lines(caplog) == []
 
 
-async def test_what_is_not_a_record_does_not_stop_the_lines_of_others(
+async def test_malformed_record_does_not_prevent_the_lines_of_others(
     product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -87,7 +87,7 @@ async def test_what_is_not_a_record_does_not_stop_the_lines_of_others(
     assert [line["id"] for line in lines(caplog)] == [made.json["id"]]
 
 
-async def test_a_deletion_writes_the_line_before_the_record_goes(
+async def test_deletion_writes_the_line_before_the_record_is_deleted(
     product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -98,15 +98,16 @@ async def test_a_deletion_writes_the_line_before_the_record_goes(
     assert (line["id"], line["outcome"], line["costUsd"]) == (made.json["id"], "ok", product.fake_gemini.billed_usd)
 
 
-async def test_a_generation_that_is_deleted_while_it_runs_has_a_line_with_its_bill(
+async def test_generation_deleted_while_it_runs_has_a_line_with_its_cost(
     product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    product.fake_gemini.latency = 1
+    product.fake_gemini.released.clear()
     started = await product.generate(headers={"Prefer": "wait=0"})
     runner = asyncio.create_task(product.app.resume(started.enqueue[0].encode()))
     await product.called()
     await product.call("DELETE", f"/api/generations/{started.json['id']}")
+    product.fake_gemini.released.set()
     await runner
     await changes.deliver()
     (line,) = lines(caplog)
@@ -114,10 +115,10 @@ async def test_a_generation_that_is_deleted_while_it_runs_has_a_line_with_its_bi
     assert line["costUsd"] == product.fake_gemini.billed_usd > 0
 
 
-async def test_a_generation_whose_record_goes_while_it_runs_has_a_line_with_its_bill(
+async def test_generation_whose_record_is_removed_while_it_runs_has_a_line_with_its_cost(
     product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its process slept past its lease, say, and another one finished the deletion."""
+    """For example, the process was suspended past its lease, and another process completed the deletion."""
     caplog.set_level(logging.INFO)
     product.fake_gemini.script.add(finished("STOP", {"text": "no"}, usage=BILLED_REFUSAL), Scripted(delay=20))
     async with product.another(LEASE_SECONDS="3") as running:
@@ -129,10 +130,10 @@ async def test_a_generation_whose_record_goes_while_it_runs_has_a_line_with_its_
         assert (await request).status == 404
     (line,) = lines(caplog)
     assert (line["id"], line["outcome"]) == (record["id"], "deleted")
-    assert [bill["id"] for bill in line["bills"]] == [entry["id"] for entry in await changes.entries()]
+    assert [billed["id"] for billed in line["bills"]] == [entry["id"] for entry in await changes.entries()]
 
 
-async def test_the_line_of_a_queued_generation_has_the_callers_trace(
+async def test_line_of_a_queued_generation_has_the_callers_trace(
     product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -143,7 +144,7 @@ async def test_the_line_of_a_queued_generation_has_the_callers_trace(
     assert (line["id"], line["traceId"]) == (queued.json["id"], CALLER.split("-")[1])
 
 
-async def test_nothing_of_the_caller_is_in_the_logs(
+async def test_logs_have_no_prompt_address_image_or_token(
     product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "image_core")
@@ -158,13 +159,13 @@ async def test_nothing_of_the_caller_is_in_the_logs(
         assert secret not in caplog.text
 
 
-async def test_prompts_are_logged_only_where_that_is_switched_on(
+async def test_prompts_are_logged_only_if_switched_on(
     product: Harness, changes: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with product.another(LOG_PROMPTS="true") as telling:
-        await telling.generate(prompt=PROMPT)
-        await telling.app.ledger(await changes.changed())
+    async with product.another(LOG_PROMPTS="true") as logging_prompts:
+        await logging_prompts.generate(prompt=PROMPT)
+        await logging_prompts.app.ledger(await changes.changed())
     (line,) = lines(caplog)
     assert line["prompt"] == PROMPT
     assert product.email not in caplog.text

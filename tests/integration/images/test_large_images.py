@@ -12,13 +12,13 @@ from image_core.images.sandbox_memory import most_memory_bytes
 from tests.support.image_files import LIMITS, saved
 
 DEFAULT_LIMITS = (120_000_000, 65_000_000)
-"""Of the settings `MAX_IMAGE_PIXELS` and `MAX_DECODED_PIXELS`."""
+"""The defaults of `MAX_IMAGE_PIXELS` and `MAX_DECODED_PIXELS`."""
 FORMATS: tuple[OutputFormat, ...] = ("png", "jpeg", "webp")
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
 async def test_largest_image_of_a_model_is_converted_within_the_memory_of_a_sandbox(format_name: OutputFormat) -> None:
-    """21:9 at 4K, the longest side that a model makes."""
+    """21:9 at 4K has the longest side that a model makes."""
     noise = PIL.Image.effect_noise((1584, 672), 80).resize((6336, 2688)).convert("RGB")
     data = saved(noise, "PNG" if format_name != "png" else "JPEG")
     target = Target(None, format_name)
@@ -38,7 +38,7 @@ async def test_largest_image_of_a_model_is_converted_within_the_memory_of_a_sand
 async def test_large_photograph_is_edited_with_a_mask_in_every_format(
     side: int, format_name: OutputFormat, mime_type: str
 ) -> None:
-    """Encoding a WebP of 64 megapixels takes more memory than there is: it becomes a PNG."""
+    """Encoding a WebP of 64 megapixels takes more memory than the sandbox has: the result is a PNG."""
     size = (side, side)
     data = saved(PIL.Image.linear_gradient("L").convert("RGB").resize(size), "JPEG")
     mask = PIL.Image.new("L", (80, 80))
@@ -56,7 +56,7 @@ async def test_large_photograph_is_edited_with_a_mask_in_every_format(
 
 
 async def test_masked_edit_whose_webp_takes_too_much_memory_becomes_a_png() -> None:
-    """Noise with transparency, in the highest quality."""
+    """Noise with transparency in the highest quality takes the most memory."""
     size, limits = (5500, 5500), (*DEFAULT_LIMITS, most_memory_bytes(DEFAULT_LIMITS[1]))
     image = PIL.Image.effect_noise((500, 500), 90).resize(size, PIL.Image.Resampling.NEAREST).convert("RGBA")
     image.putalpha(PIL.Image.linear_gradient("L").resize(size))
@@ -75,9 +75,9 @@ async def test_masked_edit_whose_webp_takes_too_much_memory_becomes_a_png() -> N
 
 async def test_mask_that_leaves_too_little_memory_for_composing_is_refused_before_the_model_is_called() -> None:
     size = (8000, 8000)
-    turned = PIL.Image.Exif()
-    turned[0x112] = 6
-    data = saved(PIL.Image.new("RGB", size), "JPEG", exif=turned)
+    exif = PIL.Image.Exif()
+    exif[0x112] = 6  # rotated
+    data = saved(PIL.Image.new("RGB", size), "JPEG", exif=exif)
     mask = PIL.Image.new("L", size)
     mask.paste(255, (4000, 4000, 4100, 4100))
     limits = (*DEFAULT_LIMITS, most_memory_bytes(DEFAULT_LIMITS[1]))

@@ -1,4 +1,4 @@
-"""Masked edits of real photographs, in the sandbox: outside the mask nothing changes."""
+"""Masked edits of real photographs in the sandbox change nothing outside the mask."""
 
 import io
 
@@ -28,7 +28,7 @@ EOI = b"\xff\xd9"
         "real/uint16-rgb-planar.tif", "real/zero-bytes-between-segments.jpg", "real/no-eoi.jpg", "real/no-iend.png",
     ],
 )  # fmt: skip
-async def test_real_photograph_in_the_sandbox(name: str) -> None:
+async def test_masked_edit_changes_nothing_outside_the_mask(name: str) -> None:
     data = (IMAGES / name).read_bytes()
     if name.endswith(".heic"):
         upright = in_eight_bits(pi_heif.HeifFile(data).to_pillow())

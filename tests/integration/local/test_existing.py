@@ -1,4 +1,4 @@
-"""`make run` beside services that already run uses the right kind and rejects the wrong kind with one line.
+"""`make run` uses services that already run, and rejects a port that another kind of service has taken.
 
 A model that does not answer is only a warning.
 """
@@ -25,7 +25,7 @@ from local.stack import CannotStart, started
 
 @contextlib.contextmanager
 def listening() -> Iterator[int]:
-    """Listen on a port without ever answering."""
+    """Listen on a port and never answer."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -51,16 +51,14 @@ async def fake_gemini() -> AsyncIterator[str]:
     await server.stop()
 
 
-async def test_emulators_that_answer_already_are_used(
-    azurite_ports: AzuritePorts, cosmos_url: str, fake_gemini: str
-) -> None:
+async def test_running_emulators_are_used(azurite_ports: AzuritePorts, cosmos_url: str, fake_gemini: str) -> None:
     ports = {**azurite_at(azurite_ports), "COSMOS_PORT": port_of(cosmos_url), "GEMINI_PORT": port_of(fake_gemini)}
     configuration = read(ports)
     used = await asyncio.to_thread(lambda: [each.name for each in existing_services.find_running(configuration)])
     assert used == [existing_services.STORAGE, existing_services.COSMOS, existing_services.GEMINI]
 
 
-def test_nothing_is_used_where_nothing_runs() -> None:
+def test_nothing_is_used_if_nothing_runs() -> None:
     assert list(existing_services.find_running(read())) == []
     assert list(existing_services.find_configured(read())) == []
 
@@ -75,7 +73,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("variable", OTHERS)
-def test_another_program_at_the_port_is_one_line_that_names_the_variable(
+def test_port_taken_by_another_service_is_an_error_that_names_the_variable(
     variable: str, azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     port = {"blob": azurite_ports.blob, "cosmos": port_of(cosmos_url)}[OTHERS[variable]]
@@ -84,33 +82,33 @@ def test_another_program_at_the_port_is_one_line_that_names_the_variable(
 
 
 @pytest.mark.parametrize("missing", ["Blob", "Queue"])
-def test_half_of_azurite_is_told(missing: str, azurite_ports: AzuritePorts) -> None:
-    there = "Queue" if missing == "Blob" else "Blob"
-    port = azurite_ports.queue if there == "Queue" else azurite_ports.blob
+def test_azurite_without_one_of_its_services_is_an_error(missing: str, azurite_ports: AzuritePorts) -> None:
+    running = "Queue" if missing == "Blob" else "Blob"
+    port = azurite_ports.queue if running == "Queue" else azurite_ports.blob
     with pytest.raises(existing_services.ServiceUnusable, match=f"without its {missing} service"):
-        list(existing_services.find_running(read({f"AZURITE_{there.upper()}_PORT": port})))
+        list(existing_services.find_running(read({f"AZURITE_{running.upper()}_PORT": port})))
 
 
 def faults(blob: int, cosmos: int) -> dict[str, tuple[dict[str, str], str]]:
-    nobody = 1
+    unused = 1
     storage = AzuritePorts(blob, blob, blob)
     return {
         "nothing listens": (
-            {config.STORAGE: AzuritePorts(nobody, 2, 3).connection_string()},
+            {config.STORAGE: AzuritePorts(unused, 2, 3).connection_string()},
             "127.0.0.1:1, where nothing",
         ),
         "no blobs": ({config.STORAGE: AzuritePorts(cosmos, 2, 3).connection_string()}, "not Blob Storage"),
         "no queues": ({config.STORAGE: storage.connection_string()}, "not Queue Storage"),
-        "the host has no queues": (
+        "no queues for the host": (
             {config.HOST_STORAGE: storage.connection_string()},
             f"{config.HOST_STORAGE} .*not Queue",
         ),
         "no database": ({config.COSMOS: cosmos_connection_string(f"http://127.0.0.1:{blob}")}, "not Cosmos DB"),
-        "a database's string": (
+        "connection string of a database": (
             {config.STORAGE: cosmos_connection_string("http://127.0.0.1:1")},
             "is not a connection string",
         ),
-        "a storage's string": ({config.COSMOS: storage.connection_string()}, "no address of Cosmos DB"),
+        "connection string of a storage": ({config.COSMOS: storage.connection_string()}, "no address of Cosmos DB"),
         "no gateway": (
             {"GEMINI_API_KEY": "x", "GOOGLE_GEMINI_BASE_URL": "http://localhost:1"},
             "where nothing listens",
@@ -119,18 +117,16 @@ def faults(blob: int, cosmos: int) -> dict[str, tuple[dict[str, str], str]]:
 
 
 @pytest.mark.parametrize("name", faults(1, 2))
-def test_a_configured_service_that_is_not_there_is_told_at_once(
-    name: str, azurite_ports: AzuritePorts, cosmos_url: str
-) -> None:
-    given, said = faults(azurite_ports.blob, port_of(cosmos_url))[name]
-    with pytest.raises(existing_services.ServiceUnusable, match=said):
+def test_unusable_configured_service_is_an_error(name: str, azurite_ports: AzuritePorts, cosmos_url: str) -> None:
+    given, words = faults(azurite_ports.blob, port_of(cosmos_url))[name]
+    with pytest.raises(existing_services.ServiceUnusable, match=words):
         list(existing_services.find_configured(read(given=given)))
 
 
-async def test_a_stack_on_configured_services_and_with_a_model_that_does_not_answer_runs_and_says_so(
+async def test_stack_runs_on_configured_services_with_a_warning_about_its_model(
     azurite_ports: AzuritePorts, cosmos_url: str, tmp_path: Path
 ) -> None:
-    """A gateway may serve no GET models/NAME. What an emulator lacks is created, under the configured names."""
+    """A gateway may serve no GET models/NAME. Missing databases and containers of an emulator are created."""
     given = {
         config.STORAGE: azurite_ports.connection_string(),
         config.COSMOS: cosmos_connection_string(cosmos_url),
@@ -152,11 +148,11 @@ async def test_a_stack_on_configured_services_and_with_a_model_that_does_not_ans
     async with CosmosClient.from_connection_string(given[config.COSMOS]) as client:
         assert "of-a-developer" in [each["id"] async for each in client.list_databases()]
     assert existing_services.is_storage(f"http://127.0.0.1:{azurite_ports.blob}/x", "Blob"), (
-        "it is not ended with the stack"
+        "the emulator still runs after the stack"
     )
 
 
-def test_a_model_that_the_local_painter_does_not_know_is_a_warning(
+def test_model_that_the_fake_gemini_does_not_know_is_a_warning(
     azurite_ports: AzuritePorts, cosmos_url: str, tmp_path: Path
 ) -> None:
     ports = {**azurite_at(azurite_ports), "COSMOS_PORT": port_of(cosmos_url)}
@@ -166,25 +162,23 @@ def test_a_model_that_the_local_painter_does_not_know_is_a_warning(
         assert [used.name for used in stack.used] == [existing_services.STORAGE, existing_services.COSMOS]
 
 
-def test_an_azurite_that_does_not_know_the_sdks_version_is_told_with_what_to_do(
-    cosmos_url: str, tmp_path: Path
-) -> None:
-    """As a developer starts it, without our option."""
+def test_azurite_that_rejects_the_sdks_api_version_is_an_error_with_its_fix(cosmos_url: str, tmp_path: Path) -> None:
+    """A developer may start Azurite without the option."""
     own = AzuritePorts(reserve_port(), reserve_port(), reserve_port())
     ports = {**azurite_at(own), "COSMOS_PORT": port_of(cosmos_url)}
-    with azurite(own, check_api_version=True), pytest.raises(CannotStart) as said, started(read(ports), tmp_path):
+    with azurite(own, check_api_version=True), pytest.raises(CannotStart) as words, started(read(ports), tmp_path):
         pass
-    assert "--skipApiVersionCheck" in str(said.value)
-    assert len(str(said.value).splitlines()) == 1
+    assert "--skipApiVersionCheck" in str(words.value)
+    assert len(str(words.value).splitlines()) == 1
 
 
-def test_a_taken_port_of_the_stack_itself_is_told(tmp_path: Path) -> None:
+def test_taken_port_of_the_stack_is_an_error_that_names_the_variable(tmp_path: Path) -> None:
     with listening() as port, pytest.raises(CannotStart, match=f"port {port} is taken: set FRONT_PORT"):  # noqa: SIM117
         with started(read({"FRONT_PORT": port}), tmp_path):
             pass
 
 
-async def test_a_page_may_read_images_of_the_emulator_as_those_of_the_account(
+async def test_emulator_allows_the_configured_origins_to_read_images(
     azurite_ports: AzuritePorts, azurite_connection_string: str
 ) -> None:
     origin = "http://localhost:14280"
@@ -203,8 +197,8 @@ async def test_a_page_may_read_images_of_the_emulator_as_those_of_the_account(
         await client.get_blob_client("read-by-pages", "x.png").upload_blob(b"x", overwrite=True)
     url = f"http://127.0.0.1:{azurite_ports.blob}/devstoreaccount1/read-by-pages/x.png"
 
-    def allowed(who: str, method: str = "GET", **more: str) -> str | None:
-        answer = requests.request(method, url, headers={"Origin": who, **more}, timeout=10)
+    def allowed(origin: str, method: str = "GET", **more: str) -> str | None:
+        answer = requests.request(method, url, headers={"Origin": origin, **more}, timeout=10)
         return answer.headers.get("Access-Control-Allow-Origin")
 
     preflight = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "range"}

@@ -1,4 +1,4 @@
-"""The shortest timeout that the service takes is 10 s: what comes too late is given up after it."""
+"""A response that exceeds the deadline is abandoned. The shortest timeout that the service accepts is 10 s."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from local.gemini.server import FakeGemini
 from tests.support.model_chain import PRO, make
 
 
-async def test_response_that_trickles_past_the_deadline_is_given_up() -> None:
+async def test_slow_response_is_abandoned_at_the_deadline() -> None:
     fake_gemini = FakeGemini()
     await fake_gemini.start()
-    bench = await make(fake_gemini)
+    running = await make(fake_gemini)
     fake_gemini.script.add(Scripted(trickle=30))
     with pytest.raises(DeadlineExceeded):
-        await bench.generate(seconds=10.5)
-    assert bench.outcomes == [(PRO, "deadline_exceeded")]
-    await bench.chain.close()
+        await running.generate(seconds=10.5)
+    assert running.outcomes == [(PRO, "deadline_exceeded")]
+    await running.chain.close()
     await fake_gemini.stop()

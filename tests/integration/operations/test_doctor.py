@@ -1,4 +1,4 @@
-"""`make doctor`: everything is in order, or one line says what is wrong and what fixes it."""
+"""`make doctor` names each fault in one line, with what fixes it."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ async def only_fault(product: Harness, **other: str) -> Finding:
     return fault
 
 
-async def test_a_healthy_stack_has_no_fault(product: Harness, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_healthy_stack_has_no_fault(product: Harness, capsys: pytest.CaptureFixture[str]) -> None:
     environment = {**product.environment, "SESSION_COOKIE": product.cookie}
     assert await asyncio.to_thread(lambda: report(check_environment(environment))) == 0
     out = capsys.readouterr().out
@@ -56,7 +56,7 @@ async def test_a_healthy_stack_has_no_fault(product: Harness, capsys: pytest.Cap
         assert secret not in out
 
 
-async def test_after_a_change_of_access_it_says_who_can_read_older_images(product: Harness) -> None:
+async def test_readability_of_older_images_after_a_change_of_access_is_reported(product: Harness) -> None:
     await product.generate()
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
         container = client.get_container_client("catafract")
@@ -75,34 +75,34 @@ async def test_after_a_change_of_access_it_says_who_can_read_older_images(produc
     assert "users' folders" in older
 
 
-async def test_a_setting_that_cannot_be_read_is_named(product: Harness) -> None:
+async def test_invalid_setting_is_named(product: Harness) -> None:
     fault = await only_fault(product, MAX_IMAGES="many")
     assert "MAX_IMAGES" in fault.state
 
 
-async def test_a_stopped_storage(product: Harness) -> None:
-    with socket.socket() as nobody:  # bound, and not listening
-        nobody.bind(("127.0.0.1", 0))
-        gone = AzuritePorts(nobody.getsockname()[1], 1, 2).connection_string()
-        fault = await only_fault(product, AZURE_STORAGE_CONNECTION_STRING=gone)
+async def test_unreachable_storage_is_a_fault(product: Harness) -> None:
+    with socket.socket() as unused:  # bound, and not listening
+        unused.bind(("127.0.0.1", 0))
+        unreachable = AzuritePorts(unused.getsockname()[1], 1, 2).connection_string()
+        fault = await only_fault(product, AZURE_STORAGE_CONNECTION_STRING=unreachable)
     assert (fault.what, fault.fix) == ("storage", "start it (make run), or correct the address")
 
 
-async def test_a_stopped_database(product: Harness) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        gone = cosmos_connection_string(f"http://127.0.0.1:{nobody.getsockname()[1]}")
-        fault = await only_fault(product, AZURE_COSMOS_CONNECTION_STRING=gone)
+async def test_unreachable_database_is_a_fault(product: Harness) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        unreachable = cosmos_connection_string(f"http://127.0.0.1:{unused.getsockname()[1]}")
+        fault = await only_fault(product, AZURE_COSMOS_CONNECTION_STRING=unreachable)
     assert (fault.what, fault.fix) == ("database", "start it (make run), or correct the address")
 
 
-async def test_images_that_are_public_and_should_not_be(product: Harness) -> None:
+async def test_public_images_are_a_fault_if_they_must_be_private(product: Harness) -> None:
     fault = await only_fault(product, IMAGE_ACCESS="private")
     assert fault.state == "public access is blob instead of none"
     assert "--public-access off" in str(fault.fix)
 
 
-async def test_public_inputs(product: Harness) -> None:
+async def test_public_private_container_is_a_fault(product: Harness) -> None:
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
         container = client.get_container_client("inputs-by-mistake")
         await container.create_container(public_access=PublicAccess.BLOB)
@@ -111,12 +111,12 @@ async def test_public_inputs(product: Harness) -> None:
     assert "--public-access off" in str(fault.fix)
 
 
-async def test_a_missing_container(product: Harness) -> None:
+async def test_missing_container_is_a_fault(product: Harness) -> None:
     fault = await only_fault(product, AZURE_STORAGE_CONTAINER="nowhere")
     assert (fault.what, fault.state) == ("container nowhere", "does not exist")
 
 
-async def test_a_wrong_partition_key(product: Harness) -> None:
+async def test_wrong_partition_key_is_a_fault(product: Harness) -> None:
     async with CosmosClient.from_connection_string(cosmos_connection_string(product.cosmos.target)) as client:
         database = client.get_database_client("catafract")
         await database.create_container_if_not_exists("by-id", PartitionKey("/id"))
@@ -124,18 +124,18 @@ async def test_a_wrong_partition_key(product: Harness) -> None:
     assert (fault.what, fault.state) == ("container catafract/by-id", "partitioned by /id instead of /userId")
 
 
-async def test_a_model_that_is_gone(product: Harness) -> None:
+async def test_unknown_model_is_a_fault(product: Harness) -> None:
     fault = await only_fault(product, GEMINI_MODELS="gemini-3-pro-image,gemini-1-image")
     assert (fault.what, fault.state) == ("model gemini-1-image", "gone (404)")
 
 
-async def test_a_retired_name(product: Harness) -> None:
+async def test_retired_model_is_a_fault_with_its_successor(product: Harness) -> None:
     fault = await only_fault(product, GEMINI_MODELS="gemini-2.5-flash-image,gemini-3-pro-image")
     assert (fault.what, fault.state) == ("GEMINI_MODELS", "gemini-2.5-flash-image was shut down on 2026-10-02")
     assert fault.fix == "replace it by gemini-3.1-flash-lite-image"
 
 
-async def test_a_name_that_retires_within_the_month(product: Harness) -> None:
+async def test_model_that_retires_within_a_month_is_a_fault(product: Harness) -> None:
     settings = Settings.read({**product.environment, "GEMINI_MODELS": "gemini-3-pro-image,gemini-3.1-flash-image"})
     for day, states in ((28, []), (29, ["gemini-3.1-flash-image will be shut down on 2026-10-29"])):
         clock = Clock(now=lambda day=day: datetime(2026, 9, day, tzinfo=UTC))  # type: ignore[misc] # bound for this turn
@@ -143,7 +143,7 @@ async def test_a_name_that_retires_within_the_month(product: Harness) -> None:
         assert [each.state for each in found if each.what == "GEMINI_MODELS"] == states
 
 
-async def test_a_model_whose_quota_of_the_day_is_used_up(product: Harness) -> None:
+async def test_used_up_daily_quota_is_a_fault(product: Harness) -> None:
     script = json.loads((GEMINI_RESPONSES / "gemini-429-per-day.json").read_bytes())
     product.fake_gemini.script.add(Scripted(**script))
     fault = await only_fault(product)
@@ -151,7 +151,7 @@ async def test_a_model_whose_quota_of_the_day_is_used_up(product: Harness) -> No
     assert re.fullmatch(r"quota used up until \d{4}-\d\d-\d\dT0[78]:00:00.000Z", fault.state)
 
 
-async def test_an_account_that_is_not_served(product: Harness) -> None:
+async def test_account_in_an_unsupported_location_is_a_fault(product: Harness) -> None:
     script = json.loads((GEMINI_RESPONSES / "gemini-400-location.json").read_bytes())
     product.fake_gemini.script.add(Scripted(**script))
     faults = [each for each in await findings(product) if each.fix is not None]
@@ -159,20 +159,20 @@ async def test_an_account_that_is_not_served(product: Harness) -> None:
     assert all("Google account" in str(each.fix) for each in faults)
 
 
-async def test_an_unknown_model_answers_and_has_no_price(product: Harness) -> None:
+async def test_unknown_model_that_answers_is_reported_without_a_price(product: Harness) -> None:
     found = await findings(product, GEMINI_MODELS="gemini-4-image")
     assert [each.line for each in found if each.what.startswith("model")] == [
         "ok    model gemini-4-image: answers (not in the catalog: budgets count it as the most expensive model)"
     ]
 
 
-async def test_checking_the_models_costs_less_than_a_hundredth_of_a_cent_each(product: Harness) -> None:
+async def test_check_of_a_model_costs_less_than_a_hundredth_of_a_cent(product: Harness) -> None:
     await findings(product)
     assert [call.max_output_tokens for call in product.fake_gemini.calls] == [1, 1, 1]
     assert product.fake_gemini.billed_usd < 3 * 0.0001
 
 
-async def test_a_missing_key(product: Harness) -> None:
+async def test_missing_api_key_is_a_fault(product: Harness) -> None:
     fault = await only_fault(product, GEMINI_API_KEY="")
     assert (fault.what, fault.state) == ("GEMINI_API_KEY", "not set")
 
@@ -215,7 +215,7 @@ def refusing(code: str) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("code", REFUSALS)
-async def test_a_refusal_names_the_role_or_the_key(code: str, product: Harness) -> None:
+async def test_refusal_of_the_storage_names_the_role_or_the_key(code: str, product: Harness) -> None:
     state, fix = REFUSALS[code]
     with refusing(code) as port:
         fault = await only_fault(product, AZURE_STORAGE_CONNECTION_STRING=AzuritePorts(port, 1, 2).connection_string())
@@ -223,7 +223,7 @@ async def test_a_refusal_names_the_role_or_the_key(code: str, product: Harness) 
     assert fix in str(fault.fix)
 
 
-async def test_a_database_that_refuses_names_the_role(product: Harness) -> None:
+async def test_refusal_of_the_database_names_the_role(product: Harness) -> None:
     with refusing("Forbidden") as port:
         fault = await only_fault(
             product, AZURE_COSMOS_CONNECTION_STRING=cosmos_connection_string(f"http://127.0.0.1:{port}")
@@ -269,8 +269,8 @@ COOKIES: dict[str, tuple[Callable[[], str], str]] = {
 
 
 @pytest.mark.parametrize("part", COOKIES)
-async def test_a_refused_cookie_says_which_part_is_wrong(part: str, product: Harness) -> None:
-    make, said = COOKIES[part]
+async def test_invalid_cookie_is_a_fault_that_names_the_wrong_part(part: str, product: Harness) -> None:
+    make, words = COOKIES[part]
     fault = await only_fault(product, SESSION_COOKIE=make())
     assert fault.what == "session cookie"
-    assert said in fault.state
+    assert words in fault.state

@@ -1,4 +1,4 @@
-"""A new process answers at once: what a health check does not need is loaded behind its answer."""
+"""A new process answers a health check before it imports the heavy packages."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ asyncio.run(main())
 """
 
 
-def test_a_health_check_loads_nothing_heavy_and_what_a_generation_needs_is_loaded_behind_its_answer() -> None:
+def test_heavy_packages_are_imported_after_the_first_health_check() -> None:
     command = [sys.executable, "-c", PROGRAM, ",".join(HEAVY)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[200, []]\n", done.stderr

@@ -1,4 +1,4 @@
-"""Blobs over the real SDK and the emulator, held to the contract."""
+"""The contract of blobs, tested with the real SDK and the emulator."""
 
 import itertools
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The containers of documents over the real SDK and the emulator, held to the contract."""
+"""The contracts of document containers, tested with the real SDK and the emulator."""
 
 import itertools
 from collections.abc import AsyncIterator

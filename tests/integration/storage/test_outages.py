@@ -1,4 +1,4 @@
-"""What is missing in the storage is an outage, not an absence: every answer is told apart by its code."""
+"""Missing containers are outages and not missing items: the codes of the services' errors distinguish them."""
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -52,7 +52,7 @@ async def cosmos(cosmos_url: str) -> AsyncIterator[FaultyProxy]:
 
 @pytest.fixture
 async def containers(cosmos_connection_string: str) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
-    """Create the test's containers, and delete one that is named a second time."""
+    """Create the container with a name; delete it if it exists."""
     async with CosmosClient.from_connection_string(cosmos_connection_string) as client:
         database = await client.create_database_if_not_exists("outages")
 
@@ -103,7 +103,7 @@ CALLS = ("read", "create", "replace", "delete", "page", "under way", "unfinished
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_missing_cosmos_container_is_an_outage(
+async def test_missing_cosmos_container_is_an_outage(
     call: str, records: Callable[[str], Records], containers: Callable[[str], Awaitable[None]], name: str
 ) -> None:
     await containers("another")  # the database is there
@@ -113,7 +113,7 @@ async def test_a_missing_cosmos_container_is_an_outage(
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_cosmos_container_that_is_removed_is_an_outage(
+async def test_removed_cosmos_container_is_an_outage(
     call: str, records: Callable[[str], Records], containers: Callable[[str], Awaitable[None]], name: str
 ) -> None:
     await containers(name)
@@ -126,7 +126,7 @@ async def test_a_cosmos_container_that_is_removed_is_an_outage(
 
 @pytest.mark.parametrize("sub_status", [1002, 1003])
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_404_with_a_sub_status_is_an_outage(
+async def test_404_with_a_sub_status_is_an_outage(
     call: str,
     sub_status: int,
     records: Callable[[str], Records],
@@ -143,7 +143,7 @@ async def test_a_404_with_a_sub_status_is_an_outage(
     assert len(cosmos.requests) < 60
 
 
-async def test_a_session_that_arrives_late_is_waited_for(
+async def test_read_with_a_late_session_token_is_repeated(
     records: Callable[[str], Records],
     containers: Callable[[str], Awaitable[None]],
     cosmos: FaultyProxy,
@@ -156,7 +156,7 @@ async def test_a_session_that_arrives_late_is_waited_for(
     assert await store.read(USER, created.id) == created
 
 
-async def test_an_id_that_is_taken_by_what_cannot_be_read_is_an_outage_after_a_few_tries(
+async def test_create_of_an_unreadable_existing_record_is_an_outage_after_a_few_tries(
     records: Callable[[str], Records],
     containers: Callable[[str], Awaitable[None]],
     cosmos: FaultyProxy,
@@ -173,7 +173,7 @@ async def test_an_id_that_is_taken_by_what_cannot_be_read_is_an_outage_after_a_f
     assert sum(sleeps.seconds) < 6
 
 
-async def test_a_replace_under_constant_conflict_backs_off_and_ends(
+async def test_change_under_constant_conflicts_backs_off_and_ends(
     records: Callable[[str], Records],
     containers: Callable[[str], Awaitable[None]],
     cosmos: FaultyProxy,
@@ -232,7 +232,7 @@ BLOB_CALLS = ("put", "overwrite", "read", "range", "describe", "find", "delete")
 
 
 @pytest.mark.parametrize("call", BLOB_CALLS)
-async def test_a_missing_blob_container_is_an_outage(call: str, blobs: AzureBlobs) -> None:
+async def test_missing_blob_container_is_an_outage(call: str, blobs: AzureBlobs) -> None:
     with pytest.raises(StorageUnavailable):
         await blob_calls(blobs, "never-made")[call]()
 
@@ -242,7 +242,7 @@ async def test_a_missing_blob_container_is_an_outage(call: str, blobs: AzureBlob
     [(409, "ContainerBeingDeleted"), (404, "ContainerNotFound"), (409, "ContainerDisabled"), (409, "SomethingNew")],
 )
 @pytest.mark.parametrize("call", BLOB_CALLS)
-async def test_no_other_conflict_is_taken_for_a_blob_that_exists(
+async def test_error_of_the_container_is_an_outage_and_not_an_existing_blob(
     call: str, status: int, code: str, blobs: AzureBlobs, blob_proxy: FaultyProxy
 ) -> None:
     blob_proxy.rule(Rule(lambda *_: True, times=1000, answer=blob_error(status, code)))
@@ -250,7 +250,7 @@ async def test_no_other_conflict_is_taken_for_a_blob_that_exists(
         await blob_calls(blobs, "catafract")[call]()
 
 
-async def test_a_blob_that_is_there_or_missing_is_told_by_its_code(
+async def test_existing_and_missing_blob_are_distinguished(
     blobs: AzureBlobs, azurite_connection_string: str, name: str
 ) -> None:
     async with BlobServiceClient.from_connection_string(azurite_connection_string) as client:

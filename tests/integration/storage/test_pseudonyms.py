@@ -1,4 +1,4 @@
-"""What others may read of an image names nobody: digests of users have a key, which stays where it is for good."""
+"""Public metadata and logs name users by keyed digests. The key is created once and never replaced."""
 
 import asyncio
 import hashlib
@@ -23,7 +23,7 @@ PRIVATE = "catafract-private"
 
 
 def unkeyed(email: str, name: str) -> set[str]:
-    """Return the digests of an address that need no key."""
+    """Return the digests of an address that anybody can compute."""
     texts = (email, f"{email}\0{name}", f"{email}:{name}", name + email)
     kinds = ("md5", "sha1", "sha256", "sha512")
     return {hashlib.new(kind, text.encode()).hexdigest()[:32] for kind in kinds for text in texts}
@@ -46,14 +46,14 @@ async def stored(product: Harness) -> list[str]:
     return [made.json["imageUrl"].rsplit("/", 1)[-1], uploaded.json["url"].rsplit("/", 1)[-1]]
 
 
-async def test_the_metadata_of_a_public_blob_names_nobody_and_links_nothing(product: Harness) -> None:
-    seen = []
+async def test_metadata_of_public_blobs_neither_names_nor_links_a_user(product: Harness) -> None:
+    digests = []
     for name in await stored(product):
         values = await metadata(product, name)
         assert not unkeyed(product.email, name) & {value[:32] for value in values.values()}
         assert product.email not in json.dumps(values)
-        seen.append(values["user"])
-    assert len(set(seen)) == 2
+        digests.append(values["user"])
+    assert len(set(digests)) == 2
 
 
 async def test_owners_find_their_images_after_the_session_secret_changed(product: Harness) -> None:
@@ -67,7 +67,7 @@ async def test_owners_find_their_images_after_the_session_secret_changed(product
             assert (await rotated.call("GET", f"/api/images/{name}", headers=headers)).status == 200
 
 
-async def test_nobody_else_finds_them(product: Harness) -> None:
+async def test_images_with_another_users_digest_are_404(product: Harness) -> None:
     names = await stored(product)
     async with product.another("eve@example.com") as eve:
         for name in names:
@@ -78,7 +78,7 @@ async def test_nobody_else_finds_them(product: Harness) -> None:
             assert (await product.call("GET", f"/api/images/{name}")).status == 404
 
 
-async def test_blobs_with_a_digest_without_a_key_are_still_their_owners(product: Harness) -> None:
+async def test_blobs_with_an_old_unkeyed_digest_are_readable_by_their_owner(product: Harness) -> None:
     for name in await stored(product):
         digest = hashlib.sha256(f"{product.email}\0{name}".encode()).hexdigest()[:32]
         await set_metadata(product, name, {"proof": digest, "owner": "x"})
@@ -114,7 +114,7 @@ async def test_log_lines_are_written_while_the_key_cannot_be_read(
     assert line["user"] is None
 
 
-async def test_processes_that_begin_at_once_agree_on_one_key(product: Harness) -> None:
+async def test_processes_that_start_together_agree_on_one_key(product: Harness) -> None:
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
         await client.get_blob_client(PRIVATE, PSEUDONYM_KEY).upload_blob(b"x" * 32, overwrite=True)
         await client.get_blob_client(PRIVATE, PSEUDONYM_KEY).delete_blob()
@@ -132,7 +132,7 @@ async def test_processes_that_begin_at_once_agree_on_one_key(product: Harness) -
         await blobs.close()
 
 
-async def test_a_damaged_key_is_an_outage_and_is_never_replaced(product: Harness) -> None:
+async def test_damaged_key_is_an_outage_and_is_not_replaced(product: Harness) -> None:
     blobs = AzureBlobs(connection_string=product.environment["AZURE_STORAGE_CONNECTION_STRING"])
     async with BlobServiceClient.from_connection_string(product.environment["DIRECT_STORAGE"]) as client:
         key = client.get_blob_client(PRIVATE, PSEUDONYM_KEY)
@@ -145,7 +145,7 @@ async def test_a_damaged_key_is_an_outage_and_is_never_replaced(product: Harness
     await blobs.close()
 
 
-def test_a_user_in_a_traceback_shows_neither_address_nor_digest() -> None:
+def test_repr_of_a_user_has_neither_address_nor_digest() -> None:
     ada = User("ada@example.com")
     assert ada.folder not in repr(ada)
     assert "ada" not in repr(ada)

@@ -1,4 +1,4 @@
-"""An app with one of everything that the host knows, to try the host on."""
+"""An app with one function of each kind that the host supports."""
 
 import asyncio
 import logging
@@ -7,10 +7,10 @@ import typing
 import azure.functions as func
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-seen: list[tuple[str, int]] = []
+recorded: list[tuple[str, int]] = []
 background: set[asyncio.Task[None]] = set()
-go_on = asyncio.Event()
-Many = typing.List[str]  # noqa: UP006 - as the worker wants it
+release = asyncio.Event()
+Many = typing.List[str]  # noqa: UP006 - the worker does not support list[str]
 
 
 # The host tries routes in the order of the functions' names, and the names here are chosen for that.
@@ -50,21 +50,21 @@ async def status(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route(route="logs", methods=["POST"])
 async def logs(req: func.HttpRequest) -> func.HttpResponse:
-    """Log in every place where a log record is kept or dropped."""
+    """Log in every situation in which a log record is kept or dropped."""
     log = logging.getLogger("sample")
     mark = req.get_body().decode()
 
     async def later(before: asyncio.Event) -> None:
         log.warning("%s in a task of the invocation", mark)
         before.set()
-        await go_on.wait()
+        await release.wait()
         log.warning("%s in a task that outlived it", mark)
         print(f"{mark} printed by a task that outlived it")  # noqa: T201 - what is printed is forwarded
-        seen.append((f"{mark} logged", 0))
+        recorded.append((f"{mark} logged", 0))
 
-    begun = asyncio.Event()
-    background.add(asyncio.create_task(later(begun)))
-    await begun.wait()
+    started = asyncio.Event()
+    background.add(asyncio.create_task(later(started)))
+    await started.wait()
     log.warning("%s in the invocation", mark)
     log.info("%s a detail", mark)
     asyncio.get_running_loop().call_soon(log.warning, "%s in a callback", mark)
@@ -73,10 +73,10 @@ async def logs(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @app.route(route="logs", methods=["DELETE"])
-async def logs_go_on(req: func.HttpRequest) -> func.HttpResponse:
-    """Lets the task go on that outlived the invocation of `logs`."""
-    go_on.set()
-    return func.HttpResponse("goes on")
+async def release_logs(req: func.HttpRequest) -> func.HttpResponse:
+    """Release the task that outlived the invocation of `logs`."""
+    release.set()
+    return func.HttpResponse("released")
 
 
 @app.route(route="logs", methods=["PUT"])
@@ -100,22 +100,22 @@ async def enqueue(req: func.HttpRequest, out: func.Out[Many]) -> func.HttpRespon
 @app.queue_trigger(arg_name="message", queue_name="work", connection="AzureWebJobsStorage")
 async def work(message: func.QueueMessage) -> None:
     text = message.get_body().decode()
-    seen.append((text, message.dequeue_count or 0))
+    recorded.append((text, message.dequeue_count or 0))
     if text.startswith("{"):
-        seen.append((f"id {message.id}", message.dequeue_count or 0))
+        recorded.append((f"id {message.id}", message.dequeue_count or 0))
     if text.startswith("bad"):
         raise ValueError("on purpose")
 
 
 @app.queue_trigger(arg_name="message", queue_name="work-poison", connection="AzureWebJobsStorage")
 def poison(message: func.QueueMessage) -> None:
-    seen.append((f"poison {message.get_body().decode()}", message.dequeue_count or 0))
+    recorded.append((f"poison {message.get_body().decode()}", message.dequeue_count or 0))
 
 
 @app.timer_trigger(arg_name="timer", schedule="%TICK%")
 @app.queue_output(arg_name="out", queue_name="ticks", connection="AzureWebJobsStorage")
 async def tick(timer: func.TimerRequest, out: func.Out[str]) -> None:
-    seen.append(("tick", 0))
+    recorded.append(("tick", 0))
     out.set("tick")
 
 
@@ -130,13 +130,13 @@ async def tick(timer: func.TimerRequest, out: func.Out[str]) -> None:
 @app.retry(strategy="fixed_delay", max_retry_count="-1", delay_interval="00:00:01")
 async def changes(things: func.DocumentList) -> None:
     for thing in things:
-        seen.append((f"thing {thing['id']}", 0))
-        if sum(text == f"thing {thing['id']}" for text, _ in seen) <= thing.get("fails", 0):
+        recorded.append((f"thing {thing['id']}", 0))
+        if sum(text == f"thing {thing['id']}" for text, _ in recorded) <= thing.get("fails", 0):
             raise ValueError("on purpose")
-        seen.append((f"done {thing['id']}", 0))
+        recorded.append((f"done {thing['id']}", 0))
 
 
-@app.route(route="seen", methods=["GET"])
-async def what_was_seen(req: func.HttpRequest) -> func.HttpResponse:
-    logging.getLogger("sample").info("asked")
-    return func.HttpResponse("\n".join(f"{text}|{count}" for text, count in seen))
+@app.route(route="recorded", methods=["GET"])
+async def recorded_lines(req: func.HttpRequest) -> func.HttpResponse:
+    logging.getLogger("sample").info("lines requested")
+    return func.HttpResponse("\n".join(f"{text}|{count}" for text, count in recorded))
