@@ -60,20 +60,19 @@ class Header:
 
 def kind(data: bytes) -> str | None:
     """Return Pillow's name of the format by its first bytes; None where it is not a supported image."""
-    head = data[:32]
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
-    if head.startswith(b"\xff\xd8"):
+    if data.startswith(b"\xff\xd8"):
         return "JPEG"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    if head.startswith((b"GIF87a", b"GIF89a")):
+    if data.startswith((b"GIF87a", b"GIF89a")):
         return "GIF"
-    if head.startswith(b"BM"):
+    if data.startswith(b"BM"):
         return "BMP"
-    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return "TIFF"
-    if head[4:8] == b"ftyp":
+    if data[4:8] == b"ftyp":
         return _brand(data)
     return None
 

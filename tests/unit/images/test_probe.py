@@ -47,6 +47,8 @@ KINDS: list[tuple[bytes, str | None]] = [
     (ftyp(b"isom", b"mp42"), None),
     (ftyp(b"isom", *(b"mp42",) * 59, b"avif"), "AVIF"),
     (ftyp(b"isom", *(b"mp42",) * 60, b"avif"), None),
+    (b"\xff\xff\xff\xffftypisom\0\0\0\1avif", "AVIF"),
+    (ftyp(b"isom", b"..av", b"if.."), None),
     (b"\0\0\0\x18moovheic", None),
     (b"\0\0\0\x10ftyp", None),
     (b"", None),
@@ -168,6 +170,8 @@ def test_a_jpeg_is_of_the_process_of_its_frame(
         (jpeg(DQT, DHT, frame(channels=5), SOS), False, "a JPEG with 5 channels"),
         (jpeg(DQT, DHT, frame(precision=12), SOS), True, "a JPEG with 12 bits per sample"),
         (jpeg(DQT, DHT, frame(0xC9, precision=12), SOS), False, "a JPEG with 12 bits per sample"),
+        (jpeg(DQT, DHT, frame(channels=200), SOS), False, "a JPEG with 200 channels"),
+        (jpeg(DQT, DHT, frame(precision=200), SOS), True, "a JPEG with 200 bits per sample"),
         (jpeg(DQT, frame(), SOS), False, None),
         (jpeg(DHT, frame(), SOS), False, None),
         (jpeg(DQT, frame(), DHT, SOS), True, None),
@@ -176,6 +180,11 @@ def test_a_jpeg_is_of_the_process_of_its_frame(
 )
 def test_a_jpeg_is_plain_with_usual_channels_and_all_tables(data: bytes, plain: bool, unsupported: str | None) -> None:
     assert read_header(data) == Header("image/jpeg", 7, 5, plain=plain, unsupported=unsupported)
+
+
+def test_a_jpeg_may_have_long_sides() -> None:
+    found = read_header(jpeg(DQT, DHT, frame(height=65_535, width=50_000), SOS))
+    assert found == Header("image/jpeg", 50_000, 65_535)
 
 
 def test_a_jpeg_with_its_height_behind_the_first_scan_is_unsupported() -> None:
@@ -211,7 +220,7 @@ APP0, APP1 = 0xE0, 0xE1
         ([segment(APP1, b"Exif\0\0" + exif(6)), segment(APP1, b"Exif\0\0" + exif(3))], 6),
         ([segment(APP1, b"Exif\0\0"), segment(APP1, b"Exif\0\0" + exif(3))], 1),
         ([segment(APP0, b"Exif\0\0" + exif(6))], 1),
-        ([segment(APP1, b"Exif"), b"\0\0" + exif(6)], 1),
+        ([segment(APP1, b"Exif"), b"\0\0" + exif(3), segment(APP1, b"Exif\0\0" + exif(6))], 6),
     ],
     ids=["EXIF", "XMP before it", "two", "an empty one before it", "another segment", "a signature that is cut off"],
 )
