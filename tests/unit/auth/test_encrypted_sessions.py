@@ -57,7 +57,7 @@ def v5_token(changed: dict[str, Any], cookie: str) -> str:
 
 
 GCM = {"alg": "dir", "enc": "A256GCM"}
-BOMB = zlib.compress(b" " * 50_000_000)[2:-4]
+BOMB = zlib.compress(b" " * 10_000_000)[2:-4]
 
 REFUSED: list[tuple[str, str, str]] = [
     ("no cookie", "", "no_session_cookie"),

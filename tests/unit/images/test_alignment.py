@@ -30,7 +30,7 @@ def painted(image: Image.Image, shift: tuple[int, int]) -> Image.Image:
     """Return the image as a model may answer it: shifted, paler, softer, and with new content in the ellipse."""
     answer = Image.new("RGB", image.size, "gray")
     answer.paste(image, shift)
-    answer = answer.point(lambda value: int(value * 0.9 + 12)).filter(ImageFilter.GaussianBlur(1.2))
+    answer = answer.point(lambda value: int(value * 0.9 + 12)).filter(ImageFilter.BoxBlur(1))
     ImageDraw.Draw(answer).ellipse(EDITED, fill="red")
     return answer
 

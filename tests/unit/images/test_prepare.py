@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 from image_core.images.fault import Fault
 from image_core.images.passthrough import MAX_SIDE
 from tests.support.harness import sample_image
-from tests.support.image_files import LIMITS, opened, prepared, prepared_in_sandbox, saved, unusual_image
+from tests.support.image_files import LIMITS, opened, prepared, saved, unusual_image
 from tests.support.paths import IMAGES, ROOT
 from tests.support.unusual_files import UNUSUAL
 
@@ -22,12 +22,12 @@ def test_every_unusual_file_has_an_expected_result() -> None:
 
 
 @pytest.mark.parametrize(("name", "end"), UNUSUAL.items(), ids=UNUSUAL)
-async def test_unusual_file_gives_an_image_or_its_error_code(name: str, end: str) -> None:
+def test_unusual_file_gives_an_image_or_its_error_code(name: str, end: str) -> None:
     if end == "image":
-        opened(await prepared_in_sandbox(unusual_image(name), *LIMITS))
+        opened(prepared(unusual_image(name), *LIMITS))
     else:
         with pytest.raises(Fault) as caught:
-            await prepared_in_sandbox(unusual_image(name), *LIMITS)
+            prepared(unusual_image(name), *LIMITS)
         assert caught.value.kind.code == end
 
 
