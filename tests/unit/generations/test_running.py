@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from image_core.billing.budgets import Budgets, UserLimits
-from image_core.errors import DeadlineExceeded, ModelUnavailable, NoImage, RateLimited, StorageUnavailable
+from image_core.errors import DeadlineExceeded, ModelUnavailable, NoImage, RateLimited, Refused, StorageUnavailable
 from image_core.generations.failure import Failure
 from image_core.generations.ledger_entries import entries
 from image_core.generations.record import (
@@ -29,7 +29,8 @@ from image_core.models.turns import ModelTurn
 from tests.support.domain import ADA, LIMITS, PRIVATE, PUBLIC, REQUEST, Process, image, masked_edit
 from tests.support.fakes.clock import START
 from tests.support.fakes.faults import Effect
-from tests.support.fakes.model import USAGE, Call
+from tests.support.fakes.model import MODEL, USAGE, Call
+from tests.support.metrics import metric_values
 
 TURN = ModelTurn((b'{"parts": []}',), 0, 0)
 
@@ -164,6 +165,7 @@ async def test_run_that_loses_its_lease_stops_and_returns_what_the_other_process
     assert [each.outcome for each in stored.attempts] == ["lost", "ok"]
     assert process.store.billed() == [("lost", record.expected_usd), ("ok", 0.135)]
     assert len(process.store.images()) == 1
+    assert process.durations.expected(Options()) == 25, "it counts at the process that made the image"
 
 
 async def test_run_that_loses_its_lease_waits_for_the_process_that_has_it() -> None:
@@ -184,10 +186,15 @@ async def test_run_that_loses_its_lease_waits_for_the_process_that_has_it() -> N
 async def test_run_whose_generation_was_deleted_stops_and_is_accounted_for(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "image_core.generations.line")
     process = Process()
-    process.model.script = [Call(error=NoImage(), retry=True), Call(before_answer=asyncio.Event())]
+    answer = asyncio.Event()
+    process.model.script = [
+        Call(error=NoImage(), retry=True, before_answer=answer),
+        Call(before_answer=asyncio.Event()),
+    ]
     record = await process.begin()
     await process.fake_clock.settle()
     await process.store.remove(record)
+    answer.set()
     waiting = asyncio.ensure_future(process.background.wait(record, 60))
     await process.fake_clock.advance(21)
     with pytest.raises(Gone) as caught:
@@ -445,6 +452,31 @@ async def test_memory_holds_the_turn_of_the_model_while_it_is_stored() -> None:
     assert (held, process.memory.held) == ([TURN.size], 0)
 
 
+@pytest.mark.parametrize(
+    ("error", "model", "outcome"),
+    [(None, MODEL, "ok"), (NoImage(), "none", "no_image"), (Refused(), "none", "refused")],
+)
+async def test_end_of_a_run_is_measured_with_its_outcome(error: NoImage | None, model: str, outcome: str) -> None:
+    process = Process()
+    process.model.script = [Call(error=error)]
+    ended = ("image_api.generations", (("model", model), ("outcome", outcome)))
+    before = metric_values().get(ended, 0)
+    await process.make()
+    assert metric_values()[ended] == before + 1
+
+
+async def test_run_that_cannot_store_its_image_is_measured_as_an_outage() -> None:
+    process = Process()
+    ended = ("image_api.generations", (("model", "none"), ("outcome", "storage_unavailable")))
+    before = metric_values().get(ended, 0)
+    answer = asyncio.Event()
+    record = await begun(process, Call(before_answer=answer))
+    process.store.blobs.faults.unreachable = True
+    answer.set()
+    await process.ended(record)
+    assert metric_values()[ended] == before + 1
+
+
 async def test_failure_does_not_count_in_the_expected_seconds() -> None:
     process = Process()
     answer = asyncio.Event()
@@ -695,12 +727,13 @@ async def test_shutdown_while_the_database_is_down_leaves_the_lease_to_expire(ca
 
 async def test_expected_seconds_are_the_median_of_recent_generations() -> None:
     process = Process()
-    assert process.durations.expected(Options()) == 25
+    options = Options(image_size="4K")
+    assert process.durations.expected(options) == 60
     for seconds in (10.0, 30.0, 11.0):
         process.model.script = [Call(before_answer=(answer := asyncio.Event()))]
-        record = await process.begin()
+        record = await process.begin(replace(REQUEST, options=options))
         await process.fake_clock.advance(seconds)
         answer.set()
         await process.ended(record)
-    assert process.durations.expected(Options()) == 11
+    assert (process.durations.expected(options), process.durations.expected(Options())) == (11, 25)
     assert process.durations.expected_of("another", "4K") == 60

@@ -4,6 +4,7 @@ Process A began the generation and has its lease; it has read the record as `run
 and A acts on the version that it has read. Process B is another process.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -359,6 +360,18 @@ async def test_end_keeps_the_timings_and_the_turn_of_its_run_where_another_proce
     stored = process.store.record(record.id)
     assert stored is not None
     assert (stored.timings, stored.turn, stored.cancel_requested_at) == ({"total": 5}, turn, record.created_at)
+
+
+@pytest.mark.parametrize("action", [succeed, fail, cancel])
+async def test_line_of_a_generation_that_was_deleted_meanwhile_has_the_timings_of_its_run(
+    action: Action, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = Process()
+    record = await process.leases.create(new_record(process), queued=False)
+    await process.store.write(record.deleting(later(record), leased=True))
+    with caplog.at_level(logging.INFO, "image_core.generations.line"):
+        await outcome(process, replace(record, timings={"total": 5}), action)
+    assert '"durationMs": {"total": 5}' in caplog.text
 
 
 def new_record(process: Process) -> Record:
