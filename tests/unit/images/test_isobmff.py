@@ -343,6 +343,15 @@ def test_a_file_that_is_cut_off_or_has_no_meta_box_is_upright_or_as_far_as_it_is
         assert turning(data[:length]).orientation in {UPRIGHT, TURNED}
 
 
+@pytest.mark.parametrize(
+    "data",
+    [FTYP + struct.pack(">I4s", 1, b"meta"), FTYP + full(b"meta", 0, box(b"iinf", b""))],
+    ids=["a size", "contents"],
+)
+def test_a_box_that_is_cut_off_means_upright(data: bytes) -> None:
+    assert turning(data) == Turning(turned=False, orientation=UPRIGHT, exif_types=())
+
+
 MOOV, META = box(b"moov", b""), full(b"meta", 0, b"")
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import PIL.Image
 import pytest
 
 from image_core.errors import Busy, ImageTooLarge, InvalidImage, UnsupportedImage
@@ -15,7 +16,7 @@ from image_core.images.fault import Fault, MaskFault, NeedsMemory
 from image_core.images.image import Image, Target
 from image_core.images.sandbox import Facts, convert_in_sandbox, run_in_sandbox
 from image_core.images.sandbox_memory import USUAL_MEMORY_BYTES, most_memory_bytes
-from tests.support.image_files import JPEGS, LIMITS, turned
+from tests.support.image_files import JPEGS, LIMITS, photo, saved, turned
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="processor time and memory are limited on Linux only")
 ONE, TWO = Image(b"one", "image/png", 3, 4), Image(b"second", "image/jpeg", 5, 6)
@@ -242,6 +243,59 @@ def test_job_may_need_more_memory_than_it_has(job: str) -> None:
     target = {"width": None, "format": "png", "quality": 90}
     answer, data = done({"job": job, "maxSide": 4096, "target": target, "memoryBytes": 10**6}, turned(200))
     assert (answer, data) == ({"needsMemory": True}, b"")
+
+
+MASK = PIL.Image.new("L", (200, 200))
+MASK.paste(255, (80, 80, 120, 120))
+PHOTO, ONE_SHAPE = saved(photo(size=(200, 200)), "PNG"), {"any": (64, 64)}
+
+
+def test_job_prepares_an_edit() -> None:
+    answer, data = done({"job": "prepare edit", "shapes": ONE_SHAPE, "maxSide": 50}, PHOTO, saved(MASK, "PNG"))
+    facts, (sent, mask) = answer["facts"], answer["images"]
+    assert facts == {"full": False, "size": [200, 200], "box": [32, 32, 168, 168], "aspectRatio": "any"}
+    assert (sent["width"], sent["height"], mask["width"], mask["height"]) == (50, 50, 200, 200)
+    assert len(data) == sent["length"] + mask["length"]
+
+
+def test_job_prepares_nothing_where_all_of_the_image_is_edited() -> None:
+    full = saved(PIL.Image.new("L", (200, 200), 255), "PNG")
+    answer, data = done({"job": "prepare edit", "shapes": ONE_SHAPE, "maxSide": 50}, PHOTO, full)
+    assert (answer, data) == ({"facts": {"full": True}, "images": []}, b"")
+
+
+COMPOSE: dict[str, object] = {
+    "job": "compose edit",
+    "box": (32, 32, 168, 168),
+    "target": {"width": None, "format": "jpeg", "quality": 5},
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "aligned"),
+    [(photo(size=(200, 200)).crop((32, 32, 168, 168)), True), (photo(size=(200, 200)).rotate(90), False)],
+    ids=["the same scene", "another scene"],
+)
+def test_job_composes_an_edit(answer: PIL.Image.Image, aligned: bool) -> None:
+    made, data = done(COMPOSE, PHOTO, saved(MASK, "PNG"), saved(answer, "PNG"))
+    described = {"mimeType": "image/jpeg", "width": 200, "height": 200, "length": len(data)}
+    assert made == {"facts": {"aligned": aligned}, "images": [described]}
+    assert len(data) < 3000  # of such a quality
+
+
+PREPARE: dict[str, object] = {"job": "prepare edit", "shapes": ONE_SHAPE, "maxSide": 50}
+
+
+@pytest.mark.parametrize("job", [PREPARE, COMPOSE], ids=lambda job: str(job["job"]))
+def test_job_of_an_edit_keeps_its_limits(job: dict[str, object]) -> None:
+    small = saved(PIL.Image.new("RGB", (2, 2)), "PNG")
+    files = (PHOTO, saved(MASK, "PNG"), *([small] if job is COMPOSE else []))
+    for name in ("maxPixels", "maxDecodedPixels"):
+        assert done({**job, name: 39_999}, *files)[0]["fault"] == "ImageTooLarge"
+    # Of the image in its own size: 50 MiB, and eight bytes for each pixel.
+    for missing, enough in ((0, True), (1, False)):
+        answer, _ = done({**job, "memoryBytes": 50 * 2**20 + 8 * 200 * 200 - missing}, *files)
+        assert ("needsMemory" not in answer) is enough
 
 
 @pytest.mark.parametrize("target", [None, Target(20, "webp", 50)], ids=["convert", "render"])

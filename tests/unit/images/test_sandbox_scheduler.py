@@ -21,6 +21,7 @@ class Conversions:
     def __init__(self, *large: str) -> None:
         self.large = large
         self.running: list[tuple[str, int]] = []
+        self.started: list[str] = []
         self.end = asyncio.Event()
 
     def of(self, user: str) -> Callable[[bytes, int, int, int], "asyncio.Future[str]"]:
@@ -29,6 +30,7 @@ class Conversions:
             if memory_bytes == USUAL_MEMORY_BYTES and user in self.large:
                 raise NeedsMemory
             self.running.append((user, memory_bytes))
+            self.started.append(user)
             await self.end.wait()
             self.running.remove((user, memory_bytes))
             return user
@@ -112,3 +114,26 @@ async def test_the_time_that_a_request_may_wait_is_asked_for_before_each_wait(sa
     assert left == []
     conversions.end.set()
     await first
+
+
+async def test_more_memory_is_granted_to_users_in_turn(sandboxes: Sandboxes) -> None:
+    conversions = Conversions("ada", "bob", "eve")
+    tasks = [conversions.start(sandboxes, "ada")]
+    await eventually(lambda: len(conversions.running) == 1)
+    tasks += [conversions.start(sandboxes, user) for user in ("bob", "bob", "eve")]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    conversions.end.set()
+    await asyncio.gather(*tasks)
+    assert conversions.started == ["ada", "bob", "eve", "bob"]
+
+
+async def test_a_file_in_more_memory_counts_as_a_sandbox_of_its_user(sandboxes: Sandboxes) -> None:
+    large, usual = Conversions("ada"), Conversions()
+    running = large.start(sandboxes, "ada")
+    await eventually(lambda: len(large.running) == 1)
+    usual.end.set()
+    with pytest.raises(Busy):
+        await usual.start(sandboxes, "ada", seconds=0)
+    large.end.set()
+    assert await running == "ada"
