@@ -5,23 +5,23 @@ set +x # never trace secrets, even if the caller's shell traces
 
 usage() {
   cat <<'HELP'
-usage: infra/deploy.sh [ENVIRONMENT] [OPTIONS]      create or update it (ENVIRONMENT: dev, prod; dev unless given)
-       infra/deploy.sh destroy [ENVIRONMENT] [OPTIONS]   delete it with everything in it
+usage: infra/deploy.sh [ENVIRONMENT] [OPTIONS]           create or update a deployment (ENVIRONMENT: dev or prod; default: dev)
+       infra/deploy.sh destroy [ENVIRONMENT] [OPTIONS]   delete a deployment with everything in it
 
   -g, --resource-group NAME   default: rg-image-api-NAME_OF_THE_ENVIRONMENT
   -n, --name NAME             the environment's name in every resource; default: ENVIRONMENT
   -l, --location REGION       default: westeurope; for a new resource group
-      --subscription ID       refuse to work on another one
+      --subscription ID       fail if the current subscription is another one
       --dry-run               check everything, show what would change, change nothing
-  -y, --yes                   do not ask
-  -h, --help
+  -y, --yes                   do not ask for confirmation
+  -h, --help                  show this text
 
-From the environment, else asked for where they are missing in the vault:
+Secrets, from the environment. If they are neither there nor in the vault, the script asks for them:
   GEMINI_API_KEY, NEXTAUTH_SECRET (and NEXTAUTH_SECRET_PREVIOUS while secrets are rotated)
-With staticWebApp = true, where no page has been deployed to the site yet: swa or npx on PATH
-For the parameter file infra/ENVIRONMENT.bicepparam; the first two are else as in the last deployment:
+With staticWebApp = true, if no page has been deployed to the site yet: swa or npx on PATH
+Values for the parameter file infra/ENVIRONMENT.bicepparam. The first two default to those of the last deployment:
   NEXTAUTH_URL, ALERT_EMAIL, OPERATOR_PRINCIPAL_ID
-For one real generation at the end:
+To make one image at the end:
   SMOKE_COOKIE (a session cookie, NAME=VALUE)
 HELP
 }
@@ -92,21 +92,21 @@ azure_if_allowed() {
   return 3
 }
 
-# again WHAT PREDICATE COMMAND…: repeat COMMAND for up to five minutes, as long as PREDICATE says that its error is temporary.
+# again WHAT PREDICATE COMMAND…: repeat COMMAND for up to five minutes while PREDICATE says that its error is temporary.
 again() {
   local what=$1 passing=$2 tries=0
   shift 2
   while ! "$@" 2> "$work/errors"; do
     "$passing" || fail "$what: $(reason)"
     tries=$((tries + 1))
-    [ "$tries" -lt "${DEPLOY_TRIES:-20}" ] || fail "$what: not after five minutes; run this again later: $(reason)"
+    [ "$tries" -lt "${DEPLOY_TRIES:-20}" ] || fail "$what within five minutes; run this again later: $(reason)"
     sleep "${DEPLOY_WAIT_SECONDS:-15}"
   done
 }
 
 confirmed() {
   [ -z "$yes" ] || return 0
-  [ -t 0 ] || fail "nobody is there to ask: add --yes"
+  [ -t 0 ] || fail "standard input is not a terminal, so that nobody can confirm: add --yes"
   local answer
   read -r -p "$1 " answer
   [ "$answer" = "$2" ] || fail "nothing was changed"
@@ -131,7 +131,7 @@ check_login() {
     fail "the current subscription is $subscription_id: run az account set --subscription $subscription"
 }
 
-# A pipeline's assertion is valid for five minutes, a token for an hour: get the vault's token now.
+# A pipeline's assertion is valid for five minutes, and a token for an hour: get the vault's token now.
 get_tokens() {
   azure account get-access-token --resource https://vault.azure.net --output none
 }
@@ -175,23 +175,23 @@ find_operator() {
     OPERATOR_PRINCIPAL_ID=$(azure ad signed-in-user show --query id --output tsv)
     OPERATOR_PRINCIPAL_TYPE=User
   else
-    # A pipeline's principal may rarely read the directory. Its token says who it is.
+    # A pipeline's principal can rarely read the directory. Its token has its object id.
     OPERATOR_PRINCIPAL_ID=$(azure account get-access-token --query accessToken --output tsv |
       python3 -c 'import base64, json, sys; print(json.loads(base64.urlsafe_b64decode(sys.stdin.read().split(".")[1] + "=="))["oid"])' \
-        2> /dev/null) || fail "the login's token does not say who it is: set OPERATOR_PRINCIPAL_ID to its object id"
+        2> /dev/null) || fail "the login's token has no object id: set OPERATOR_PRINCIPAL_ID to it"
     OPERATOR_PRINCIPAL_TYPE=ServicePrincipal
   fi
   export OPERATOR_PRINCIPAL_ID OPERATOR_PRINCIPAL_TYPE
 }
 
-# Whether it exists, and where: everything is created where the group is.
+# Set group_exists and, if it exists, location: everything is created in the region of the group.
 find_group() {
   group_exists=$(azure group exists --name "$group")
   [ "$group_exists" = true ] || return 0
   location=$(azure group show --name "$group" --query location --output tsv)
 }
 
-# last_parameter NAME: its value in this environment's last deployment; nothing where there was none.
+# last_parameter NAME: print its value in this environment's last deployment; nothing if there was none.
 last_parameter() {
   python3 -c 'import json, sys
 last = json.load(open(sys.argv[1], encoding="utf-8")) or {}
@@ -199,7 +199,7 @@ value = {name: (last.get(name) or {}).get("value") or "" for name in ("environme
 print(value[sys.argv[3]] if value["environmentName"] == sys.argv[2] else "")' "$work/last" "$name" "$1"
 }
 
-# An update without the front end's address must not remove the address: calls from the front end would then fail.
+# An update without NEXTAUTH_URL must not remove it: calls from the front end would then fail.
 keep_parameters() {
   if ! az deployment group show --resource-group "$group" --name image-api --query properties.parameters --output json \
     > "$work/last" 2> "$work/errors"; then
@@ -214,21 +214,21 @@ keep_parameters() {
   export NEXTAUTH_URL ALERT_EMAIL
 }
 
-# A vault that was deleted with its group keeps its name for a week. Recover it, with its secrets.
+# A vault that was deleted with its group keeps its name for 7 days. Recover it with its secrets.
 recover_vault() {
   local vault id environment_of_it
   azure_if_allowed keyvault list-deleted --resource-type vault --output tsv \
     --query '[].[name, properties.vaultId, properties.tags.environment]' > "$work/deleted" || return 0
   while IFS=$'\t' read -r vault id environment_of_it; do
     [ "$environment_of_it" = "$name" ] || continue
-    # Azure spells a group's name in several ways.
+    # Azure writes a group's name in several letter cases.
     tr '[:upper:]' '[:lower:]' <<< "$id" | grep -qF "/resourcegroups/$(tr '[:upper:]' '[:lower:]' <<< "$group")/" || continue
     say "recovering the vault $vault, which was deleted with its group"
     azure keyvault recover --name "$vault" --output none
   done < "$work/deleted"
 }
 
-# Temporary errors: a new role or a new vault takes minutes to be known everywhere. A firewall is not temporary.
+# Whether the error is temporary: a new role or vault takes minutes to be known everywhere. A firewall's refusal is not.
 vault_is_late() {
   ! grep -qE 'ByFirewall|ByPolicy|ByConnection' "$work/errors" &&
     grep -qiE 'forbidden|deleted but recoverable|being (deleted|recovered)|resolve|not known|max retries|connection' "$work/errors"
@@ -249,7 +249,7 @@ put_secret() {
   return 1
 }
 
-# Set `answer` to a secret: from the environment, else typed in. Empty: the vault has it already.
+# ask_secret NAME VALUE KEPT: set `answer` to VALUE, else to what is typed in; to nothing if the vault has it (KEPT).
 ask_secret() {
   local variable=$1 value=$2 kept=$3
   if [ -z "$value" ] && [ -z "$kept" ]; then
@@ -261,7 +261,7 @@ ask_secret() {
   answer=$value
 }
 
-# The app caches what it reads from the vault for a day, unless its references are refreshed.
+# refresh_references APP: without this the app keeps for a day what it has read from the vault.
 refresh_references() {
   local url=/subscriptions/$subscription_id/resourceGroups/$group/providers/Microsoft.Web/sites/$1/config/configreferences/appsettings
   local tries=0 unresolved
@@ -270,7 +270,7 @@ refresh_references() {
     azure rest --method post --url "$url/refresh?api-version=2022-03-01" --output none
     azure rest --method get --url "$url?api-version=2022-03-01" --query 'value[].[name, properties.status]' --output tsv > "$work/references"
     unresolved=$(awk '$2 != "Resolved" { printf "%s%s is %s", separator, $1, $2; separator = ", " }' "$work/references")
-    [ -s "$work/references" ] || unresolved="there are none"
+    [ -s "$work/references" ] || unresolved="the app has no references"
     [ -n "$unresolved" ] || return 0
     tries=$((tries + 1))
     [ "$tries" -lt "${DEPLOY_TRIES:-20}" ] || fail "the references to the vault do not resolve: $unresolved"
@@ -278,7 +278,8 @@ refresh_references() {
   done
 }
 
-# The publishing site of a new app answers 503 for minutes, and 409 during another deployment; az does not retry.
+# Whether the error is temporary: the publishing site of a new app answers 503 for minutes, and 409 during another deployment.
+# az does not retry.
 publishing_is_late() {
   grep -qiE 'Status Code: (409|429|5[0-9][0-9])|ongoing deployment|another deployment is in progress|Max retries|Connection (aborted|reset)|timed out' \
     "$work/errors"
@@ -299,7 +300,7 @@ wait_until_healthy() {
     2> "$work/curl" || true); do
     [ "$status" = 200 ] && return
     tries=$((tries + 1))
-    [ "$tries" -lt 40 ] || fail "not healthy after ten minutes (status $status): make doctor URL=$url says why"
+    [ "$tries" -lt 40 ] || fail "not healthy after ten minutes (status $status): run make doctor URL=$url for the reason"
     sleep "${DEPLOY_WAIT_SECONDS:-15}"
   done
 }
@@ -308,7 +309,7 @@ page_state() {
   azure staticwebapp environment list --name "$1" --resource-group "$group" --query "[?name=='default'].status" --output tsv
 }
 
-# The Static Web Apps command line: installed, else the version that the local stack has.
+# Run the Static Web Apps command line: the installed one, else the version of the local stack.
 swa() {
   if type -P swa > /dev/null; then command swa "$@"; else npx --yes @azure/static-web-apps-cli@2.0.10 "$@"; fi
 }
@@ -324,13 +325,13 @@ deploy_page() {
   token=$(azure staticwebapp secrets list --name "$1" --resource-group "$group" --query properties.apiKey --output tsv)
   mkdir "$work/page"
   cp "$here/page/index.html" "$root/playground/staticwebapp.config.json" "$work/page"
-  # In an empty folder, because swa reads settings files of the current one.
+  # In an empty folder, because swa reads settings files in the current one.
   (cd "$work" && SWA_CLI_DEPLOYMENT_TOKEN=$token swa deploy page --env production) > "$work/errors" 2>&1 < /dev/null ||
     fail "the page could not be deployed: $(reason)"
-  # The exit code of swa does not say whether the page is there.
+  # The exit code of swa does not show whether the page is ready.
   while [ "$(page_state "$1")" != Ready ]; do
     tries=$((tries + 1))
-    [ "$tries" -lt "${DEPLOY_TRIES:-20}" ] || fail "the page of $1 is not there after five minutes"
+    [ "$tries" -lt "${DEPLOY_TRIES:-20}" ] || fail "the page of $1 is not ready after five minutes"
     sleep "${DEPLOY_WAIT_SECONDS:-15}"
   done
 }
@@ -358,9 +359,9 @@ destroy() {
   find_group
   [ "$group_exists" = true ] || fail "there is no resource group $group"
   [ -z "$dry_run" ] || { say "would delete the resource group $group of subscription $subscription_id" && return; }
-  confirmed "Delete $group with every picture and record? Type its name:" "$group"
+  confirmed "Delete $group with every image and record? Type its name:" "$group"
   azure group delete --name "$group" --yes --output none
-  say "deleted $group; the vault can be recovered for 7 days, which deploying again does"
+  say "deleted $group; deploying again within 7 days recovers the vault"
 }
 
 deploy() {
@@ -387,9 +388,9 @@ deploy() {
       plan
       return
     fi
-    # Fail now, and not after half an hour of deploying.
-    [ -t 0 ] || [ -n "$gemini" ] || fail "GEMINI_API_KEY is not set, and nobody is there to type it"
-    [ -t 0 ] || [ -n "$nextauth" ] || fail "NEXTAUTH_SECRET is not set, and nobody is there to type it"
+    # Fail now instead of after half an hour of deploying.
+    [ -t 0 ] || [ -n "$gemini" ] || fail "GEMINI_API_KEY is not set, and standard input is not a terminal"
+    [ -t 0 ] || [ -n "$nextauth" ] || fail "NEXTAUTH_SECRET is not set, and standard input is not a terminal"
     azure group create --name "$group" --location "$location" --output none
   else
     keep_parameters
@@ -425,17 +426,17 @@ deploy() {
   local url functions site
   url=$(output apiUrl) functions=$(output functionsName) site=$(output siteName)
   refresh_references "$functions"
-  # The restore of a backup leaves the app stopped.
+  # The app was stopped if a backup was restored.
   azure functionapp start --resource-group "$group" --name "$functions" --output none
   say "publishing the code"
   python3 "$here/package.py" "$work/app.zip"
   again "the code could not be published" publishing_is_late publish "$functions"
-  # Running instances have read the old secrets.
+  # Running instances still have the old secrets.
   [ -z "$changed" ] || azure functionapp restart --resource-group "$group" --name "$functions" --output none
   [ -z "$site" ] || put_in_front "$site" "$(output functionsUrl)" "$(output functionsId)" "$(output region)"
   wait_until_healthy "$url"
-  SMOKE_COOKIE=$cookie make --no-print-directory -C "$root" smoke URL="$url" || fail "deployed, but the smoke test failed: make doctor URL=$url"
-  say "" "the API:      $url/api/image" && say "pictures:     $(output picturesUrl)" && say "function app: $functions" &&
+  SMOKE_COOKIE=$cookie make --no-print-directory -C "$root" smoke URL="$url" || fail "deployed, but the smoke test failed: run make doctor URL=$url for the reason"
+  say "" "the API:      $url/api/image" && say "images:       $(output imageStorageUrl)" && say "function app: $functions" &&
     say "secrets:      $vault" && say "telemetry:    $(output insightsName)"
 }
 

@@ -6,7 +6,7 @@ param operatorPrincipalId = readEnvironmentVariable('OPERATOR_PRINCIPAL_ID', '')
 param operatorPrincipalType = readEnvironmentVariable('OPERATOR_PRINCIPAL_TYPE', 'User')
 param alertEmail = readEnvironmentVariable('ALERT_EMAIL', '')
 
-// Nothing here costs money while the app is idle.
+// No always-ready instance: while the app is idle, only the alerts and the recovery timer cost money (docs/deploy.md).
 param instanceMemoryMB = 2048
 param maximumInstanceCount = 40
 param alwaysReadyHttp = 0

@@ -82,14 +82,14 @@ param maximumInstanceCount int = 40
 @maxValue(20)
 param alwaysReadyHttp int = 0
 
-@description('Requests that one instance takes at a time before another is started. Nearly all of a request is waiting for the model; 100 with bodies of 0.7 MB hold 150 MB.')
+@description('Concurrent requests of one instance; for more, another instance is started. A request mostly waits for the model, and 100 with bodies of 0.7 MB use 150 MB.')
 @minValue(1)
 @maxValue(1000)
 param httpConcurrency int = instanceMemoryMB < 2048 ? 50 : 100
 
 // --- storage
 
-@description('Serverless Cosmos DB bills by the request. Autoscale has a minimum price and a higher throughput.')
+@description('Serverless is billed per request. Autoscale has a minimum price and a higher throughput.')
 @allowed(['serverless', 'autoscale'])
 param cosmosThroughput string = 'serverless'
 
@@ -98,7 +98,7 @@ param cosmosThroughput string = 'serverless'
 @maxValue(100000)
 param cosmosAutoscaleMaxRUs int = 1000
 
-@description('The name of an existing Cosmos DB account in this group that takes the place of the environment\'s own: one that was restored. Its containers and the app\'s role are deployed, the account stays as it is. Empty: the environment\'s own.')
+@description('Name of an existing Cosmos DB account in this group to use instead of the environment\'s own, for example a restored one. Its containers and the app\'s role are deployed; the account itself is not changed. Empty: the environment\'s own.')
 @maxLength(44)
 param cosmosAccountName string = ''
 
@@ -128,7 +128,7 @@ param alertDailyUsd int = 50
 @description('Object id of the person or pipeline that sets the secrets. Empty: no role is assigned.')
 param operatorPrincipalId string = ''
 
-@description('Type of that principal.')
+@description('Type of the principal in operatorPrincipalId.')
 @allowed(['User', 'ServicePrincipal', 'Group'])
 param operatorPrincipalType string = 'User'
 
@@ -149,7 +149,7 @@ var names = {
   workspace: 'log-${environmentName}-${token}'
   insights: 'appi-${environmentName}-${token}'
   hostStorage: 'sthost${compact}${take(token, 11)}'
-  pictures: 'stpics${compact}${take(token, 11)}'
+  imageStorage: 'stpics${compact}${take(token, 11)}'
   cosmos: empty(cosmosAccountName) ? 'cosmos-${environmentName}-${token}' : cosmosAccountName
   vault: 'kv-${compact}-${token}'
   plan: 'plan-${environmentName}-${token}'
@@ -160,7 +160,8 @@ var names = {
 var nextAuthOrigin = empty(nextAuthUrl) ? [] : [join(take(split(nextAuthUrl, '/'), 3), '/')]
 var allTags = union({ application: 'image-api', environment: environmentName }, tags)
 
-// Modules are given names, not outputs of others, so that what-if and the tests see everything resolved; `dependsOn` keeps the order.
+// Modules get names instead of outputs of other modules, so that what-if and the tests can resolve everything. `dependsOn` keeps
+// the order.
 
 module identity 'modules/identity.bicep' = {
   name: 'identity'
@@ -186,10 +187,10 @@ module hostStorage 'modules/host-storage.bicep' = if (!vaultOnly) {
   dependsOn: [identity]
 }
 
-module pictures 'modules/pictures.bicep' = if (!vaultOnly) {
-  name: 'pictures'
+module imageStorage 'modules/image-storage.bicep' = if (!vaultOnly) {
+  name: 'image-storage'
   params: {
-    name: names.pictures
+    name: names.imageStorage
     sku: picturesSku
     identityName: names.identity
     imageAccess: imageAccess
@@ -240,7 +241,7 @@ module functions 'modules/functions.bicep' = if (!vaultOnly) {
     insightsName: names.insights
     hostStorageName: names.hostStorage
     deploymentContainer: 'deployments'
-    picturesUrl: 'https://${names.pictures}.blob.${environment().suffixes.storage}'
+    imageStorageUrl: 'https://${names.imageStorage}.blob.${environment().suffixes.storage}'
     cosmosEndpoint: 'https://${names.cosmos}.documents.azure.com:443/'
     vaultUri: 'https://${names.vault}${environment().suffixes.keyvaultDns}'
     imageAccess: imageAccess
@@ -264,7 +265,7 @@ module functions 'modules/functions.bicep' = if (!vaultOnly) {
     tags: allTags
   }
   // The host cannot start before its roles and containers exist.
-  dependsOn: [monitoring, hostStorage, pictures, containers, vault]
+  dependsOn: [monitoring, hostStorage, imageStorage, containers, vault]
 }
 
 module alerts 'modules/alerts.bicep' = if (!vaultOnly) {
@@ -294,7 +295,7 @@ output region string = location
 output functionsId string = vaultOnly ? '' : functions!.outputs.id
 output functionsName string = names.functions
 output vaultName string = names.vault
-output picturesUrl string = 'https://${names.pictures}.blob.${environment().suffixes.storage}'
+output imageStorageUrl string = 'https://${names.imageStorage}.blob.${environment().suffixes.storage}'
 output cosmosEndpoint string = 'https://${names.cosmos}.documents.azure.com:443/'
 output insightsName string = names.insights
 output siteName string = staticWebApp ? names.site : ''

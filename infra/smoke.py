@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECONDS = 60
-"""Maximum time of one response. A generation is waited for in shorter steps (WAIT), because it may take 95 s."""
+"""Maximum time of one response, in seconds. A generation may take longer: each request waits for it as WAIT says."""
 
 WAIT = "wait=20"
 
@@ -50,19 +50,19 @@ def main(url: str, cookie: str | None) -> int:
             print(f"FAIL  {failed}", file=sys.stderr)
             return 1
         except requests.RequestException as error:
-            print(
-                f"FAIL  {parts.netloc} did not answer ({type(error).__name__}): is the address right?", file=sys.stderr
-            )
+            print(f"FAIL  {parts.netloc} did not answer ({type(error).__name__}): check the address", file=sys.stderr)
             return 1
     if not cookie:
-        print("      set SMOKE_COOKIE to a session cookie (NAME=VALUE) for one real generation")
+        print("      to make one image too, set SMOKE_COOKIE to a session cookie (NAME=VALUE)")
     return 0
 
 
 def _health(base: str) -> str:
     answer = requests.get(urljoin(base, "api/health"), timeout=SECONDS)
     if answer.status_code != HTTPStatus.OK:
-        raise Failed(f"api/health answered {answer.status_code}: is the code published, and does the app start?")
+        raise Failed(
+            f"api/health answered {answer.status_code}: check that the code is published and that the app starts"
+        )
     return f"api/health: version {_json(answer).get('version')}"
 
 
@@ -73,17 +73,20 @@ def _dependencies(base: str) -> str:
         f"{name} ({state.get('code', state['status'])})" for name, state in states.items() if state["status"] == "down"
     ]
     for name, state in states.items():
-        if state["status"] not in {"ok", "down"}:  # an outage of Google's is no fault of the deployment
-            print(f"      {name} is {state['status']}: make doctor says more", flush=True)
+        if state["status"] not in {"ok", "down"}:  # an outage of the model is not a fault of the deployment
+            print(f"      {name} is {state['status']}: run make doctor for the reason", flush=True)
     if answer.status_code != HTTPStatus.OK or down or not states:
-        raise Failed(f"not healthy: {', '.join(down) or answer.status_code}: make doctor says what to do")
+        raise Failed(f"not healthy: {', '.join(down) or answer.status_code}: run make doctor for what to do")
     return f"dependencies: {', '.join(states)}"
 
 
 def _unauthorized(base: str) -> str:
     answer = requests.post(urljoin(base, "api/image"), json={"images": [PIXEL], "prompt": "a test"}, timeout=SECONDS)
     if answer.status_code != HTTPStatus.UNAUTHORIZED:
-        raise Failed(f"a call without a session was answered {answer.status_code}, not 401: do not let anybody use it")
+        raise Failed(
+            f"a call without a session was answered {answer.status_code} instead of 401: anybody can use this API, "
+            "so stop the app and check NEXTAUTH_SECRET"
+        )
     return "a call without a session is refused"
 
 
@@ -97,7 +100,8 @@ def _generation(base: str, cookie: str) -> str:
     body = _json(answer)
     if answer.status_code == HTTPStatus.UNAUTHORIZED:
         raise Failed(
-            "the session cookie was refused: is it from the front end that has this NEXTAUTH_SECRET, and fresh?"
+            "the session cookie was refused: check that it has not expired, and that its front end has the same "
+            "NEXTAUTH_SECRET"
         )
     while answer.status_code == HTTPStatus.ACCEPTED or body.get("status") == "running":
         if time.monotonic() - began > FINISH_SECONDS:
@@ -107,20 +111,23 @@ def _generation(base: str, cookie: str) -> str:
         body = _json(answer)
     if body.get("status") != "succeeded":
         code = body.get("code") or (body.get("error") or {}).get("code")
-        raise Failed(f"the generation failed: {answer.status_code} {code}: make doctor says what to do")
+        raise Failed(f"the generation failed: {answer.status_code} {code}: run make doctor for what to do")
     address = urljoin(base, body["imageUrl"])
     own = urlsplit(address).netloc == urlsplit(base).netloc
-    picture = requests.get(address, headers={"Cookie": cookie} if own else {}, timeout=SECONDS)
-    kind = picture.headers.get("Content-Type", "")
-    if picture.status_code != HTTPStatus.OK or not kind.startswith("image/"):
+    image = requests.get(address, headers={"Cookie": cookie} if own else {}, timeout=SECONDS)
+    kind = image.headers.get("Content-Type", "")
+    if image.status_code != HTTPStatus.OK or not kind.startswith("image/"):
         raise Failed(
-            f"the picture's address answered {picture.status_code} {kind}: does IMAGE_ACCESS fit the container?"
+            f"the image's URL answered {image.status_code} {kind}: check that IMAGE_ACCESS and the container's public "
+            "access agree"
         )
-    gone = requests.delete(urljoin(base, f"api/generations/{body['id']}"), headers={"Cookie": cookie}, timeout=SECONDS)
-    if gone.status_code != HTTPStatus.NO_CONTENT:
-        raise Failed(f"the generation {body['id']} could not be deleted: {gone.status_code}")
+    deleted = requests.delete(
+        urljoin(base, f"api/generations/{body['id']}"), headers={"Cookie": cookie}, timeout=SECONDS
+    )
+    if deleted.status_code != HTTPStatus.NO_CONTENT:
+        raise Failed(f"the generation {body['id']} could not be deleted: {deleted.status_code}")
     seconds = time.monotonic() - began
-    return f"one generation by {body['model']}: {body['width']} x {body['height']}, {seconds:.0f} s, deleted again"
+    return f"one generation by {body['model']}: {body['width']} x {body['height']}, {seconds:.0f} s, then deleted"
 
 
 def _json(answer: requests.Response) -> dict[str, Any]:
@@ -129,14 +136,12 @@ def _json(answer: requests.Response) -> dict[str, Any]:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise Failed(
-            f"{urlsplit(answer.url).path} answered {answer.status_code} without JSON: is this the API's address?"
-        )
+        raise Failed(f"{urlsplit(answer.url).path} answered {answer.status_code} without JSON: check the API's address")
     return body
 
 
 def _png(size: int) -> bytes:
-    """Return a grey square, the input of the generation."""
+    """Return a gray square as a PNG, the input of the generation."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -74,7 +74,7 @@ async def provision_storage(connection_string: str, *, public: bool, names: Name
 
 
 def cors_rule(origins: tuple[str, ...]) -> CorsRule:
-    """Return the rule of `infra/modules/pictures.bicep`."""
+    """Return the rule of `infra/modules/image-storage.bicep`."""
     return CorsRule(
         list(origins),
         ["GET", "HEAD"],

@@ -21,8 +21,7 @@ Without asking it would answer a `fetch` from another origin with what an `<img>
 """
 
 UPLOAD_TAGS = {"kind": "upload"}
-"""The tag by which the lifecycle rule (`infra/modules/pictures.bicep`) recognises uploads; it deletes those that nobody
-reads."""
+"""The tag of uploads. The lifecycle rule in `infra/modules/image-storage.bicep` deletes uploads that nobody reads."""
 
 USER, UNKEYED_USER = "user", "proof"
 """Names of metadata: the digest of an image's user, and the one without a key that older blobs have."""

@@ -31,7 +31,7 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)
 var rules = [
   {
     name: 'failures'
-    description: 'More than one generation in ten failed for a reason that is not the caller\'s, of at least ten in a quarter of an hour.'
+    description: 'More than 10 % of at least ten generations in 15 minutes failed for a reason that is not the caller\'s.'
     severity: 1
     query: loadTextContent('../alerts/failures.kql')
     window: 'PT15M'
@@ -39,7 +39,7 @@ var rules = [
   }
   {
     name: 'slow'
-    description: 'One generation in twenty took longer than 120 s, of at least ten in half an hour.'
+    description: '5 % of at least ten generations in 30 minutes took longer than 120 s.'
     severity: 2
     query: loadTextContent('../alerts/slow.kql')
     window: 'PT30M'
@@ -47,7 +47,7 @@ var rules = [
   }
   {
     name: 'unavailable'
-    description: 'The API answered with 5xx to more than one request in twenty, of at least twenty in a quarter of an hour.'
+    description: 'The API answered more than 5 % of at least twenty requests in 15 minutes with 5xx.'
     severity: 1
     query: loadTextContent('../alerts/unavailable.kql')
     window: 'PT15M'
@@ -55,7 +55,7 @@ var rules = [
   }
   {
     name: 'poison'
-    description: 'A message of the queue failed five times. Its generation is found again by the timer; somebody should see why.'
+    description: 'A queue message failed five times. The timer finds its generation again; check the log for the reason.'
     severity: 2
     query: loadTextContent('../alerts/poison.kql')
     window: 'PT15M'
@@ -109,7 +109,7 @@ resource throttled 'Microsoft.Insights/metricAlerts@2026-01-01' = {
   location: 'global'
   tags: tags
   properties: {
-    description: 'Cosmos DB refused requests because there were too many: autoscale, or a higher maximum, takes more.'
+    description: 'Cosmos DB refused requests (429): use autoscale, or raise its maximum.'
     severity: 2
     enabled: true
     scopes: [cosmos.id]

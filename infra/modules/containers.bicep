@@ -10,7 +10,7 @@ param recordDays int
 
 var dataContributor = '00000000-0000-0000-0000-000000000002'
 
-@description('Days that a ledger entry is kept: a year, and some days to close its accounts.')
+@description('Days that a ledger entry is kept: a year, and some weeks to check its accounts.')
 var ledgerDays = 400
 var day = 86400
 

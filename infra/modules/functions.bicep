@@ -6,7 +6,7 @@ param identityName string
 param insightsName string
 param hostStorageName string
 param deploymentContainer string
-param picturesUrl string
+param imageStorageUrl string
 param cosmosEndpoint string
 param vaultUri string
 param imageAccess string
@@ -67,7 +67,7 @@ var platform = {
 
 // Settings of the app: `image_core/settings.py`.
 var product = {
-  AZURE_STORAGE_ACCOUNT_URL: picturesUrl
+  AZURE_STORAGE_ACCOUNT_URL: imageStorageUrl
   AZURE_COSMOS_ENDPOINT: cosmosEndpoint
   IMAGE_ACCESS: imageAccess
   NEXTAUTH_URL: nextAuthUrl
@@ -86,7 +86,7 @@ var product = {
   MAX_INFLIGHT_BYTES: string(instanceMemoryMB * 350000)
 }
 
-// Without a version the reference means the newest one; the trailing slash is required.
+// A reference without a version means the newest version. The trailing slash is required.
 var references = union(
   {
     GEMINI_API_KEY: '@Microsoft.KeyVault(SecretUri=${vaultUri}/secrets/GEMINI-API-KEY/)'

@@ -144,7 +144,7 @@ def settings_can_be_read(predicted: Prediction) -> None:
     assert settings.cosmos_connection_string is None
 
 
-def pictures_are_as_public_as_asked(predicted: Prediction) -> None:
+def images_are_as_public_as_requested(predicted: Prediction) -> None:
     public = predicted.settings["IMAGE_ACCESS"] == "public"
     account = predicted.one(STORAGE, "stpics")
     assert account["properties"]["allowBlobPublicAccess"] is public
@@ -276,7 +276,7 @@ PROPERTIES: tuple[Callable[[Prediction], None], ...] = (
     settings_are_known_and_hold_no_credential,
     the_hosts_storage_has_all_its_endpoints,
     settings_can_be_read,
-    pictures_are_as_public_as_asked,
+    images_are_as_public_as_requested,
     inputs_are_always_private_and_go,
     renditions_that_are_left_behind_go,
     unused_uploads_go_and_nothing_else,

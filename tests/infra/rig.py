@@ -107,7 +107,7 @@ def answers(url: str, *first: Rule, group: bool = True, secrets: str = "", site:
         "siteName": "swa-dev-x" if site else "",
         "region": "westeurope",
         "vaultName": "kv-dev-x",
-        "picturesUrl": "https://stpicsdevx.blob.core.windows.net",
+        "imageStorageUrl": "https://stpicsdevx.blob.core.windows.net",
         "insightsName": "appi-dev-x",
     }
     return [

@@ -272,7 +272,7 @@ FAULTS: dict[str, tuple[list[str], list[Rule], dict[str, str], str]] = {
         [],
         [[["functionapp", "deployment"], {"error": f"{SCM} 503, Details: none", "times": 99}]],
         SECRETS,
-        "not after five minutes",
+        "within five minutes",
     ),
     "secrets that cannot be listed": (
         [],
@@ -300,7 +300,7 @@ FAULTS: dict[str, tuple[list[str], list[Rule], dict[str, str], str]] = {
         SECRETS,
         "do not resolve: NEXTAUTH_SECRET is AccessToKeyVaultDenied",
     ),
-    "no references": ([], [[["rest", "--method", "get"], ""]], SECRETS, "there are none"),
+    "no references": ([], [[["rest", "--method", "get"], ""]], SECRETS, "the app has no references"),
     "no token for the vault": (
         [],
         [
@@ -355,7 +355,7 @@ def test_a_failed_smoke_test_fails_the_deployment(tmp_path: Path) -> None:
         run = deploy(tmp_path, ["--yes"], answers(url), **SECRETS, SMOKE_COOKIE=COOKIE)
     assert run.code == 1
     assert "the smoke test failed" in run.err
-    assert "do not let anybody use it" in run.err
+    assert "anybody can use this API" in run.err
     nothing_leaked(run, tmp_path)
 
 
@@ -423,7 +423,7 @@ def test_a_site_whose_page_does_not_arrive_is_not_linked(tmp_path: Path) -> None
     with deployment() as url:
         run = deploy(tmp_path, ["--yes"], answers(url, waiting, site="http://127.0.0.1:1"), **SECRETS)
     assert (run.code, len(run.err.splitlines())) == (1, 1)
-    assert "the page of swa-dev-x is not there" in run.err
+    assert "the page of swa-dev-x is not ready" in run.err
     assert not run.called("staticwebapp", "backends", "link")
 
 

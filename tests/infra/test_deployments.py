@@ -191,15 +191,15 @@ MUTATIONS = {
         "allowSharedKeyAccess: false",
         "allowSharedKeyAccess: true",
     ),
-    "keys of the pictures": ("modules/pictures.bicep", "allowSharedKeyAccess: false", "allowSharedKeyAccess: true"),
+    "keys of the images": ("modules/image-storage.bicep", "allowSharedKeyAccess: false", "allowSharedKeyAccess: true"),
     "keys of the database": ("modules/database.bicep", "disableLocalAuth: true", "disableLocalAuth: false"),
     "logs from anybody": ("modules/monitoring.bicep", "DisableLocalAuth: true", "DisableLocalAuth: false"),
     "a wider role": (
-        "modules/pictures.bicep",
+        "modules/image-storage.bicep",
         "'ba92f5b4-2d11-453d-a403-e96b0029c9fe'",
         "'b24988ac-6180-42a0-ab88-20f7382dd24c'",
     ),
-    "a wider scope": ("modules/pictures.bicep", "scope: account::blobs::images", "scope: account"),
+    "a wider scope": ("modules/image-storage.bicep", "scope: account::blobs::images", "scope: account"),
     "the database's account": (
         "modules/containers.bicep",
         "scope: '${account.id}/dbs/${database.name}'",
@@ -217,8 +217,8 @@ MUTATIONS = {
     ),
     "a connection string": (
         "modules/functions.bicep",
-        "AZURE_STORAGE_ACCOUNT_URL: picturesUrl",
-        "AZURE_STORAGE_CONNECTION_STRING: picturesUrl",
+        "AZURE_STORAGE_ACCOUNT_URL: imageStorageUrl",
+        "AZURE_STORAGE_CONNECTION_STRING: imageStorageUrl",
     ),
     "a setting that nobody reads": (
         "modules/functions.bicep",
@@ -230,33 +230,33 @@ MUTATIONS = {
         "AZURE_CLIENT_ID: identity.properties.clientId",
         "AZURE_CLIENT_ID: identity.properties.clientId\n  FUNCTIONS_WORKER_RUNTIME: 'python'",
     ),
-    "pictures public while private": (
-        "modules/pictures.bicep",
+    "images public while private": (
+        "modules/image-storage.bicep",
         "allowBlobPublicAccess: imageAccess == 'public'",
         "allowBlobPublicAccess: true",
     ),
-    "a container that lists": ("modules/pictures.bicep", "? 'Blob'", "? 'Container'"),
+    "a container that lists": ("modules/image-storage.bicep", "? 'Blob'", "? 'Container'"),
     "public inputs": (
-        "modules/pictures.bicep",
+        "modules/image-storage.bicep",
         "name: 'catafract-private'\n      properties: { publicAccess: 'None' }",
         "name: 'catafract-private'\n      properties: { publicAccess: 'Blob' }",
     ),
     "inputs that stay": (
-        "modules/pictures.bicep",
+        "modules/image-storage.bicep",
         "enabled: true\n            type: 'Lifecycle'",
         "enabled: false\n            type: 'Lifecycle'",
     ),
     "renditions that stay": (
-        "modules/pictures.bicep",
+        "modules/image-storage.bicep",
         "name: 'renditions'\n            enabled: true",
         "name: 'renditions'\n            enabled: false",
     ),
     "every image goes": (
-        "modules/pictures.bicep",
+        "modules/image-storage.bicep",
         "blobIndexMatch: [{ name: 'kind', op: '==', value: 'upload' }]",
         "blobIndexMatch: [{ name: 'kind', op: '==', value: 'image' }]",
     ),
-    "no reads are noted": ("modules/pictures.bicep", "enable: true\n", "enable: false\n"),
+    "no reads are noted": ("modules/image-storage.bicep", "enable: true\n", "enable: false\n"),
     "one request at a time": (
         "modules/functions.bicep",
         "perInstanceConcurrency: httpConcurrency",
@@ -280,7 +280,7 @@ MUTATIONS = {
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_change_that_breaks_a_property_is_noticed(name: str, changed: Predict) -> None:
-    private = {"imageAccess": "private"} if name == "pictures public while private" else {}
+    private = {"imageAccess": "private"} if name == "images public while private" else {}
     predicted = changed(*MUTATIONS[name], environmentName="a-very-long-name", **private)
     broken = []
     for check in properties.PROPERTIES:

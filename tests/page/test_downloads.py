@@ -17,7 +17,7 @@ from tests.page.person import COFFEE
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.timeout(180)
-TEMPLATE = ROOT / "infra" / "modules" / "pictures.bicep"
+TEMPLATE = ROOT / "infra" / "modules" / "image-storage.bicep"
 
 
 class Blank(BaseHTTPRequestHandler):

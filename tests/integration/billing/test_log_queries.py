@@ -289,7 +289,7 @@ def test_every_query_runs_on_an_empty_table() -> None:
 def test_warnings_outside_of_invocations_are_found() -> None:
     warning = (NOW, "WARNING image_core.storage: cosmos did not answer", "Host.Function.Console")
     (row,) = run_query(
-        queries()["Warnings that were logged while no invocation ran: of work that goes on after its response"],
+        queries()["Warnings of work that continues after its response"],
         [*OK, warning],
     )
     assert row["message"] == warning[1]

@@ -101,8 +101,8 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
                 blobTypes: ['blockBlob']
                 prefixMatch: ['catafract-private/inputs/', 'catafract-private/turns/']
               }
-              // A copy is written again each time it is used, so that the days count from its last use. The turns of
-              // models, which edits of their images replay, count from when they were made.
+              // A copy is written again each time it is used, so that the days count from its last use. For the turns
+              // of models they count from when the turn was made.
               actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: 30 } } }
             }
           }
