@@ -253,7 +253,14 @@ class Store:
 class Process:
     """One process of the application, without HTTP and SDKs."""
 
-    def __init__(self, store: Store | None = None, limits: RunLimits = LIMITS, *, private: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store | None = None,
+        limits: RunLimits = LIMITS,
+        *,
+        private: bool = False,
+        memory_bytes: int = 100_000_000,
+    ) -> None:
         self.store = store or Store()
         self.fake_clock = self.store.clock
         clock, blobs = self.fake_clock.clock, self.store.blobs
@@ -267,7 +274,7 @@ class Process:
         self.copies = InputCopies(blobs, PRIVATE)
         self.outbox = Outbox(blobs, PRIVATE)
         self.conversations = Conversations(turns, self.copies)
-        self.memory = MemoryBudget(100_000_000)
+        self.memory = MemoryBudget(memory_bytes)
         self.model = FakeModel(image(9), clock)
         self.loader = FakeLoader()
         self.converter = FakeConverter(self.memory)

@@ -1,5 +1,6 @@
 """Turns are stored beside images, and read again whole or not at all."""
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -131,9 +132,13 @@ async def test_an_image_that_is_gone_takes_its_turn_along_where_it_is_shown(
     "beginning",
     [b"no line", b"no JSON\n", b"{}\n", b"[]\n", b'"prompt"\n', b"5\n", b'{"prompt":5}\n', b"[" * 30],
 )
-async def test_a_turn_that_is_not_valid_counts_as_gone(kept: Kept, beginning: bytes) -> None:
+async def test_a_turn_that_is_not_valid_counts_as_gone(
+    kept: Kept, beginning: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     await kept.overwrite(2, beginning.ljust(kept.turns[1].size))
     assert await kept.read() == THIRD_FIRST
+    (message,) = [each.getMessage() for each in caplog.records]
+    assert re.fullmatch("an earlier turn cannot be read: (ValueError|JSONDecodeError|RecursionError)", message)
 
 
 @pytest.mark.parametrize("length", [0, -1, 1000])

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -59,6 +60,22 @@ async def test_error_of_the_model_is_in_the_record_with_every_call() -> None:
     assert process.store.billed() == [("rate_limited", 0.135)]
     assert record.timings is not None
     assert {"model", "total"} <= set(record.timings)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(ModelUnavailable(), "model_unavailable"), (ValueError("a secret"), "internal")], ids=str
+)
+async def test_calls_that_were_not_billed_are_in_the_record_of_a_failure(error: Exception, code: str) -> None:
+    process = Process()
+    process.model.script = [
+        Call(error=RateLimited("later"), usage=None, retry=True),
+        Call(error=error, usage=None),
+    ]
+    record = await process.make()
+    outcomes = [each.outcome for each in record.attempts]
+    assert outcomes == ["rate_limited", *([code] if code != "internal" else [])]
+    assert record.failure is not None
+    assert record.failure.code == code
 
 
 async def test_warnings_of_the_calls_are_in_the_record_of_a_failure() -> None:
@@ -151,7 +168,9 @@ async def test_renewal_that_fails_does_not_stop_a_run() -> None:
     assert (await process.ended(record)).status is Status.SUCCEEDED  # type: ignore[union-attr] # the same
 
 
-async def test_run_that_loses_its_lease_stops_and_returns_what_the_other_process_made() -> None:
+async def test_run_that_loses_its_lease_stops_and_returns_what_the_other_process_made(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     process = Process()
     record = await begun(process, Call(before_answer=asyncio.Event()))
     process.store.generations.faults.add(Effect.REFUSED, "replace", times=3)
@@ -166,6 +185,8 @@ async def test_run_that_loses_its_lease_stops_and_returns_what_the_other_process
     assert process.store.billed() == [("lost", record.expected_usd), ("ok", 0.135)]
     assert len(process.store.images()) == 1
     assert process.durations.expected(Options()) == 25, "it counts at the process that made the image"
+    logged = [(each.getMessage(), getattr(each, "generation", None)) for each in caplog.records]
+    assert logged[-1] == ("the lease was lost while the model was called", record.id)
 
 
 async def test_run_that_loses_its_lease_waits_for_the_process_that_has_it() -> None:
@@ -304,9 +325,9 @@ async def test_image_that_its_container_does_not_take_waits_in_the_outbox_and_is
     process = Process()
     del process.store.blobs.containers[PUBLIC]
     record = await process.begin()
-    await process.ended(record)
+    waited = await process.fake_clock.run(process.background.wait(record, 30))
+    assert (waited.record.status, waited.image) == (Status.RUNNING, None)
     assert process.store.outbox() == [f"finished/{record.id}.json", f"images/{record.blob_stem}.png"]
-    ended_at = process.fake_clock.now()
     waiting = process.store.record(record.id)
     assert waiting is not None
     assert (waiting.status, waiting.lease_owner) == (Status.RUNNING, None)
@@ -317,7 +338,7 @@ async def test_image_that_its_container_does_not_take_waits_in_the_outbox_and_is
     assert stored is not None
     assert (stored.status, stored.model) == (Status.SUCCEEDED, "gemini-3-pro-image")
     assert stored.output_image_url == f"https://account.example/catafract/{record.blob_stem}.png"
-    assert (stored.completed_at, stored.lease_owner) == (ended_at, record.lease_owner)
+    assert (stored.completed_at, stored.lease_owner) == (START + timedelta(seconds=5), record.lease_owner)
     assert (process.store.images(), process.store.outbox()) == ([f"{record.blob_stem}.png"], [])
     assert len(process.model.calls) == 1
 

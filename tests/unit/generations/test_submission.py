@@ -28,6 +28,7 @@ from image_core.errors import (
 from image_core.generations.record import Status
 from image_core.generations.starter import Submitted
 from image_core.generations.submit import CheckedInput
+from image_core.inputs.fit import MAX_INLINE_BYTES, RESERVED_BYTES
 from image_core.models.generated import Options
 from image_core.models.turns import ContextSize, ModelTurn
 from image_core.storage.naming import is_own_stem
@@ -528,6 +529,35 @@ async def test_edit_is_shown_no_more_turns_than_one_request_may_have_memory_for(
     await process.store.write(replace(first, turn=turn))
     record = await process.begin(replace(REQUEST, images=(), from_id=first.id), queued=True)
     assert record.context == (turn,)[:shown]
+
+
+@pytest.mark.parametrize(("images", "shown"), [((), 1), (("a",), 0)])
+async def test_edit_is_shown_no_more_turns_than_a_request_to_a_model_has_bytes_for(
+    images: tuple[str, ...], shown: int
+) -> None:
+    process = Process(memory_bytes=1_000_000_000)
+    process.model.script = [Call(turn=TURN)]
+    first = await process.make()
+    assert first.turn is not None
+    turn = replace(first.turn, size=MAX_INLINE_BYTES - RESERVED_BYTES, inputs=())
+    await process.store.write(replace(first, turn=turn))
+    record = await process.begin(replace(REQUEST, images=images, from_id=first.id), queued=True)
+    assert record.context == (turn,)[:shown]
+
+
+@pytest.mark.parametrize("queued", [True, False])
+async def test_edit_takes_its_inputs_from_memory_and_when_it_was_queued_from_their_copies(queued: bool) -> None:
+    process = Process()
+    first = await process.make()
+    edit = await process.begin(replace(REQUEST, from_id=first.id), queued=queued)
+    if queued:
+        process.background.resume(edit)
+    ended = await process.ended(edit)
+    assert ended is not None
+    assert ended.status is Status.SUCCEEDED
+    assert process.model.calls[1][0] == (image(1), image(2))
+    read = [name for operation, name in process.store.blobs.faults.calls if operation == "read"]
+    assert any(name.startswith("inputs/") for name in read) == queued
 
 
 async def test_edit_of_a_generation_that_was_just_made_waits_until_it_is_readable() -> None:
