@@ -16,6 +16,8 @@ MAX_PARTS = 50_000
 """Maximum number of chunks or segments in a file. 20 MB in unusually small chunks of 1 KB are 20 000."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+CHECKSUM_BYTES = 4
+"""At the end of each chunk of a PNG."""
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 # PNG (W3C, third edition), 11: the chunks that define the pixels and their colours, unlike text, times and EXIF.
 PNG_PIXELS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"}
@@ -292,15 +294,15 @@ def _row_bytes(data: bytes) -> int:
 def _repaired_png(data: bytes) -> bytes | None:
     ranges = Ranges(data)
     ranges.keep(0, 8)
-    pixels, ended, right = 0, False, True
+    seen_pixels, ended, right = False, False, True
     for part in png_chunks(data):
         if part.cut:
             if part.name == b"IDAT" and part.end > part.body:
-                pixels += part.end - part.body
+                seen_pixels = True
                 _last_idat(ranges, part)
             break
-        if part.name == b"IDAT":
-            pixels += part.end - part.body - 4
+        if part.name == b"IDAT" and part.end - part.body > CHECKSUM_BYTES:
+            seen_pixels = True
         if _right_checksum(data, part):
             ranges.keep(part.start, part.end)
         else:
@@ -308,7 +310,7 @@ def _repaired_png(data: bytes) -> bytes | None:
             if part.name in PNG_PIXELS:
                 ranges.put(png_chunk(part.name, data[part.body : part.end - 4]))
         ended = ended or part.name == b"IEND"
-    if pixels <= 0:
+    if not seen_pixels:
         return None
     if ended and right:
         return data
@@ -389,7 +391,7 @@ def _jpeg_kept(data: bytes, part: Part) -> bool:
         return data.startswith(b"ICC_PROFILE\0", part.body, part.end)
     if marker in {APP0, APP14}:  # JFIF's density and Adobe's colour transform
         return True
-    return not (APP0 <= marker <= APP15 or marker == COM)
+    return not (APP1 <= marker <= APP15 or marker == COM)
 
 
 def _repaired_jpeg(data: bytes) -> bytes | None:

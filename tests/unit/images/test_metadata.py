@@ -245,7 +245,15 @@ def test_a_png_of_a_model_is_repaired(data: bytes, fixed: bytes) -> None:
     assert repaired(data, PNG) == fixed
 
 
-@pytest.mark.parametrize("data", [PLAIN_PNG, png(IHDR, NOTE, IDAT, PNG_END), PLAIN_PNG + b"trailer"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        PLAIN_PNG,
+        png(IHDR, NOTE, IDAT, PNG_END),
+        PLAIN_PNG + b"trailer",
+        png(IHDR, png_chunk(b"IDAT", b"x"), png_chunk(b"IDAT", b""), PNG_END),
+    ],
+)
 def test_a_complete_png_of_a_model_stays_as_it_is(data: bytes) -> None:
     assert repaired(data, PNG) is data
 
@@ -298,6 +306,10 @@ def test_other_segments_are_removed(part: bytes) -> None:
 @pytest.mark.parametrize("junk", [b"\0", b"junk", b"\xff\xff", b"\xff\0", b"\xff\x01", b"\xff\xd0\xff\xd7", SOI])
 def test_bytes_and_markers_without_contents_between_segments_are_removed(junk: bytes) -> None:
     assert cleaned(SOI + junk + DQT + junk + SOF + DHT + junk + SCAN + EOI, JPEG) == PLAIN_JPEG
+
+
+def test_a_colour_profile_has_its_signature_in_its_segment() -> None:
+    assert cleaned(SOI + segment(0xE2, b"ICC_PROFILE") + b"\0" + PLAIN_JPEG[2:], JPEG) == PLAIN_JPEG
 
 
 def test_several_scans_stay() -> None:
