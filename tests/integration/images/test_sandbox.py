@@ -94,6 +94,13 @@ async def test_environment_of_the_sandbox_has_no_secrets(monkeypatch: pytest.Mon
     assert "NEXTAUTH_SECRET" not in caught.value.details
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="processor time is limited on Linux only")
+async def test_process_that_takes_too_much_processor_time_is_ended() -> None:
+    with pytest.raises(Fault) as caught:
+        await convert_in_sandbox(b"x", *LIMITS, program="while True: pass", cpu_seconds=1)
+    assert "more than 1 seconds of processor time" in caught.value.details
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the memory limit works on Linux only")
 @pytest.mark.parametrize("megabytes", [70, 90, 110, 130])
 async def test_image_is_complete_or_needs_more_memory(megabytes: int) -> None:

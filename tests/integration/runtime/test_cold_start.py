@@ -1,4 +1,4 @@
-"""A new process answers a health check before it imports the heavy packages."""
+"""What a new process imports: heavy packages after its first health check, the OpenAPI document at its request."""
 
 import subprocess
 import sys
@@ -39,3 +39,34 @@ def test_heavy_packages_are_imported_after_the_first_health_check() -> None:
     command = [sys.executable, "-c", PROGRAM, ",".join(HEAVY)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[200, []]\n", done.stderr
+
+
+DOCUMENT = """
+import asyncio, os, sys
+sys.path.insert(0, {root!r})
+os.environ["NEXTAUTH_SECRET"] = "x"
+import function_app
+from image_core.api.http import Request
+
+def loaded():
+    return [name for name in sys.modules if name.startswith(("openapi_pydantic", "image_core.api.openapi"))]
+
+async def main():
+    await function_app.product.handle(Request("GET", "health"))
+    assert not {{"pydantic", "image_core.api.wire", "image_core.settings"}} & set(sys.modules)
+    for path in ("health", "generations"):
+        await function_app.product.handle(Request("GET", path))
+        assert not loaded(), (path, loaded())
+    for path in ("openapi.json", "docs"):
+        assert (await function_app.product.handle(Request("GET", path))).status == 200
+    assert loaded()
+
+asyncio.run(main())
+"""
+
+
+def test_document_is_not_imported_before_it_is_requested() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DOCUMENT.format(root=str(ROOT))], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

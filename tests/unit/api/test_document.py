@@ -1,8 +1,6 @@
-"""The OpenAPI document has the API's routes, errors and request bodies, and is imported only when it is requested."""
+"""The OpenAPI document has the API's routes, errors and request bodies."""
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -18,7 +16,6 @@ from image_core.errors import STATUS_BY_CODE, ImageError
 from image_core.generations.failure import Failure
 from image_core.settings import Settings
 from tests.support.contract import document, problems, violations
-from tests.support.paths import ROOT
 
 
 def test_document_is_openapi_3_1() -> None:
@@ -209,34 +206,3 @@ def test_both_successes_of_a_generation_have_one_schema_and_different_statuses()
         "DryRun": "checked",
     }
     assert {name for name in named if "status" in schemas[name]["required"]} == {"Result", "Running"}
-
-
-LAZY = """
-import asyncio, os, sys
-sys.path.insert(0, {root!r})
-os.environ["NEXTAUTH_SECRET"] = "x"
-import function_app
-from image_core.api.http import Request
-
-def loaded():
-    return [name for name in sys.modules if name.startswith(("openapi_pydantic", "image_core.api.openapi"))]
-
-async def main():
-    await function_app.product.handle(Request("GET", "health"))
-    assert not {{"pydantic", "image_core.api.wire", "image_core.settings"}} & set(sys.modules)
-    for path in ("health", "generations"):
-        await function_app.product.handle(Request("GET", path))
-        assert not loaded(), (path, loaded())
-    for path in ("openapi.json", "docs"):
-        assert (await function_app.product.handle(Request("GET", path))).status == 200
-    assert loaded()
-
-asyncio.run(main())
-"""
-
-
-def test_document_is_not_imported_before_it_is_requested() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LAZY.format(root=str(ROOT))], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stderr

@@ -158,11 +158,19 @@ async def test_process_may_say_that_it_needs_more_memory() -> None:
 
 
 @LINUX
+async def test_processor_time_of_the_process_is_limited() -> None:
+    program = "import json, resource, sys; sys.stdin.read(); limits = resource.getrlimit(resource.RLIMIT_CPU);"
+    program += " print(json.dumps({'facts': {'limits': limits}, 'images': []}))"
+    facts, _ = await run_in_sandbox({}, (b"",), *LIMITS, program=program, cpu_seconds=7)
+    assert facts == {"limits": [7, 8]}
+
+
 async def test_file_that_takes_too_much_processor_time_is_refused_with_the_limit() -> None:
+    program = "import os, signal; os.kill(os.getpid(), signal.SIGXCPU)"
     with pytest.raises(Fault) as caught:
-        await convert_in_sandbox(b"x", *LIMITS, program="while True: pass", cpu_seconds=1)
+        await convert_in_sandbox(b"x", *LIMITS, program=program, cpu_seconds=7)
     assert caught.value.kind is InvalidImage
-    assert "more than 1 seconds of processor time" in caught.value.details
+    assert "more than 7 seconds of processor time" in caught.value.details
 
 
 async def test_process_without_processor_time_is_busy_and_not_an_invalid_file() -> None:
