@@ -1,4 +1,4 @@
-"""The whole stack, once for all of these tests, on free ports."""
+"""The local stack, started once for all tests of this folder, on free ports."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""`make run` as a person meets it: the printed curl works, Ctrl-C leaves nothing, and what is wrong is one line."""
+"""`make run`: the printed curl command works, the end leaves no process, and an error is one line."""
 
 import os
 import re
@@ -14,12 +14,12 @@ from tests.support.commands import descendants, environment, run, startup_output
 from tests.support.paths import ROOT
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_the_printed_curl_makes_a_picture_and_the_end_leaves_no_process(how: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_printed_curl_generates_an_image_and_the_end_leaves_no_process(number: signal.Signals, tmp_path: Path) -> None:
     with run() as process:
-        said = startup_output(process)
-        found = re.search(r"^curl .*?local\.show \S+$", said, re.MULTILINE | re.DOTALL)
-        assert found is not None, said
+        printed = startup_output(process)
+        found = re.search(r"^curl .*?local\.show \S+$", printed, re.MULTILINE | re.DOTALL)
+        assert found is not None, printed
         command = (
             found[0].replace(".venv/bin/python", sys.executable).replace(".local/result", str(tmp_path / "result"))
         )
@@ -28,41 +28,41 @@ def test_the_printed_curl_makes_a_picture_and_the_end_leaves_no_process(how: sig
         assert (tmp_path / "result.png").stat().st_size > 10_000
         started = descendants(process.pid)
         assert len(started) >= 5
-        os.kill(process.pid, how)
+        os.kill(process.pid, number)
         process.wait(30)
         wait_for_end(started)
 
 
 @pytest.mark.parametrize(("variable", "front"), [("COSMOS_PORT", ""), ("FRONT_PORT", "swa"), ("PAGE_PORT", "swa")])
-def test_a_taken_port_is_one_line_that_names_its_variable(variable: str, front: str) -> None:
+def test_taken_port_is_one_line_that_names_its_variable(variable: str, front: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
         with run(**{variable: port, "FRONT": front}) as process:
-            _, said = process.communicate(timeout=60)
+            _, printed = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert said.count("\n") == 1
-    assert port in said
-    assert variable in said
+    assert printed.count("\n") == 1
+    assert port in printed
+    assert variable in printed
 
 
-def test_a_front_that_is_none_is_one_line_that_names_what_there_is() -> None:
+def test_unknown_front_is_one_line_that_names_the_alternatives() -> None:
     with run(FRONT="nginx") as process:
-        _, said = process.communicate(timeout=60)
+        _, printed = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert said.count("\n") == 1
-    assert re.search("FRONT is 'nginx'.* swa", said)
+    assert printed.count("\n") == 1
+    assert re.search("FRONT is 'nginx'.* swa", printed)
 
 
-def test_a_port_that_is_none_is_told() -> None:
+def test_invalid_port_is_an_error_that_names_its_variable() -> None:
     with run(PORT="http") as process:
-        _, said = process.communicate(timeout=60)
+        _, printed = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "PORT" in said
+    assert "PORT" in printed
 
 
-def test_the_demo_makes_a_picture_and_says_where_it_is(tmp_path: Path) -> None:
+def test_demo_generates_an_image_and_prints_where_it_is(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "local.demo"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""What a newcomer does: start everything, post a photograph, see the new image, its address and its record."""
+"""The main use on the local stack: post a photograph, get the image, its URL and its record."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def elsewhere() -> Iterator[str]:
+def other_server() -> Iterator[str]:
     """Serve the samples from another web server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SAMPLES)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -41,15 +41,15 @@ def post(stack: Stack, body: dict[str, object], **headers: str) -> requests.Resp
     return requests.post(f"{stack.front}/api/image", json=body, headers=sent, timeout=60)
 
 
-def test_a_photograph_comes_back_as_a_new_picture_at_its_address_and_in_its_record(stack: Stack) -> None:
+def test_photograph_gives_a_new_image_at_its_url_and_in_its_record(stack: Stack) -> None:
     answer = post(stack, {"images": [data_url(SAMPLES / "coffee.jpg")], "prompt": "a cyberpunk city"})
     assert answer.status_code == 200, answer.text
     made = answer.json()
-    picture = base64.b64decode(made["imageBase64"].partition(",")[2])
-    Image.open(io.BytesIO(picture)).load()
-    assert picture != (SAMPLES / "coffee.jpg").read_bytes()
+    image = base64.b64decode(made["imageBase64"].partition(",")[2])
+    Image.open(io.BytesIO(image)).load()
+    assert image != (SAMPLES / "coffee.jpg").read_bytes()
     shown = requests.get(made["imageUrl"], timeout=10)
-    assert (shown.content, shown.headers["Content-Type"]) == (picture, "image/png")
+    assert (shown.content, shown.headers["Content-Type"]) == (image, "image/png")
     record = requests.get(
         f"{stack.front}/api/generations/{made['id']}", headers={"Cookie": stack.cookie()}, timeout=10
     ).json()
@@ -58,20 +58,20 @@ def test_a_photograph_comes_back_as_a_new_picture_at_its_address_and_in_its_reco
     assert "imageBase64" not in record
 
 
-def test_three_pictures_as_data_url_blob_url_and_external_url_make_one(stack: Stack, elsewhere: str) -> None:
+def test_data_url_blob_url_and_external_url_are_inputs_of_one_image(stack: Stack, other_server: str) -> None:
     with (SAMPLES / "cat.png").open("rb") as file:
         uploaded = requests.post(
             f"{stack.front}/api/upload", files={"file": file}, headers={"Cookie": stack.cookie()}, timeout=30
         )
     assert uploaded.status_code == 200, uploaded.text
-    images = [data_url(SAMPLES / "coffee.jpg"), uploaded.json()["url"], f"{elsewhere}/rocket.webp"]
+    images = [data_url(SAMPLES / "coffee.jpg"), uploaded.json()["url"], f"{other_server}/rocket.webp"]
     answer = post(stack, {"images": images, "prompt": "all of them at sunset"})
     assert answer.status_code == 200, answer.text
     calls = requests.get(f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}/__calls", timeout=10).json()
     assert calls["calls"][-1]["inputs"] == 3
 
 
-def test_what_is_not_waited_for_is_made_by_the_queue(stack: Stack) -> None:
+def test_asynchronous_request_is_generated_by_the_queue(stack: Stack) -> None:
     answer = post(stack, {"images": [data_url(SAMPLES / "coffee.jpg")], "prompt": "snow"}, Prefer="respond-async")
     assert answer.status_code == 202
     assert answer.headers["Preference-Applied"] == "respond-async"
@@ -84,7 +84,7 @@ def test_what_is_not_waited_for_is_made_by_the_queue(stack: Stack) -> None:
     assert requests.get(finished["imageUrl"], timeout=10).status_code == 200
 
 
-def test_behind_the_front_another_site_cannot_write_and_nobody_gets_a_cookie(stack: Stack) -> None:
+def test_cross_site_request_is_refused_and_no_cookie_is_set(stack: Stack) -> None:
     body: dict[str, object] = {"images": ["x"], "prompt": "x"}
     assert post(stack, body, Sec_Fetch_Site="cross-site").status_code == 403
     own = post(stack, body, Origin=stack.front)
@@ -92,7 +92,7 @@ def test_behind_the_front_another_site_cannot_write_and_nobody_gets_a_cookie(sta
     assert "Set-Cookie" not in own.headers
 
 
-def test_the_sign_in_page_gives_a_session_that_the_api_takes(stack: Stack) -> None:
+def test_sign_in_page_creates_a_session(stack: Stack) -> None:
     browser = requests.Session()
     page = browser.get(stack.front, timeout=10)
     assert 'id="signed-out"' in page.text

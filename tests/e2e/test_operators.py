@@ -1,4 +1,4 @@
-"""What an operator runs, against the whole stack: the smoke test, the doctor, the ledger."""
+"""The operators' commands on the local stack: the smoke test, the doctor, the ledger."""
 
 import csv
 import io
@@ -29,9 +29,9 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
-@pytest.mark.parametrize("door", ["front", "api"])
-def test_the_smoke_test_makes_a_picture_and_leaves_nothing(stack: Stack, door: str) -> None:
-    url = stack.front if door == "front" else f"http://127.0.0.1:{stack.configuration.ports['PORT']}"
+@pytest.mark.parametrize("address", ["front", "api"])
+def test_smoke_test_generates_one_image(stack: Stack, address: str) -> None:
+    url = stack.front if address == "front" else f"http://127.0.0.1:{stack.configuration.ports['PORT']}"
     done = command("infra/smoke.py", url, SMOKE_COOKIE=stack.cookie())
     assert done.returncode == 0, done.stderr
     assert "one generation by" in done.stdout
@@ -39,21 +39,21 @@ def test_the_smoke_test_makes_a_picture_and_leaves_nothing(stack: Stack, door: s
 
 
 @pytest.mark.parametrize(
-    ("url", "cookie", "said"),
+    ("url", "cookie", "words"),
     [
         ("http://127.0.0.1:9", "", "did not answer"),
         ("nowhere", "", "is not the address of an API"),
         ("", "next-auth.session-token=forged", "the session cookie was refused"),
     ],
 )
-def test_the_smoke_test_says_what_is_wrong(stack: Stack, url: str, cookie: str, said: str) -> None:
+def test_smoke_test_reports_a_fault_in_one_line(stack: Stack, url: str, cookie: str, words: str) -> None:
     done = command("infra/smoke.py", url or stack.front, SMOKE_COOKIE=cookie)
     assert done.returncode in {1, 2}
-    assert said in done.stderr
+    assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_doctor_finds_a_deployment_in_order(stack: Stack) -> None:
+def test_doctor_reports_a_healthy_deployment_and_an_unreachable_one(stack: Stack) -> None:
     done = command("-m", "operations.doctor", "--url", stack.front, SESSION_COOKIE=stack.cookie())
     assert done.returncode == 0, done.stdout
     assert "Everything is in order." in done.stdout
@@ -63,8 +63,8 @@ def test_the_doctor_finds_a_deployment_in_order(stack: Stack) -> None:
     assert "nothing answers at http://127.0.0.1:9" in wrong.stdout
 
 
-def test_the_ledger_the_api_and_the_service_agree_to_the_cent(stack: Stack) -> None:
-    """The host's own change feed fills the ledger; `make usage` reads it."""
+def test_ledger_usage_and_service_agree_on_costs(stack: Stack) -> None:
+    """The host's change feed writes the ledger, which `make usage` reads."""
     ports, cookie = stack.configuration.ports, {"Cookie": stack.cookie()}
     before = requests.get(f"{stack.front}/api/usage", headers=cookie, timeout=30).json()["today"]
     billed_before = billed(ports["GEMINI_PORT"])

@@ -1,4 +1,4 @@
-"""The unchanged original front end shows a slow model's image and pays once, directly and behind a proxy's limit.
+"""The unchanged original front end shows the image of a slow model and pays once, directly and behind a proxy.
 
 Behind Static Web Apps the times are shortened: the front gives up after 5 s instead of 45, the response budget is 2.5 s
 instead of 40, and the model takes 0.5, 2 and 6 s instead of 5, 35 and 60.
@@ -46,28 +46,28 @@ def gemini(stack: Stack) -> str:
 
 
 def calls(stack: Stack, prompt: str) -> int:
-    """How often the model was called with this prompt."""
-    seen = requests.get(f"{gemini(stack)}/__calls", timeout=10).json()["calls"]
-    return sum(call["prompt"] == prompt for call in seen)
+    """Return the number of model calls with this prompt."""
+    found = requests.get(f"{gemini(stack)}/__calls", timeout=10).json()["calls"]
+    return sum(call["prompt"] == prompt for call in found)
 
 
-def slow(stack: Stack, seconds: float) -> None:
+def delay_next_call(stack: Stack, seconds: float) -> None:
     reply = [{"delay": seconds}]
     assert requests.post(f"{gemini(stack)}/__script", json=reply, timeout=10).status_code == 200
 
 
-@pytest.mark.parametrize("way", ["directly", "behind Static Web Apps"])
+@pytest.mark.parametrize("route", ["directly", "behind Static Web Apps"])
 @pytest.mark.parametrize("seconds", [0.5, 2, 6])
-def test_a_client_that_reads_only_image_url_shows_the_image_and_pays_once(
-    stack: Stack, site: str, way: str, seconds: float
+def test_client_that_reads_only_image_url_shows_the_image_and_pays_once(
+    stack: Stack, site: str, route: str, seconds: float
 ) -> None:
-    origin = stack.api.removesuffix("/api") if way == "directly" else site
-    page = front_end(stack, origin, f"original.{way[:4]}.{seconds}@example.com")
-    slow(stack, seconds)
-    prompt = f"{way} in {seconds}"
+    origin = stack.api.removesuffix("/api") if route == "directly" else site
+    page = front_end(stack, origin, f"original.{route[:4]}.{seconds}@example.com")
+    delay_next_call(stack, seconds)
+    prompt = f"{route} in {seconds}"
     url = page.generate(prompt)
-    if seconds == 6:  # directly the answer waits up to 95 s
-        assert ("/api/images/gen-" in url) == (way != "directly")
+    if seconds == 6:  # without the front, the answer waits up to 95 s
+        assert ("/api/images/gen-" in url) == (route != "directly")
     shown = page.shown(url)
     assert shown.startswith(b"\x89PNG")
     assert calls(stack, prompt) == 1
@@ -76,11 +76,11 @@ def test_a_client_that_reads_only_image_url_shows_the_image_and_pays_once(
     assert page.shown(record["imageUrl"]) == shown
 
 
-def test_its_uploads_are_inputs_and_its_images_can_be_edited_and_downloaded(stack: Stack, site: str) -> None:
+def test_uploads_are_inputs_and_images_can_be_edited_and_downloaded(stack: Stack, site: str) -> None:
     page = front_end(stack, site, "original.upload@example.com")
     uploaded = page.upload()
     assert requests.get(uploaded, timeout=10).content == Path(PHOTOGRAPH).read_bytes()
-    slow(stack, 4)
+    delay_next_call(stack, 4)
     first = page.generate("the first", uploaded)
     page.shown(first)
     edited = page.generate("the second", first)

@@ -1,4 +1,4 @@
-"""What docs/clients.md tells people to paste works as it stands."""
+"""The code examples of docs/clients.md work unchanged."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def snippet(language: str) -> str:
     return str(found[0])
 
 
-def pasted(stack: Stack, folder: Path, email: str, *command: str, origin: str = "") -> str:
+def run_snippet(stack: Stack, folder: Path, email: str, *command: str, origin: str = "") -> str:
     """Run the command in a folder with a photograph and return what it prints."""
     shutil.copy(ROOT / "local" / "samples" / "coffee.jpg", folder / "photo.jpg")
     environment = {**os.environ, "IMAGE_ORIGIN": origin or stack.front, "IMAGE_COOKIE": stack.cookie(email)}
@@ -41,8 +41,8 @@ def history(stack: Stack, email: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_python_snippet_makes_a_picture(stack: Stack, tmp_path: Path) -> None:
-    printed = pasted(stack, tmp_path, "python@example.com", sys.executable, "-c", snippet("python"))
+def test_python_snippet_generates_an_image(stack: Stack, tmp_path: Path) -> None:
+    printed = run_snippet(stack, tmp_path, "python@example.com", sys.executable, "-c", snippet("python"))
     (made,) = history(stack, "python@example.com")
     assert printed.split()[0] == made["imageUrl"]
     Image.open(tmp_path / "sketch.png").load()
@@ -53,28 +53,26 @@ def script(stack: Stack, *replies: dict[str, Any]) -> None:
     assert requests.post(fake_gemini, json=list(replies), timeout=10).status_code == 200
 
 
-def test_the_python_snippet_tries_again_where_that_can_help_and_says_why_where_it_cannot(
-    stack: Stack, tmp_path: Path
-) -> None:
+def test_python_snippet_retries_a_retryable_failure_and_raises_another(stack: Stack, tmp_path: Path) -> None:
     empty = {"body": {"candidates": [{"content": {"parts": []}, "finishReason": "STOP"}]}, "times": 6}
     script(stack, empty)
-    pasted(stack, tmp_path, "again@example.com", sys.executable, "-c", snippet("python"))
+    run_snippet(stack, tmp_path, "again@example.com", sys.executable, "-c", snippet("python"))
     (made,) = history(stack, "again@example.com")
     assert made["status"] == "succeeded"
     refusal = {"body": {"candidates": [{"content": {"parts": [{"text": "No."}]}, "finishReason": "SAFETY"}]}}
     script(stack, refusal)
     with pytest.raises(AssertionError, match="RuntimeError: refused: No image was generated"):
-        pasted(stack, tmp_path, "never@example.com", sys.executable, "-c", snippet("python"))
+        run_snippet(stack, tmp_path, "never@example.com", sys.executable, "-c", snippet("python"))
 
 
 class Faulty(BaseHTTPRequestHandler):
-    """A proxy that answers each address with its own page the first time, and passes everything on after that."""
+    """A proxy that replaces the first response of each URL by its own 502 page and forwards all others."""
 
-    behind = ""
-    seen: ClassVar[list[str]] = []
+    target = ""
+    answered: ClassVar[list[str]] = []
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the standard library
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         self._answer()
@@ -84,10 +82,10 @@ class Faulty(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        first = f"{self.command} {self.path}" not in self.seen
-        self.seen.append(f"{self.command} {self.path}")
+        first = f"{self.command} {self.path}" not in self.answered
+        self.answered.append(f"{self.command} {self.path}")
         sent = {name: value for name, value in self.headers.items() if name not in {"Host", "Content-Length"}}
-        answer = requests.request(self.command, self.behind + self.path, headers=sent, data=body, timeout=30)
+        answer = requests.request(self.command, self.target + self.path, headers=sent, data=body, timeout=30)
         status, data = (502, b"<html>Bad gateway</html>") if first else (answer.status_code, answer.content)
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
@@ -95,16 +93,18 @@ class Faulty(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
-def test_the_python_snippet_survives_a_proxys_page_and_pays_once(stack: Stack, tmp_path: Path) -> None:
-    """The proxy replaces the first answer by its own page, so that only the key keeps the second call from paying."""
+def test_python_snippet_retries_after_a_proxys_error_page_and_pays_once(stack: Stack, tmp_path: Path) -> None:
+    """The proxy replaces the first response, so that only the key prevents a second payment."""
     fake_gemini = f"http://127.0.0.1:{stack.configuration.ports['GEMINI_PORT']}/__calls"
     before = len(requests.get(fake_gemini, timeout=10).json()["calls"])
-    Faulty.behind = stack.front
+    Faulty.target = stack.front
     server = ThreadingHTTPServer(("127.0.0.1", 0), Faulty)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         origin = f"http://127.0.0.1:{server.server_port}"
-        printed = pasted(stack, tmp_path, "proxy@example.com", sys.executable, "-c", snippet("python"), origin=origin)
+        printed = run_snippet(
+            stack, tmp_path, "proxy@example.com", sys.executable, "-c", snippet("python"), origin=origin
+        )
     finally:
         server.shutdown()
         server.server_close()
@@ -113,8 +113,8 @@ def test_the_python_snippet_survives_a_proxys_page_and_pays_once(stack: Stack, t
     assert len(requests.get(fake_gemini, timeout=10).json()["calls"]) == before + 1
 
 
-def test_the_curl_snippet_makes_a_picture_uploads_lists_and_deletes(stack: Stack, tmp_path: Path) -> None:
-    printed = pasted(stack, tmp_path, "curl@example.com", "bash", "-euo", "pipefail", "-c", snippet("sh"))
+def test_curl_snippet_generates_uploads_lists_and_deletes(stack: Stack, tmp_path: Path) -> None:
+    printed = run_snippet(stack, tmp_path, "curl@example.com", "bash", "-euo", "pipefail", "-c", snippet("sh"))
     decoder = json.JSONDecoder()
     made, end = decoder.raw_decode(printed)
     uploaded, after = decoder.raw_decode(printed[end:])
@@ -125,5 +125,5 @@ def test_the_curl_snippet_makes_a_picture_uploads_lists_and_deletes(stack: Stack
     assert history(stack, "curl@example.com") == []
 
 
-def test_the_typescript_snippet_compiles(tmp_path: Path) -> None:
+def test_typescript_snippet_compiles(tmp_path: Path) -> None:
     assert faults(snippet("ts"), tmp_path) == []

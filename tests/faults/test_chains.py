@@ -1,4 +1,4 @@
-"""A host that dies at any step of an edit chain leaves the image, and a model turn that is complete or absent."""
+"""A host that is killed during an edit chain loses no image and leaves no incomplete model turn."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -39,12 +39,12 @@ def turns(faults: Rig) -> list[int]:
     return [call.turns for call in faults.product.fake_gemini.calls]
 
 
-def kept(body: dict[str, Any]) -> bool:
+def context_kept(body: dict[str, Any]) -> bool:
     return not any(warning.startswith("context_not_kept") for warning in body["warnings"])
 
 
 async def ended(faults: Rig, count: int) -> None:
-    """Until so many records have ended."""
+    """Wait until `count` generations have succeeded."""
 
     async def done() -> bool:
         return [record.status for record in await faults.records()].count("succeeded") == count
@@ -52,7 +52,7 @@ async def ended(faults: Rig, count: int) -> None:
     await faults.until(done)
 
 
-async def test_killed_when_the_image_is_stored_and_the_turn_is_not_pays_once(faults: Rig) -> None:
+async def test_kill_after_the_image_and_before_the_turn_is_stored_pays_once(faults: Rig) -> None:
     host = await faults.start_host()
     faults.product.blobs.rule(Rule(stores_turn, before=never))
     faults.product.blobs.rule(faults.kill_rule(host, stores_image, when="after"))
@@ -61,12 +61,14 @@ async def test_killed_when_the_image_is_stored_and_the_turn_is_not_pays_once(fau
     await ended(faults, 1)
     status, first = await faults.post(faults.hosts[-1])
     assert (status, faults.model_calls) == (200, 1)
-    assert not kept(await edited(faults, first["id"]))
+    assert not context_kept(await edited(faults, first["id"]))
     assert turns(faults) == [0, 0]
     await faults.assert_reconciled()
 
 
-async def test_killed_when_the_turn_is_stored_and_the_image_is_not_keeps_the_turn_of_the_image(faults: Rig) -> None:
+async def test_kill_after_the_turn_and_before_the_image_is_stored_keeps_the_second_turn(
+    faults: Rig,
+) -> None:
     host = await faults.start_host()
     faults.product.blobs.rule(Rule(stores_image, before=never))
     faults.product.blobs.rule(faults.kill_rule(host, stores_turn, when="after"))
@@ -77,8 +79,8 @@ async def test_killed_when_the_turn_is_stored_and_the_image_is_not_keeps_the_tur
     assert (status, faults.model_calls) == (200, 2)
     (record,) = await faults.records()
     stored = await faults.product.blob_names("catafract-private", "turns/")
-    assert sum(record.blob_stem in name for name in stored) == 2  # one is of the call that was lost
-    assert kept(await edited(faults, first["id"]))
+    assert sum(record.blob_stem in name for name in stored) == 2  # one of them is of the first call
+    assert context_kept(await edited(faults, first["id"]))
     assert turns(faults) == [0, 0, 1]
     assert (await faults.call(faults.hosts[-1], "DELETE", f"generations/{first['id']}"))[0] == 204
     assert not any(record.blob_stem in name for name in await faults.product.blob_names("catafract-private", "turns/"))
@@ -99,21 +101,21 @@ async def killed_during_an_edit(faults: Rig) -> str:
     return str(first["id"])
 
 
-async def test_killed_during_an_edit_another_replays_the_same_turns(faults: Rig) -> None:
+async def test_kill_during_an_edit_is_recovered_with_the_same_turns(faults: Rig) -> None:
     first = await killed_during_an_edit(faults)
     await faults.start_host()
     await ended(faults, 2)
-    assert kept(await edited(faults, first))
+    assert context_kept(await edited(faults, first))
     assert turns(faults) == [0, 1, 1]
     await faults.assert_reconciled()
 
 
-async def test_killed_during_an_edit_and_the_earlier_one_deleted_another_sends_the_image(faults: Rig) -> None:
+async def test_kill_during_an_edit_whose_earlier_generation_is_deleted_is_recovered_with_the_image(faults: Rig) -> None:
     first = await killed_during_an_edit(faults)
     deleted = await faults.product.call("DELETE", f"/api/generations/{first}")
     assert deleted.status == 204
     await faults.start_host()
     await ended(faults, 1)
-    assert not kept(await edited(faults, first))
+    assert not context_kept(await edited(faults, first))
     assert turns(faults) == [0, 1, 0]
     await faults.assert_reconciled()

@@ -1,4 +1,4 @@
-"""Nothing that was paid for is lost, wherever the host dies or what is deleted: docs/reliability.md, row by row."""
+"""The rows of docs/reliability.md: no paid image is lost, wherever a host is killed."""
 
 import asyncio
 import signal
@@ -23,8 +23,8 @@ async def faults(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[
         yield made
 
 
-async def one_picture_and_the_client_gets_it(faults: Rig, calls: int) -> dict[str, Any]:
-    """One finished record, one image of it, and a client that asks again with its key has it: `calls` in all."""
+async def assert_one_image(faults: Rig, calls: int) -> dict[str, Any]:
+    """Repeat the request with its key, and check for one succeeded record, one image and `calls` model calls."""
     status, body = await faults.post(faults.hosts[-1])
     assert status == 200, body
     records = await faults.records()
@@ -36,41 +36,41 @@ async def one_picture_and_the_client_gets_it(faults: Rig, calls: int) -> dict[st
     return body
 
 
-async def test_killed_between_the_input_copies_and_the_record_pays_nothing(faults: Rig) -> None:
+async def test_kill_between_the_input_copies_and_the_record_pays_nothing(faults: Rig) -> None:
     host = await faults.start_host()
     faults.product.cosmos.rule(faults.kill_rule(host, creates_record, when="before", forward=False))
     assert await faults.post(host) == (0, {})
     assert faults.model_calls == 0
     await faults.start_host()
-    await one_picture_and_the_client_gets_it(faults, calls=1)
+    await assert_one_image(faults, calls=1)
 
 
-async def test_killed_after_the_record_and_before_the_call_pays_once(faults: Rig) -> None:
+async def test_kill_after_the_record_and_before_the_call_pays_once(faults: Rig) -> None:
     host = await faults.start_host()
     faults.product.cosmos.rule(faults.kill_rule(host, creates_record, when="after"))
     assert await faults.post(host) == (0, {})
     await faults.start_host()
     await faults.finished()
-    await one_picture_and_the_client_gets_it(faults, calls=1)
+    await assert_one_image(faults, calls=1)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
-async def test_ended_during_the_model_call_pays_twice_at_most(faults: Rig, how: signal.Signals) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+async def test_end_of_the_process_during_the_model_call_pays_twice_at_most(faults: Rig, number: signal.Signals) -> None:
     faults.product.fake_gemini.latency = 5
     host = await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
-    host.signal(how)
+    host.signal(number)
     await posting
-    assert await asyncio.to_thread(host.process.wait) == (0 if how == signal.SIGTERM else -signal.SIGKILL)
+    assert await asyncio.to_thread(host.process.wait) == (0 if number == signal.SIGTERM else -signal.SIGKILL)
     faults.product.fake_gemini.latency = 0
     await faults.start_host()
     await faults.finished()
-    await one_picture_and_the_client_gets_it(faults, calls=2)
+    await assert_one_image(faults, calls=2)
 
 
-async def test_killed_after_a_202_another_goes_on_when_the_lease_is_over(faults: Rig) -> None:
-    """What Azure does at scale-in: an idle instance may be killed without notice, and a 202 leaves it idle."""
+async def test_kill_after_a_202_is_recovered_when_the_lease_has_expired(faults: Rig) -> None:
+    """At scale-in, Azure may kill an idle instance without notice, and after a 202 an instance counts as idle."""
     faults.product.fake_gemini.latency = 8
     host = await faults.start_host()
     status, body = await faults.post(host, Prefer="wait=1")
@@ -83,10 +83,10 @@ async def test_killed_after_a_202_another_goes_on_when_the_lease_is_over(faults:
     faults.product.fake_gemini.latency = 0
     await faults.start_host()
     await faults.finished()
-    await one_picture_and_the_client_gets_it(faults, calls=2)
+    await assert_one_image(faults, calls=2)
 
 
-async def test_stopped_after_a_202_another_goes_on_at_once(faults: Rig) -> None:
+async def test_shutdown_after_a_202_is_recovered_at_once(faults: Rig) -> None:
     faults.product.fake_gemini.latency = 8
     host = await faults.start_host()
     status, body = await faults.post(host, Prefer="wait=1")
@@ -96,35 +96,35 @@ async def test_stopped_after_a_202_another_goes_on_at_once(faults: Rig) -> None:
     assert await asyncio.to_thread(host.process.wait) == 0
     record = await faults.product.record(body["id"])
     assert record is not None
-    assert record["leaseOwner"] is None  # given back: the recovery need not wait for it
+    assert record["leaseOwner"] is None  # released: the recovery need not wait for its expiry
     faults.product.fake_gemini.latency = 0
     await faults.start_host()
     await faults.finished()
-    await one_picture_and_the_client_gets_it(faults, calls=2)
+    await assert_one_image(faults, calls=2)
 
 
-async def test_a_generation_that_takes_longer_than_its_lease_is_run_once(faults: Rig) -> None:
+async def test_generation_that_takes_longer_than_its_lease_runs_once(faults: Rig) -> None:
     faults.product.fake_gemini.latency = LEASE + 3
     host = await faults.start_host()
-    await faults.start_host()  # whose recovery looks every two seconds
+    await faults.start_host()  # whose recovery runs every two seconds
     status, _ = await faults.post(host)
     assert status == 200
-    await one_picture_and_the_client_gets_it(faults, calls=1)
+    await assert_one_image(faults, calls=1)
 
 
-async def test_killed_after_the_picture_is_stored_pays_once(faults: Rig) -> None:
+async def test_kill_after_the_image_is_stored_pays_once(faults: Rig) -> None:
     host = await faults.start_host()
     faults.product.blobs.rule(faults.kill_rule(host, stores_image, when="after"))
     assert await faults.post(host) == (0, {})
     await faults.start_host()
     await faults.finished()
-    body = await one_picture_and_the_client_gets_it(faults, calls=1)
+    body = await assert_one_image(faults, calls=1)
     assert body["warnings"][0].startswith("recovered")
     assert body["text"] is None
     assert body["usage"] is None or body["usage"]["costUsd"] == faults.product.fake_gemini.billed_usd
 
 
-async def test_killed_between_conversion_and_store_ends_in_the_wanted_format(faults: Rig) -> None:
+async def test_kill_between_conversion_and_storing_gives_the_requested_format(faults: Rig) -> None:
     host = await faults.start_host()
     options = {"outputFormat": "webp", "outputQuality": 80}
     faults.product.blobs.rule(faults.kill_rule(host, stores_image, when="before", forward=False))
@@ -140,32 +140,32 @@ async def test_killed_between_conversion_and_store_ends_in_the_wanted_format(fau
     await faults.assert_reconciled()
 
 
-async def test_killed_during_the_finish_pays_once(faults: Rig) -> None:
+async def test_kill_before_the_completion_is_written_pays_once(faults: Rig) -> None:
     host = await faults.start_host()
     stored = asyncio.Event()
 
-    async def note() -> None:
+    async def set_stored() -> None:
         stored.set()
 
-    faults.product.blobs.rule(Rule(stores_image, after=note))
-    # The bill is written beside the upload of the image: what is meant is the first write behind both.
-    finishes = lambda method, path: stored.is_set() and replaces_record(method, path)  # noqa: E731 - a condition, used once
-    faults.product.cosmos.rule(faults.kill_rule(host, finishes, when="before", forward=False))
+    faults.product.blobs.rule(Rule(stores_image, after=set_stored))
+    # The billed call is written during the upload; the completion is the first write after the upload.
+    completes = lambda method, path: stored.is_set() and replaces_record(method, path)  # noqa: E731 - a condition, used once
+    faults.product.cosmos.rule(faults.kill_rule(host, completes, when="before", forward=False))
     assert await faults.post(host) == (0, {})
     await faults.start_host()
     await faults.finished()
-    await one_picture_and_the_client_gets_it(faults, calls=1)
+    await assert_one_image(faults, calls=1)
 
 
-async def test_a_finish_whose_acknowledgement_is_lost_is_a_finish(faults: Rig) -> None:
+async def test_completion_whose_acknowledgement_is_lost_counts(faults: Rig) -> None:
     host = await faults.start_host()
     faults.product.cosmos.rule(Rule(replaces_record, deliver=False))
     status, body = await faults.post(host)
     assert (status, body["warnings"]) == (200, [])
-    await one_picture_and_the_client_gets_it(faults, calls=1)
+    await assert_one_image(faults, calls=1)
 
 
-async def test_without_the_database_at_the_end_the_client_has_its_picture(faults: Rig) -> None:
+async def test_database_outage_before_the_completion_still_answers_with_the_image(faults: Rig) -> None:
     faults.product.fake_gemini.latency = 1
     host = await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
@@ -180,13 +180,13 @@ async def test_without_the_database_at_the_end_the_client_has_its_picture(faults
     await faults.until(lambda: not faults.product.cosmos.unreachable)
     restored.cancel()
     await faults.finished()
-    await one_picture_and_the_client_gets_it(faults, calls=1)
+    await assert_one_image(faults, calls=1)
 
 
-async def test_without_the_storage_at_the_end_the_picture_waits_in_memory(
+async def test_storage_outage_before_the_image_is_stored_keeps_it_in_memory(
     azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
-    # The outage takes longer than a lease: renewing it goes on.
+    # The outage takes longer than a lease, which is renewed meanwhile.
     async with rig(azurite_ports, cosmos_url) as faults:
         faults.product.fake_gemini.latency = 1
         host = await faults.start_host()
@@ -196,22 +196,22 @@ async def test_without_the_storage_at_the_end_the_picture_waits_in_memory(
         asyncio.get_running_loop().call_later(10, faults.product.blobs.reconnect)
         status, body = await posting
         assert (status, body["warnings"]) == (200, [])
-        await one_picture_and_the_client_gets_it(faults, calls=1)
+        await assert_one_image(faults, calls=1)
 
 
-@pytest.mark.parametrize("what", ["cosmos", "blobs"])
-async def test_without_storage_at_the_start_nothing_is_paid(faults: Rig, what: str) -> None:
+@pytest.mark.parametrize("service", ["cosmos", "blobs"])
+async def test_outage_before_the_start_is_503_without_a_call(faults: Rig, service: str) -> None:
     host = await faults.start_host()
-    proxy = getattr(faults.product, what)
+    proxy = getattr(faults.product, service)
     proxy.unreachable = True
     status, body = await faults.post(host)
     assert (status, body["code"], body["retryable"]) == (503, "storage_unavailable", True)
     assert faults.model_calls == 0
     proxy.unreachable = False
-    await one_picture_and_the_client_gets_it(faults, calls=1)
+    await assert_one_image(faults, calls=1)
 
 
-async def test_killed_during_the_recovery_itself_ends_in_a_clear_failure_that_a_retry_mends(faults: Rig) -> None:
+async def test_kill_during_the_recovery_fails_the_generation_and_a_retry_succeeds(faults: Rig) -> None:
     faults.product.fake_gemini.latency = 6
     for calls in (1, 2):
         host = await faults.start_host()
@@ -228,36 +228,36 @@ async def test_killed_during_the_recovery_itself_ends_in_a_clear_failure_that_a_
     assert failed is not None
     assert (failed["error"]["code"], failed["error"]["retryable"]) == ("interrupted", True)
     assert faults.model_calls == 2
-    await one_picture_and_the_client_gets_it(faults, calls=3)
+    await assert_one_image(faults, calls=3)
 
 
-async def test_a_process_that_wakes_with_a_picture_in_hand_after_its_lease_deletes_it(faults: Rig) -> None:
+async def test_process_suspended_past_its_lease_deletes_its_late_image(faults: Rig) -> None:
     host = await faults.start_host()
-    awake = asyncio.Event()
+    resumed = asyncio.Event()
 
-    async def sleep() -> None:
+    async def suspend() -> None:
         host.signal(signal.SIGSTOP)
-        await awake.wait()
+        await resumed.wait()
 
-    faults.product.blobs.rule(Rule(stores_image, before=sleep))
+    faults.product.blobs.rule(Rule(stores_image, before=suspend))
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
     faults.product.fake_gemini.script.add(
         finished("STOP", part(sample_image()))
-    )  # a JPEG: another name than the first one's
+    )  # a JPEG, whose name differs from that of the first image
     other = await faults.start_host()
     await faults.finished()
-    awake.set()
+    resumed.set()
     host.signal(signal.SIGCONT)
     status, late = await posting
     assert status == 200
     assert late["imageUrl"].endswith(".jpg")
     faults.hosts.append(other)
-    body = await one_picture_and_the_client_gets_it(faults, calls=2)
+    body = await assert_one_image(faults, calls=2)
     assert body["imageUrl"] == late["imageUrl"]
 
 
-async def test_deleted_while_it_runs_nothing_is_left(faults: Rig) -> None:
+async def test_deletion_while_it_runs_leaves_nothing(faults: Rig) -> None:
     faults.product.fake_gemini.latency = 3
     host = await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
@@ -273,11 +273,11 @@ async def test_deleted_while_it_runs_nothing_is_left(faults: Rig) -> None:
 
 
 async def nothing_left(faults: Rig, stem: str) -> bool:
-    pictures = [name for name in await faults.images() if name.startswith(stem)]
-    return not pictures and not await faults.records()
+    images = [name for name in await faults.images() if name.startswith(stem)]
+    return not images and not await faults.records()
 
 
-async def test_killed_during_a_deletion_the_rest_is_deleted_by_another(faults: Rig) -> None:
+async def test_kill_during_a_deletion_is_completed_by_another_host(faults: Rig) -> None:
     host = await faults.start_host()
     status, body = await faults.post(host)
     assert status == 200
@@ -291,7 +291,7 @@ async def test_killed_during_a_deletion_the_rest_is_deleted_by_another(faults: R
     await faults.assert_reconciled()
 
 
-async def test_killed_while_a_running_generation_is_deleted_nothing_is_left(faults: Rig) -> None:
+async def test_kill_during_a_generation_that_is_deleted_leaves_nothing(faults: Rig) -> None:
     faults.product.fake_gemini.latency = 4
     host = await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
@@ -305,7 +305,7 @@ async def test_killed_while_a_running_generation_is_deleted_nothing_is_left(faul
     await faults.assert_reconciled()
 
 
-async def test_fifty_clients_with_one_key_pay_once_and_have_the_same(faults: Rig) -> None:
+async def test_fifty_requests_with_one_key_pay_once_and_get_the_same_image(faults: Rig) -> None:
     faults.product.fake_gemini.latency = 2
     hosts = [await faults.start_host(), await faults.start_host()]
     answers = await asyncio.gather(*(faults.post(hosts[number % 2], "one key") for number in range(50)))
@@ -317,10 +317,10 @@ async def test_fifty_clients_with_one_key_pay_once_and_have_the_same(faults: Rig
     assert faults.model_calls == 1
 
 
-async def test_two_hosts_side_by_side_recover_a_generation_once(faults: Rig) -> None:
+async def test_two_hosts_recover_a_generation_once(faults: Rig) -> None:
     host = await faults.start_host()
     faults.product.cosmos.rule(faults.kill_rule(host, creates_record, when="after"))
     await faults.post(host)
     await asyncio.gather(faults.start_host(), faults.start_host())
     await faults.finished()
-    await one_picture_and_the_client_gets_it(faults, calls=1)
+    await assert_one_image(faults, calls=1)

@@ -1,4 +1,4 @@
-"""The bill outlives the process that was to pay it: the ledger has what the service billed, whatever dies."""
+"""The ledger has every call that the service billed, also if the process is killed after the call."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,8 +20,8 @@ async def faults(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[
         yield made
 
 
-async def test_killed_after_the_answer_leaves_the_bill_behind(faults: Rig) -> None:
-    """The image is lost with the process and made once more: the ledger has both calls, as the service has."""
+async def test_kill_after_the_models_answer_keeps_its_ledger_entry(faults: Rig) -> None:
+    """The image is lost and made again: the ledger has both calls."""
     never = asyncio.Event()
     faults.product.blobs.rule(Rule(stores_image, before=never.wait, forward=False, deliver=False))
     host = await faults.start_host()
@@ -48,5 +48,5 @@ async def test_killed_after_the_answer_leaves_the_bill_behind(faults: Rig) -> No
         async def in_the_ledger() -> bool:
             return await ledger.usd() == faults.product.fake_gemini.billed_usd
 
-        await faults.until(in_the_ledger, 30)  # the host's own change feed has written it
+        await faults.until(in_the_ledger, 30)  # written by the host's change feed
         assert len(await ledger.entries()) == 2

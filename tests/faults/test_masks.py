@@ -1,4 +1,4 @@
-"""A host that dies at any step of a masked edit: the image that comes of it is still the input outside the mask."""
+"""A host that is killed during a masked edit: the recovered image is unchanged outside the mask."""
 
 import base64
 import io
@@ -28,12 +28,12 @@ def reads_copy(method: str, path: str) -> bool:
 
 
 def upright() -> PIL.Image.Image:
-    """Return the input as it is shown. Its file is rotated, so that it is kept beside the copy for models."""
-    with PIL.Image.open(io.BytesIO(turned())) as image:
+    """Return the upright input. Its file is rotated, so that a second copy is stored for composing."""
+    with PIL.Image.open(io.BytesIO(rotated())) as image:
         return image.convert("RGB").transpose(PIL.Image.Transpose.ROTATE_270)
 
 
-def turned() -> bytes:
+def rotated() -> bytes:
     exif = PIL.Image.Exif()
     exif[0x112] = 6
     image = PIL.Image.open(IMAGES / "coffee.jpg").transpose(PIL.Image.Transpose.ROTATE_90)
@@ -47,15 +47,15 @@ def mask() -> PIL.Image.Image:
 
 
 EDIT = {
-    "images": [data_url(turned(), "image/jpeg")],
+    "images": [data_url(rotated(), "image/jpeg")],
     "mask": data_url(saved(mask(), "PNG")),
     "prompt": "in blue",
     "imageSize": "1K",
 }
 
 
-async def edited_image_is_there(faults: Rig, calls: int) -> None:
-    """One finished record and one image, which is the input outside the mask; `calls` of the model in all."""
+async def assert_edited(faults: Rig, calls: int) -> None:
+    """Check for one succeeded record, one image that is unchanged outside the mask, and `calls` model calls."""
     status, body = await faults.post(faults.hosts[-1], options=EDIT)
     assert status == 200, body
     records = await faults.records()
@@ -74,8 +74,8 @@ async def edited_image_is_there(faults: Rig, calls: int) -> None:
 
 
 @pytest.mark.parametrize("nth", [1, 4])
-async def test_killed_while_the_crop_and_its_copies_are_stored_pays_nothing(faults: Rig, nth: int) -> None:
-    """The copies are those of the input, the crop, the mask and the file."""
+async def test_kill_while_the_input_copies_are_stored_pays_nothing(faults: Rig, nth: int) -> None:
+    """There are four copies: the input, the crop, the mask and the original file."""
     host = await faults.start_host()
     stored = 0
 
@@ -89,21 +89,21 @@ async def test_killed_while_the_crop_and_its_copies_are_stored_pays_nothing(faul
     assert faults.model_calls == 0
     assert await faults.records() == []
     await faults.start_host()
-    await edited_image_is_there(faults, calls=1)
+    await assert_edited(faults, calls=1)
 
 
-async def test_killed_before_the_call_sends_the_crop_that_was_kept(faults: Rig) -> None:
+async def test_kill_before_the_call_is_recovered_with_the_stored_crop(faults: Rig) -> None:
     host = await faults.start_host()
     faults.product.cosmos.rule(faults.kill_rule(host, creates_record, when="after"))
     assert await faults.post(host, options=EDIT) == (0, {})
     await faults.start_host()
     await faults.finished()
-    await edited_image_is_there(faults, calls=1)
+    await assert_edited(faults, calls=1)
 
 
 @pytest.mark.parametrize("nth", [1, 2])
-async def test_killed_while_it_composes_pays_twice_at_most(faults: Rig, nth: int) -> None:
-    """The mask and the file are read again behind the call of the model."""
+async def test_kill_while_composing_pays_twice_at_most(faults: Rig, nth: int) -> None:
+    """The mask and the original file are read again after the model call."""
     host = await faults.start_host()
     read = 0
 
@@ -117,22 +117,22 @@ async def test_killed_while_it_composes_pays_twice_at_most(faults: Rig, nth: int
     assert faults.model_calls == 1
     await faults.start_host()
     await faults.finished()
-    await edited_image_is_there(faults, calls=2)
+    await assert_edited(faults, calls=2)
 
 
-async def test_killed_when_it_has_composed_and_before_it_stores_pays_twice_at_most(faults: Rig) -> None:
+async def test_kill_between_composing_and_storing_pays_twice_at_most(faults: Rig) -> None:
     host = await faults.start_host()
     faults.product.blobs.rule(faults.kill_rule(host, stores_image, when="before", forward=False))
     assert await faults.post(host, options=EDIT) == (0, {})
     await faults.start_host()
     await faults.finished()
-    await edited_image_is_there(faults, calls=2)
+    await assert_edited(faults, calls=2)
 
 
-async def test_killed_after_the_composed_image_is_stored_pays_once(faults: Rig) -> None:
+async def test_kill_after_the_composed_image_is_stored_pays_once(faults: Rig) -> None:
     host = await faults.start_host()
     faults.product.blobs.rule(faults.kill_rule(host, stores_image, when="after"))
     assert await faults.post(host, options=EDIT) == (0, {})
     await faults.start_host()
     await faults.finished()
-    await edited_image_is_there(faults, calls=1)
+    await assert_edited(faults, calls=1)

@@ -1,8 +1,8 @@
-"""A thousand random operations on two hosts that crash: at the end billed calls, ledger, records and images agree.
+"""A thousand random operations on two instances that crash: at the end billed calls, ledger, records and images agree.
 
-A crash cuts a host off from database and storage in the middle of its work, and a new host replaces it. Messages arrive
-late, twice and at any host; the change feed is delivered in part and again. What the service billed is counted by the
-fake Gemini: each of its answers has its own number of input tokens, which identifies its ledger entry.
+A crash cuts an instance off from database and storage while it works, and a new instance replaces it. Queue messages
+are delivered late, repeatedly and to any instance; the change feed is delivered in part and repeatedly. The fake Gemini
+counts the billed calls: each has a unique number of input tokens, which identifies its ledger entry.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ OPERATIONS = int(os.environ.get("RANDOM_OPERATIONS", "1000"))
 AT_ONCE = 6
 KEYS = 6
 LEASE = 3
-REST_SECONDS = 240
-"""Within which everything has to have ended. A deletion that was begun is gone on with after thirty seconds."""
+END_SECONDS = 240
+"""Seconds within which all generations have ended. A deletion is continued after thirty seconds."""
 WEIGHTS = {
     "post": 18,
     "post_with_key": 22,
@@ -46,7 +46,7 @@ WEIGHTS = {
     "delete": 14,
     "cancel": 10,
     "deliver_the_feed": 6,
-    "look_for_unfinished": 6,
+    "find_unfinished": 6,
     "read": 5,
     "crash": 1,
 }
@@ -62,7 +62,7 @@ INPUT = data_url(small_image())
 
 
 class RandomScript(Script):
-    """Most calls give an image; some give none and are billed, some are refused, some fail and cost nothing."""
+    """Most calls give an image; some are billed without one, some are refused, some fail and cost nothing."""
 
     def __init__(self, random: Random, image: bytes) -> None:
         super().__init__()
@@ -87,12 +87,12 @@ class RandomScript(Script):
 
 
 class Host:
-    """An instance of the product with its own way to database and storage, which a crash cuts."""
+    """An instance of the application with its own proxies to database and storage, which a crash disconnects."""
 
-    def __init__(self, product: Harness, stack: AsyncExitStack, ways: tuple[FaultyProxy, FaultyProxy]) -> None:
+    def __init__(self, product: Harness, stack: AsyncExitStack, proxies: tuple[FaultyProxy, FaultyProxy]) -> None:
         self.harness = product
         self._stack = stack
-        self._ways = ways
+        self._proxies = proxies
         self.calls: set[asyncio.Task[Any]] = set()
 
     @classmethod
@@ -122,9 +122,9 @@ class Host:
             self.calls.discard(task)
 
     async def crash(self) -> None:
-        """Nothing gets out any more, and everything that runs ends where it is."""
-        for way in self._ways:
-            way.unreachable = True
+        """Disconnect the instance and cancel everything that runs."""
+        for proxy in self._proxies:
+            proxy.unreachable = True
         running = self.harness.app.components.background
         tasks = [*self.calls, *(task for task, _ in running._tasks.values())]
         for task in tasks:
@@ -139,7 +139,7 @@ class Host:
 
 
 class Operations:
-    """What users, the platform and accidents do."""
+    """The operations of users and the platform, and crashes."""
 
     def __init__(self, shared: Harness, azurite: AzuritePorts, changes: Feed, random: Random) -> None:
         self.done: Counter[str] = Counter()
@@ -181,7 +181,7 @@ class Operations:
         await self._generate({"Prefer": "respond-async", **key})
 
     async def run_a_message(self) -> None:
-        """Any message that ever was, in any order: the queue delivers at least once."""
+        """Deliver any earlier message: the queue delivers at least once, in any order."""
         if self._messages:
             host = self._host
             await host.call(host.harness.app.resume(self._random.choice(self._messages).encode()))
@@ -193,7 +193,7 @@ class Operations:
             await host.call(host.harness.call("DELETE", path))
 
     async def cancel(self) -> None:
-        """One that has ended, mostly, or is queued; sometimes one that runs."""
+        """Cancel a recent generation: most have ended or are queued, some run."""
         if self._ids:
             host = self._host
             path = f"/api/generations/{self._random.choice(self._ids[-8:])}/cancel"
@@ -206,11 +206,11 @@ class Operations:
     async def deliver_the_feed(self) -> None:
         changed = await self._changes.changed()
         host = self._host
-        some = self._random.sample(changed, self._random.randint(0, len(changed)))
-        if some:
-            await host.call(host.harness.app.ledger(some))
+        batch = self._random.sample(changed, self._random.randint(0, len(changed)))
+        if batch:
+            await host.call(host.harness.app.ledger(batch))
 
-    async def look_for_unfinished(self) -> None:
+    async def find_unfinished(self) -> None:
         host = self._host
         self._messages += [
             each for each in await host.call(host.harness.app.find_unfinished()) or () if self._shared.email in each
@@ -218,12 +218,12 @@ class Operations:
 
     async def crash(self) -> None:
         async with self._crashing:
-            place = self._random.randrange(len(self.hosts))
-            crashed, self.hosts[place] = self.hosts[place], await Host.start(self._shared, self._azurite)
+            index = self._random.randrange(len(self.hosts))
+            crashed, self.hosts[index] = self.hosts[index], await Host.start(self._shared, self._azurite)
             await crashed.crash()
 
-    async def come_to_rest(self) -> None:
-        """As the platform would: the recovery's timer and the queue, until nothing is left to do."""
+    async def complete_everything(self) -> None:
+        """Run the recovery and deliver messages until all generations have ended."""
         app = self.hosts[0].harness.app
         for host in self.hosts:
             await host.harness.drained()
@@ -240,11 +240,11 @@ class Operations:
             return not unfinished and not found
 
         try:
-            await eventually(all_ended, REST_SECONDS)
+            await eventually(all_ended, END_SECONDS)
         except TimeoutError:
             fields = ("id", "status", "leaseOwner", "leaseExpiresAt", "attemptCount", "lostClaims")
             left = [{name: each.get(name) for name in fields} for each in unfinished]
-            raise AssertionError(f"unfinished after {REST_SECONDS} s: {left}") from None
+            raise AssertionError(f"unfinished after {END_SECONDS} s: {left}") from None
         await self._changes.deliver()
 
 
@@ -261,58 +261,60 @@ async def operations(shared: Harness, azurite: AzuritePorts, random: Random) -> 
 
 
 @pytest.mark.parametrize("seed", [int(os.environ.get("RANDOM_SEED", "19"))])
-async def test_after_a_thousand_random_operations_the_bill_is_right(
+async def test_costs_and_images_agree_after_a_thousand_random_operations(
     seed: int, azurite_ports: AzuritePorts, cosmos_url: str
 ) -> None:
     settings = {
         "LEASE_SECONDS": str(LEASE),
         "IMAGE_ACCESS": "private",
         "MAX_CONCURRENT_PER_USER": "1000",
-        # A request with the key of a queued generation waits for it, and nothing else may deliver its message before.
+        # A request with the key of a queued generation waits for it, and no other operation may deliver its message.
         "RESPONSE_BUDGET_SECONDS": "3",
     }
     async with harness(azurite_ports, cosmos_url, **settings) as shared:
         random = Random(seed)
         shared.fake_gemini.script = RandomScript(random, small_image())
         async with operations(shared, azurite_ports, random) as made:
-            await some_at_once(OPERATIONS, made.one)
-            await made.come_to_rest()
-            await the_books_agree(shared, made)
+            await run_concurrently(OPERATIONS, made.one)
+            await made.complete_everything()
+            await assert_costs_and_images_agree(shared, made)
 
 
-async def some_at_once(count: int, work: Callable[[], Awaitable[None]]) -> None:
+async def run_concurrently(count: int, work: Callable[[], Awaitable[None]]) -> None:
     left = iter(range(count))
 
-    async def one_after_another() -> None:
+    async def worker() -> None:
         for _ in left:
             await work()
 
-    await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
 
 
-async def the_books_agree(shared: Harness, made: Operations) -> None:
+async def assert_costs_and_images_agree(shared: Harness, made: Operations) -> None:
     async with feed(shared) as changes:
         entries, documents = await changes.entries(), await changes.changed()
     billed = Counter(call.billed_usd for call in shared.fake_gemini.calls if call.billed_usd)
-    assert max(billed.values()) == 1, "each has a number of tokens of its own"
+    assert max(billed.values()) == 1, "each call has a unique number of tokens"
     known = Counter(entry["usd"] for entry in entries if entry["usd"] is not None)
     lost = [entry for entry in entries if entry["usd"] is None]
-    assert known <= billed, "nothing is billed that the service did not bill, and nothing twice"
+    assert known <= billed, "each entry is one billed call"
     missing = billed - known
-    assert missing.total() <= len(lost), "each call that was aborted, or died with its host, is estimated"
+    assert missing.total() <= len(lost), "each call that was aborted or lost in a crash is estimated"
     assert sum(missing.elements()) <= sum(entry["budgetUsd"] for entry in lost)
-    assert bool(lost) <= bool(made.done["crash"] + made.done["cancel"]), "otherwise every bill is known"
+    assert bool(lost) <= bool(made.done["crash"] + made.done["cancel"]), (
+        "only crashes and cancellations leave estimates"
+    )
 
-    said = (await made.hosts[0].harness.call("GET", "/api/usage")).json["today"]
-    assert said["calls"] == len(entries)
-    assert said["costUsd"] == pytest.approx(sum(known.elements()), abs=1e-4)
-    assert said["estimatedUsd"] == pytest.approx(sum(entry["budgetUsd"] for entry in lost), abs=1e-4)
+    today = (await made.hosts[0].harness.call("GET", "/api/usage")).json["today"]
+    assert today["calls"] == len(entries)
+    assert today["costUsd"] == pytest.approx(sum(known.elements()), abs=1e-4)
+    assert today["estimatedUsd"] == pytest.approx(sum(entry["budgetUsd"] for entry in lost), abs=1e-4)
 
     assert {document["status"] for document in documents} <= {"succeeded", "failed", "canceled"}
     images = {document["outputImageUrl"].rsplit("/", 1)[-1] for document in documents if document["outputImageUrl"]}
     user = await shared.app.sessions.user({"cookie": shared.cookie})
     stored = {name.rsplit("/", 1)[-1] for name in await shared.blob_names("catafract", user.folder)}
-    assert stored == images, "an image for each record that has one, and none besides"
+    assert stored == images, "exactly the images that records name"
     outbox = [
         name for prefix in ("finished/", "images/") for name in await shared.blob_names("catafract-private", prefix)
     ]

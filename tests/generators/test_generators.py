@@ -1,4 +1,4 @@
-"""The OpenAPI document in the hands of others: linters find nothing, and generated clients work on real answers."""
+"""Linters find nothing in the OpenAPI document, and clients generated from it work on real answers."""
 
 import asyncio
 import base64
@@ -76,7 +76,7 @@ async def python(packages: None) -> str:
 
 @pytest.fixture
 def folder(packages: None, tmp_path: Path) -> Path:
-    """Make a front-end team's folder: the document, the packages, and the programs that use the generated client."""
+    """Return a folder with the document, the packages and the programs that use the generated clients."""
     document = build(Settings.read({"NEXTAUTH_URL": "https://app.test"}))
     (tmp_path / "openapi.json").write_text(json.dumps(document, indent=2), encoding="utf-8")
     (tmp_path / "node_modules").symlink_to(PACKAGES)
@@ -93,14 +93,14 @@ async def served(product: Harness) -> AsyncIterator[str]:
 
     async def handle(request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        asked = Request(
+        converted = Request(
             request.method,
             request.path.removeprefix("/api/"),
             dict(request.query),
             headers,
             await request.read(),
         )
-        answer = await product.app.handle(asked)
+        answer = await product.app.handle(converted)
         return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
 
     app = web.Application(client_max_size=40_000_000)
@@ -123,25 +123,25 @@ async def api(azurite_ports: AzuritePorts, cosmos_url: str) -> AsyncIterator[Map
 
 
 def check(printed: str) -> None:
-    """Hold what a client saw to what the API does."""
-    seen: dict[str, Any] = json.loads(printed)
-    status, model, mime_type = seen["made"]
+    """Check the results that a client has printed."""
+    results: dict[str, Any] = json.loads(printed)
+    status, model, mime_type = results["made"]
     assert (status, mime_type) == ("succeeded", "image/png")
     assert model
-    assert seen["later"] == ["running", True, True]
-    assert seen["found"][:2] == ["succeeded", True]
-    assert seen["found"][3] is None
-    assert seen["dry"] == [True, "image/jpeg", True]
-    assert seen["listed"] == [[True], True]
-    assert seen["bytes"] > 1000
-    assert seen["wrong"] == [400, "invalid_image", 0]
-    assert seen["deleted"] == 204
-    assert seen["gone"] == [404, "not_found"]
-    assert (seen["usage"], seen["health"]) == (2, "ok")
+    assert results["later"] == ["running", True, True]
+    assert results["found"][:2] == ["succeeded", True]
+    assert results["found"][3] is None
+    assert results["dry"] == [True, "image/jpeg", True]
+    assert results["listed"] == [[True], True]
+    assert results["bytes"] > 1000
+    assert results["wrong"] == [400, "invalid_image", 0]
+    assert results["deleted"] == 204
+    assert results["gone"] == [404, "not_found"]
+    assert (results["usage"], results["health"]) == (2, "ok")
 
 
 async def compiled(folder: Path, name: str) -> str:
-    """Compile a TypeScript file strictly, with the client that it uses; the path of the program."""
+    """Compile a TypeScript file and its client with strict options. Return the path of the program."""
     settings = json.loads((folder / "tsconfig.json").read_text())
     (folder / "tsconfig.json").write_text(json.dumps({**settings, "files": [f"{name}.ts"]}))
     await node(COMPILER, "--project", ".", cwd=folder)
@@ -159,7 +159,7 @@ async def test_spectral_has_neither_errors_nor_warnings(folder: Path) -> None:
     assert json.loads((folder / "found.json").read_text()) == []
 
 
-async def test_a_document_that_is_wrong_is_found(folder: Path) -> None:
+async def test_linters_find_a_faulty_document(folder: Path) -> None:
     document = json.loads((folder / "openapi.json").read_text())
     del document["info"]["license"]
     document["servers"] = []
@@ -171,20 +171,18 @@ async def test_a_document_that_is_wrong_is_found(folder: Path) -> None:
     assert {problem["code"] for problem in json.loads((folder / "found.json").read_text())} == {"oas3-api-servers"}
 
 
-async def test_hey_api_makes_a_client_that_works(folder: Path, api: Mapping[str, str]) -> None:
+async def test_client_of_hey_api_works(folder: Path, api: Mapping[str, str]) -> None:
     arguments = ("--input", "openapi.json", "--output", "hey_api", "--client", "@hey-api/client-fetch")
     await node(HEY_API, *arguments, cwd=folder)
     check(await node(await compiled(folder, "use_hey_api"), cwd=folder, **api))
 
 
-async def test_orval_makes_a_client_that_works_and_schemas_that_hold(folder: Path, api: Mapping[str, str]) -> None:
+async def test_client_and_schemas_of_orval_work(folder: Path, api: Mapping[str, str]) -> None:
     await node(ORVAL, "--config", "orval.config.mjs", cwd=folder, API=api["API"])
     check(await node(await compiled(folder, "use_orval"), cwd=folder, **api))
 
 
-async def test_openapi_python_client_makes_a_client_that_works(
-    folder: Path, api: Mapping[str, str], python: str
-) -> None:
+async def test_client_of_openapi_python_client_works(folder: Path, api: Mapping[str, str], python: str) -> None:
     arguments = ("--path", "openapi.json", "--output-path", "openapi_python_client_made", "--meta", "none")
     program = (str(BIN / "openapi-python-client"), "generate", *arguments, "--config", "openapi-python-client.yaml")
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
@@ -197,15 +195,11 @@ async def openapi_generator(generator: str, output: str, folder: Path) -> None:
     await run(program, "generate", "-i", "openapi.json", "-g", generator, "-o", output, cwd=folder)
 
 
-async def test_openapi_generator_makes_a_python_client_that_works(
-    folder: Path, api: Mapping[str, str], python: str
-) -> None:
+async def test_python_client_of_openapi_generator_works(folder: Path, api: Mapping[str, str], python: str) -> None:
     await openapi_generator("python", "made", folder)
     check(await run(python, "use_openapi_generator.py", cwd=folder, PYTHONPATH=str(folder / "made"), **api))
 
 
-async def test_openapi_generator_makes_a_typescript_client_that_works(
-    folder: Path, api: Mapping[str, str], python: str
-) -> None:
+async def test_typescript_client_of_openapi_generator_works(folder: Path, api: Mapping[str, str], python: str) -> None:
     await openapi_generator("typescript-fetch", "typescript_fetch", folder)
     check(await node(await compiled(folder, "use_typescript_fetch"), cwd=folder, **api))

@@ -1,4 +1,4 @@
-// The client that hey-api generates, used as a front end would: prints what it saw as JSON.
+// Uses the client that hey-api generates, and prints the results as JSON.
 import { client } from "./hey_api/client.gen";
 import {
   deleteGeneration,

@@ -1,4 +1,4 @@
-"""The client that OpenAPI Generator makes (python): prints what it saw as JSON."""
+"""Uses the Python client that OpenAPI Generator makes, and prints the results as JSON."""
 
 import base64
 import json
@@ -29,7 +29,7 @@ def failed(call: Callable[..., object], *arguments: object) -> tuple[int, Any]:
         call(*arguments)
     except ApiException as error:
         return error.status, error.data
-    raise AssertionError("it did not fail")
+    raise AssertionError("the call did not fail")
 
 
 uploaded = images.upload_image(("photo.jpg", base64.b64decode(os.environ["PHOTO"])))
@@ -46,7 +46,7 @@ image = generations.get_image(made.image_url.rsplit("/", 1)[-1])
 wrong = failed(images.generate_image, GenerateRequest(images=["no image"], prompt=PROMPT))
 deleted = generations.delete_generation_with_http_info(later.id)
 gone = failed(generations.get_generation, later.id)
-seen = {
+results = {
     "made": [made.status, made.model, made.mime_type],
     "later": [later.status, later.status_url == f"/api/generations/{later.id}", later.expected_seconds >= 1],
     "found": [found.status, found.image_url is not None, found.options.to_dict(), found.error],
@@ -59,4 +59,4 @@ seen = {
     "usage": generations.get_usage().today.images,
     "health": ServiceApi(client).get_health().status,
 }
-json.dump(seen, sys.stdout)
+json.dump(results, sys.stdout)

@@ -1,4 +1,4 @@
-"""The client that openapi-python-client generates: prints what it saw as JSON."""
+"""Uses the client that openapi-python-client generates, and prints the results as JSON."""
 
 import base64
 import io
@@ -37,7 +37,7 @@ image = get_image.sync(made.image_url.rsplit("/", 1)[-1], client=client)
 wrong = generate_image.sync_detailed(client=client, body=GenerateRequest(images=["no image"], prompt=PROMPT))
 deleted = delete_generation.sync_detailed(later.id, client=client)
 gone = get_generation.sync_detailed(later.id, client=client)
-seen = {
+results = {
     "made": [made.status, made.model, made.mime_type],
     "later": [later.status, later.status_url == f"/api/generations/{later.id}", later.expected_seconds >= 1],
     "found": [found.status, found.image_url is not None, found.options.to_dict(), found.error],
@@ -50,4 +50,4 @@ seen = {
     "usage": get_usage.sync(client=client).today.images,
     "health": get_health.sync(client=client).status,
 }
-json.dump(seen, sys.stdout)
+json.dump(results, sys.stdout)

@@ -1,4 +1,4 @@
-// The client that orval generates, with its zod schemas over every answer: prints what it saw as JSON.
+// Uses the client that orval generates, with its zod schemas for every answer, and prints the results as JSON.
 import {
   deleteGeneration,
   generateImage,
@@ -31,8 +31,8 @@ async function main(): Promise<void> {
   const later = GenerateImageResponse.parse((await generateImage(request, waiting)).data);
   if (later.status !== "running") throw new Error(String(later.status));
   const dry = GenerateImageResponse.parse((await generateImage({ ...request, dryRun: true }, { headers })).data);
-  const patient = { headers: { ...headers, Prefer: "wait=20" } };
-  const found = GetGenerationResponse.parse((await getGeneration(later.id, patient)).data);
+  const waitLonger = { headers: { ...headers, Prefer: "wait=20" } };
+  const found = GetGenerationResponse.parse((await getGeneration(later.id, waitLonger)).data);
   const listed = ListGenerationsResponse.parse((await listGenerations({ limit: 1 }, { headers })).data);
   const name = made.imageUrl.split("/").pop() ?? "";
   const image = await getImage(name, undefined, { headers });

@@ -1,4 +1,4 @@
-// The client that OpenAPI Generator makes (typescript-fetch): prints what it saw as JSON.
+// Uses the typescript-fetch client that OpenAPI Generator makes, and prints the results as JSON.
 import { Configuration, GenerationsApi, ImagesApi, ResponseError, ServiceApi } from "./typescript_fetch";
 import { cookie, file, origin, PROMPT, report } from "./steps";
 
@@ -6,7 +6,7 @@ const configuration = new Configuration({ basePath: origin, headers: { Cookie: c
 const images = new ImagesApi(configuration);
 const generations = new GenerationsApi(configuration);
 
-/** The status and the body of a call that fails. */
+/** Return the status and the body of a call that fails. */
 async function failed(call: Promise<unknown>): Promise<[number, any]> {
   try {
     await call;
@@ -14,7 +14,7 @@ async function failed(call: Promise<unknown>): Promise<[number, any]> {
     if (error instanceof ResponseError) return [error.response.status, await error.response.json()];
     throw error;
   }
-  throw new Error("it did not fail");
+  throw new Error("the call did not fail");
 }
 
 async function main(): Promise<void> {

@@ -1,6 +1,6 @@
-"""The Next.js example as a front-end team runs it: built, with a next-auth session, generating through its rewrites.
+"""The Next.js example, built and with a next-auth session, generates images through its rewrites.
 
-Its configuration is that of docs/clients.md, and the app still has the route files of the original front end.
+Its configuration is that of docs/clients.md. The app also has the route files of the original front end.
 """
 
 import base64
@@ -34,7 +34,7 @@ COFFEE = ROOT / "local" / "samples" / "coffee.jpg"
 MASK = ROOT / "local" / "samples" / "coffee-mask.png"
 
 
-OWN_ROUTE = 'export async function POST() { return Response.json({ error: "the old route" }, { status: 418 }); }\n'
+OWN_ROUTE = 'export async function POST() { return Response.json({ error: "an own route" }, { status: 418 }); }\n'
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _linked(source: str, target: str) -> None:
-    """Make a hard link, or a copy where links are impossible: node_modules has 300 MB."""
+    """Make a hard link, because node_modules has 300 MB, or a copy if that is impossible."""
     try:
         os.link(source, target)
     except OSError:
@@ -77,9 +77,9 @@ def app(project: Path, stack: Stack) -> Iterator[str]:
     origin = stack.configuration.environment["NEXTAUTH_URL"]
     environment = settings(stack, origin)
     next_js = [tools.node, str(project / "node_modules" / "next" / "dist" / "bin" / "next")]
-    everything = {**tools.environment(), **environment}
+    build_environment = {**tools.environment(), **environment}
     built = subprocess.run(
-        [*next_js, "build"], cwd=project, env=everything, capture_output=True, text=True, check=False
+        [*next_js, "build"], cwd=project, env=build_environment, capture_output=True, text=True, check=False
     )
     assert built.returncode == 0, built.stdout + built.stderr
     port = int(origin.rsplit(":", 1)[-1])
@@ -102,7 +102,7 @@ def settings(stack: Stack, origin: str) -> dict[str, str]:
 
 @pytest.fixture
 def session(app: str) -> Iterator[requests.Session]:
-    """Signed in through next-auth's own endpoints."""
+    """Sign in through next-auth's endpoints."""
     with requests.Session() as made:
         token = made.get(f"{app}/api/auth/csrf", timeout=30).json()["csrfToken"]
         form = {"csrfToken": token, "name": "Grace Example", "json": "true"}
@@ -111,33 +111,33 @@ def session(app: str) -> Iterator[requests.Session]:
         yield made
 
 
-def test_without_a_session_nothing_is_generated(app: str) -> None:
+def test_request_without_a_session_is_401(app: str) -> None:
     answer = requests.post(f"{app}/api/image", json={"images": [data_url(COFFEE)], "prompt": "x"}, timeout=30)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
 
 
-def test_a_generation_through_the_rewrite(app: str, session: requests.Session) -> None:
+def test_image_is_generated_through_the_rewrite(app: str, session: requests.Session) -> None:
     body = {"images": [data_url(COFFEE)], "prompt": "a watercolor"}
-    # As a browser sends it from the app's own page.
+    # The headers that a browser sends from a page of the app.
     made = session.post(
         f"{app}/api/image", json=body, headers={"Origin": app, "Sec-Fetch-Site": "same-origin"}, timeout=60
     )
     assert made.status_code == 200, made.text
-    picture = base64.b64decode(made.json()["imageBase64"].partition(",")[2])
-    assert picture.startswith(b"\x89PNG")
+    image = base64.b64decode(made.json()["imageBase64"].partition(",")[2])
+    assert image.startswith(b"\x89PNG")
     listed = session.get(f"{app}/api/generations", timeout=30).json()["items"]
     assert [item["id"] for item in listed] == [made.json()["id"]]
     shown = session.get(f"{app}/api/images/{made.json()['imageUrl'].rsplit('/', 1)[-1]}", timeout=30)
-    assert shown.content == picture
+    assert shown.content == image
     assert session.get(f"{app}/api/usage", timeout=30).json()["today"]["images"] >= 1
     assert session.delete(f"{app}/api/generations/{made.json()['id']}", timeout=30).status_code == 204
     assert session.get(f"{app}/api/generations", timeout=30).json()["items"] == []
 
 
 def calls(stack: Stack, prompt: str) -> int:
-    """How often the model was called with this prompt."""
-    seen = requests.get(f"{gemini(stack)}/__calls", timeout=10).json()["calls"]
-    return sum(call["prompt"] == prompt for call in seen)
+    """Return the number of model calls with this prompt."""
+    found = requests.get(f"{gemini(stack)}/__calls", timeout=10).json()["calls"]
+    return sum(call["prompt"] == prompt for call in found)
 
 
 def gemini(stack: Stack) -> str:
@@ -145,37 +145,35 @@ def gemini(stack: Stack) -> str:
 
 
 def replayed(stack: Stack, prompt: str) -> list[int]:
-    """How many earlier turns the calls with this prompt had."""
-    seen = requests.get(f"{gemini(stack)}/__calls", timeout=10).json()["calls"]
-    return [call["turns"] for call in seen if call["prompt"] == prompt]
+    """Return the number of replayed turns of each model call with this prompt."""
+    found = requests.get(f"{gemini(stack)}/__calls", timeout=10).json()["calls"]
+    return [call["turns"] for call in found if call["prompt"] == prompt]
 
 
-def slow(stack: Stack, seconds: float) -> None:
+def delay_next_call(stack: Stack, seconds: float) -> None:
     assert requests.post(f"{gemini(stack)}/__script", json=[{"delay": seconds}], timeout=10).status_code == 200
 
 
-def test_a_model_that_takes_longer_than_next_js_waits_by_itself_is_shown_and_paid_once(
+def test_image_that_takes_longer_than_the_default_limit_of_next_js_is_shown_and_paid_once(
     app: str, stack: Stack, session: requests.Session
 ) -> None:
-    """In real time: Next.js's own limit of 30 s is fixed, and ends a rewrite unless `proxyTimeout` is set."""
+    """Takes 31 s: the default limit of Next.js is 30 s, and ends a rewrite unless `proxyTimeout` is set."""
     page = OriginalFrontEnd(app, session)
-    slow(stack, 31)
+    delay_next_call(stack, 31)
     assert page.shown(page.generate("after 31 seconds")).startswith(b"\x89PNG")
     assert calls(stack, "after 31 seconds") == 1
 
 
-def test_the_image_address_of_a_202_works_through_the_rewrite(
-    app: str, stack: Stack, session: requests.Session
-) -> None:
-    begun = session.post(
+def test_image_url_of_a_202_works_through_the_rewrite(app: str, stack: Stack, session: requests.Session) -> None:
+    accepted = session.post(
         f"{app}/api/image",
         json={"images": [data_url(COFFEE)], "prompt": "later"},
         headers={"Origin": app, "Prefer": "wait=1"},
         timeout=30,
     )
-    assert begun.status_code == 202
+    assert accepted.status_code == 202
     page = OriginalFrontEnd(app, session)
-    assert page.shown(begun.json()["imageUrl"]).startswith(b"\x89PNG")
+    assert page.shown(accepted.json()["imageUrl"]).startswith(b"\x89PNG")
     assert calls(stack, "later") == 1
 
 
@@ -193,8 +191,8 @@ def test_uploads_and_names_with_special_characters_pass_the_rewrite(
     assert page.shown(f"/api/images/{quote(name, safe='')}") == COFFEE.read_bytes()
 
 
-def test_a_large_request_passes_the_rewrite(app: str, session: requests.Session) -> None:
-    """14 MB: more than Next.js forwards of a body by itself."""
+def test_large_request_passes_the_rewrite(app: str, session: requests.Session) -> None:
+    """By default, Next.js forwards 10 MB of a body."""
     noise = b"".join(comment(os.urandom(65_000).replace(b"\xff", b"\x00")) for _ in range(170))
     jpeg = b"\xff\xd8" + noise + COFFEE.read_bytes()[2:]
     image = "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
@@ -208,19 +206,19 @@ def comment(data: bytes) -> bytes:
     return b"\xff\xfe" + (len(data) + 2).to_bytes(2, "big") + data
 
 
-def test_another_sites_page_is_refused(app: str, session: requests.Session) -> None:
+def test_cross_site_request_is_refused(app: str, session: requests.Session) -> None:
     body = {"images": [data_url(COFFEE)], "prompt": "x"}
     headers = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
     answer = session.post(f"{app}/api/image", json=body, headers=headers, timeout=30)
     assert (answer.status_code, answer.json()["code"]) == (403, "cross_site")
 
 
-def test_a_person_makes_a_picture_in_the_app_and_edits_it(app: str, stack: Stack) -> None:
+def test_image_is_generated_and_edited_in_the_browser(app: str, stack: Stack) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page()
-        said: list[str] = []
-        page.on("pageerror", lambda error: said.append(str(error)))
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(app)
         page.get_by_role("link", name="Sign in").click()
         page.get_by_label("Name").fill("Ada")
@@ -249,7 +247,7 @@ def test_a_person_makes_a_picture_in_the_app_and_edits_it(app: str, stack: Stack
         (newest, *_) = page.request.get(f"{app}/api/generations").json()["items"]
         masked = page.request.get(f"{app}/api/generations/{newest['id']}").json()
         browser.close()
-        assert said == []
+        assert errors == []
     assert replayed(stack, "now at sunset") == [1]
     assert masked["prompt"] == "the cup in blue"
     assert masked["mask"]["crop"]["width"] > 0

@@ -1,10 +1,10 @@
-"""A browser in front of the whole stack, and a person's first steps in it."""
+"""The local stack, and a browser with the playground."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from local import config
 from local.node import install_packages
@@ -13,7 +13,7 @@ from tests.support.chromium import chromium
 
 HERE = Path(__file__).parent
 EXPECTED = ("Failed to load resource",)
-"""Chromium's own line for every answer that is no 2xx: the tests that mean one say so."""
+"""Console messages that are expected: Chromium reports every response that is not 2xx."""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,8 @@ def page_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def browser(page_stack: Stack) -> Iterator[Browser]:
-    """After the stack, which must not be started within the browser driver's event loop."""
+    """Start Chromium, after the stack: the stack must not be started within the event loop of the browser's driver."""
+    expect.set_options(timeout=15_000)  # milliseconds: the default of 5 s is too short for a busy machine
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield launched
@@ -41,7 +42,7 @@ def axe() -> str:
 
 @pytest.fixture(params=[1280, 390], ids=["wide", "phone"])
 def width(request: pytest.FixtureRequest) -> int:
-    """Pixels."""
+    """Return the width of the window in pixels."""
     chosen: int = request.param
     return chosen
 
@@ -58,9 +59,9 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def page(context: BrowserContext, page_stack: Stack) -> Iterator[Page]:
     """Open the page, signed out. A message on its console fails the test."""
     made = context.new_page()
-    said: list[str] = []
-    made.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    made.on("pageerror", lambda error: said.append(str(error)))
+    messages: list[str] = []
+    made.on("console", lambda message: messages.append(f"{message.type}: {message.text}"))
+    made.on("pageerror", lambda error: messages.append(str(error)))
     made.goto(page_stack.front)
     yield made
-    assert [line for line in said if not any(expected in line for expected in EXPECTED)] == []
+    assert [line for line in messages if not any(expected in line for expected in EXPECTED)] == []

@@ -1,4 +1,4 @@
-"""What a person does on the page, in one word each."""
+"""The actions of a person on the page, and the check of its accessibility."""
 
 import uuid
 from pathlib import Path
@@ -11,12 +11,12 @@ from tests.support.paths import ROOT
 
 SAMPLES = ROOT / "local" / "samples"
 COFFEE = SAMPLES / "coffee.jpg"
-SECONDS = 30_000
-"""Milliseconds that an image may take on a busy machine."""
+TIMEOUT_MS = 30_000
+"""Timeout for a generation in milliseconds, long enough for a busy machine."""
 
 
 def sign_in(page: Page, name: str | None = None) -> None:
-    """As somebody new, unless a name is given: what others made is theirs."""
+    """Sign in as a new user, or as the user with a name."""
     page.fill("#name", name or f"Person {uuid.uuid4().hex[:10]}")
     page.get_by_role("button", name="Sign in").click()
     expect(page.locator("#workshop")).to_be_visible()
@@ -34,7 +34,7 @@ def generate(page: Page, prompt: str = "a watercolor painting of it") -> None:
 def finished(page: Page) -> str:
     """Return the URL of the generated image when it is shown."""
     image = page.locator("#result img.after")
-    expect(image).to_be_visible(timeout=SECONDS)
+    expect(image).to_be_visible(timeout=TIMEOUT_MS)
     expect(image).not_to_have_js_property("naturalWidth", 0)
     return str(image.get_attribute("src"))
 
@@ -51,18 +51,25 @@ def calls(stack: Stack) -> int:
 
 
 def names(page: Page) -> list[str]:
-    """Of the inputs, in their order."""
+    """Return the names of the inputs, in their order."""
     labels = page.locator("#inputs .remove").evaluate_all("all => all.map((each) => each.getAttribute('aria-label'))")
     return [str(label).partition(": ")[2] for label in labels]
 
 
 def drop_from_outside(page: Page, onto: str, *files: Path) -> None:
-    """Files out of another program, let go over a place of the page: a browser opens what the page does not take."""
+    """Drop files from another program onto an element. The browser opens a file that the page does not accept."""
     page.locator(onto).scroll_into_view_if_needed()
     box = page.locator(onto).bounding_box()
     assert box is not None
-    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
-    moved = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+    position = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    dragged = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
     browser = page.context.new_cdp_session(page)
     for kind in ("dragEnter", "dragOver", "drop"):
-        browser.send("Input.dispatchDragEvent", {"type": kind, "data": moved, **place})
+        browser.send("Input.dispatchDragEvent", {"type": kind, "data": dragged, **position})
+
+
+def assert_accessible(page: Page, axe: str, state: str) -> None:
+    """Check that axe-core, whose source is `axe`, finds no violation in the current state of the page."""
+    page.evaluate(axe)
+    found = page.evaluate("axe.run()")["violations"]
+    assert [(each["id"], each["nodes"][0]["html"][:120]) for each in found] == [], state

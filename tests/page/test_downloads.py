@@ -1,4 +1,4 @@
-"""A page of another origin than the storage's downloads by `fetch` what an `<img>` has shown, under the CORS rule."""
+"""A page of another origin shows an image and then downloads it by `fetch`, under the CORS rule of the storage."""
 
 import re
 import threading
@@ -71,7 +71,7 @@ def storage(page_stack: Stack, front_end: str) -> Iterator[BlobServiceClient]:
         client.set_service_properties(cors=before)
 
 
-def made(stack: Stack) -> str:
+def generated_url(stack: Stack) -> str:
     """Make an image and return its URL."""
     body = {"images": [data_url(COFFEE)], "prompt": "x"}
     answer = requests.post(f"{stack.front}/api/image", json=body, headers={"Cookie": stack.cookie()}, timeout=60)
@@ -99,19 +99,19 @@ def shown_then_downloaded(context: BrowserContext, origin: str, url: str) -> lis
     return found
 
 
-def test_an_image_that_was_shown_can_be_downloaded(
+def test_image_that_was_shown_can_be_downloaded(
     context: BrowserContext, page_stack: Stack, front_end: str, storage: BlobServiceClient
 ) -> None:
-    url = made(page_stack)
+    url = generated_url(page_stack)
     size = len(requests.get(url, timeout=10).content)
     for _ in range(2):  # again with the image in the browser's cache
         assert shown_then_downloaded(context, front_end, url) == [True, size]
 
 
-def test_with_the_long_cache_header_of_earlier_versions_it_could_not(
+def test_image_with_the_cache_control_of_earlier_versions_cannot_be_downloaded(
     context: BrowserContext, page_stack: Stack, front_end: str, storage: BlobServiceClient
 ) -> None:
-    url = made(page_stack)
+    url = generated_url(page_stack)
     old = ContentSettings(content_type="image/png", cache_control="public, max-age=31536000, immutable")
     storage.get_blob_client("catafract", url.rsplit("/", 1)[-1]).set_http_headers(old)
     shown, downloaded = shown_then_downloaded(context, front_end, url)

@@ -1,4 +1,4 @@
-"""Formats in the playground: thumbnails in the history, the format of a new image, and that of a download."""
+"""Formats in the playground: of thumbnails in the history, of new images and of downloads."""
 
 import io
 import json
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Response, expect
 
-from tests.page.person import COFFEE, SECONDS, choose, finished, generate, sign_in
+from tests.page.person import COFFEE, TIMEOUT_MS, choose, finished, generate, sign_in
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -17,12 +17,12 @@ def test_history_loads_thumbnails_and_no_images(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
     generate(page, "snow")
-    expect(page.locator(".card")).to_have_count(1, timeout=SECONDS)
+    expect(page.locator(".card")).to_have_count(1, timeout=TIMEOUT_MS)
     loaded: list[Response] = []
     page.on("response", lambda response: loaded.append(response) if "/generated-" in response.url else None)
     page.reload()
     image = page.locator(".card img")
-    expect(image).to_be_visible(timeout=SECONDS)
+    expect(image).to_be_visible(timeout=TIMEOUT_MS)
     expect(image).not_to_have_js_property("naturalWidth", 0)
     assert image.evaluate("image => image.naturalWidth") == 320
     assert all("?w=320&format=webp" in response.url for response in loaded)
@@ -36,8 +36,8 @@ def test_image_is_made_in_the_chosen_format_and_downloaded_in_another(page: Page
     page.get_by_label("Quality").fill("60")
     with page.expect_request("**/api/image") as sent:
         generate(page, "rain")
-    asked = json.loads(sent.value.post_data or "")
-    assert (asked["outputFormat"], asked["outputQuality"]) == ("webp", 60)
+    body = json.loads(sent.value.post_data or "")
+    assert (body["outputFormat"], body["outputQuality"]) == ("webp", 60)
     assert finished(page).endswith(".webp")
     page.get_by_label("Format of the download").select_option(label="JPEG")
     with page.expect_download() as downloading:

@@ -1,4 +1,4 @@
-"""The history: what is in it, what is shown of each, and deleting, that can be thought over for five seconds."""
+"""The history: its items, their details, and deletion, which can be undone for five seconds."""
 
 import re
 import uuid
@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from local.stack import Stack
-from tests.page.person import COFFEE, SECONDS, choose, generate, script, sign_in
+from tests.page.person import COFFEE, TIMEOUT_MS, choose, generate, script, sign_in
 from tests.support.eventually import wait_until
 
 pytestmark = pytest.mark.timeout(180)
@@ -17,11 +17,11 @@ REFUSED: dict[str, object] = {
 
 
 def make(page: Page, *prompts: str) -> None:
-    """Make an image for each prompt, the last one newest."""
+    """Make an image for each prompt, in this order."""
     choose(page, COFFEE)
     for count, prompt in enumerate(prompts, 1):
         generate(page, prompt)
-        expect(page.locator(".card")).to_have_count(count, timeout=SECONDS)
+        expect(page.locator(".card")).to_have_count(count, timeout=TIMEOUT_MS)
 
 
 def delete(page: Page, prompt: str) -> None:
@@ -31,13 +31,13 @@ def delete(page: Page, prompt: str) -> None:
 
 @pytest.fixture
 def deleted(page: Page) -> list[str]:
-    """Each call that deletes, when it was made."""
+    """Return the URLs of the DELETE requests, in the order in which they are sent."""
     calls: list[str] = []
     page.on("request", lambda request: calls.append(request.url) if request.method == "DELETE" else None)
     return calls
 
 
-def test_deleting_can_be_undone_and_then_it_is_done(page: Page, deleted: list[str]) -> None:
+def test_deletion_can_be_undone_for_five_seconds(page: Page, deleted: list[str]) -> None:
     page.clock.install()
     sign_in(page)
     make(page, "snow")
@@ -49,7 +49,7 @@ def test_deleting_can_be_undone_and_then_it_is_done(page: Page, deleted: list[st
     assert deleted == []
     delete(page, "snow")
     page.clock.fast_forward(4000)
-    assert deleted == [], "it can be thought over for five seconds"
+    assert deleted == [], "it can be undone for five seconds"
     page.clock.fast_forward(2000)
     expect(page.locator(".card")).to_have_count(0)
     assert len(deleted) == 1
@@ -57,7 +57,7 @@ def test_deleting_can_be_undone_and_then_it_is_done(page: Page, deleted: list[st
     expect(page.locator("#history-empty")).to_be_visible()
 
 
-def test_keyboard_focus_is_led_after_deleting_to_undo_and_on_to_the_next_image(page: Page) -> None:
+def test_keyboard_focus_moves_after_a_deletion_to_undo_and_then_to_the_next_image(page: Page) -> None:
     page.clock.install()
     sign_in(page)
     make(page, "rain", "snow")
@@ -77,7 +77,7 @@ def test_keyboard_focus_is_led_after_deleting_to_undo_and_on_to_the_next_image(p
     expect(page.locator("#history-title")).to_be_focused()
 
 
-def test_two_are_deleted_within_the_five_seconds_and_one_of_them_is_had_back(page: Page, deleted: list[str]) -> None:
+def test_one_of_two_deletions_is_undone(page: Page, deleted: list[str]) -> None:
     page.clock.install()
     sign_in(page)
     make(page, "rain", "snow", "fog")
@@ -97,13 +97,13 @@ def test_undo_works_though_the_history_was_read_anew_meanwhile(page: Page) -> No
     make(page, "rain")
     delete(page, "rain")
     generate(page, "snow")
-    expect(page.locator(".card", has_text="snow")).to_be_visible(timeout=SECONDS)
+    expect(page.locator(".card", has_text="snow")).to_be_visible(timeout=TIMEOUT_MS)
     expect(page.locator(".card", has_text="rain")).to_be_hidden()
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".card", has_text="rain")).to_be_visible()
 
 
-def test_leaving_before_the_time_for_undoing_is_over_deletes_all_the_same(page: Page, page_stack: Stack) -> None:
+def test_leaving_the_page_completes_a_deletion(page: Page, page_stack: Stack) -> None:
     sign_in(page)
     make(page, "snow")
     delete(page, "snow")
@@ -111,7 +111,7 @@ def test_leaving_before_the_time_for_undoing_is_over_deletes_all_the_same(page: 
     wait_until(lambda: page.request.get(f"{page_stack.front}/api/generations").json()["items"] == [])
 
 
-def test_signing_out_before_the_time_for_undoing_is_over_deletes_all_the_same(page: Page, deleted: list[str]) -> None:
+def test_signing_out_completes_a_deletion(page: Page, deleted: list[str]) -> None:
     name = f"Leaver {uuid.uuid4().hex[:10]}"
     sign_in(page, name)
     make(page, "snow")
@@ -123,7 +123,7 @@ def test_signing_out_before_the_time_for_undoing_is_over_deletes_all_the_same(pa
     expect(page.locator("#history-empty")).to_be_visible()
 
 
-def test_what_could_not_be_deleted_is_there_again_and_says_so(page: Page) -> None:
+def test_failed_deletion_restores_the_image_and_is_reported(page: Page) -> None:
     page.clock.install()
     sign_in(page)
     make(page, "snow")
@@ -141,7 +141,7 @@ def test_what_could_not_be_deleted_is_there_again_and_says_so(page: Page) -> Non
     expect(page.locator(".card", has_text="snow")).to_be_visible()
 
 
-def test_what_was_deleted_when_the_session_had_ended_is_deleted_after_signing_in_again(
+def test_deletion_after_the_end_of_the_session_is_completed_after_signing_in_again(
     page: Page, deleted: list[str]
 ) -> None:
     name = f"Forgetful {uuid.uuid4().hex[:10]}"
@@ -156,33 +156,33 @@ def test_what_was_deleted_when_the_session_had_ended_is_deleted_after_signing_in
     page.fill("#ended-name", name)
     page.locator("#ended").get_by_role("button", name="Sign in").click()
     expect(page.locator(".card")).to_have_count(0)
-    assert len(deleted) == 2, "the one in vain, and the other"
+    assert len(deleted) == 2, "one without a session, and one after signing in"
 
 
-def test_an_image_that_was_left_is_shown_when_it_is_finished(page: Page, page_stack: Stack) -> None:
+def test_running_generation_is_shown_in_the_history_when_it_ends(page: Page, page_stack: Stack) -> None:
     sign_in(page)
     choose(page, COFFEE)
     script(page_stack, {"delay": 9})
     generate(page)
-    expect(page.locator("#countdown")).to_contain_text("left", timeout=SECONDS)
+    expect(page.locator("#countdown")).to_contain_text("left", timeout=TIMEOUT_MS)
     page.reload()
     expect(page.locator(".card")).to_contain_text("being made")
     page.locator(".card button").click()
     expect(page.locator("#details h2")).to_have_text("Being made")
     page.keyboard.press("Escape")
     expect(page.locator(".card button")).to_be_focused()
-    expect(page.locator(".card img")).to_be_visible(timeout=SECONDS)
+    expect(page.locator(".card img")).to_be_visible(timeout=TIMEOUT_MS)
     expect(page.locator(".card button")).to_be_focused()
     expect(page.locator("#live")).to_have_text("An image of your history is ready")
     expect(page.locator("#spent")).to_contain_text("1 image")
 
 
-def test_the_details_of_a_failure_say_what_to_do(page: Page, page_stack: Stack) -> None:
+def test_details_of_a_failure_say_what_to_do(page: Page, page_stack: Stack) -> None:
     sign_in(page)
     choose(page, COFFEE)
     script(page_stack, REFUSED)
     generate(page)
-    page.locator(".card button").click(timeout=SECONDS)
+    page.locator(".card button").click(timeout=TIMEOUT_MS)
     problem = page.locator("#details .problem")
     expect(problem).to_contain_text("The model declined this")
     expect(problem).to_contain_text("Change the text or the images")
@@ -190,7 +190,7 @@ def test_the_details_of_a_failure_say_what_to_do(page: Page, page_stack: Stack) 
     expect(page.locator("#details")).to_contain_text(re.compile("gemini-3-pro-image: refused"))
 
 
-def test_what_is_done_in_the_details_is_seen_and_heard_there(page: Page) -> None:
+def test_messages_are_shown_and_announced_in_the_details(page: Page) -> None:
     sign_in(page)
     make(page, "snow")
     page.locator(".card button").click()
@@ -207,7 +207,7 @@ def test_what_is_done_in_the_details_is_seen_and_heard_there(page: Page) -> None
     expect(page.locator("#steps li")).to_have_count(1)
 
 
-def test_older_pages_are_added_once_and_stay_when_a_new_image_comes(page: Page) -> None:
+def test_older_pages_are_added_once_and_stay_after_a_new_image(page: Page) -> None:
     def item(number: int) -> dict[str, object]:
         created = f"2024-01-{number:02}T00:00:00.000Z"
         return {"id": f"gen-{number}", "status": "succeeded", "prompt": f"number {number}", "createdAt": created}
@@ -216,8 +216,8 @@ def test_older_pages_are_added_once_and_stay_when_a_new_image_comes(page: Page) 
     older = [item(number) for number in range(18, 15, -1)]
 
     def answer(route: Route) -> None:
-        behind = "continuation" in route.request.url
-        route.fulfill(json={"items": older if behind else newest, "continuation": None if behind else "more"})
+        is_next = "continuation" in route.request.url
+        route.fulfill(json={"items": older if is_next else newest, "continuation": None if is_next else "more"})
 
     page.route("**/api/generations?*", answer)
     sign_in(page)
@@ -230,5 +230,5 @@ def test_older_pages_are_added_once_and_stay_when_a_new_image_comes(page: Page) 
     newest.pop()
     choose(page, COFFEE)
     generate(page)
-    expect(page.locator(".card", has_text="number 31")).to_be_visible(timeout=SECONDS)
+    expect(page.locator(".card", has_text="number 31")).to_be_visible(timeout=TIMEOUT_MS)
     expect(page.locator(".card", has_text="number 16")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The inputs: dropped, pasted, chosen, given by address; their order; and what is asked for beside them."""
+"""The inputs: dropped, pasted, chosen or given by URL; their order; and the options of a request."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from local.stack import Stack
-from tests.page.person import COFFEE, SAMPLES, SECONDS, choose, drop_from_outside, finished, generate, names, sign_in
+from tests.page.person import COFFEE, SAMPLES, TIMEOUT_MS, choose, drop_from_outside, finished, generate, names, sign_in
 
 pytestmark = pytest.mark.timeout(180)
 CAT = SAMPLES / "cat.png"
@@ -23,7 +23,7 @@ PASTE = """([files, text, onto]) => {
 }"""
 
 
-def test_an_image_from_the_clipboard_is_an_input(page: Page) -> None:
+def test_image_from_the_clipboard_is_an_input(page: Page) -> None:
     sign_in(page)
     page.evaluate(
         """async (data) => {
@@ -37,7 +37,7 @@ def test_an_image_from_the_clipboard_is_an_input(page: Page) -> None:
     expect(page.locator("#inputs .input")).to_have_count(1)
     page.keyboard.press("Control+V")
     expect(page.locator("#inputs .input")).to_have_count(2)
-    assert names(page) == ["image.png", "image.png (2)"], "their buttons do not sound the same"
+    assert names(page) == ["image.png", "image.png (2)"], "their buttons have different names"
     generate(page)
     finished(page)
 
@@ -49,7 +49,7 @@ def test_several_images_can_be_pasted_at_once(page: Page) -> None:
     expect(page.locator("#inputs .input")).to_have_count(2)
 
 
-def test_text_that_is_pasted_into_a_field_is_text_even_with_an_image_of_it_beside(page: Page) -> None:
+def test_text_pasted_into_a_field_is_not_an_input_even_with_an_image_of_it(page: Page) -> None:
     sign_in(page)
     page.evaluate(PASTE, [["cells.png"], "a cat", "#prompt"])
     page.evaluate(PASTE, [[], "https://example.com/cat.png", "#url"])
@@ -59,23 +59,23 @@ def test_text_that_is_pasted_into_a_field_is_text_even_with_an_image_of_it_besid
 
 
 @pytest.mark.parametrize("onto", ["#history-title", "#prompt", ".bar"])
-def test_a_file_that_misses_the_frame_is_taken_all_the_same(page: Page, page_stack: Stack, onto: str) -> None:
+def test_file_dropped_anywhere_on_the_page_is_an_input(page: Page, page_stack: Stack, onto: str) -> None:
     sign_in(page)
     page.fill("#prompt", "a text that was long to write")
     drop_from_outside(page, onto, COFFEE, CAT)
     expect(page.locator("#inputs .input")).to_have_count(2)
     assert names(page) == ["coffee.jpg", "cat.png"]
-    assert page.url.rstrip("/") == page_stack.front, "the browser did not open the file instead"
+    assert page.url.rstrip("/") == page_stack.front, "the browser has not opened the file"
     expect(page.locator("#prompt")).to_have_value("a text that was long to write")
 
 
-def test_a_file_that_is_dropped_before_signing_in_does_not_take_the_page_away(page: Page, page_stack: Stack) -> None:
+def test_file_dropped_before_signing_in_does_not_replace_the_page(page: Page, page_stack: Stack) -> None:
     drop_from_outside(page, "#signed-out h2", COFFEE)
     expect(page.locator(".toast")).to_have_text("Sign in first, then drop it again")
     assert page.url.rstrip("/") == page_stack.front
 
 
-def test_every_file_that_cannot_be_taken_is_named_and_the_others_are(page: Page, tmp_path: Path) -> None:
+def test_unusable_files_are_named_and_the_others_are_added(page: Page, tmp_path: Path) -> None:
     sign_in(page)
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7")
     (tmp_path / "b.txt").write_bytes(b"text")
@@ -87,7 +87,7 @@ def test_every_file_that_cannot_be_taken_is_named_and_the_others_are(page: Page,
     expect(page.locator("#inputs .input")).to_have_count(14)
 
 
-def test_the_order_is_changed_and_heard_and_the_focus_stays_with_what_was_moved(page: Page) -> None:
+def test_order_is_changed_with_the_keyboard_and_announced(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE, CAT, SAMPLES / "rocket.webp")
     page.get_by_role("button", name="Later: coffee.jpg").focus()
@@ -105,44 +105,44 @@ def test_the_order_is_changed_and_heard_and_the_focus_stays_with_what_was_moved(
     expect(page.locator("#files")).to_be_focused()
 
 
-def test_an_address_is_used_even_if_add_was_not_pressed(page: Page) -> None:
+def test_typed_address_is_used_without_pressing_add(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
     generate(page)
     address = finished(page)
     page.reload()
     page.fill("#url", address)
-    with page.expect_request("**/api/image") as asked:
+    with page.expect_request("**/api/image") as request:
         generate(page, "at night")
-    assert json.loads(asked.value.post_data or "")["images"] == [address]
+    assert json.loads(request.value.post_data or "")["images"] == [address]
     finished(page)
     expect(page.locator(".slider")).to_be_visible()
 
 
-@pytest.mark.parametrize("nonsense", ["cat", "https://[", "javascript:alert(1)", "ftp://example.com/cat.png"])
-def test_what_is_no_address_is_said_at_the_field(page: Page, nonsense: str) -> None:
+@pytest.mark.parametrize("text", ["cat", "https://[", "javascript:alert(1)", "ftp://example.com/cat.png"])
+def test_invalid_address_is_reported_at_its_field(page: Page, text: str) -> None:
     sign_in(page)
-    page.fill("#url", nonsense)
+    page.fill("#url", text)
     generate(page)
     expect(page.locator("#inputs-problem")).to_have_text("An address begins with https://")
     expect(page.locator("#url")).to_be_focused()
     expect(page.locator("#inputs .input")).to_have_count(0)
 
 
-def test_shape_size_and_model_are_what_is_asked_for(page: Page) -> None:
+def test_shape_size_and_model_are_sent(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
     page.get_by_label("Shape").select_option("16:9")
     page.get_by_label("Size").select_option("2K")
     page.get_by_label("Model").select_option("gemini-nano-banana-2.1")
     expect(page.locator("#price")).to_contain_text("gemini-nano-banana-2.1: about $0.050")
-    with page.expect_request("**/api/image") as asked:
+    with page.expect_request("**/api/image") as request:
         generate(page)
-    sent = json.loads(asked.value.post_data or "")
+    sent = json.loads(request.value.post_data or "")
     assert (sent["aspectRatio"], sent["imageSize"], sent["model"]) == ("16:9", "2K", "gemini-nano-banana-2.1")
 
 
-def test_only_what_a_model_can_make_can_be_chosen(page: Page) -> None:
+def test_options_that_no_model_supports_are_disabled(page: Page) -> None:
     sign_in(page)
     shape, size, model = (page.get_by_label(name) for name in ("Shape", "Size", "Model"))
     expect(page.locator("#price")).to_contain_text("gemini-3-pro-image: about $0.13")
@@ -155,7 +155,7 @@ def test_only_what_a_model_can_make_can_be_chosen(page: Page) -> None:
     expect(shape.locator("option:disabled")).to_have_text(["1:4", "4:1", "1:8", "8:1"])
 
 
-def test_a_suggestion_takes_nothing_away_that_was_written(page: Page) -> None:
+def test_suggestion_is_appended_to_the_written_prompt(page: Page) -> None:
     sign_in(page)
     page.get_by_role("button", name="a pixel art icon").click()
     expect(page.locator("#prompt")).to_have_value("a pixel art icon")
@@ -185,19 +185,17 @@ def test_editing_a_result_can_be_undone(page: Page) -> None:
 
 
 @pytest.fixture
-def heavy(tmp_path: Path) -> list[Path]:
-    """Two images, together more than one request may have."""
+def large_images(tmp_path: Path) -> list[Path]:
+    """Write two images that are together larger than one request may be."""
     made = [tmp_path / "a.png", tmp_path / "b.png"]
     for each in made:
         Image.frombytes("RGB", (1700, 1700), os.urandom(1700 * 1700 * 3)).save(each, compress_level=0)
     return made
 
 
-def test_files_that_are_too_much_for_one_request_are_uploaded_once_though_the_connection_is_lost(
-    page: Page, heavy: list[Path]
-) -> None:
+def test_large_files_are_uploaded_once_although_the_connection_breaks(page: Page, large_images: list[Path]) -> None:
     sign_in(page)
-    choose(page, *heavy)
+    choose(page, *large_images)
     lost: list[str] = []
     uploaded: list[str] = []
 
@@ -210,16 +208,16 @@ def test_files_that_are_too_much_for_one_request_are_uploaded_once_though_the_co
         route.continue_()
 
     page.route("**/api/upload", lose_the_first)
-    with page.expect_request("**/api/image", timeout=SECONDS) as asked:
+    with page.expect_request("**/api/image", timeout=TIMEOUT_MS) as request:
         generate(page)
-    assert all(image.startswith("http") for image in json.loads(asked.value.post_data or "")["images"])
+    assert all(image.startswith("http") for image in json.loads(request.value.post_data or "")["images"])
     finished(page)
     assert len(uploaded) == 2
 
 
-def test_an_upload_that_is_refused_is_named_by_its_place(page: Page, heavy: list[Path]) -> None:
+def test_refused_upload_is_named_by_its_number(page: Page, large_images: list[Path]) -> None:
     sign_in(page)
-    choose(page, *heavy)
+    choose(page, *large_images)
 
     def refuse_the_second(route: Route) -> None:
         if b"b.png" in (route.request.post_data_buffer or b"")[:1000]:
@@ -229,4 +227,4 @@ def test_an_upload_that_is_refused_is_named_by_its_place(page: Page, heavy: list
 
     page.route("**/api/upload", refuse_the_second)
     generate(page)
-    expect(page.locator("#problem")).to_contain_text("It is image 2.", timeout=SECONDS)
+    expect(page.locator("#problem")).to_contain_text("It is image 2.", timeout=TIMEOUT_MS)

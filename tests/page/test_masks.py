@@ -1,4 +1,4 @@
-"""Masks in the playground: marked with the mouse, by touch and with the keyboard, and what the API makes of them."""
+"""Masks in the playground: marked with the mouse, by touch, with a pen and with the keyboard."""
 
 import base64
 import io
@@ -13,13 +13,22 @@ from PIL import Image, ImageChops, ImageOps
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from local.stack import Stack
-from tests.page.person import COFFEE, SAMPLES, SECONDS, choose, finished, generate, script, sign_in
-from tests.page.test_page import look
+from tests.page.person import (
+    COFFEE,
+    SAMPLES,
+    TIMEOUT_MS,
+    assert_accessible,
+    choose,
+    finished,
+    generate,
+    script,
+    sign_in,
+)
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.timeout(180)
-MOST = 1024
-"""Pixels of the longer side of a mask that the page sends."""
+MAX_SIDE = 1024
+"""Maximum length of the longer side of a mask that the page sends, in pixels."""
 
 
 @pytest.fixture
@@ -48,7 +57,7 @@ def open_editor(page: Page) -> None:
 
 
 def at(page: Page, x: float, y: float) -> tuple[float, float]:
-    """Where a point of the image, in fractions of it, is on the screen."""
+    """Return the position on the screen of a point of the image, given in fractions of its sides."""
     box = page.locator("#mask-canvas").bounding_box()
     assert box is not None
     return box["x"] + x * box["width"], box["y"] + y * box["height"]
@@ -99,10 +108,10 @@ def generated(page: Page, prompt: str = "in blue") -> tuple[dict[str, Any], Imag
     def paid(request: Request) -> bool:
         return request.url.endswith("/api/image") and "dryRun" not in (request.post_data or "")
 
-    with page.expect_request(paid, timeout=SECONDS) as asked:
+    with page.expect_request(paid, timeout=TIMEOUT_MS) as request:
         generate(page, prompt)
-    body: dict[str, Any] = json.loads(asked.value.post_data or "")
-    expect(page.locator("#result img.after")).to_have_attribute("alt", f"Result: {prompt}", timeout=SECONDS)
+    body: dict[str, Any] = json.loads(request.value.post_data or "")
+    expect(page.locator("#result img.after")).to_have_attribute("alt", f"Result: {prompt}", timeout=TIMEOUT_MS)
     finished(page)
     with page.expect_download() as downloading:
         page.locator("#result").get_by_role("link", name="Download").click()
@@ -114,7 +123,7 @@ def image_of(body: dict[str, Any]) -> Image.Image:
 
 
 def scaled(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Return the pixels whose nearest mask pixel is marked. One halfway between two mask pixels has two."""
+    """Return the pixels whose nearest mask pixel is marked. Halfway between two, either may be."""
     kept = mask.point(lambda value: 255 if value > 127 else 0)
     one = kept.resize(size, Image.Resampling.NEAREST)
     other = ImageOps.flip(ImageOps.mirror(ImageOps.flip(ImageOps.mirror(kept)).resize(size, Image.Resampling.NEAREST)))
@@ -126,9 +135,9 @@ def assert_only_the_mask_changed(before: Image.Image, after: Image.Image, mask: 
     edited = scaled(mask, before.size)
     difference = ImageChops.difference(before, after)
     outside = Image.composite(Image.new("RGB", before.size), difference, edited)
-    assert outside.getbbox() is None, "outside the mask every pixel is the same"
+    assert outside.getbbox() is None, "no pixel changes outside the mask"
     inside = Image.composite(difference, Image.new("RGB", before.size), edited)
-    assert inside.getbbox() is not None, "inside something changed"
+    assert inside.getbbox() is not None, "pixels change inside the mask"
 
 
 def screenshot(page: Page, name: str) -> None:
@@ -140,7 +149,7 @@ def upright(path: Path) -> Image.Image:
     return ImageOps.exif_transpose(Image.open(path)).convert("RGB")
 
 
-def test_part_that_is_painted_with_the_mouse_is_all_that_changes(page: Page) -> None:
+def test_only_the_part_painted_with_the_mouse_changes(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
     open_editor(page)
@@ -164,7 +173,7 @@ def test_mask_fits_a_rotated_photograph_that_is_larger_than_the_canvas(page: Pag
     choose(page, rotated)
     open_editor(page)
     size = page.locator("#mask-canvas").evaluate("canvas => [canvas.width, canvas.height]")
-    assert size == [round(MOST * 2 / 3), MOST]
+    assert size == [round(MAX_SIDE * 2 / 3), MAX_SIDE]
     drag(page, (0.2, 0.1), (0.8, 0.15))
     done(page)
     body, result = generated(page)
@@ -181,7 +190,7 @@ def test_part_is_marked_by_touch_on_a_phone(phone: Page, axe: str) -> None:
     touch(phone, (0.2, 0.5), (0.4, 0.5), (0.7, 0.5))
     assert marked(phone, 0.5, 0.5)
     screenshot(phone, "mask-phone")
-    look(phone, axe, "the editor on a phone")
+    assert_accessible(phone, axe, "the editor on a phone")
     phone.get_by_text("Rectangle", exact=True).tap()
     touch(phone, (0.1, 0.7), (0.3, 0.8), (0.4, 0.95))
     assert marked(phone, 0.35, 0.9)
@@ -206,7 +215,7 @@ def test_pen_paints(page: Page) -> None:
     assert marked(page, 0.5, 0.5)
 
 
-def test_rectangle_is_marked_with_the_keyboard_and_heard(page: Page) -> None:
+def test_rectangle_is_marked_with_the_keyboard_and_announced(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
     page.locator("#mark").press("Enter")
@@ -216,20 +225,20 @@ def test_rectangle_is_marked_with_the_keyboard_and_heard(page: Page) -> None:
         if page.evaluate("document.activeElement.id") == "mask-canvas":
             break
     expect(page.locator("#mask-frame")).to_be_visible()
-    heard = page.locator("#mask [role=status]")
+    announced = page.locator("#mask [role=status]")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowUp")
-    expect(heard).to_have_text("Rectangle 27 % from the left, 23 % from the top, 50 % wide, 50 % high")
+    expect(announced).to_have_text("Rectangle 27 % from the left, 23 % from the top, 50 % wide, 50 % high")
     for _ in range(10):
         page.keyboard.press("Shift+ArrowLeft")
     page.keyboard.press("Shift+ArrowDown")
-    expect(heard).to_have_text("Rectangle 27 % from the left, 23 % from the top, 30 % wide, 52 % high")
+    expect(announced).to_have_text("Rectangle 27 % from the left, 23 % from the top, 30 % wide, 52 % high")
     page.keyboard.press("Enter")
-    expect(heard).to_contain_text("Marked: rectangle 27 % from the left")
+    expect(announced).to_contain_text("Marked: rectangle 27 % from the left")
     assert marked(page, 0.3, 0.3)
     assert not marked(page, 0.6, 0.3)
     page.keyboard.press("Control+z")
-    expect(heard).to_have_text("Undone: nothing is marked")
+    expect(announced).to_have_text("Undone: nothing is marked")
     assert not marked(page, 0.3, 0.3)
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
@@ -253,8 +262,8 @@ def test_frame_stays_within_the_image(page: Page) -> None:
     for _ in range(60):
         page.keyboard.press("Shift+ArrowRight")
         page.keyboard.press("Shift+ArrowUp")
-    heard = page.locator("#mask [role=status]")
-    expect(heard).to_have_text("Rectangle 50 % from the left, 25 % from the top, 50 % wide, 2 % high")
+    announced = page.locator("#mask [role=status]")
+    expect(announced).to_have_text("Rectangle 50 % from the left, 25 % from the top, 50 % wide, 2 % high")
 
 
 def test_eraser_undo_and_clear(page: Page) -> None:
@@ -282,7 +291,7 @@ def test_eraser_undo_and_clear(page: Page) -> None:
     assert "mask" not in body
 
 
-def test_mask_stays_with_its_image_and_only_that_of_the_first_is_sent(page: Page) -> None:
+def test_mask_stays_with_its_image_and_that_of_the_first_image_is_sent(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE, SAMPLES / "cat.png")
     open_editor(page)
@@ -310,7 +319,7 @@ def test_part_of_an_earlier_image_is_edited(page: Page) -> None:
     open_editor(page)
     drag(page, (0.3, 0.3), (0.5, 0.5))
     done(page)
-    expect(page.locator("#estimate")).to_contain_text("pixels of the image", timeout=SECONDS)
+    expect(page.locator("#estimate")).to_contain_text("pixels of the image", timeout=TIMEOUT_MS)
     body, after = generated(page, "rain")
     assert body["from"].startswith("gen-")
     assert_only_the_mask_changed(before, after, image_of(body))
@@ -328,7 +337,7 @@ def test_shift_of_the_surroundings_is_explained(page: Page, page_stack: Stack) -
     expect(page.locator("#result .facts")).to_contain_text("a seam may be visible")
 
 
-def test_mask_that_the_api_refuses_is_said(page: Page) -> None:
+def test_refused_mask_is_reported(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
     open_editor(page)
@@ -344,11 +353,11 @@ def test_mask_that_the_api_refuses_is_said(page: Page) -> None:
 
     page.route("**/api/image", narrowed)
     generate(page)
-    expect(page.locator("#problem")).to_contain_text("The mask cannot be used", timeout=SECONDS)
+    expect(page.locator("#problem")).to_contain_text("The mask cannot be used", timeout=TIMEOUT_MS)
     expect(page.locator("#problem")).to_contain_text("It is the mask.")
 
 
-def test_image_that_the_browser_cannot_show_cannot_be_marked_and_says_so(page: Page) -> None:
+def test_image_that_the_browser_cannot_show_cannot_be_marked(page: Page) -> None:
     sign_in(page)
     choose(page, next((ROOT / "tests" / "fixtures" / "images" / "unusual").glob("*.heic")))
     page.locator("#mark").click()
@@ -362,7 +371,7 @@ def test_image_that_the_browser_cannot_show_cannot_be_marked_and_says_so(page: P
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_in_the_editor(page: Page, axe: str, scheme: str, width: int) -> None:
+def test_editor_has_no_accessibility_violation(page: Page, axe: str, scheme: str, width: int) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size({"width": width, "height": 900})
     sign_in(page)
@@ -370,7 +379,7 @@ def test_axe_finds_nothing_in_the_editor(page: Page, axe: str, scheme: str, widt
     open_editor(page)
     drag(page, (0.4, 0.4), (0.6, 0.6))
     page.locator("#mask-canvas").press("ArrowRight")
-    look(page, axe, "the editor of the mask")
+    assert_accessible(page, axe, "the editor of the mask")
     screenshot(page, f"editor-{scheme}-{width}")
     done(page)
-    look(page, axe, "the form with a mask")
+    assert_accessible(page, axe, "the form with a mask")

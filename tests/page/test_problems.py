@@ -1,4 +1,4 @@
-"""The playground, when something is wrong: in words, with what to do about it, and nothing is lost or paid twice."""
+"""Errors in the playground: described in words with a remedy; nothing is lost or paid twice."""
 
 import re
 import uuid
@@ -9,12 +9,12 @@ from playwright.sync_api import Page, Route, expect
 
 from image_core.errors import ImageError, subclasses
 from local.stack import Stack
-from tests.page.person import COFFEE, SAMPLES, SECONDS, calls, choose, finished, generate, script, sign_in
+from tests.page.person import COFFEE, SAMPLES, TIMEOUT_MS, calls, choose, finished, generate, script, sign_in
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.timeout(180)
 IMAGES = ROOT / "tests" / "fixtures" / "images" / "unusual"
-NOT_OF_A_PERSON = {
+WITHOUT_WORDS = {
     "internal",
     "invalid_json",
     "invalid_request",
@@ -23,11 +23,11 @@ NOT_OF_A_PERSON = {
     "no_images",
     "no_prompt",
 }
-"""What only another program than the page could cause, and what has no better words than that it did not work."""
+"""Codes that the page cannot cause, or for which the general message is enough."""
 
 
-@pytest.mark.parametrize("broken", ["the connection", "the answer"])
-def test_a_lost_answer_is_asked_for_again_and_pays_once(page: Page, page_stack: Stack, broken: str) -> None:
+@pytest.mark.parametrize("lost_part", ["connection", "body"])
+def test_request_is_repeated_after_a_lost_answer_and_pays_once(page: Page, page_stack: Stack, lost_part: str) -> None:
     sign_in(page)
     choose(page, COFFEE)
     lost: list[str] = []
@@ -37,16 +37,16 @@ def test_a_lost_answer_is_asked_for_again_and_pays_once(page: Page, page_stack: 
             route.continue_()
             return
         lost.append(route.request.headers["idempotency-key"])
-        route.fetch()  # it arrives, and its answer is lost
-        if broken == "the connection":
+        route.fetch()  # the request arrives, and its answer is lost
+        if lost_part == "connection":
             route.abort("connectionreset")
         else:
-            route.fulfill(status=200, body="")  # what a proxy makes of an answer that breaks off
+            route.fulfill(status=200, body="")  # as a proxy forwards a truncated answer
 
     before = calls(page_stack)
     page.route("**/api/image", lose)
     with page.expect_request(
-        lambda request: request.url.endswith("/api/image") and bool(lost), timeout=SECONDS
+        lambda request: request.url.endswith("/api/image") and bool(lost), timeout=TIMEOUT_MS
     ) as again:
         generate(page)
     finished(page)
@@ -54,7 +54,7 @@ def test_a_lost_answer_is_asked_for_again_and_pays_once(page: Page, page_stack: 
     assert calls(page_stack) == before + 1
 
 
-def test_without_a_connection_it_says_so_and_goes_on_later(page: Page) -> None:
+def test_lost_connection_is_reported_and_the_request_can_be_repeated(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
     keys: list[str] = []
@@ -64,22 +64,22 @@ def test_without_a_connection_it_says_so_and_goes_on_later(page: Page) -> None:
     )
     page.context.set_offline(offline=True)
     generate(page)
-    expect(page.locator("#problem")).to_contain_text("No connection", timeout=SECONDS)
+    expect(page.locator("#problem")).to_contain_text("No connection", timeout=TIMEOUT_MS)
     page.context.set_offline(offline=False)
     page.locator("#problem").get_by_role("button", name="Try again").click()
     finished(page)
     assert len(keys) > 1
-    assert len(set(keys)) == 1, "whatever did arrive is paid once"
+    assert len(set(keys)) == 1, "all requests have the same key"
 
 
-def test_a_refusal_is_said_in_words_with_the_detail_folded(page: Page, page_stack: Stack) -> None:
+def test_refusal_is_described_in_words_with_hidden_details(page: Page, page_stack: Stack) -> None:
     sign_in(page)
     choose(page, COFFEE)
     candidate = {"content": {"parts": [{"text": "I cannot draw that."}]}, "finishReason": "IMAGE_SAFETY"}
     script(page_stack, {"body": {"candidates": [candidate]}})
     generate(page)
     problem = page.locator("#problem")
-    expect(problem).to_contain_text("The model declined this", timeout=SECONDS)
+    expect(problem).to_contain_text("The model declined this", timeout=TIMEOUT_MS)
     expect(problem).to_contain_text("I cannot draw that.")
     expect(problem.get_by_role("button", name="Try again")).to_have_count(0)
     expect(problem.locator("pre")).not_to_be_visible()
@@ -87,7 +87,7 @@ def test_a_refusal_is_said_in_words_with_the_detail_folded(page: Page, page_stac
     expect(problem.locator("pre")).to_contain_text('"code": "refused"')
 
 
-def test_a_file_that_is_too_large_or_no_image_is_refused_before_it_is_sent(page: Page, tmp_path: Path) -> None:
+def test_too_large_or_unsupported_file_is_refused_before_it_is_sent(page: Page, tmp_path: Path) -> None:
     sign_in(page)
     large, pdf = tmp_path / "large.png", tmp_path / "paper.pdf"
     large.write_bytes(b"\x89PNG" + bytes(50_000_000))
@@ -99,40 +99,40 @@ def test_a_file_that_is_too_large_or_no_image_is_refused_before_it_is_sent(page:
     expect(page.locator("#inputs .input")).to_have_count(0)
 
 
-def test_a_photograph_that_the_browser_cannot_show_still_works(page: Page) -> None:
+def test_photograph_that_the_browser_cannot_show_is_an_input(page: Page) -> None:
     sign_in(page)
     heic = next(IMAGES.glob("*.heic"))
     choose(page, heic)
     expect(page.locator("#inputs .thumb")).to_have_text(heic.name)
     generate(page)
     finished(page)
-    # Compared with the API's copy of it, which every browser shows.
+    # The comparison uses the API's copy, which every browser shows.
     expect(page.locator(".before")).not_to_have_js_property("naturalWidth", 0)
     expect(page.locator(".slider")).to_be_visible()
 
 
-def test_a_broken_image_is_named_by_its_place(page: Page, tmp_path: Path) -> None:
+def test_invalid_image_is_named_by_its_number(page: Page, tmp_path: Path) -> None:
     sign_in(page)
     broken = tmp_path / "broken.png"
     broken.write_bytes((SAMPLES / "cat.png").read_bytes()[:2000])
     choose(page, COFFEE, broken)
     generate(page)
-    expect(page.locator("#problem")).to_contain_text("It is image 2.", timeout=SECONDS)
+    expect(page.locator("#problem")).to_contain_text("It is image 2.", timeout=TIMEOUT_MS)
 
 
-def test_a_text_that_is_too_long_is_said_before_it_is_sent(page: Page) -> None:
+def test_too_long_prompt_is_reported_before_it_is_sent(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
     generate(page, "x" * 100_000)
     expect(page.locator("#prompt-problem")).to_have_text(re.compile("100,000 characters; 32,000 are the most"))
 
 
-def test_a_session_that_ends_meanwhile_keeps_what_was_typed_and_goes_on(page: Page) -> None:
+def test_generation_continues_after_signing_in_again(page: Page) -> None:
     sign_in(page, "Forgetful Fred")
     choose(page, COFFEE)
     page.context.clear_cookies()
     generate(page, "at sunset")
-    expect(page.locator("#ended")).to_be_visible(timeout=SECONDS)
+    expect(page.locator("#ended")).to_be_visible(timeout=TIMEOUT_MS)
     expect(page.locator("#ended-name")).to_have_value("forgetful.fred")
     page.locator("#ended").get_by_role("button", name="Sign in").click()
     finished(page)
@@ -140,9 +140,7 @@ def test_a_session_that_ends_meanwhile_keeps_what_was_typed_and_goes_on(page: Pa
     expect(page.locator("#who")).to_have_text("forgetful.fred")
 
 
-def test_a_session_that_ends_while_an_image_is_made_goes_on_with_it_and_pays_once(
-    page: Page, page_stack: Stack
-) -> None:
+def test_running_generation_is_shown_after_signing_in_again_and_paid_once(page: Page, page_stack: Stack) -> None:
     name = f"Forgetful {uuid.uuid4().hex[:10]}"
     sign_in(page, name)
     choose(page, COFFEE)
@@ -150,7 +148,7 @@ def test_a_session_that_ends_while_an_image_is_made_goes_on_with_it_and_pays_onc
     script(page_stack, {"delay": 6})
     page.route("**/api/generations/gen-*", lambda route: route.fulfill(status=401, json={"code": "unauthorized"}))
     generate(page)
-    expect(page.locator("#ended")).to_be_visible(timeout=SECONDS)
+    expect(page.locator("#ended")).to_be_visible(timeout=TIMEOUT_MS)
     page.unroute("**/api/generations/gen-*")
     page.context.clear_cookies()
     page.fill("#ended-name", name)
@@ -168,7 +166,7 @@ def test_page_that_cannot_be_loaded_completely_offers_a_reload(page: Page) -> No
     expect(page.locator("#sign-in")).to_be_visible()
 
 
-def test_signing_in_again_is_possible_later(page: Page) -> None:
+def test_another_user_can_sign_in_after_the_end_of_a_session(page: Page) -> None:
     sign_in(page, "Forgetful Fred")
     choose(page, COFFEE)
     generate(page, "at noon")
@@ -176,7 +174,7 @@ def test_signing_in_again_is_possible_later(page: Page) -> None:
     expect(page.locator(".card", has_text="at noon").first).to_be_visible()
     page.context.clear_cookies()
     generate(page, "at sunset")
-    expect(page.locator("#ended")).to_be_visible(timeout=SECONDS)
+    expect(page.locator("#ended")).to_be_visible(timeout=TIMEOUT_MS)
     page.keyboard.press("Escape")
     page.locator("#problem").get_by_role("button", name="Sign in").click()
     page.context.set_offline(offline=True)
@@ -186,11 +184,11 @@ def test_signing_in_again_is_possible_later(page: Page) -> None:
     page.fill("#ended-name", "Another Ann")
     page.locator("#ended").get_by_role("button", name="Sign in").click()
     finished(page)
-    expect(page.locator(".card", has_text="at noon")).to_have_count(0)  # it is another person's
+    expect(page.locator(".card", has_text="at noon")).to_have_count(0)  # it belongs to another user
     expect(page.locator("#who")).to_have_text("another.ann")
 
 
-def test_a_file_that_was_taken_away_since_it_was_chosen_is_said(page: Page, tmp_path: Path) -> None:
+def test_file_that_was_deleted_after_it_was_chosen_is_reported(page: Page, tmp_path: Path) -> None:
     sign_in(page)
     moved = tmp_path / "moved.png"
     moved.write_bytes((SAMPLES / "cat.png").read_bytes())
@@ -201,15 +199,15 @@ def test_a_file_that_was_taken_away_since_it_was_chosen_is_said(page: Page, tmp_
     expect(page.locator("#problem")).to_contain_text("moved.png")
 
 
-def test_an_emoji_is_one_character(page: Page) -> None:
+def test_emoji_counts_as_one_character(page: Page) -> None:
     sign_in(page)
     choose(page, COFFEE)
     generate(page, "\N{CAT FACE}" * 20_000)
     finished(page)
 
 
-def test_every_error_that_a_person_can_meet_has_words_of_its_own(page: Page) -> None:
-    codes = sorted({kind.code for kind in subclasses(ImageError)} - NOT_OF_A_PERSON)
+def test_every_error_code_has_its_own_message(page: Page) -> None:
+    codes = sorted({kind.code for kind in subclasses(ImageError)} - WITHOUT_WORDS)
     without = page.evaluate(
         """async (codes) => {
             const { words } = await import("/messages.js");

@@ -1,4 +1,4 @@
-"""Behind Microsoft's Static Web Apps emulator: what callers and the playground are promised holds there too."""
+"""The API and the playground behind Microsoft's Static Web Apps emulator."""
 
 import base64
 import os
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture(scope="module")
 def page_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """In the place of the one that the other tests of the page have."""
+    """Start the stack with the emulator as its front."""
     given = {"FRONT": "swa", "GEMINI_LATENCY": "0.5", "RESPONSE_BUDGET_SECONDS": "4"}
     with started(config.read(config.reserve_ports(), given), tmp_path_factory.mktemp("swa-logs")) as running:
         yield running
@@ -30,13 +30,13 @@ def page_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def caller(page_stack: Stack, request: pytest.FixtureRequest) -> Iterator[requests.Session]:
-    """Somebody new, signed in as the page does it."""
+    """Return a client that is signed in as a new user."""
     with requests.Session() as session:
         session.get(f"{page_stack.front}/signin", params={"name": request.node.name}, timeout=10)
         yield session
 
 
-def ask(caller: requests.Session, stack: Stack, key: str, **headers: str) -> requests.Response:
+def post_image(caller: requests.Session, stack: Stack, key: str, **headers: str) -> requests.Response:
     body = {"images": [data_url(COFFEE)], "prompt": "a watercolor painting of it"}
     sent = {"Idempotency-Key": key, "Origin": stack.front, **headers}
     return caller.post(f"{stack.front}/api/image", json=body, headers=sent, timeout=60)
@@ -47,13 +47,13 @@ def history(caller: requests.Session, stack: Stack) -> list[dict[str, Any]]:
     return items
 
 
-def test_the_emulator_takes_the_configuration_that_is_deployed(page_stack: Stack) -> None:
-    said = (page_stack.logs / "swa.log").read_text()
-    assert "playground/staticwebapp.config.json" in said
-    assert "Failed to validate" not in said
+def test_emulator_accepts_the_deployed_configuration(page_stack: Stack) -> None:
+    log = (page_stack.logs / "swa.log").read_text()
+    assert "playground/staticwebapp.config.json" in log
+    assert "Failed to validate" not in log
 
 
-def test_signing_in_gives_a_session_and_signing_out_ends_it(page_stack: Stack, caller: requests.Session) -> None:
+def test_signing_in_creates_a_session_and_signing_out_ends_it(page_stack: Stack, caller: requests.Session) -> None:
     session = f"{page_stack.front}/auth/session"
     assert caller.get(session, timeout=10).json()["user"]["email"].endswith("@example.com")
     assert history(caller, page_stack) == []
@@ -62,32 +62,30 @@ def test_signing_in_gives_a_session_and_signing_out_ends_it(page_stack: Stack, c
     assert caller.get(f"{page_stack.front}/api/generations", timeout=10).status_code == 401
 
 
-def test_an_image_is_made_and_a_key_that_is_sent_again_pays_once(page_stack: Stack, caller: requests.Session) -> None:
+def test_image_is_generated_and_a_repeated_key_is_replayed(page_stack: Stack, caller: requests.Session) -> None:
     before = calls(page_stack)
-    made = ask(caller, page_stack, "once")
+    made = post_image(caller, page_stack, "once")
     assert made.status_code == 200, made.text
     assert made.json()["imageBase64"].startswith("data:image/png;base64,")
     assert requests.get(made.json()["imageUrl"], timeout=10).headers["Content-Type"] == "image/png"
-    assert ask(caller, page_stack, "once").json() == made.json()
+    assert post_image(caller, page_stack, "once").json() == made.json()
     assert calls(page_stack) == before + 1
     assert [item["id"] for item in history(caller, page_stack)] == [made.json()["id"]]
 
 
-def test_what_is_not_waited_for_is_followed_to_its_end_and_can_be_deleted(
-    page_stack: Stack, caller: requests.Session
-) -> None:
-    begun = ask(caller, page_stack, "later", Prefer="respond-async")
-    assert begun.status_code == 202
-    assert begun.headers["Preference-Applied"] == "respond-async"
-    where = page_stack.front + begun.headers["Location"]
-    assert caller.get(where, headers={"Prefer": "wait=30"}, timeout=40).json()["status"] == "succeeded"
-    assert caller.delete(where, timeout=10).status_code == 204
-    assert caller.get(where, timeout=10).status_code == 404
+def test_asynchronous_generation_is_awaited_and_deleted(page_stack: Stack, caller: requests.Session) -> None:
+    accepted = post_image(caller, page_stack, "later", Prefer="respond-async")
+    assert accepted.status_code == 202
+    assert accepted.headers["Preference-Applied"] == "respond-async"
+    url = page_stack.front + accepted.headers["Location"]
+    assert caller.get(url, headers={"Prefer": "wait=30"}, timeout=40).json()["status"] == "succeeded"
+    assert caller.delete(url, timeout=10).status_code == 204
+    assert caller.get(url, timeout=10).status_code == 404
     assert history(caller, page_stack) == []
 
 
 ORIGINAL_FRONT_END = """async (photograph) => {
-  // One press: no key, no preference; of a 2xx only imageUrl is read.
+  // One request without key and preference; of a 2xx answer only imageUrl is read.
   const bytes = new Blob([Uint8Array.from(atob(photograph), (each) => each.charCodeAt(0))], { type: "image/jpeg" });
   const form = new FormData();
   form.set("file", bytes, "100% My photo.jpg");
@@ -106,27 +104,29 @@ ORIGINAL_FRONT_END = """async (photograph) => {
 }"""
 
 
-def test_the_original_front_end_shows_and_downloads_the_image_of_a_slow_model_and_pays_once(
+def test_original_front_end_shows_and_downloads_the_image_of_a_slow_model_and_pays_once(
     page: Page, page_stack: Stack
 ) -> None:
-    """In a browser, through redirects: the budget is 4 s here instead of 40, and the model takes 9."""
+    """The browser follows redirects: the response budget is 4 s here instead of 40, and the model takes 9."""
     sign_in(page)
     script(page_stack, {"delay": 9})
     before = calls(page_stack)
-    seen = page.evaluate(ORIGINAL_FRONT_END, base64.b64encode(COFFEE.read_bytes()).decode())
-    assert seen["imageUrl"].startswith("/api/images/gen-")
-    assert seen["width"] > 0
-    assert seen["type"] == "image/png"
-    assert seen["size"] > 0
+    shown = page.evaluate(ORIGINAL_FRONT_END, base64.b64encode(COFFEE.read_bytes()).decode())
+    assert shown["imageUrl"].startswith("/api/images/gen-")
+    assert shown["width"] > 0
+    assert shown["type"] == "image/png"
+    assert shown["size"] > 0
     assert calls(page_stack) == before + 1
 
 
-def test_nobody_gets_in_without_a_session_or_from_another_site(page_stack: Stack, caller: requests.Session) -> None:
-    refused = ask(requests.Session(), page_stack, "nobody")
+def test_requests_without_a_session_or_from_another_site_are_refused(
+    page_stack: Stack, caller: requests.Session
+) -> None:
+    refused = post_image(requests.Session(), page_stack, "nobody")
     assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized")
     before = calls(page_stack)
     for headers in ({"Origin": "https://elsewhere.example"}, {"Origin": "", "Sec-Fetch-Site": "cross-site"}):
-        refused = ask(caller, page_stack, "elsewhere", **headers)
+        refused = post_image(caller, page_stack, "elsewhere", **headers)
         assert (refused.status_code, refused.json()["code"]) == (403, "cross_site")
     assert calls(page_stack) == before
 
@@ -142,17 +142,17 @@ def test_page_and_api_keep_their_headers(page_stack: Stack, caller: requests.Ses
     assert "Set-Cookie" not in answer
 
 
-def test_outside_of_the_api_nothing_can_be_posted_and_the_configuration_is_not_shown(page_stack: Stack) -> None:
+def test_post_outside_of_the_api_is_405_and_the_configuration_is_404(page_stack: Stack) -> None:
     assert requests.post(f"{page_stack.front}/signin", timeout=10).status_code == 405
     assert requests.get(f"{page_stack.front}/staticwebapp.config.json", timeout=10).status_code == 404
 
 
-def test_it_listens_on_this_machine_alone(page_stack: Stack) -> None:
-    with socket.socket() as elsewhere:  # another address of the loopback, where one that listens everywhere answers
-        assert elsewhere.connect_ex(("127.0.0.2", page_stack.configuration.ports["FRONT_PORT"])) != 0
+def test_emulator_listens_on_one_loopback_address_only(page_stack: Stack) -> None:
+    with socket.socket() as client:  # a server that listens on all addresses would answer at 127.0.0.2
+        assert client.connect_ex(("127.0.0.2", page_stack.configuration.ports["FRONT_PORT"])) != 0
 
 
-def test_a_person_signs_in_drops_a_photograph_and_sees_the_image(page: Page) -> None:
+def test_image_is_generated_in_the_playground(page: Page) -> None:
     sign_in(page)
     drop_from_outside(page, "#drop", COFFEE)
     expect(page.locator("#inputs .input")).to_have_count(1)
@@ -163,11 +163,11 @@ def test_a_person_signs_in_drops_a_photograph_and_sees_the_image(page: Page) -> 
     expect(page.locator("#sign-in")).to_be_visible()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_it_ends_with_the_stack(how: signal.Signals) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_emulator_ends_with_the_stack(number: signal.Signals) -> None:
     with run(FRONT="swa") as process:
         assert "Static Web Apps" in startup_output(process)
         programs = descendants(process.pid)
-        os.kill(process.pid, how)
+        os.kill(process.pid, number)
         process.wait(30)
         wait_for_end(programs)

@@ -1,4 +1,4 @@
-"""Azure's own worker code needs Python 3.13: elsewhere there is nothing that these tests could hold us to."""
+"""Skip these tests below Python 3.13, which Azure's worker code needs."""
 
 import sys
 

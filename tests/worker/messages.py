@@ -1,8 +1,7 @@
-"""The messages that the Functions host and its Python worker exchange: those that the worker reads and writes here.
+"""The protobuf messages that the Functions host and its Python worker exchange, as far as these tests need them.
 
-The program that starts the worker passes the message classes to it: its package does not contain them. These are real
-protobuf messages, declared with the names and types that the worker uses, so that a wrong field or type fails as it
-would there.
+The package of the worker does not contain the message classes; the program that starts the worker passes them to it.
+These have the names and types that the worker uses, so that a wrong field or type fails as it does in Azure.
 """
 
 from types import SimpleNamespace
@@ -13,7 +12,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, messa
 PACKAGE = "worker_test"
 _TYPES = {"string": 9, "bytes": 12, "bool": 8, "int32": 5, "sint64": 18, "double": 1}
 
-# name: fields; `map<…>` of strings, `repeated …`, `oneof` by a star before the name; another message by its name.
+# Message name: its fields. `map` is a map of strings, `map:X` of messages X, `repeated X` a list of them; a star before
+# the name of a field marks a `oneof`.
 MESSAGES: dict[str, dict[str, str]] = {
     "RpcException": {"source": "string", "stack_trace": "string", "message": "string"},
     "StatusResult": {"status": "enum:Status", "result": "string", "exception": "RpcException"},

@@ -1,4 +1,4 @@
-"""Our Functions host matches Azure's: the real worker code finds the same functions and gives the same answers."""
+"""The local Functions host conforms to Azure's worker: the same functions, bindings and answers."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ MESSAGES = protos()
 
 
 class Sent:
-    """Takes the messages of queue outputs."""
+    """Records the messages of queue outputs."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, str, str]] = []
@@ -80,27 +80,27 @@ async def functions() -> dict[str, Any]:
     return found
 
 
-async def test_the_worker_finds_the_functions_and_bindings_that_our_host_finds(
-    functions: dict[str, Any], ours: app.LoadedApp
+async def test_worker_and_local_host_find_the_same_functions_and_bindings(
+    functions: dict[str, Any], local_app: app.LoadedApp
 ) -> None:
-    theirs = {
+    worker_bindings = {
         name: sorted((json.loads(raw) for raw in function.raw_bindings), key=lambda binding: binding["name"])
         for name, function in functions.items()
     }
-    assert set(theirs) == {"api", "recovery", "resume", "ledger", "poison"}
-    for function in ours.functions:
-        mine = [function.trigger, *function.outputs]
-        for binding in theirs[function.name]:
+    assert set(worker_bindings) == {"api", "recovery", "resume", "ledger", "poison"}
+    for function in local_app.functions:
+        bindings = [function.trigger, *function.outputs]
+        for binding in worker_bindings[function.name]:
             if binding["type"] == "http":
                 continue
-            same = next(own for own in mine if own["name"] == binding["name"])
+            same = next(each for each in bindings if each["name"] == binding["name"])
             wanted = {name: value for name, value in binding.items() if name != "dataType"}
             assert {name: _lower(same[name]) for name in wanted} == {name: _lower(wanted[name]) for name in wanted}
-    assert [function.name for function in ours.functions] == list(functions)
+    assert [function.name for function in local_app.functions] == list(functions)
 
 
 def _lower(value: Any) -> Any:
-    """Enums are written in one case by the worker and in another by the library; the host reads either."""
+    """Return the value in lower case: the worker and the library write enums differently, and the host reads both."""
     return (
         [_lower(item) for item in value]
         if isinstance(value, list)
@@ -114,15 +114,13 @@ def _lower(value: Any) -> Any:
     ("method", "path"),
     [(method.upper(), path) for path, item in document()["paths"].items() for method in item],
 )
-async def test_the_hosts_choice_answers_every_route_of_the_document(
-    functions: dict[str, Any], method: str, path: str
-) -> None:
-    """Without a session: anything but 404 and 405 comes from the route itself."""
+async def test_every_route_of_the_document_is_answered(functions: dict[str, Any], method: str, path: str) -> None:
+    """Requests have no session: 401 comes from the route itself."""
     url = f"http://127.0.0.1{re.sub(r'{.+?}', 'x', path)}"
     public = path in {"/api/health", "/api/openapi.json", "/api/docs"}
-    for spelled in (url, url.replace("/api/", "/API/"), url.title().replace("Http:", "http:")):
-        status, _, _, _ = await through_the_worker(functions, method, spelled, {}, b"")
-        assert status == (200 if public else 401), spelled
+    for spelling in (url, url.replace("/api/", "/API/"), url.title().replace("Http:", "http:")):
+        status, _, _, _ = await call_worker(functions, method, spelling, {}, b"")
+        assert status == (200 if public else 401), spelling
 
 
 REQUESTS: list[tuple[str, str, str, dict[str, str], bytes]] = [
@@ -132,14 +130,14 @@ REQUESTS: list[tuple[str, str, str, dict[str, str], bytes]] = [
     ("another case", "GET", "/API/Health", {}, b""),
     ("head", "HEAD", "/api/health", {}, b""),
     ("head of a post", "HEAD", "/api/image", {}, b""),
-    ("a packed body", "POST", "/api/image", {"Content-Encoding": "gzip", "Cookie": "session"}, b"{}"),
+    ("a compressed body", "POST", "/api/image", {"Content-Encoding": "gzip", "Cookie": "session"}, b"{}"),
     ("no session", "POST", "/api/image", {"Content-Type": "application/json"}, b"{}"),
     ("another site", "POST", "/api/image", {"Sec-Fetch-Site": "cross-site"}, b"{}"),
     ("a preflight", "OPTIONS", "/api/generations/x", {"Origin": "https://elsewhere.example"}, b""),
     ("an encoded slash", "GET", "/api/images/a%2Fb", {}, b""),
     ("a bad body", "POST", "/api/image", {"Content-Type": "application/json", "Cookie": "session"}, b"[1"),
     (
-        "bytes that are no text",
+        "bytes that are not text",
         "POST",
         "/api/image",
         {"Content-Type": "application/json", "Cookie": "session"},
@@ -149,11 +147,11 @@ REQUESTS: list[tuple[str, str, str, dict[str, str], bytes]] = [
 
 
 @pytest.fixture(scope="module")
-def ours(functions: dict[str, Any]) -> app.LoadedApp:
-    """Load the app with our host, as a separate module, as it would be in a separate process."""
-    theirs = sys.modules.pop("function_app")
+def local_app(functions: dict[str, Any]) -> app.LoadedApp:
+    """Load the app with the local host, as a separate module, as in a separate process."""
+    module_of_worker = sys.modules.pop("function_app")
     loaded = app.load(ROOT)
-    sys.modules["function_app"] = theirs
+    sys.modules["function_app"] = module_of_worker
     return loaded
 
 
@@ -166,7 +164,7 @@ async def served(loaded: app.LoadedApp, sent: Sent) -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-def chosen(functions: dict[str, Any], method: str, path: str) -> str:
+def chosen_function(functions: dict[str, Any], method: str, path: str) -> str:
     """Return the function that Azure's host would choose.
 
     It maps the routes in the order of the functions' names and takes the first that matches: there is no precedence.
@@ -192,12 +190,12 @@ def _matches(template: str, path: str) -> bool:
     return len(parts) == len(segments)
 
 
-async def through_the_worker(
+async def call_worker(
     functions: dict[str, Any], method: str, url: str, headers: Mapping[str, str], body: bytes
 ) -> tuple[int, dict[str, str], bytes, list[Any]]:
-    """Status, headers, body and outputs of the real worker for the request, as the host would hand it over."""
+    """Pass a request to the real worker as the host does. Return status, headers, body and outputs."""
     path = urlsplit(url).path
-    name = chosen(functions, method, path)
+    name = chosen_function(functions, method, path)
     http = MESSAGES.RpcHttp(
         method=method,
         url=url,
@@ -206,12 +204,12 @@ async def through_the_worker(
     )
     if body:
         http.body.bytes = body
-    asked = MESSAGES.InvocationRequest(
+    request = MESSAGES.InvocationRequest(
         invocation_id=str(uuid.uuid4()),
         function_id=functions[name].function_id,
         input_data=[MESSAGES.ParameterBinding(name="req", data=MESSAGES.TypedData(http=http))],
     )
-    answer = await worker.invocation_request(wrapped("invocation_request", asked))
+    answer = await worker.invocation_request(wrapped("invocation_request", request))
     assert answer.result.status == MESSAGES.StatusResult.Success, answer.result.exception.message
     got = answer.return_value.http
     raw = got.body.bytes if got.body.WhichOneof("data") == "bytes" else got.body.string.encode()
@@ -230,9 +228,9 @@ def session_cookie() -> str:
 @pytest.mark.parametrize(
     ("method", "path", "headers", "body"), [row[1:] for row in REQUESTS], ids=[row[0] for row in REQUESTS]
 )
-async def test_the_same_request_has_the_same_answer(
+async def test_worker_and_local_host_give_the_same_answer(
     functions: dict[str, Any],
-    ours: app.LoadedApp,
+    local_app: app.LoadedApp,
     method: str,
     path: str,
     headers: dict[str, str],
@@ -240,19 +238,19 @@ async def test_the_same_request_has_the_same_answer(
 ) -> None:
     if "Cookie" in headers:
         headers = {**headers, "Cookie": session_cookie()}
-    async with served(ours, Sent()) as url, aiohttp.ClientSession() as http:
-        status, their_headers, raw, _ = await through_the_worker(functions, method, url + path, headers, body)
+    async with served(local_app, Sent()) as url, aiohttp.ClientSession() as http:
+        status, worker_headers, raw, _ = await call_worker(functions, method, url + path, headers, body)
         async with http.request(method, URL(url + path, encoded=True), headers=headers, data=body) as answered:
             assert answered.status == status
             assert await answered.read() == raw
             for name in ("content-type", "cache-control", "allow", "vary"):
-                assert answered.headers.get(name) == their_headers.get(name), name
+                assert answered.headers.get(name) == worker_headers.get(name), name
 
 
-async def test_a_session_in_the_second_of_two_cookie_lines_verifies(
-    functions: dict[str, Any], ours: app.LoadedApp, monkeypatch: pytest.MonkeyPatch
+async def test_session_in_the_second_of_two_cookie_lines_is_accepted(
+    functions: dict[str, Any], local_app: app.LoadedApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The host joins the lines with a comma, for the worker as our host does."""
+    """Both hosts join the lines with a comma."""
     environment = {
         "NEXTAUTH_SECRET": SECRET,
         "AZURE_STORAGE_CONNECTION_STRING": AzuritePorts(9, 9, 9).connection_string(),
@@ -260,12 +258,12 @@ async def test_a_session_in_the_second_of_two_cookie_lines_verifies(
     }
     products = [Application(environment), Application(environment)]
     monkeypatch.setattr(sys.modules["function_app"], "product", products[0])
-    monkeypatch.setitem(ours.functions[0].call.__globals__, "product", products[1])
+    monkeypatch.setitem(local_app.functions[0].call.__globals__, "product", products[1])
     lines = ["theme=dark; sizes=1,2", session_cookie()]
-    async with served(ours, Sent()) as url, aiohttp.ClientSession() as http:
+    async with served(local_app, Sent()) as url, aiohttp.ClientSession() as http:
         headers = [("Content-Type", "application/json"), *(("Cookie", line) for line in lines)]
         joined = {"content-type": "application/json", "cookie": ",".join(lines)}
-        status, _, raw, _ = await through_the_worker(functions, "POST", f"{url}/api/image", joined, b"[1")
+        status, _, raw, _ = await call_worker(functions, "POST", f"{url}/api/image", joined, b"[1")
         async with http.post(f"{url}/api/image", headers=headers, data=b"[1") as answered:
             assert answered.status == status == 400, "without a session it is 401"
             assert await answered.read() == raw
@@ -273,7 +271,7 @@ async def test_a_session_in_the_second_of_two_cookie_lines_verifies(
         await product.close()
 
 
-async def test_messages_that_the_function_cannot_enqueue_fail_it(
+async def test_function_that_cannot_enqueue_its_messages_fails(
     functions: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Product:
@@ -281,20 +279,20 @@ async def test_messages_that_the_function_cannot_enqueue_fail_it(
             return Response(202, enqueue=("one", "two"))
 
     monkeypatch.setattr(sys.modules["function_app"], "product", Product())
-    asked = MESSAGES.InvocationRequest(
+    request = MESSAGES.InvocationRequest(
         invocation_id=str(uuid.uuid4()),
         function_id=functions["api"].function_id,
         input_data=[
             MESSAGES.ParameterBinding(name="req", data=MESSAGES.TypedData(http=MESSAGES.RpcHttp(method="GET")))
         ],
     )
-    answer = await worker.invocation_request(wrapped("invocation_request", asked))
+    answer = await worker.invocation_request(wrapped("invocation_request", request))
     assert answer.result.status == MESSAGES.StatusResult.Failure
 
 
-async def test_a_request_that_is_not_waited_for_goes_into_the_queue_in_both(
+async def test_asynchronous_request_is_enqueued_by_worker_and_local_host(
     functions: dict[str, Any],
-    ours: app.LoadedApp,
+    local_app: app.LoadedApp,
     monkeypatch: pytest.MonkeyPatch,
     azurite_connection_string: str,
     cosmos_connection_string: str,
@@ -306,12 +304,12 @@ async def test_a_request_that_is_not_waited_for_goes_into_the_queue_in_both(
     monkeypatch.setenv("GEMINI_API_KEY", "key")
     products = [Application(os.environ), Application(os.environ)]
     monkeypatch.setattr(sys.modules["function_app"], "product", products[0])
-    monkeypatch.setitem(ours.functions[0].call.__globals__, "product", products[1])
+    monkeypatch.setitem(local_app.functions[0].call.__globals__, "product", products[1])
     headers = {"Content-Type": "application/json", "Cookie": session_cookie(), "Prefer": "respond-async"}
     body = json.dumps({"images": [data_url(sample_image(), "image/jpeg")], "prompt": "x"}).encode()
     sent = Sent()
-    async with served(ours, sent) as url, aiohttp.ClientSession() as http:
-        status, _, raw, outputs = await through_the_worker(functions, "POST", f"{url}/api/image", headers, body)
+    async with served(local_app, sent) as url, aiohttp.ClientSession() as http:
+        status, _, raw, outputs = await call_worker(functions, "POST", f"{url}/api/image", headers, body)
         async with http.post(f"{url}/api/image", headers=headers, data=body) as answered:
             assert answered.status == status == 202
             made = (await answered.json())["id"]
@@ -323,10 +321,9 @@ async def test_a_request_that_is_not_waited_for_goes_into_the_queue_in_both(
         await asyncio.wait_for(product.close(), 30)
 
 
-async def test_changes_of_records_enter_the_ledger_in_the_real_worker(
+async def test_changed_records_enter_the_ledger_in_the_real_worker(
     functions: dict[str, Any], monkeypatch: pytest.MonkeyPatch, cosmos_connection_string: str
 ) -> None:
-    """As the host hands a batch of the change feed over."""
     await provision_cosmos(cosmos_connection_string)
     monkeypatch.setenv("AZURE_COSMOS_CONNECTION_STRING", cosmos_connection_string)
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_URL", "https://nowhere.blob.core.windows.net")
@@ -337,12 +334,12 @@ async def test_changes_of_records_enter_the_ledger_in_the_real_worker(
     attempt = {"model": "gemini-3-pro-image", "outcome": "ok", "durationMs": 5, "usage": usage, "startedAt": when}
     record = {"id": "gen-1", "userId": "a@example.com", "prompt": "x", "createdAt": when, "attempts": [attempt]}
     changed = MESSAGES.TypedData(json=json.dumps([record, {"id": "broken"}]))
-    asked = MESSAGES.InvocationRequest(
+    request = MESSAGES.InvocationRequest(
         invocation_id=str(uuid.uuid4()),
         function_id=functions["ledger"].function_id,
         input_data=[MESSAGES.ParameterBinding(name="changed", data=changed)],
     )
-    answer = await worker.invocation_request(wrapped("invocation_request", asked))
+    answer = await worker.invocation_request(wrapped("invocation_request", request))
     assert answer.result.status == MESSAGES.StatusResult.Success, answer.result.exception.message
     assert list(answer.output_data) == []
     ledger = product.components.ledger
@@ -355,10 +352,10 @@ async def test_changes_of_records_enter_the_ledger_in_the_real_worker(
 
 
 class HostLog(logging.Handler):
-    """The records that Azure's host would keep.
+    """The log records that Azure's host would keep.
 
-    As in the worker, a task belongs to the invocation of the task that began it. The host drops a record whose
-    invocation is not running, and one that was written outside of any task.
+    In the worker, a task belongs to the invocation of the task that started it. The host drops a record whose
+    invocation is not running, and one that is written outside of any task.
     """
 
     def __init__(self) -> None:
@@ -375,18 +372,18 @@ class HostLog(logging.Handler):
             self._invocations[made] = self._invocations[current]
         return made
 
-    async def invoke(self, asked: Any) -> Any:
+    async def invoke(self, request: Any) -> Any:
         async def invocation() -> Any:
             task = asyncio.current_task()
             assert task is not None
-            self._invocations[task] = asked.invocation_id
-            return await worker.invocation_request(wrapped("invocation_request", asked))
+            self._invocations[task] = request.invocation_id
+            return await worker.invocation_request(wrapped("invocation_request", request))
 
-        self.running.add(asked.invocation_id)
+        self.running.add(request.invocation_id)
         try:
             return await asyncio.create_task(invocation())
         finally:
-            self.running.discard(asked.invocation_id)
+            self.running.discard(request.invocation_id)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -410,7 +407,7 @@ async def host_log() -> AsyncIterator[HostLog]:
     root.setLevel(level)
 
 
-async def test_a_generation_that_ends_after_its_answer_has_a_line_that_the_host_keeps(
+async def test_log_line_of_a_generation_that_ends_after_its_answer_is_kept_by_the_host(
     functions: dict[str, Any],
     host_log: HostLog,
     monkeypatch: pytest.MonkeyPatch,
@@ -451,7 +448,7 @@ async def test_a_generation_that_ends_after_its_answer_has_a_line_that_the_host_
     record_id = json.loads(answer.return_value.http.body.bytes)["id"]
     kept_before = list(host_log.kept)
     await product.components.background.drain()
-    assert host_log.kept == kept_before, "what is logged after the answer is dropped"
+    assert host_log.kept == kept_before, "records after the answer are dropped"
     user = User(nextauth.DEFAULT_USER["email"])
     record = await product.components.records.read(user, record_id)
     assert record is not None

@@ -1,6 +1,6 @@
-"""Requests that wait in the real worker hold what the memory budget counts for them, and those beyond it are refused.
+"""Requests in the real worker use at most the memory that the budget counts, and requests beyond it are refused.
 
-The benchmark with its sizes divided by ten: `make bench ONLY=worker` is the whole of it.
+This is the benchmark `make bench ONLY=worker` with its sizes divided by ten.
 """
 
 from benchmarks import programs
@@ -11,7 +11,7 @@ LIMIT = INSTANCE_MB * BYTES_PER_MB // 10
 CASE = Case("14 requests of 2.8 MB", 2_800_000, 14, 1.0)
 
 
-def test_requests_that_wait_hold_what_is_counted_and_the_rest_is_refused() -> None:
+def test_waiting_requests_use_the_counted_memory_and_others_are_refused() -> None:
     with programs.services() as around:
         measured = measure(around, CASE, LIMIT, latency=8.0)
     accepted = int(LIMIT * BODIES_SHARE / (CASE.size * WORKER_COPIES))

@@ -1,4 +1,4 @@
-"""SIGTERM in a process of Azure's real worker code: exit code 0, which the platform takes for a clean end."""
+"""SIGTERM ends a process of Azure's real worker with exit code 0, which the platform reports as a clean end."""
 
 import os
 import signal
@@ -21,8 +21,8 @@ def wrapped(kind, message):
     )
 
 async def main():
-    asked = MESSAGES.WorkerInitRequest(function_app_directory=sys.argv[1])
-    started = await worker.worker_init_request(wrapped("worker_init_request", asked))
+    request = MESSAGES.WorkerInitRequest(function_app_directory=sys.argv[1])
+    started = await worker.worker_init_request(wrapped("worker_init_request", request))
     assert started.result.status == MESSAGES.StatusResult.Success, started.result.exception.message
     await worker.functions_metadata_request(wrapped("functions_metadata_request", None))
     print("ready", flush=True)
@@ -32,7 +32,7 @@ asyncio.run(main())
 """
 
 
-def test_a_worker_ends_with_0_on_sigterm() -> None:
+def test_worker_ends_with_0_on_sigterm() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NEXTAUTH_SECRET": "x"}
     command = [sys.executable, "-c", PROGRAM, str(ROOT)]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
