@@ -156,17 +156,24 @@ async def test_a_storage_that_does_not_answer_leaves_the_turns_out(kept: Kept) -
     assert await kept.read() == []
 
 
-async def test_a_turn_that_cannot_be_stored_is_none(kept: Kept) -> None:
+async def test_a_turn_that_cannot_be_stored_is_none(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
     record = await generation(kept, 4)
     kept.blobs.faults.add(Effect.REFUSED, "put", "turns/")
     assert await kept.conversations.keep(record, MODEL, answer(4)) is None
     assert await kept.conversations.keep(record, MODEL, None) is None
+    assert logged(caplog) == [("a turn was not stored: StorageUnavailable", record.id)]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Return the first line of each message in the log, and the generation that it names."""
+    return [(each.getMessage().splitlines()[0], getattr(each, "generation", "")) for each in caplog.records]
 
 
 async def test_a_defect_of_storing_a_turn_loses_no_image(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
     broken = ModelTurn((5,), 1, 5)  # type: ignore[arg-type] # no piece of JSON
-    assert await kept.conversations.keep(await generation(kept, 4), MODEL, broken) is None
-    assert "storing a turn broke: TypeError" in caplog.text
+    record = await generation(kept, 4)
+    assert await kept.conversations.keep(record, MODEL, broken) is None
+    assert logged(caplog) == [("storing a turn broke: TypeError", record.id)]
 
 
 async def test_the_turns_of_one_image_are_deleted_together(kept: Kept) -> None:
