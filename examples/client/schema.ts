@@ -263,7 +263,7 @@ export interface components {
         Attempt: {
             model: string;
             /**
-             * @description `ok`, or why there was no image.
+             * @description `ok`, or the error code that says why there was no image.
              * @example ok
              * @example model_unavailable
              */
@@ -275,18 +275,18 @@ export interface components {
         };
         /**
          * Budget
-         * @description What may be spent.
+         * @description The caller's budget, and what is left of it.
          */
         Budget: {
-            /** @description In a day; null where only the month has a budget. */
+            /** @description The budget of a day, in US dollars; null if only the month has one. */
             dailyUsd: number | null;
-            /** @description What running generations are expected to cost. */
+            /** @description The expected cost of running generations, in US dollars. */
             runningUsd: number;
-            /** @description What is left: of the day or of the month, whichever is less. */
+            /** @description What is left of the day or of the month, whichever is less, in US dollars. */
             remainingUsd: number;
             /**
              * Format: date-time
-             * @description When the budget begins again.
+             * @description When the budget starts again.
              */
             resetsAt: string;
             /** @description In a month. */
@@ -301,7 +301,7 @@ export interface components {
         };
         /**
          * CheckedInput
-         * @description An input of a dry run, as the model would get it.
+         * @description An input of a dry run, as it would be sent to the model.
          */
         CheckedInput: {
             mimeType: string;
@@ -312,12 +312,12 @@ export interface components {
         };
         /**
          * Crop
-         * @description The part of the first image that a model is asked to edit: around the mask, in a shape that the model makes.
+         * @description The part of the first image that is sent to the model: around the mask, in an aspect ratio that it makes.
          */
         Crop: {
-            /** @description Pixels of the upright image from its left edge. */
+            /** @description The left edge, in pixels of the upright image. */
             x: number;
-            /** @description Pixels from its top edge. */
+            /** @description The top edge, in pixels of the upright image. */
             y: number;
             width: number;
             height: number;
@@ -330,7 +330,7 @@ export interface components {
          */
         Dependency: {
             /**
-             * @description `degraded`: it works, but not at its best. `unknown`: only a generation would show it.
+             * @description `degraded`: it works with restrictions. `unknown`: only a generation would show whether it works.
              * @enum {string}
              */
             status: "ok" | "degraded" | "unknown" | "down";
@@ -343,22 +343,22 @@ export interface components {
             };
             /** @description Of the session: how it is verified. */
             mode?: string;
-            /** @description Of the model: each of the chain, `ok` or why not. */
+            /** @description For `model`: each model of the chain, with `ok` or the reason why it is not available. */
             models?: {
                 [key: string]: string;
             };
-            /** @description Models that are shut down, and since when. */
+            /** @description Models that were shut down, with the date. */
             retired?: {
                 [key: string]: string;
             };
-            /** @description Configured names that are shut down, or will be within 30 days, and when. */
+            /** @description Configured models that are shut down, or will be within 30 days, with the date. */
             retiring?: {
                 [key: string]: string;
             };
         };
         /**
          * DryRun
-         * @description What a request would do: everything is checked, and nothing is generated or kept.
+         * @description What a request would do: everything is checked, nothing is generated or stored.
          */
         DryRun: {
             /** @description `true`. */
@@ -368,9 +368,9 @@ export interface components {
              * @constant
              */
             status?: "checked";
-            /** @description The model that would be asked first. */
+            /** @description The model that would be called first. */
             model: string;
-            /** @description The most that one answer of the dearest model of the chain costs, as budgets count it. */
+            /** @description The most that one answer of the chain's most expensive model costs, in US dollars, as budgets count it. */
             estimatedCostUsd: number;
             inputs: components["schemas"]["CheckedInput"][];
             budget: components["schemas"]["DryRunBudget"];
@@ -383,7 +383,7 @@ export interface components {
          * @description What the caller may still spend.
          */
         DryRunBudget: {
-            /** @description US dollars, the smallest of all budgets; null where there is none. */
+            /** @description What is left of the budget that has the least, in US dollars; null if there is no budget. */
             leftUsd: number | null;
         };
         /**
@@ -406,11 +406,11 @@ export interface components {
             field?: string;
             /** @description The position of the image that is wrong, from 0. */
             imageIndex?: number;
-            /** @description The text that the model answered instead of an image. */
+            /** @description The text that the model returned instead of an image. */
             text?: string | null;
             /** @description Why the model stopped, as its service names it. */
             finishReason?: string | null;
-            /** @description Of a canceled generation: what the service counted; null where nothing is known. */
+            /** @description The usage of a canceled generation; null if the service counted nothing. */
             usage?: components["schemas"]["Usage"] | null;
             /** @description The budget of a day, in US dollars. */
             dailyUsd?: number;
@@ -440,31 +440,31 @@ export interface components {
          * @description The body of `POST /api/image`. Unknown fields are ignored.
          */
         GenerateRequest: {
-            /** @description Data URLs, bare base64, addresses of this API's images, or other http(s) addresses, in order. With `from` they follow its image, and there may be none. */
+            /** @description Data URLs, bare base64, URLs of this API's images, or other http(s) URLs, in order. With `from`, its image comes before them, and the list may be empty. */
             images?: string[];
-            /** @description What to make from them; not blank. */
+            /** @description What to generate from the images. Not blank. */
             prompt: string;
             /** @description The shape of the new image. An empty string and `auto` count as absent. */
             aspectRatio?: ("1:1" | "2:3" | "3:2" | "3:4" | "4:3" | "4:5" | "5:4" | "9:16" | "16:9" | "21:9" | "1:4" | "4:1" | "1:8" | "8:1") | null;
             /** @description The size of the new image. An empty string and `auto` count as absent. */
             imageSize?: ("1K" | "2K" | "4K") | null;
-            /** @description One of the configured models, or a retired name of one; it is tried first. */
+            /** @description The model that is called first: one of the configured models, or a retired name of one. */
             model?: ("gemini-3-pro-image" | "gemini-nano-banana-2.1" | "gemini-3.1-flash-lite-image") | null;
-            /** @description The `id` of an earlier generation of the caller. Its image is edited: it becomes the first input. */
+            /** @description The `id` of an earlier generation of the caller. Its image becomes the first input. */
             from?: string | null;
             /** @description Which part of the first image is edited: an image of its shape, in any of the forms of `images`. Where it has transparency, the transparent pixels are edited, otherwise the white ones. All other pixels stay unchanged. The new image has the size of the first one, so `aspectRatio` must be absent; without `outputFormat` it is a PNG. An empty string counts as absent. */
             mask?: string | null;
-            /** @description The format of the new image; where it is absent, the model's. An empty string and `auto` count as absent. */
+            /** @description The format of the new image; if absent, the model's. An empty string and `auto` count as absent. */
             outputFormat?: ("png" | "jpeg" | "webp") | null;
-            /** @description The quality of `jpeg` and `webp`; 90 where it is absent. */
+            /** @description The quality of `jpeg` and `webp`; 90 if absent. */
             outputQuality?: number | null;
             /**
-             * @description `true` checks everything and generates nothing: see `DryRun`.
+             * @description With `true`, everything is checked and nothing is generated: see `DryRun`.
              * @default false
              */
             dryRun?: boolean | null;
             /**
-             * @description `false` leaves `imageBase64` null, for callers that only need the address.
+             * @description With `false`, `imageBase64` is null, for callers that need only the URL.
              * @default true
              */
             includeBase64?: boolean | null;
@@ -476,32 +476,32 @@ export interface components {
         Generation: {
             /** @description The image's permanent address. */
             imageUrl: string | null;
-            /** @description The text that the model answered. */
+            /** @description The model's text; null if it returned none. */
             text: string | null;
             /** @description The generation's id, for `/api/generations/{id}`. */
             id: string;
             /** @enum {string} */
             status: "running" | "succeeded" | "failed" | "canceled";
-            /** @description The address of a WebP of the image, at most 320 pixels wide; null where there is no image. */
+            /** @description The address of a WebP of the image, at most 320 pixels wide; null if there is no image. */
             thumbnailUrl: string | null;
-            /** @description The model that made it. */
+            /** @description The model that made the image. */
             model: string | null;
             /**
              * @description The type of the image's bytes.
              * @example image/png
              */
             mimeType: string | null;
-            /** @description In pixels. */
+            /** @description The image's width in pixels. */
             width: number | null;
-            /** @description In pixels. */
+            /** @description The image's height in pixels. */
             height: number | null;
             usage: components["schemas"]["Usage"] | null;
-            /** @description Every call that was made for it. */
+            /** @description Every call of a model for this generation. */
             attempts: components["schemas"]["Attempt"][];
-            /** @description A code, sometimes with a sentence after a colon. */
+            /** @description Each is a code, or a code, a colon and a sentence. */
             warnings: string[];
             prompt: string;
-            /** @description An address for each input, never base64. */
+            /** @description The URL of each input, never base64. */
             inputImages: string[];
             inputs: components["schemas"]["InputCopy"][];
             /** @description Where a part of the first image was edited. */
@@ -512,12 +512,12 @@ export interface components {
             createdAt: string;
             completedAt: string | null;
             userId: string;
-            /** @description The generation that it edits (`from`), which may have been deleted since. */
+            /** @description The id of the generation whose image was edited (`from`). It may have been deleted since. */
             parentId: string | null;
-            /** @description The first generation of its chain; null where it began without `from`. */
+            /** @description The id of the first generation of the chain; null if the request had no `from`. */
             rootId: string | null;
             options: components["schemas"]["Options"];
-            /** @description Why it failed, where it did; `canceled` where it was canceled. */
+            /** @description Why the generation failed; its code is `canceled` if the generation was canceled. */
             error: components["schemas"]["ErrorBody"] | null;
         };
         /**
@@ -526,12 +526,12 @@ export interface components {
          */
         GenerationPage: {
             items: components["schemas"]["GenerationSummary"][];
-            /** @description For the next page; null on the last. */
+            /** @description The `continuation` parameter of the next page; null on the last page. */
             continuation: string | null;
         };
         /**
          * GenerationSummary
-         * @description A generation as lists have it: without the fields that can be long, which are neither sent nor documented.
+         * @description A generation in a list, without the fields that can be long.
          */
         GenerationSummary: {
             /** @description The image's permanent address. */
@@ -540,24 +540,24 @@ export interface components {
             id: string;
             /** @enum {string} */
             status: "running" | "succeeded" | "failed" | "canceled";
-            /** @description The address of a WebP of the image, at most 320 pixels wide; null where there is no image. */
+            /** @description The address of a WebP of the image, at most 320 pixels wide; null if there is no image. */
             thumbnailUrl: string | null;
-            /** @description The model that made it. */
+            /** @description The model that made the image. */
             model: string | null;
             /**
              * @description The type of the image's bytes.
              * @example image/png
              */
             mimeType: string | null;
-            /** @description In pixels. */
+            /** @description The image's width in pixels. */
             width: number | null;
-            /** @description In pixels. */
+            /** @description The image's height in pixels. */
             height: number | null;
             usage: components["schemas"]["Usage"] | null;
-            /** @description A code, sometimes with a sentence after a colon. */
+            /** @description Each is a code, or a code, a colon and a sentence. */
             warnings: string[];
             prompt: string;
-            /** @description An address for each input, never base64. */
+            /** @description The URL of each input, never base64. */
             inputImages: string[];
             /** @description The same as `imageUrl`. */
             outputImageUrl: string | null;
@@ -565,12 +565,12 @@ export interface components {
             createdAt: string;
             completedAt: string | null;
             userId: string;
-            /** @description The generation that it edits (`from`), which may have been deleted since. */
+            /** @description The id of the generation whose image was edited (`from`). It may have been deleted since. */
             parentId: string | null;
-            /** @description The first generation of its chain; null where it began without `from`. */
+            /** @description The id of the first generation of the chain; null if the request had no `from`. */
             rootId: string | null;
             options: components["schemas"]["Options"];
-            /** @description Why it failed, where it did; `canceled` where it was canceled. */
+            /** @description Why the generation failed; its code is `canceled` if the generation was canceled. */
             error: components["schemas"]["ErrorBody"] | null;
         };
         /**
@@ -581,7 +581,7 @@ export interface components {
             /** @enum {string} */
             status: "ok" | "degraded" | "down";
             version: string;
-            /** @description With `deep=1`. */
+            /** @description Only with `deep=1`. */
             dependencies?: {
                 [key: string]: components["schemas"]["Dependency"];
             };
@@ -591,7 +591,7 @@ export interface components {
          * @description The private copy of one input.
          */
         InputCopy: {
-            /** @description For `/api/images/{name}`. */
+            /** @description The name for `/api/images/{name}`. */
             name: string;
             mimeType: string;
             width: number;
@@ -600,7 +600,7 @@ export interface components {
         };
         /**
          * Limits
-         * @description What one request may hold.
+         * @description The limits of one request.
          */
         Limits: {
             maxImages: number;
@@ -611,10 +611,10 @@ export interface components {
         };
         /**
          * Mask
-         * @description What a masked edit was made with.
+         * @description The mask of an edit, and the part of the image that was sent to the model.
          */
         Mask: {
-            /** @description The mask as a PNG, white where the image was edited: for its owner, while copies are kept. */
+            /** @description The mask as a PNG, white where the image was edited. Only its owner can read it, while input copies are kept. */
             url: string;
             crop: components["schemas"]["Crop"];
         };
@@ -627,17 +627,17 @@ export interface components {
             aspectRatios: ("1:1" | "2:3" | "3:2" | "3:4" | "4:3" | "4:5" | "5:4" | "9:16" | "16:9" | "21:9" | "1:4" | "4:1" | "1:8" | "8:1")[];
             imageSizes: ("1K" | "2K" | "4K")[];
             maxInputImages: number;
-            /** @description US dollars of an image by size, without inputs, thinking and text; empty where they are not known. */
+            /** @description The price of an image in US dollars by size, without inputs, thinking and text; empty if it is not known. */
             prices: {
                 [key: string]: number;
             };
-            /** @description Whether it is asked first where a request names none. */
+            /** @description Whether it is called first if a request names no model. */
             default: boolean;
-            /** @description The day on which it is shut down. */
+            /** @description The day on which the service shuts the model down. */
             retiresOn: string | null;
-            /** @description `false` while its daily quota is used up, or after it answered 404. */
+            /** @description False while the model's daily quota is used up, or after the service answered 404. */
             available: boolean;
-            /** @description The recent median of its generations. */
+            /** @description How long its generations recently took (median), in seconds. */
             expectedSeconds: number;
         };
         /**
@@ -650,7 +650,7 @@ export interface components {
         };
         /**
          * ModelSpending
-         * @description What one model cost.
+         * @description The calls and the cost of one model.
          */
         ModelSpending: {
             model: string;
@@ -662,7 +662,7 @@ export interface components {
         };
         /**
          * Options
-         * @description What was requested beside images and prompt.
+         * @description The options of a request.
          */
         Options: {
             model?: string;
@@ -680,35 +680,35 @@ export interface components {
          */
         Result: {
             /**
-             * @description A data URL of the image; null where `includeBase64` was false.
+             * @description The image as a data URL; null if `includeBase64` was false.
              * @example data:image/png;base64,iVBORw0KGgo=
              */
             imageBase64: string | null;
             /** @description The image's permanent address. */
             imageUrl: string;
-            /** @description The text that the model answered. */
+            /** @description The model's text; null if it returned none. */
             text: string | null;
             /** @description The generation's id, for `/api/generations/{id}`. */
             id: string;
             /** @constant */
             status: "succeeded";
-            /** @description The address of a WebP of the image, at most 320 pixels wide; null where there is no image. */
+            /** @description The address of a WebP of the image, at most 320 pixels wide; null if there is no image. */
             thumbnailUrl: string | null;
-            /** @description The model that made it. */
+            /** @description The model that made the image. */
             model: string | null;
             /**
              * @description The type of the image's bytes.
              * @example image/png
              */
             mimeType: string;
-            /** @description In pixels. */
+            /** @description The image's width in pixels. */
             width: number;
-            /** @description In pixels. */
+            /** @description The image's height in pixels. */
             height: number;
             usage: components["schemas"]["Usage"] | null;
-            /** @description Every call that was made for it. */
+            /** @description Every call of a model for this generation. */
             attempts: components["schemas"]["Attempt"][];
-            /** @description A code, sometimes with a sentence after a colon. */
+            /** @description Each is a code, or a code, a colon and a sentence. */
             warnings: string[];
         };
         /**
@@ -720,28 +720,28 @@ export interface components {
             /** @constant */
             status: "running";
             statusUrl: string;
-            /** @description Answers with the image as soon as there is one, or with the generation's error. */
+            /** @description The address of the image: it answers when the generation has ended, with the image or the error. */
             imageUrl: string;
             /** Format: date-time */
             createdAt: string;
-            /** @description The recent median for this model and size. */
+            /** @description How long generations with this model and size recently took (median), in seconds. */
             expectedSeconds: number;
         };
         /**
          * Spending
-         * @description What was spent since a moment.
+         * @description The sum of a day or a month.
          */
         Spending: {
             /** Format: date-time */
             since: string;
-            /** @description Images that were made. */
+            /** @description Number of images that were made. */
             images: number;
-            /** @description Calls of a model, those without an image too. */
+            /** @description Number of calls of a model, with those that made no image. */
             calls: number;
             costUsd: number;
-            /** @description Calls whose cost is not known (of a model without a price, aborted, or lost with their process); not in `costUsd`. */
+            /** @description Number of calls whose cost is not known: the model has no price, the call was aborted, or its process died. They are not in `costUsd`. */
             unpricedCalls: number;
-            /** @description What budgets count for those calls. */
+            /** @description What budgets count for the calls of unknown cost, in US dollars. */
             estimatedUsd: number;
             byModel: components["schemas"]["ModelSpending"][];
         };
@@ -750,7 +750,7 @@ export interface components {
          * @description A stored file.
          */
         Upload: {
-            /** @description Its address: an entry of `images`. */
+            /** @description The file's URL, to be used in `images`. */
             url: string;
         };
         /**
@@ -758,10 +758,10 @@ export interface components {
          * @description Tokens and price, as the model's service counted them for all attempts together.
          */
         Usage: {
-            /** @description Null where the service counted nothing. */
+            /** @description Tokens of the inputs; null if the service counted none. */
             inputTokens: number | null;
             outputTokens: number | null;
-            /** @description US dollars; null where the model's price is not known. */
+            /** @description The cost in US dollars; null if the model's price is not known. */
             costUsd: number | null;
             /** @description Tokens by the service's names. */
             inputByModality?: {

@@ -9,9 +9,9 @@ from image_core.models import generated
 class Usage(Wire):
     """Tokens and price, as the model's service counted them for all attempts together."""
 
-    input_tokens: int | None = Field(description="Null where the service counted nothing.")
+    input_tokens: int | None = Field(description="Tokens of the inputs; null if the service counted none.")
     output_tokens: int | None
-    cost_usd: float | None = Field(description="US dollars; null where the model's price is not known.")
+    cost_usd: float | None = Field(description="The cost in US dollars; null if the model's price is not known.")
     input_by_modality: dict[str, int] | Absent = absent("Tokens by the service's names.")
     output_by_modality: dict[str, int] | Absent = absent()
 
@@ -33,7 +33,9 @@ class Attempt(Wire):
     """One call of a model."""
 
     model: str
-    outcome: str = Field(description="`ok`, or why there was no image.", examples=["ok", "model_unavailable"])
+    outcome: str = Field(
+        description="`ok`, or the error code that says why there was no image.", examples=["ok", "model_unavailable"]
+    )
     duration_ms: int
     usage: Usage | Absent = absent()
     started_at: Time | Absent = absent()

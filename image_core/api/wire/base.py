@@ -1,4 +1,4 @@
-"""What all models of responses have in common."""
+"""The base class of response models, and the types of their fields."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -10,15 +10,15 @@ from pydantic.json_schema import SkipJsonSchema
 from image_core.clock import iso
 
 Absent = SkipJsonSchema[None]
-"""The None of a field that is left out of the answer where it has no value, and is never null. Declare it with
-`absent`."""
+"""The type None of a field that is omitted from the answer if it has no value, and is never null. Declare the field
+with `absent`."""
 
 Time = Annotated[datetime, PlainSerializer(iso, return_type=str)]
 """ISO 8601 with milliseconds, in UTC."""
 
 
 def absent(description: str | None = None, **schema: Any) -> Any:
-    """Return the definition of a field that is left out where it is None. `schema` is added to its JSON schema."""
+    """Return the definition of a field that is omitted if it is None. `schema` is added to its JSON schema."""
     return Field(None, description=description, exclude_if=_is_none, json_schema_extra=schema or None)
 
 
@@ -27,7 +27,7 @@ def _is_none(value: object) -> bool:
 
 
 def as_published(schema: dict[str, Any]) -> None:
-    """Remove from a model's JSON schema the titles that repeat names, and the defaults that say nothing."""
+    """Remove from a model's JSON schema the titles that repeat names, and the defaults that are null."""
     for name, field in schema.get("properties", {}).items():
         field.pop("title", None)
         if field.get("default", ...) in (None, "", []):

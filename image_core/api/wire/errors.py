@@ -19,10 +19,10 @@ class ErrorBody(Wire):
     details: str | Absent = absent("More, for people.")
     field: str | Absent = absent("The part of the request that is wrong.")
     image_index: int | Absent = absent("The position of the image that is wrong, from 0.")
-    text: str | None = Field(None, description="The text that the model answered instead of an image.")
+    text: str | None = Field(None, description="The text that the model returned instead of an image.")
     finish_reason: str | None = Field(None, description="Why the model stopped, as its service names it.")
     usage: Usage | None = Field(
-        None, description="Of a canceled generation: what the service counted; null where nothing is known."
+        None, description="The usage of a canceled generation; null if the service counted nothing."
     )
     daily_usd: float | Absent = absent("The budget of a day, in US dollars.")
     monthly_usd: float | Absent = absent("The budget of a month, in US dollars, where that is used up.")
@@ -33,6 +33,6 @@ class ErrorBody(Wire):
 
     @classmethod
     def of(cls, error: ImageError | Failure, record_id: str | None = None) -> "ErrorBody":
-        """Return the wire form of an error, or of one that a record keeps; fields that are not set are left out."""
+        """Return the wire form of an error, or of a stored failure. Fields that are not set are omitted."""
         fields = error.body()
         return cls.model_validate(fields if record_id is None else {**fields, "id": record_id})

@@ -24,12 +24,12 @@ def status_url(record_id: str) -> str:
 
 
 def result_url(record_id: str) -> str:
-    """Return the address that answers with a generation's image, of whatever file type, as soon as there is one."""
+    """Return the address of a generation's image, which waits for the image while the generation runs."""
     return api_url(record_id)
 
 
 def thumbnail_url(record: Record) -> str | None:
-    """Return the address of a small rendition of the image; None where there is no image that `/api/images` has."""
+    """Return the address of a small rendition; None if `/api/images` does not serve the image."""
     if record.status is not Status.SUCCEEDED or record.output_image_url is None:
         return None
     name = stored_name(record)
@@ -37,7 +37,7 @@ def thumbnail_url(record: Record) -> str | None:
 
 
 class Options(Wire):
-    """What was requested beside images and prompt."""
+    """The options of a request."""
 
     model: str | Absent = absent()
     aspect_ratio: RecordedRatio | Absent = absent()
@@ -58,29 +58,29 @@ class Options(Wire):
 
 
 class Ended(Wire):
-    """What the answer to a finished request and the details of a generation have in common."""
+    """The fields that a finished request's answer and a generation's details have in common."""
 
     image_url: str | None = Field(description="The image's permanent address.")
-    text: str | None = Field(description="The text that the model answered.")
+    text: str | None = Field(description="The model's text; null if it returned none.")
     id: str = Field(description="The generation's id, for `/api/generations/{id}`.")
     status: Literal["running", "succeeded", "failed", "canceled"]
     thumbnail_url: str | None = Field(
-        description="The address of a WebP of the image, at most 320 pixels wide; null where there is no image."
+        description="The address of a WebP of the image, at most 320 pixels wide; null if there is no image."
     )
-    model: str | None = Field(description="The model that made it.")
+    model: str | None = Field(description="The model that made the image.")
     mime_type: str | None = Field(description="The type of the image's bytes.", examples=["image/png"])
-    width: int | None = Field(description="In pixels.")
-    height: int | None = Field(description="In pixels.")
+    width: int | None = Field(description="The image's width in pixels.")
+    height: int | None = Field(description="The image's height in pixels.")
     usage: Usage | None
-    attempts: list[Attempt] = Field(description="Every call that was made for it.")
-    warnings: list[str] = Field(description="A code, sometimes with a sentence after a colon.")
+    attempts: list[Attempt] = Field(description="Every call of a model for this generation.")
+    warnings: list[str] = Field(description="Each is a code, or a code, a colon and a sentence.")
 
 
 class WithBase64(Wire):
     """The first field of `Result`."""
 
     image_base64: str | None = Field(
-        description="A data URL of the image; null where `includeBase64` was false.",
+        description="The image as a data URL; null if `includeBase64` was false.",
         examples=["data:image/png;base64,iVBORw0KGgo="],
     )
 
@@ -91,8 +91,8 @@ class Result(Ended, WithBase64):
     image_url: str = Field(description="The image's permanent address.")
     status: Literal["succeeded"]
     mime_type: str = Field(description="The type of the image's bytes.", examples=["image/png"])
-    width: int = Field(description="In pixels.")
-    height: int = Field(description="In pixels.")
+    width: int = Field(description="The image's width in pixels.")
+    height: int = Field(description="The image's height in pixels.")
 
     @classmethod
     def of(cls, record: Record) -> "Result":
@@ -107,10 +107,12 @@ class Running(Wire):
     status: Literal["running"]
     status_url: str
     image_url: str = Field(
-        description="Answers with the image as soon as there is one, or with the generation's error."
+        description="The address of the image: it answers when the generation has ended, with the image or the error."
     )
     created_at: Time
-    expected_seconds: int = Field(description="The recent median for this model and size.")
+    expected_seconds: int = Field(
+        description="How long generations with this model and size recently took (median), in seconds."
+    )
 
     @classmethod
     def of(cls, record: Record, expected_seconds: int) -> "Running":
@@ -128,20 +130,23 @@ class Running(Wire):
 class DryRunBudget(Wire):
     """What the caller may still spend."""
 
-    left_usd: float | None = Field(description="US dollars, the smallest of all budgets; null where there is none.")
+    left_usd: float | None = Field(
+        description="What is left of the budget that has the least, in US dollars; null if there is no budget."
+    )
 
 
 class DryRun(Wire):
-    """What a request would do: everything is checked, and nothing is generated or kept."""
+    """What a request would do: everything is checked, nothing is generated or stored."""
 
     # Without `const`, because generated Python compares a boolean one with text.
     dry_run: bool = Field(description="`true`.")
     status: Literal["checked"] | Absent = absent(
         "Not sent: it is here so that generated types tell the answers apart by `status`."
     )
-    model: str = Field(description="The model that would be asked first.")
+    model: str = Field(description="The model that would be called first.")
     estimated_cost_usd: float = Field(
-        description="The most that one answer of the dearest model of the chain costs, as budgets count it."
+        description="The most that one answer of the chain's most expensive model costs, in US dollars, as budgets "
+        "count it."
     )
     inputs: list[CheckedInput]
     budget: DryRunBudget
@@ -168,7 +173,7 @@ class Generation(Ended):
     """A generation, whatever its state."""
 
     prompt: str
-    input_images: list[str] = Field(description="An address for each input, never base64.")
+    input_images: list[str] = Field(description="The URL of each input, never base64.")
     inputs: list[InputCopy]
     mask: Mask | Absent = absent("Where a part of the first image was edited.")
     output_image_url: str | None = Field(description="The same as `imageUrl`.")
@@ -176,15 +181,19 @@ class Generation(Ended):
     completed_at: Time | None
     user_id: str
     parent_id: str | None = Field(
-        description="The generation that it edits (`from`), which may have been deleted since."
+        description="The id of the generation whose image was edited (`from`). It may have been deleted since."
     )
-    root_id: str | None = Field(description="The first generation of its chain; null where it began without `from`.")
+    root_id: str | None = Field(
+        description="The id of the first generation of the chain; null if the request had no `from`."
+    )
     options: Options
-    error: ErrorBody | None = Field(description="Why it failed, where it did; `canceled` where it was canceled.")
+    error: ErrorBody | None = Field(
+        description="Why the generation failed; its code is `canceled` if the generation was canceled."
+    )
 
     @classmethod
     def of(cls, record: Record) -> Self:
-        """Return the wire form: everything that may leave the database."""
+        """Return the wire form. Fields that only the server uses are omitted."""
         return cls(
             **_ended(record),
             prompt=record.prompt,
@@ -203,7 +212,7 @@ class Generation(Ended):
 
 
 class GenerationSummary(Generation):
-    """A generation as lists have it: without the fields that can be long, which are neither sent nor documented."""
+    """A generation in a list, without the fields that can be long."""
 
     text: SkipJsonSchema[str | None] = Field(None, exclude=True)
     attempts: SkipJsonSchema[list[Attempt]] = Field([], exclude=True)
@@ -215,7 +224,9 @@ class GenerationPage(Wire):
     """A page of the history, newest first."""
 
     items: list[GenerationSummary]
-    continuation: str | None = Field(description="For the next page; null on the last.")
+    continuation: str | None = Field(
+        description="The `continuation` parameter of the next page; null on the last page."
+    )
 
 
 def _ended(record: Record) -> dict[str, Any]:

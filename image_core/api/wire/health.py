@@ -11,16 +11,18 @@ class Dependency(Wire):
     """The state of one dependency."""
 
     status: Literal["ok", "degraded", "unknown", "down"] = Field(
-        description="`degraded`: it works, but not at its best. `unknown`: only a generation would show it."
+        description="`degraded`: it works with restrictions. `unknown`: only a generation would show whether it works."
     )
     latency_ms: int
     code: str | Absent = absent("Why it is down.")
     containers: dict[str, str] | Absent = absent("Of database and storage: each container, `ok` or `missing`.")
     mode: str | Absent = absent("Of the session: how it is verified.")
-    models: dict[str, str] | Absent = absent("Of the model: each of the chain, `ok` or why not.")
-    retired: dict[str, str] | Absent = absent("Models that are shut down, and since when.")
+    models: dict[str, str] | Absent = absent(
+        "For `model`: each model of the chain, with `ok` or the reason why it is not available."
+    )
+    retired: dict[str, str] | Absent = absent("Models that were shut down, with the date.")
     retiring: dict[str, str] | Absent = absent(
-        "Configured names that are shut down, or will be within 30 days, and when."
+        "Configured models that are shut down, or will be within 30 days, with the date."
     )
 
 
@@ -29,4 +31,4 @@ class Health(Wire):
 
     status: Literal["ok", "degraded", "down"]
     version: str
-    dependencies: dict[str, Dependency] | Absent = absent("With `deep=1`.")
+    dependencies: dict[str, Dependency] | Absent = absent("Only with `deep=1`.")

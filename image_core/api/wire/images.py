@@ -1,4 +1,4 @@
-"""Images other than the result: uploads, copies of inputs, masks."""
+"""Images beside the generated one: uploads, copies of inputs, masks."""
 
 from typing import Annotated
 
@@ -13,19 +13,19 @@ from image_core.storage import input_copies
 from image_core.storage.naming import api_url
 
 RecordedRatio = Annotated[str, Field(json_schema_extra={"enum": list(ASPECT_RATIOS)})]
-"""An aspect ratio out of a record: the document lists the choices, but a record may hold one that no longer exists."""
+"""The aspect ratio in a record. The OpenAPI document lists the choices, but an old record may have another one."""
 
 
 class Upload(Wire):
     """A stored file."""
 
-    url: str = Field(description="Its address: an entry of `images`.")
+    url: str = Field(description="The file's URL, to be used in `images`.")
 
 
 class InputCopy(Wire):
     """The private copy of one input."""
 
-    name: str = Field(description="For `/api/images/{name}`.")
+    name: str = Field(description="The name for `/api/images/{name}`.")
     mime_type: str
     width: int
     height: int
@@ -38,7 +38,7 @@ class InputCopy(Wire):
 
 
 class CheckedInput(Wire):
-    """An input of a dry run, as the model would get it."""
+    """An input of a dry run, as it would be sent to the model."""
 
     mime_type: str
     width: int
@@ -52,10 +52,10 @@ class CheckedInput(Wire):
 
 
 class Crop(Wire):
-    """The part of the first image that a model is asked to edit: around the mask, in a shape that the model makes."""
+    """The part of the first image that is sent to the model: around the mask, in an aspect ratio that it makes."""
 
-    x: int = Field(description="Pixels of the upright image from its left edge.")
-    y: int = Field(description="Pixels from its top edge.")
+    x: int = Field(description="The left edge, in pixels of the upright image.")
+    y: int = Field(description="The top edge, in pixels of the upright image.")
     width: int
     height: int
     aspect_ratio: RecordedRatio
@@ -68,10 +68,11 @@ class Crop(Wire):
 
 
 class Mask(Wire):
-    """What a masked edit was made with."""
+    """The mask of an edit, and the part of the image that was sent to the model."""
 
     url: str = Field(
-        description="The mask as a PNG, white where the image was edited: for its owner, while copies are kept."
+        description="The mask as a PNG, white where the image was edited. Only its owner can read it, while input "
+        "copies are kept."
     )
     crop: Crop
 

@@ -18,16 +18,19 @@ class ModelInfo(Wire):
     image_sizes: list[ImageSize]
     max_input_images: int
     prices: dict[str, float] = Field(
-        description="US dollars of an image by size, without inputs, thinking and text; empty where they are not known."
+        description="The price of an image in US dollars by size, without inputs, thinking and text; empty if it is "
+        "not known."
     )
-    default: bool = Field(description="Whether it is asked first where a request names none.")
-    retires_on: date | None = Field(description="The day on which it is shut down.")
-    available: bool = Field(description="`false` while its daily quota is used up, or after it answered 404.")
-    expected_seconds: int = Field(description="The recent median of its generations.")
+    default: bool = Field(description="Whether it is called first if a request names no model.")
+    retires_on: date | None = Field(description="The day on which the service shuts the model down.")
+    available: bool = Field(
+        description="False while the model's daily quota is used up, or after the service answered 404."
+    )
+    expected_seconds: int = Field(description="How long its generations recently took (median), in seconds.")
 
 
 class Limits(Wire):
-    """What one request may hold."""
+    """The limits of one request."""
 
     max_images: int
     max_image_bytes: int
@@ -37,7 +40,7 @@ class Limits(Wire):
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
-        """Return the limits that the settings give."""
+        """Return the limits in the settings."""
         return cls(
             max_images=settings.max_images,
             max_image_bytes=settings.max_image_bytes,

@@ -1,4 +1,4 @@
-"""The body of `POST /api/image`: parse it, and say what is wrong with it, by field."""
+"""The body of `POST /api/image`: parse it, and report errors by field."""
 
 import codecs
 from typing import Annotated, Any
@@ -38,16 +38,16 @@ def _unset(value: Any) -> Any:
 
 
 def _chosen(value: Any) -> Any:
-    """Return None for the words that the original front end sends for a choice that is left open."""
+    """Return None for the values by which the original front end says that nothing was chosen."""
     return None if value in ("", "auto") else value
 
 
 OPEN: dict[str, Any] = {"unevaluatedProperties": {}}
-"""For a schema that is about some fields only: linters take one that names properties for one that allows no others."""
+"""Added to schemas that describe only some fields: without it, linters assume that other fields are forbidden."""
 
 
 def _images_or_from(schema: dict[str, Any]) -> None:
-    """Say that `images` may be missing or empty only beside `from`. Generators of clients pass over `if`."""
+    """Add to the schema that `images` may be empty only if `from` is there. Client generators ignore `if`."""
     as_published(schema)
     schema["if"] = {"required": ["from"], "properties": {"from": {"type": "string", "minLength": 1}}} | OPEN
     schema["else"] = {"required": ["images"], "properties": {"images": {"minItems": 1}}} | OPEN
@@ -65,16 +65,16 @@ class GenerateRequest(BaseModel):
         json_schema_extra=_images_or_from,
     )
 
-    # These two have defaults because what is missing has an error of its own.
+    # These two have defaults because a missing one has its own error message.
     images: Annotated[tuple[str, ...], Field(strict=False), FailFast(), BeforeValidator(_absent)] = Field(
         (),
-        description="Data URLs, bare base64, addresses of this API's images, or other http(s) addresses, in order. "
-        "With `from` they follow its image, and there may be none.",
+        description="Data URLs, bare base64, URLs of this API's images, or other http(s) URLs, in order. "
+        "With `from`, its image comes before them, and the list may be empty.",
     )
     prompt: Annotated[str, BeforeValidator(_blank)] = Field(
         "",
         max_length=MAX_PROMPT_CHARACTERS,
-        description="What to make from them; not blank.",
+        description="What to generate from the images. Not blank.",
         json_schema_extra={"x-required": True, "minLength": 1, "pattern": r"\S"},
     )
     aspect_ratio: Annotated[AspectRatio | None, BeforeValidator(_chosen)] = Field(
@@ -86,13 +86,13 @@ class GenerateRequest(BaseModel):
     model: str | None = Field(
         None,
         max_length=200,
-        description="One of the configured models, or a retired name of one; it is tried first.",
+        description="The model that is called first: one of the configured models, or a retired name of one.",
     )
     from_id: Annotated[str | None, BeforeValidator(_unset)] = Field(
         None,
         alias="from",
         max_length=255,
-        description="The `id` of an earlier generation of the caller. Its image is edited: it becomes the first input.",
+        description="The `id` of an earlier generation of the caller. Its image becomes the first input.",
     )
     mask: Annotated[str | None, BeforeValidator(_unset)] = Field(
         None,
@@ -103,21 +103,20 @@ class GenerateRequest(BaseModel):
     )
     output_format: Annotated[OutputFormat | None, BeforeValidator(_chosen)] = Field(
         None,
-        description="The format of the new image; where it is absent, the model's. An empty string and `auto` count as "
-        "absent.",
+        description="The format of the new image; if absent, the model's. An empty string and `auto` count as absent.",
     )
     output_quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
-        None, description=f"The quality of `jpeg` and `webp`; {DEFAULT_QUALITY} where it is absent."
+        None, description=f"The quality of `jpeg` and `webp`; {DEFAULT_QUALITY} if absent."
     )
     dry_run: Annotated[bool, BeforeValidator(_no, json_schema_input_type=bool | None)] = Field(
-        default=False, description="`true` checks everything and generates nothing: see `DryRun`."
+        default=False, description="With `true`, everything is checked and nothing is generated: see `DryRun`."
     )
     include_base64: Annotated[bool, BeforeValidator(_yes, json_schema_input_type=bool | None)] = Field(
-        default=True, description="`false` leaves `imageBase64` null, for callers that only need the address."
+        default=True, description="With `false`, `imageBase64` is null, for callers that need only the URL."
     )
 
     def to_domain(self) -> GenerationRequest:
-        """Return what is asked for, without how it is to be answered."""
+        """Return the request without the fields that concern only the answer."""
         options = Options(self.model, self.aspect_ratio, self.image_size, self.output_format, self.output_quality)
         return GenerationRequest(self.images, self.prompt, options, self.from_id, self.mask)
 

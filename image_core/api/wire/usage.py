@@ -10,7 +10,7 @@ from image_core.billing.entries import Sum
 
 
 class ModelSpending(Wire):
-    """What one model cost."""
+    """The calls and the cost of one model."""
 
     model: str
     images: int
@@ -21,17 +21,17 @@ class ModelSpending(Wire):
 
 
 class Spending(Wire):
-    """What was spent since a moment."""
+    """The sum of a day or a month."""
 
     since: str = Field(json_schema_extra={"format": "date-time"})
-    images: int = Field(description="Images that were made.")
-    calls: int = Field(description="Calls of a model, those without an image too.")
+    images: int = Field(description="Number of images that were made.")
+    calls: int = Field(description="Number of calls of a model, with those that made no image.")
     cost_usd: float
     unpriced_calls: int = Field(
-        description="Calls whose cost is not known (of a model without a price, aborted, or lost with their process); "
-        "not in `costUsd`."
+        description="Number of calls whose cost is not known: the model has no price, the call was aborted, or its "
+        "process died. They are not in `costUsd`."
     )
-    estimated_usd: float = Field(description="What budgets count for those calls.")
+    estimated_usd: float = Field(description="What budgets count for the calls of unknown cost, in US dollars.")
     by_model: list[ModelSpending]
 
     @classmethod
@@ -59,19 +59,21 @@ class Spending(Wire):
 
 
 class Budget(Wire):
-    """What may be spent."""
+    """The caller's budget, and what is left of it."""
 
-    daily_usd: float | None = Field(description="In a day; null where only the month has a budget.")
-    running_usd: float = Field(description="What running generations are expected to cost.")
-    remaining_usd: float = Field(description="What is left: of the day or of the month, whichever is less.")
-    resets_at: Time = Field(description="When the budget begins again.")
+    daily_usd: float | None = Field(description="The budget of a day, in US dollars; null if only the month has one.")
+    running_usd: float = Field(description="The expected cost of running generations, in US dollars.")
+    remaining_usd: float = Field(
+        description="What is left of the day or of the month, whichever is less, in US dollars."
+    )
+    resets_at: Time = Field(description="When the budget starts again.")
     monthly_usd: float | Absent = absent("In a month.")
     monthly_remaining_usd: float | Absent = absent("What is left of the month's.")
     month_resets_at: Time | Absent = absent("When the next month begins.")
 
     @classmethod
     def of(cls, report: spending.Report) -> "Budget | None":
-        """Return the wire form; None where there is no budget."""
+        """Return the wire form; None if there is no budget."""
         left = [each for each in (report.daily_left_usd, report.monthly_left_usd) if each is not None]
         if not left:
             return None
