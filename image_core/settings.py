@@ -500,8 +500,8 @@ class Settings(BaseModel):
     user_limits: Annotated[Mapping[str, UserLimits], BeforeValidator(_user_limits)] = Field(
         {},
         alias="USER_LIMITS",
-        description="Limits of single users in place of the three above: a JSON object of e-mail address to any of"
-        " `dailyBudgetUsd`, `monthlyBudgetUsd` (null: no limit) and `maxConcurrent`,"
+        description="Limits of single users: a JSON object that maps an e-mail address to any of `dailyBudgetUsd`,"
+        " `monthlyBudgetUsd` (null: no limit) and `maxConcurrent`,"
         ' as in `{"a@example.com": {"dailyBudgetUsd": 5}}`.',
     )
 

@@ -1,8 +1,8 @@
-"""Estimate by how much a model moved what it was not asked to change.
+"""Estimate by how many pixels a model shifted the parts of an image that it was not asked to change.
 
-A model paints its whole image again, and can shift it by some pixels on the way. The part outside the mask is known:
-it is compared, at growing resolution, with the input moved by each of a few shifts. What is compared are details (an
-image minus its blurred self), so that a change of brightness or colour does not count, by their correlation.
+A model generates its whole image again, and can shift it by some pixels. The part outside the mask is known: it is
+compared with the input, at growing resolution, for each of a few shifts. The measure is the correlation of the details
+(an image minus the blurred image), so that a change of brightness or colour does not count.
 """
 
 import math
@@ -13,38 +13,41 @@ import PIL.Image
 from PIL import ImageChops, ImageFilter
 
 COARSE_SIDE = 96
-"""Pixels of the longest side, at most, of the first comparison."""
+"""The longest side of the images in the first comparison, in pixels, at most."""
 COARSE_SHIFT = 5
-"""Pixels of it: the largest shift that is found, 5 % of the crop."""
+"""The largest shift that is found, in pixels of the first comparison: 5 % of the crop."""
 FINE_SIDE = 1536
-"""The most pixels of the longest side that are compared."""
+"""The longest side of the images in the last comparison, in pixels, at most."""
 JUDGED_SIDE = 256
-"""At this resolution at most the correlation is judged: finer details are the model's own even where nothing moved."""
+"""The longest side at which the correlation is judged, in pixels. Models change finer details even without a shift."""
 DETAIL_RADIUS = 2
-"""Pixels. What is larger than this is not compared."""
+"""The radius of the blur, in pixels: larger structures are no details."""
 
 LEAST_DETAIL = 4.0
-"""Mean square of the details, in levels of gray. Below it, as in a clear or grainy sky, no shift can be seen."""
+"""The least mean square of the details, in levels of gray. With less, as in a clear sky, no shift can be measured."""
 LEAST_SHARE = 0.01
-"""Of the pixels that must be outside the mask. Below it there is nothing to compare."""
+"""The least share of the pixels that has to be outside the mask for a comparison."""
 LEAST_CORRELATION = 0.45
-"""Of the details of the input and of the answer, so that they are taken for the same scene."""
+"""The least correlation with which the answer counts as showing the same scene as the input."""
 LEAST_GAIN = 0.01
-"""Of the correlation, by which a shift must be better than none. Repeated patterns and noise give less."""
+"""By how much a shift has to improve the correlation. Repeated patterns and noise improve it by less."""
 SHIFT_COST = 0.001
-"""Of the correlation, for each pixel: along a straight edge every shift is as good as none."""
+"""What each pixel of a shift subtracts from the correlation: along a straight edge all shifts correlate equally."""
 
 
 WHITE = 255
 MIDDLE = 128
-"""The gray of no detail."""
+"""The gray value that stands for no detail."""
 SQUARES = tuple(value**2 for value in range(WHITE + 1))
 SQUARES_FROM_MIDDLE = tuple((value - MIDDLE) ** 2 for value in range(WHITE + 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """`shift`: how many pixels of the crop the answer lies to the right and below; (0, 0) where it is not aligned."""
+    """How an answer lies on the input.
+
+    `shift` is how many pixels of the crop it lies to the right and below; (0, 0) if it is not `aligned`.
+    """
 
     shift: tuple[int, int] = (0, 0)
     aligned: bool = True
@@ -91,7 +94,7 @@ def _around(center: tuple[int, int], distance: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """The details of both images, in one resolution, and where they can be compared."""
+    """The details of both images in one resolution, and a mask of where they can be compared."""
 
     reference: PIL.Image.Image
     answer: PIL.Image.Image
@@ -101,7 +104,7 @@ class _Compared:
     def of(
         cls, reference: PIL.Image.Image, answer: PIL.Image.Image, kept: PIL.Image.Image, size: tuple[int, int]
     ) -> "_Compared | None":
-        """None where too little is outside the mask, or has no details."""
+        """Return the details of two images; None if too little is outside the mask, or has no details."""
         # Details beside an edited pixel depend on it, too.
         blurred = kept.resize(size, PIL.Image.Resampling.BOX).filter(ImageFilter.BoxBlur(DETAIL_RADIUS))
         outside = blurred.point(lambda value: WHITE if value == WHITE else 0)
@@ -114,13 +117,13 @@ class _Compared:
         return made
 
     def best(self, shifts: set[tuple[int, int]]) -> tuple[int, int]:
-        """Return the shift with the best correlation; none where it is hardly better."""
+        """Return the shift with the best correlation; (0, 0) if none is clearly better than no shift."""
         scores = {shift: self.correlation(shift) - SHIFT_COST * math.hypot(*shift) for shift in shifts}
         found = max(scores, key=scores.__getitem__)
         return found if scores[found] >= scores[0, 0] + LEAST_GAIN else (0, 0)
 
     def correlation(self, shift: tuple[int, int]) -> float:
-        """Of the details, 1 where they are the same, with the answer's moved back by `shift`."""
+        """Return the correlation of the details if the answer is moved back by `shift`: 1 if they are the same."""
         (left, right), (top, bottom) = (
             (max(0, -move), length - max(0, move)) for move, length in zip(shift, self.kept.size, strict=True)
         )

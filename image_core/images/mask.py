@@ -1,8 +1,7 @@
 """Masks: which pixels of an image are to be edited.
 
 A mask is an image of the input's shape, in any size. Where it has transparency, its transparent pixels are edited,
-otherwise its white ones. Pixels in between count by the side of the middle that they are on: each is edited or it is
-not.
+otherwise its white ones. Values in between are rounded: a pixel is edited or it is not.
 """
 
 import math
@@ -18,9 +17,9 @@ EDITED = 255
 """The value of an edited pixel in a mask of mode L; all others have 0."""
 OPAQUE = 255
 MIDDLE = 128
-"""From this value of transparency or brightness on a pixel is edited."""
+"""A pixel is edited if its transparency or brightness is at least this."""
 MOST_STRETCHED = 0.01
-"""Deviation from the input's aspect ratio that is taken: programs round sizes to multiples of 8 or 16."""
+"""Permitted deviation from the input's aspect ratio: programs round sizes to multiples of 8 or 16."""
 
 
 def edited_pixels(mask: PIL.Image.Image) -> PIL.Image.Image:
@@ -64,7 +63,7 @@ def region_of(mask: PIL.Image.Image, size: tuple[int, int]) -> Box:
 
 
 BAND_ROWS = 512
-"""Rows that are looked at at a time: a mask is never held in the size of a large image."""
+"""Number of rows that are read at once: a mask is never in memory in the size of a large image."""
 
 
 def _bounds(mask: PIL.Image.Image, size: tuple[int, int], rough: Box) -> Box | None:
@@ -100,9 +99,9 @@ def at_size(mask: PIL.Image.Image, size: tuple[int, int], box: Box) -> PIL.Image
 
 
 def feathered(edited: PIL.Image.Image, radius: int) -> PIL.Image.Image:
-    """How much of the new image each pixel gets: 0 outside, 255 inside, and less within `radius` pixels of the edge.
+    """Return the opacity of the new image: 0 outside, 255 inside, and less within `radius` pixels of the edge.
 
-    The edge is softened inside only. Parts that are too thin for it are not softened. The image's own edges are none.
+    The edge is softened on its inside only. Parts that are too thin are not softened, nor are the edges of the image.
     """
     if radius < 1:
         return edited

@@ -1,21 +1,20 @@
-"""Choose the part of an image that a model is asked to edit: around the mask, with context, in a shape that it makes.
+"""Choose the part of an image that a model is asked to edit: the masked region, its surroundings, in a possible shape.
 
-Pure arithmetic on pixels of the upright image.
+A shape is an aspect ratio that the models can make. All numbers are pixels of the upright image.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 CONTEXT_SHARE = 4
-"""The model sees a quarter of the region's longer side of its surroundings, on each side."""
+"""On each side, the surroundings are as wide as the region's longer side divided by this."""
 CONTEXT_PIXELS = 48
-"""The least of it."""
+"""The least width of the surroundings on each side, in pixels."""
 CONTEXT_STEPS = (1, 2, 4)
-"""What the context is divided by in turn, where the image is too small for all of it in any shape; then it is left
-out."""
+"""If the image is too small for the surroundings in any shape, they are divided by each of these, and then left out."""
 
 Shapes = Mapping[str, tuple[int, int]]
-"""Aspect ratios by their names on the wire, each with the pixels of an image of the model's smallest size."""
+"""Aspect ratios by name, each with the size in pixels of the smallest image that the model makes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,9 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """What the model edits: `box` in a shape that it makes.
+    """The part of an image that the model edits.
 
-    The box reaches beyond the image only where the region itself fits into no shape inside of it.
+    Its box is inside the image, unless the region fits into no shape inside the image.
     """
 
     box: Box
@@ -87,7 +86,7 @@ def choose_crop(region: Box, size: tuple[int, int], shapes: Shapes) -> Crop:
 
 
 def _smallest(wanted: tuple[int, int], size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
-    """Return the smallest size in a shape that holds `wanted`; at least what the model makes, where the image is."""
+    """Return the smallest size in a shape that holds `wanted`, and at least the model's, as far as the image has it."""
     width, height = shape
     holding = _sides(wanted, shape, longer=True)
     inside = shape if width <= size[0] and height <= size[1] else _sides(size, shape, longer=False)
@@ -95,7 +94,7 @@ def _smallest(wanted: tuple[int, int], size: tuple[int, int], shape: tuple[int, 
 
 
 def _sides(size: tuple[int, int], shape: tuple[int, int], *, longer: bool) -> tuple[int, int]:
-    """Return the size in a shape that just holds `size` (`longer`), or that `size` just holds."""
+    """Return the smallest size in a shape that holds `size` (`longer`), or the largest one that `size` holds."""
     width, height = shape
     across = size[0] * height >= size[1] * width
     if across == longer:
@@ -104,7 +103,7 @@ def _sides(size: tuple[int, int], shape: tuple[int, int], *, longer: bool) -> tu
 
 
 def _placed(wanted: Box, crop_size: tuple[int, int], size: tuple[int, int]) -> Box:
-    """Place a box of `crop_size` around `wanted` and inside the image; around the image where it is larger."""
+    """Place a box of `crop_size` around `wanted` inside the image. A larger box is centered on the image."""
     left = _start(wanted.left + wanted.right, crop_size[0], size[0])
     top = _start(wanted.top + wanted.bottom, crop_size[1], size[1])
     return Box(left, top, left + crop_size[0], top + crop_size[1])
