@@ -233,7 +233,10 @@ async def test_log_has_models_and_outcomes_and_nothing_of_the_request(
 async def test_more_calls_than_aiohttps_usual_limit_of_100_run_at_once(rig: ChainRig) -> None:
     rig.fake_gemini.script.add(Scripted(200, {}, delay=600, times=120))
     running = [asyncio.create_task(rig.generate()) for _ in range(120)]
-    await eventually(lambda: len(rig.fake_gemini.calls) == 120)
-    for each in running:
-        each.cancel()
-    assert {type(result) for result in await asyncio.gather(*running, return_exceptions=True)} == {CancelledError}
+    try:
+        await eventually(lambda: len(rig.fake_gemini.calls) == 120)
+    finally:
+        for each in running:
+            each.cancel()
+        results = await asyncio.gather(*running, return_exceptions=True)
+    assert {type(result) for result in results} == {CancelledError}
