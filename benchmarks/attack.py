@@ -35,7 +35,7 @@ MAX_SHORT_MS = 100.0
 BUDGET_MB = 600
 """`MAX_INFLIGHT_BYTES`, its default."""
 IDLE_MB = 150
-"""What the local Functions host takes beside the budget."""
+"""Memory of the local Functions host beside the budget."""
 HEALTH_INTERVAL_SECONDS = 0.2
 RESULTS = config.ROOT / ".local" / "benchmarks" / "attack.json"
 

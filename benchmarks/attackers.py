@@ -24,9 +24,9 @@ from aiohttp import web
 from benchmarks import images
 
 ATTACKERS = (1, 2)
-"""Their numbers as users."""
+"""The numbers of the users that attack."""
 CONCURRENT_REQUESTS = 12
-"""Of each attacker."""
+"""Number of concurrent requests of each attacker."""
 TIMEOUT_SECONDS = 120.0
 
 

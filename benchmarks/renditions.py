@@ -24,10 +24,10 @@ from image_core.api.http import Request, Response
 from image_core.app import Application
 
 PAGE = 12
-"""Images on one page."""
+"""Number of images on a page."""
 
 THUMBNAILER = "vipsthumbnail"
-"""In Debian's package `libvips-tools`."""
+"""A program in Debian's package `libvips-tools`."""
 
 
 async def _page(app: Application, around: programs.Services) -> tuple[dict[str, list[float]], dict[str, int], bytes]:

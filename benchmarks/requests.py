@@ -24,7 +24,7 @@ from benchmarks.programs import Services, Subject
 from benchmarks.table import InvalidMeasurement, Pair, Row
 
 USERS = 200
-"""So many that no user reaches the limit of running generations."""
+"""Number of users: enough that none reaches the limit of running generations."""
 REQUESTS = 100
 WARM_UP = 40
 AT_ONCE = 20

@@ -35,11 +35,11 @@ USERS = 40
 WARM_UP = 0.3
 """Share of the time in which caches, pools and the allocator grow to their size."""
 END_SECONDS = 240.0
-"""Within this time a generation whose caller has left must end."""
+"""Maximum time in which a generation has to end after its caller has left."""
 RESULTS = config.ROOT / ".local" / "benchmarks" / "soak.json"
 
 SLACK = {"resident": (1.10, 8e6), "files": (1.0, 8), "threads": (1.0, 4), "tasks": (1.0, 8)}
-"""By how much the last quarter may exceed the first: a factor, and an amount."""
+"""How far the last quarter may exceed the first: a factor, and an amount."""
 
 
 @dataclass(slots=True)

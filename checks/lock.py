@@ -26,7 +26,7 @@ FILES = {
     "requirements/local.txt": ["pyproject.toml", "--group", "local", "-c", "requirements/dev.txt"],
 }
 AZURE = "requirements.txt"
-"""What Azure installs: for its version of Python only, with the versions that the tests run with."""
+"""The lock file that Azure installs: for its version of Python, with the same versions as in the tests."""
 AZURE_PYTHON = "3.13"
 UNIVERSAL = ["--universal", "--python-version", "3.11"]
 FOR_AZURE = ["--python-version", AZURE_PYTHON, "--python-platform", "linux", "-c", "requirements/dev.txt"]

@@ -24,7 +24,7 @@ SAMPLES = config.ROOT / "local" / "samples"
 TARGET = config.ROOT / "docs" / "masked-edit.jpg"
 PROMPT = "the cup and its saucer in blue"
 WIDTH = 440
-"""Pixels of each of the three images."""
+"""Width of each of the three images, in pixels."""
 GAP = 10
 OVERLAY = (255, 0, 120)
 """The colour in which the mask is shown."""

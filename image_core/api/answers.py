@@ -15,7 +15,7 @@ POLL_SECONDS = 5
 """`Retry-After` of a generation that is still running."""
 
 _WITHOUT_IMAGE = b'{"imageBase64":null'
-"""How the JSON of a `Result` begins."""
+"""The beginning of the JSON of a `Result`."""
 
 
 def failed(record: Record) -> Response:

@@ -36,7 +36,7 @@ LIVENESS = "health"
 """The path that a platform asks of a process that has loaded nothing yet: no setting is read for it, unless it has an
 `Origin`."""
 SHOWN_CHARACTERS = 40
-"""How much of a header is repeated in an error."""
+"""Number of characters of a header that an error message repeats."""
 
 
 class SessionCheck(Protocol):
@@ -48,9 +48,9 @@ class SessionCheck(Protocol):
 
 
 class Application(Protocol):
-    """What requests need before their handlers do; each part is built when it is first used (`app.Application`).
+    """The parts that requests need before their handlers run. Implemented by `app.Application`.
 
-    All parts raise Misconfigured where a setting is unusable.
+    Each part is built when it is first used. Raises Misconfigured if a setting cannot be used.
     """
 
     @property

@@ -16,7 +16,7 @@ MAX_BOUNDARY_CHARACTERS = 200
 """RFC 2046 allows 70."""
 MAX_PART_HEADER_BYTES = 8192
 MAX_LOOKALIKES = 1000
-"""How often the data of all parts may contain text that begins like the boundary."""
+"""Limit of how often the data of all parts may contain text that begins like the boundary."""
 SHOWN_CHARACTERS = 100
 
 

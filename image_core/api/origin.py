@@ -14,12 +14,12 @@ ALLOWED_HEADERS = (
     "Content-Type, Idempotency-Key, Prefer, If-None-Match, If-Range, Range, Cache-Control, "
     "traceparent, tracestate, baggage, sentry-trace, request-id, request-context"
 )
-"""What a page may send: the API's own headers, and those that the usual tracing libraries add to every request."""
+"""Headers that a page may send: the API's own, and those that the usual tracing libraries add to every request."""
 EXPOSED_HEADERS = (
     "Location, Retry-After, Idempotency-Replayed, Preference-Applied, "
     "ETag, Accept-Ranges, Content-Range, Content-Length"
 )
-"""What a page may read beside the headers that every page may read."""
+"""Headers of a response that a page may read, beside those that every page may read."""
 PREFLIGHT_SECONDS = 600
 
 

@@ -15,7 +15,7 @@ from image_core.errors import Unauthorized
 
 V4, V5 = "next-auth.session-token", "authjs.session-token"
 NAMES = (f"__Secure-{V4}", f"__Secure-{V5}", V4, V5)
-"""Of two sessions that were issued in the same second, the one whose cookie comes first here counts."""
+"""The cookie names. If two sessions were issued in the same second, the first name in this order counts."""
 
 MAX_HEADER_CHARACTERS = 60_000
 """Sixteen chunks of 4 KB; Azure Functions accepts 32 KB of headers."""

@@ -48,7 +48,7 @@ MAX_ANSWER_BYTES = 64 * 1024
 OK = 200
 REDIRECTS = {301, 302, 303, 307, 308}
 ACCEPTED = {hdrs.ACCEPT: "application/json", hdrs.ACCEPT_ENCODING: "identity"}
-"""What is asked for: a compressed answer could be small and unpack to a gigabyte, so none is unpacked."""
+"""Headers of a request. No compressed answer is accepted: a small one could expand to a gigabyte."""
 
 Value = TypeVar("Value")
 

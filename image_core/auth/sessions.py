@@ -11,7 +11,7 @@ from image_core.settings import Settings
 
 
 class Verifier(Protocol):
-    """One form of sessions."""
+    """Verifies one form of sessions."""
 
     async def user(self, tokens: tuple[Token, ...]) -> User:
         """Return the user of the newest valid token. Raises Unauthorized, SessionUnavailable."""

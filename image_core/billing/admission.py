@@ -35,7 +35,7 @@ class Queued:
     user: User
     created_at: datetime
     usd: float
-    """What it is expected to cost."""
+    """The expected cost, in US dollars."""
 
 
 class Admission:

@@ -50,7 +50,7 @@ class Ledger:
         self._backoff = backoff
         self._clock = clock
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """By user: the writes of one process do not conflict with each other, only with those of other processes."""
+        """A lock for each user: the writes of one process then conflict only with those of other processes."""
 
     async def enter(self, user: User, entries: Collection[Entry]) -> None:
         """Enter a user's new entries. Those that are in the ledger already change nothing."""

@@ -26,11 +26,11 @@ class Unended:
     id: str
     created_at: datetime
     usd: float
-    """What it is still expected to cost."""
+    """The expected cost of what it still has to do, in US dollars."""
     started: bool
     """Whether a model has been called for it."""
     entries: tuple[Entry, ...] = ()
-    """What was billed for it so far."""
+    """The cost that was billed for it so far, in US dollars."""
 
     def comes_before(self, created_at: datetime, record_id: str) -> bool:
         """Return whether it counts before a queued generation: it has started, or was created earlier."""
@@ -38,7 +38,7 @@ class Unended:
 
 
 class UnendedGenerations(Protocol):
-    """Where the generations that have not ended are read from. Raises StorageUnavailable."""
+    """Reads the generations that have not ended. Raises StorageUnavailable."""
 
     async def of_user(self, user: User) -> Sequence[Unended]:
         """Return one user's."""
@@ -86,7 +86,7 @@ class Report:
 
 
 class Spending:
-    """Raises StorageUnavailable from every method while the database does not answer."""
+    """Reads what was spent. Every method raises StorageUnavailable while the database does not answer."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Spending:
 
     @property
     def budgets_of_all_users(self) -> Budgets:
-        """What all users together may spend."""
+        """The budgets of all users together."""
         return self._limits.of_all_users
 
     def midnight(self) -> datetime:

@@ -16,7 +16,7 @@ from image_core.generations.runner import Runner
 log = logging.getLogger("image_core.generations")
 
 POLL_SECONDS = 1.0
-"""Between two reads of a record that another process is working on: one request unit each."""
+"""The pause between two reads of a record that another process is working on. A read costs one request unit."""
 
 
 class BackgroundTasks:

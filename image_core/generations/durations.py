@@ -10,7 +10,7 @@ TYPICAL_SECONDS = {None: 25, "1K": 25, "2K": 30, "4K": 60}
 """What the service usually takes, by the size of the image: used until this process has completed a generation."""
 
 RECENT = 21
-"""How many generations the median is taken of."""
+"""Number of generations of which the median is taken."""
 
 
 class Durations:

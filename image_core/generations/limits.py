@@ -8,7 +8,7 @@ KEEP_SECONDS = 300.0
 """Maximum time that an image, or the end of a generation, waits in memory for a storage that is down."""
 
 MARGIN_SECONDS = 10.0
-"""Between the last write of an invocation and the host's own timeout."""
+"""The time between the last write of an invocation and the host's timeout."""
 
 MAX_LOST_CLAIMS = 5
 """How often a process may die with a generation before it has called a model for it."""
@@ -19,20 +19,20 @@ class RunLimits:
     """Times in seconds. `max_recoveries`: how often a generation is run again after its process died."""
 
     deadline_seconds: float
-    """For the calls of models."""
+    """Maximum time for the calls of models."""
     lease_seconds: float
     max_recoveries: int
     invocation_seconds: float
-    """After this the host ends the process's call."""
+    """Maximum time of an invocation, which the host enforces."""
 
     @property
     def compose_seconds(self) -> float:
-        """How long composing a masked edit may take."""
+        """Maximum time for composing a masked edit."""
         return min(COMPOSE_SECONDS, self._seconds_after_models / 2)
 
     @property
     def keep_seconds(self) -> float:
-        """How long an image, and the end of a generation, wait for the storage."""
+        """Maximum time that an image, or the end of a generation, waits for the storage."""
         return min(KEEP_SECONDS, self._seconds_after_models - max(CONVERT_SECONDS, self.compose_seconds))
 
     @property

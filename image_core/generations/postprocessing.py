@@ -26,7 +26,7 @@ MAX_ENLARGEMENT = 1.25
 
 
 class Converter(Protocol):
-    """What makes another image of one (`converter.SandboxConverter`)."""
+    """Converts images. Implemented by `converter.SandboxConverter`."""
 
     async def convert(self, user: User, image: Image, target: Target) -> Image | None:
         """Return the image as `target` says, None where that fails."""

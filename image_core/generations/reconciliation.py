@@ -28,7 +28,7 @@ from image_core.storage.outbox import Outbox
 
 
 class Kind(StrEnum):
-    """What can be wrong."""
+    """The kinds of differences."""
 
     IMAGE_WITHOUT_RECORD = "image_without_record"
     RECORD_WITHOUT_IMAGE = "record_without_image"

@@ -62,11 +62,11 @@ class StoredTurn:
     name: str
     model: str
     size: int
-    """Bytes of the blob."""
+    """Length of the blob, in bytes."""
     images: int
-    """Images in the answer, drafts included."""
+    """Number of images in the answer, drafts included."""
     characters: int
-    """Of the prompt and of the answer's text."""
+    """Length of the prompt and the answer's text together, in characters."""
     inputs: tuple[InputCopy, ...]
 
 
@@ -77,10 +77,10 @@ class MaskedEdit:
     mask: InputCopy
     """White where the image is edited, else black."""
     sent: InputCopy
-    """What the model gets instead of the first input."""
+    """The crop, which the model gets instead of the first input."""
     crop: Crop
     size: tuple[int, int]
-    """Of the first input, upright, in pixels."""
+    """Width and height of the upright first input, in pixels."""
     original: str | None
     """The name of its file in `InputCopies.read_original`; None where its copy has the same pixels."""
     edited_bytes: int
@@ -162,7 +162,7 @@ class Record:
 
     @property
     def model_options(self) -> Options:
-        """What the model is asked for: of a masked edit, the shape of the crop."""
+        """The options that the model gets: for a masked edit, with the shape of the crop."""
         return self.options if self.edit is None else replace(self.options, aspect_ratio=self.edit.crop.aspect_ratio)
 
     @property

@@ -29,7 +29,7 @@ LARGE_SENT_SIDE = 4096
 
 
 class InputLoader(Protocol):
-    """What loads inputs (`inputs.loader.Loader`)."""
+    """Loads inputs. Implemented by `inputs.loader.Loader`."""
 
     async def load_all(
         self, images: Sequence[str], user: User, claim: Claim, earlier: str | None = None, *, edit_first: bool = False
@@ -62,7 +62,7 @@ class LoadedRequest:
 
     @property
     def images(self) -> tuple[Image, ...]:
-        """What the model gets: of a masked edit the crop in place of the first input."""
+        """The images that the model gets: for a masked edit, the crop instead of the first input."""
         images = tuple(each.image for each in self.inputs)
         return images if self.edit is None else (self.edit.sent, *images[1:])
 

@@ -9,7 +9,7 @@ from image_core.errors import StorageUnavailable
 T = TypeVar("T")
 
 PAUSE_SECONDS = 1.0
-"""Between two tries."""
+"""The pause between two tries, in seconds."""
 
 
 class StorageRetries:

@@ -25,7 +25,7 @@ from image_core.runtime.offload import offloaded
 
 
 class Models(Protocol):
-    """What is asked of the chain before there is a generation (`models.chain.ModelChain`)."""
+    """Answers questions about models before a generation exists. Implemented by `models.chain.ModelChain`."""
 
     def check_key(self) -> None:
         """Raise GeminiKeyMissing where no model can be called."""
@@ -78,7 +78,7 @@ class DryRun:
     left_usd: float | None
     warnings: tuple[str, ...]
     crop: Crop | None = None
-    """With a mask: the part of the first image that the model would be asked to edit."""
+    """The part of the first image that the model would be asked to edit; None without a mask."""
 
 
 class Submission:

@@ -67,7 +67,7 @@ class Colours:
 
     @classmethod
     def of(cls, profile: bytes | None, mode: str) -> "Colours":
-        """For images of `mode` in `profile`; None is sRGB."""
+        """Return the transforms for images of `mode` with `profile`; None stands for sRGB."""
         if profile is None:
             return cls()
         try:

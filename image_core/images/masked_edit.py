@@ -11,19 +11,19 @@ from image_core.images.region import Box, Crop, Shapes
 from image_core.images.sandbox import ProgramLimits, run_in_sandbox
 
 COMPOSE_CPU_SECONDS = 40
-"""Of processor time. Composing 48 megapixels takes an eighth of it; both images have been decoded before."""
+"""Limit of processor time. Composing 48 megapixels takes an eighth of it."""
 COMPOSE_WALL_SECONDS = 90.0
 
 ANSWER_BYTES = 40 * 2**20
-"""Memory for the file of the model's answer, which preparing leaves free: composing needs it beside the same images."""
+"""Memory that preparing leaves free for the file of the model's answer: composing needs it beside the same images."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedEdit:
-    """What a masked edit is begun with."""
+    """The crop and the mask of an edit, before the model is called."""
 
     size: tuple[int, int]
-    """Of the upright image, in pixels."""
+    """Width and height of the upright image, in pixels."""
     crop: Crop
     sent: Image
     """The crop, as the model gets it."""

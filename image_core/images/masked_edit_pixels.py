@@ -21,9 +21,9 @@ from image_core.images.region import Box, Crop, choose_crop
 from image_core.images.sandbox_memory import most_memory_bytes
 
 BAND_ROWS = 256
-"""Rows that are composed at a time: nothing but the image itself is held in its size."""
+"""Number of rows that are composed at once: only the image itself is in memory in its full size."""
 FEATHER_SHARE = 1 / 300
-"""Of the region's longest side: how far its edge is softened, within these bounds in pixels."""
+"""Width of the softened edge as a share of the region's longest side, within the following bounds in pixels."""
 LEAST_FEATHER, MOST_FEATHER = 2, 8
 MAX_PNG_BYTES = 95_000_000
 """Stored images are read back whole, up to 100 MB. Photographs of 48 megapixels have 40 to 90."""
@@ -32,7 +32,7 @@ WEBP_BYTES = 20
 """Bytes for each pixel of a WebP while it is encoded, the image included. One that needs more memory than the large
 sandbox has becomes a PNG."""
 PNG_LEVEL = 3
-"""Of compression: half the time of the usual 6, for a few percent of bytes."""
+"""Level of compression: it takes half the time of the usual 6, for a few percent more bytes."""
 
 
 def prepare(

@@ -17,7 +17,7 @@ MAX_PARTS = 50_000
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHECKSUM_BYTES = 4
-"""At the end of each chunk of a PNG."""
+"""Length of the checksum at the end of each chunk of a PNG."""
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 # PNG (W3C, third edition), 11: the chunks that define the pixels and their colours, unlike text, times and EXIF.
 PNG_PIXELS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"}

@@ -22,7 +22,7 @@ bytes."""
 
 
 class SandboxRunner(Protocol):
-    """What runs jobs in sandboxes: `Sandboxes`, or a fake."""
+    """Runs jobs in sandboxes. Implemented by `Sandboxes`."""
 
     async def run(self, data: bytes, user: str, wait_seconds: Callable[[], float], convert: Convert[T]) -> T:
         """Run `convert` for a file of a user. Raises Fault, Busy."""

@@ -220,7 +220,7 @@ def _directories(data: bytes) -> Iterator[Directory]:
 
 
 class Layout:
-    """How the samples of a directory lie. Raises Fault for what cannot be read right."""
+    """The layout of the samples in a directory. Raises Fault for layouts that cannot be read."""
 
     def __init__(self, directory: Directory) -> None:
         self.directory = directory

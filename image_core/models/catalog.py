@@ -152,7 +152,7 @@ class Retirement:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One model of a chain, and the retired name that means it, if any."""
+    """One model of a chain, and the retired name by which it was requested or configured, if any."""
 
     model: str
     retired: Retirement | None = None

@@ -86,7 +86,7 @@ class Reply:
     usage: Usage | None
     """None where the service counted nothing."""
     advice: str = ""
-    """What a person can do where there is no image."""
+    """Advice for a person when there is no image."""
     message: str | None = None
     """The service's explanation of an answer without an image."""
     turn: ModelTurn | None = None

@@ -127,7 +127,7 @@ class Claim:
 
     @property
     def growth(self) -> int:
-        """How many bytes more one request may ever have."""
+        """The most bytes that this claim can still acquire, however long it waits."""
         return max(0, self._account.capacity // 2 - self._bytes)
 
     async def grow(self, count: int) -> None:

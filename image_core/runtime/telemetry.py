@@ -1,4 +1,4 @@
-"""Where log records go. No prompt, image, token, e-mail address or signed URL is ever logged.
+"""Send log records to the host, or to standard output. No prompt, image, token, e-mail address or signed URL is logged.
 
 The Functions host keeps a log record only while the invocation runs whose task wrote it. A generation goes on after its
 response, so its later records would be lost: they go to standard output instead, which the host forwards as

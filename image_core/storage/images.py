@@ -39,7 +39,7 @@ class StoredImage:
 
 
 class StoredImages:
-    """Raises StorageUnavailable from every method while Blob Storage does not answer."""
+    """Stores and finds images. Every method raises StorageUnavailable while Blob Storage does not answer."""
 
     def __init__(
         self, blobs: Blobs, locations: Locations, pseudonyms: Pseudonyms, renditions: Renditions, turns: Turns

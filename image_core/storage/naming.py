@@ -161,7 +161,7 @@ class InputBlob:
 
     @property
     def copy_name(self) -> str:
-        """What `/api/images/` takes."""
+        """The name under which `/api/images/` serves the copy."""
         return f"{_COPY}{self.file_name}"
 
     @classmethod
@@ -308,7 +308,7 @@ class Locations:
     """The containers, and how images are stored: with `private` under their users' folders, served by the API alone."""
 
     account_url: str
-    """Without a slash at its end."""
+    """The address of the account, without a slash at the end."""
     container: str
     private_container: str
     private: bool

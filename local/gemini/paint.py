@@ -206,7 +206,7 @@ def _pixels(image: Image.Image) -> Image.Image:
 
 
 def _poster(image: Image.Image) -> Image.Image:
-    """Where the prompt names no manner that is known here."""
+    """Paint the image if the prompt names no known style."""
     flat = ImageOps.posterize(image.filter(ImageFilter.MedianFilter(5)), 3)
     duotone = ImageOps.colorize(ImageOps.autocontrast(flat.convert("L")), (30, 32, 74), (255, 236, 196), (224, 96, 84))
     return Image.blend(duotone, flat, 0.3)

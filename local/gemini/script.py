@@ -11,7 +11,7 @@ Cut = Literal["before", "headers", "body"]
 
 @dataclass(slots=True)
 class Scripted:
-    """One reply. `body` is JSON, or text as it is; None paints. `times`: how often it is given."""
+    """A reply that a test prescribes, `times` times. `body` is JSON, or text that is sent unchanged; None paints."""
 
     status: int = 200
     body: Any = None
@@ -22,18 +22,18 @@ class Scripted:
     cut: Cut | None = None
     """Break the connection before any answer, behind its headers, or in the middle of its body."""
     shift: tuple[int, int] = (0, 0)
-    """By how many pixels what is painted is moved to the right and down."""
+    """The shift of the painted image to the right and down, in pixels."""
     model: str | None = None
-    """Only for calls of this model; None: of any."""
+    """The model to whose calls it applies; None: to calls of any model."""
     replays: bool | None = None
-    """Only for calls that replay earlier turns (True), or that do not (False); None: for any."""
+    """Whether it applies to calls that replay earlier turns (True), to other calls (False) or to both (None)."""
     times: int = 1
     headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call, and what was billed for it. `inputs`: images of its last turn."""
+    """One call, and what was billed for it. `inputs` is the number of images in its last turn."""
 
     model: str
     at: float
@@ -45,14 +45,14 @@ class Call:
     """The `X-Server-Timeout` header: seconds."""
     image_config: dict[str, Any] = field(default_factory=dict)
     bytes: int = 0
-    """Of the request's body."""
+    """Length of the request's body."""
     max_output_tokens: int | None = None
     turns: int = 0
     """Earlier turns of the model that it replays."""
 
 
 class Script:
-    """The replies that are left. Where there are none, an image is painted."""
+    """The replies that are still to be given. If there is none, an image is painted."""
 
     def __init__(self) -> None:
         self._left: deque[Scripted] = deque()

@@ -51,7 +51,7 @@ class FakeGemini:
         """Set when a caller has closed its connection before its answer."""
         self.keep_inputs = False
         self.inputs: list[tuple[tuple[str, bytes], ...]] = []
-        """Of each call since `keep_inputs` was set: type and bytes of its images."""
+        """The type and the bytes of the images of each call since `keep_inputs` was set."""
         self.url = ""
         self._runner: web.AppRunner | None = None
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from local.gemini.request import Part, Turn
 
 SIGNATURE_BYTES = 3000
-"""Those of the service are of this order, or longer."""
+"""Length of a signature. The service's have about as many bytes, or more."""
 
 MISSING = (
     "Image part is missing a thought_signature in content position {turn}, part position {part}. Please refer to "

@@ -16,7 +16,7 @@ CACHE = "public, max-age=300"
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """Both forms of the description, as they are answered."""
+    """The OpenAPI document and the page that is made from it, as they are sent."""
 
     document: Response
     page: Response

@@ -33,7 +33,7 @@ from them (three quarters)."""
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """What is kept of a request once its generation has begun, which is not its images."""
+    """The parts of a request that are kept after its generation has begun. Its images are released."""
 
     submitted: Submitted
     prefer: Preference

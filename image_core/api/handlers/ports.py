@@ -1,4 +1,4 @@
-"""What handlers need of the domain, as protocols."""
+"""Protocols of the parts of the domain that handlers call."""
 
 from typing import Protocol
 

@@ -37,7 +37,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "openapi.json"): browsing.DOCUMENT,
     ("GET", "docs"): browsing.PAGE,
 }
-"""By method and path; the document has the routes of `api.router.ROUTES`."""
+"""The operations by method and path. The document has the routes of `api.router.ROUTES`."""
 
 SESSION_CODES = ("unauthorized", "misconfigured", "session_unavailable", "busy", "internal")
 PUBLIC_CODES = ("misconfigured", "internal")

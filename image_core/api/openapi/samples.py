@@ -125,10 +125,10 @@ _SAMPLES = (
 )
 
 SAMPLES: dict[str, Sample] = {sample.error.code: sample for sample in _SAMPLES}
-"""By code, in the order of the documentation."""
+"""The samples by code, in the order of the documentation."""
 
 UPLOAD_FAILED = Sample(errors.UploadFailed(), "An unexpected failure.")
-"""`internal`, as an upload answers with it."""
+"""The error `internal` of an upload."""
 
 EVERY_CODE: tuple[str, ...] = tuple(sorted(SAMPLES, key=lambda code: STATUS_BY_CODE[code]))
-"""By status."""
+"""All codes, sorted by status."""

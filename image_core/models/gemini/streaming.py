@@ -340,4 +340,4 @@ def new_session() -> aiohttp.ClientSession:
 
 
 REQUEST_ARGUMENTS: dict[str, Any] = {"allow_redirects": False}
-"""For `HttpOptions.async_client_args`: neither the key nor images are sent to the target of a redirect."""
+"""Arguments for `HttpOptions.async_client_args`: redirects would send the key and the images to another address."""
