@@ -84,8 +84,11 @@ async def resume(message: func.QueueMessage) -> None:
 )
 @app.retry(strategy="fixed_delay", max_retry_count="-1", delay_interval="00:00:10")
 async def ledger(changed: func.DocumentList) -> None:
-    """Write billed calls to the ledger. Without the retry policy, the host would skip a batch that failed once."""
-    await product.ledger([document.to_dict() for document in changed])
+    """Enter billed calls into the ledger and log generations that have ended.
+
+    Without the retry policy, the host would skip a batch that failed once.
+    """
+    await product.process_changes([document.to_dict() for document in changed])
 
 
 @app.function_name("poison")

@@ -83,7 +83,7 @@ class Application:
         with self._invocation():
             log.error("poison message %s", message_id)
 
-    async def ledger(self, changed: Sequence[Mapping[str, Any]]) -> None:
+    async def process_changes(self, changed: Sequence[Mapping[str, Any]]) -> None:
         """Enter the billed calls of changed records into the ledger, and log the records that have ended.
 
         Raises where the change feed should deliver the records again.

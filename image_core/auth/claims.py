@@ -71,8 +71,8 @@ def session_of(claims: Any, clock: Clock) -> Session:
 def user_named(email: Any, subject: Any) -> User:
     """Return the user with this e-mail address, else with this subject.
 
-    The id is the address with A to Z in lower case (`user.lowered`); without an address it is `sub:` and the subject.
-    Raises Unauthorized.
+    The id is the address with A to Z in lower case (`email_address.lowered`); without an address it is `sub:` and the
+    subject. Raises Unauthorized.
     """
     if isinstance(email, str) and email.strip():
         as_sent = _checked(email)

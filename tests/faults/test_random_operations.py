@@ -208,7 +208,7 @@ class Operations:
         host = self._host
         batch = self._random.sample(changed, self._random.randint(0, len(changed)))
         if batch:
-            await host.call(host.harness.app.ledger(batch))
+            await host.call(host.harness.app.process_changes(batch))
 
     async def find_unfinished(self) -> None:
         host = self._host

@@ -33,7 +33,7 @@ class Feed:
         """Pass the records to the function as the binding's documents, as the host does."""
         changed = await self.changed() if documents is None else documents
         bound = [func.Document.from_dict(document) for document in changed]
-        await self._product.app.ledger([each.to_dict() for each in bound])
+        await self._product.app.process_changes([each.to_dict() for each in bound])
 
     async def entries(self) -> list[dict[str, Any]]:
         """Return this user's ledger entries, in order, without the database's own fields."""

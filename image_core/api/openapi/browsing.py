@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from image_core.api.handlers.generations import DEFAULT_LIMIT, LONGEST_WAIT_SECONDS, MAX_LIMIT
+from image_core.api.handlers.images import MAX_REDIRECTS, WIDTHS
 from image_core.api.openapi.generating import (
     CREATED,
     ENDED_WITHOUT_AN_IMAGE,
@@ -27,7 +29,7 @@ from image_core.api.openapi.parts import (
     parameter,
 )
 from image_core.api.openapi.samples import GENERATION
-from image_core.api.wire.generations import Generation, GenerationPage, GenerationSummary
+from image_core.api.wire.generations import THUMBNAIL_WIDTH, Generation, GenerationPage, GenerationSummary
 from image_core.api.wire.health import Health
 from image_core.api.wire.models import ModelList
 from image_core.api.wire.usage import UsageReport
@@ -52,7 +54,10 @@ LIST = Operation(
     ),
     parameters=(
         parameter(
-            "query", "limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+            "query",
+            "limit",
+            "How many at most.",
+            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
         ),
         parameter("query", "continuation", "The `continuation` of the previous page.", WORD),
         parameter(
@@ -86,8 +91,8 @@ READ = Operation(
     summary="One generation, whatever its state",
     description=(
         "Always 200 where it is the caller's: `status` has its state, and `error` the reason where it failed. With "
-        "`Prefer: wait=N` the answer leaves as soon as the generation has ended, after N seconds (at most 40) at the "
-        "latest."
+        "`Prefer: wait=N` the answer leaves as soon as the generation has ended, after N seconds (at most "
+        f"{LONGEST_WAIT_SECONDS}) at the latest."
     ),
     parameters=(RECORD_ID, parameter("header", "Prefer", PREFER, WORD, example="wait=20")),
     answers={
@@ -199,8 +204,8 @@ IMAGE = Operation(
         "Transparency is kept in WebP and PNG, and becomes white in JPEG. A rendition is made when it is first "
         "requested, kept beside the image, and removed with it.\n\n"
         "The `id` of a generation is a name of its image. While the generation runs, the request waits, and redirects "
-        "to itself when the response has to leave, at most 15 times. Where the generation failed, its error is the "
-        "answer."
+        f"to itself when the response has to leave, at most {MAX_REDIRECTS} times. Where the "
+        "generation failed, its error is the answer."
     ),
     parameters=(
         _IMAGE_NAME,
@@ -208,14 +213,14 @@ IMAGE = Operation(
             "query",
             "redirects",
             "How often the request was redirected to itself. Only the API sets it.",
-            {"type": "integer", "minimum": 0, "maximum": 15, "default": 0},
+            {"type": "integer", "minimum": 0, "maximum": MAX_REDIRECTS, "default": 0},
         ),
         parameter(
             "query",
             "w",
-            "The largest width in pixels, rounded up to 64, 128, 256, 320, 480, 640, 800, 1024, 1280, 1600 or 2048.",
-            {"type": "integer", "minimum": 1, "maximum": 2048},
-            example=320,
+            f"The largest width in pixels, rounded up to {', '.join(map(str, WIDTHS[:-1]))} or {WIDTHS[-1]}.",
+            {"type": "integer", "minimum": 1, "maximum": WIDTHS[-1]},
+            example=THUMBNAIL_WIDTH,
         ),
         parameter(
             "query",

@@ -17,6 +17,9 @@ from image_core.models import generated
 from image_core.models.catalog import IMAGE_SIZES
 from image_core.storage.naming import api_url, is_generated
 
+THUMBNAIL_WIDTH = 320
+"""The width of thumbnails (`thumbnailUrl`), in pixels: one of `handlers.images.WIDTHS`."""
+
 
 def status_url(record_id: str) -> str:
     """Return the address of a generation's record."""
@@ -33,7 +36,7 @@ def thumbnail_url(record: Record) -> str | None:
     if record.status is not Status.SUCCEEDED or record.output_image_url is None:
         return None
     name = stored_name(record)
-    return f"{api_url(name)}?w=320&format=webp" if is_generated(name) else None
+    return f"{api_url(name)}?w={THUMBNAIL_WIDTH}&format=webp" if is_generated(name) else None
 
 
 class Options(Wire):
@@ -65,7 +68,8 @@ class Ended(Wire):
     id: str = Field(description="The generation's id, for `/api/generations/{id}`.")
     status: Literal["running", "succeeded", "failed", "canceled"]
     thumbnail_url: str | None = Field(
-        description="The address of a WebP of the image, at most 320 pixels wide; null if there is no image."
+        description=f"The address of a WebP of the image, at most {THUMBNAIL_WIDTH} pixels wide; null if there is "
+        "no image."
     )
     model: str | None = Field(description="The model that made the image.")
     mime_type: str | None = Field(description="The type of the image's bytes.", examples=["image/png"])

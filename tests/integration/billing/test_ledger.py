@@ -176,6 +176,6 @@ async def test_delivery_fails_during_an_outage_and_is_repeated(product: Harness)
         documents = await ledger.changed()
     product.cosmos.unreachable = True
     with pytest.raises(StorageUnavailable):
-        await product.app.ledger(documents)
+        await product.app.process_changes(documents)
     product.cosmos.reconnect()
-    await product.app.ledger(documents)
+    await product.app.process_changes(documents)

@@ -165,7 +165,7 @@ async def test_prompts_are_logged_only_if_switched_on(
     caplog.set_level(logging.INFO)
     async with product.another(LOG_PROMPTS="true") as logging_prompts:
         await logging_prompts.generate(prompt=PROMPT)
-        await logging_prompts.app.ledger(await changes.changed())
+        await logging_prompts.app.process_changes(await changes.changed())
     (line,) = lines(caplog)
     assert line["prompt"] == PROMPT
     assert product.email not in caplog.text

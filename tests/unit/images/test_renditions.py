@@ -10,14 +10,15 @@ import pytest
 from image_core.errors import InvalidImage
 from image_core.images.convert import rendered
 from image_core.images.fault import Fault
-from image_core.images.image import Image, OutputFormat, Target
+from image_core.images.image import EXTENSIONS, MIME_TYPES, Image, OutputFormat, Target
 from image_core.images.metadata import has_provenance, png_chunk
+from image_core.images.probe import read_header
 from tests.support.harness import sample_image
 from tests.support.image_files import LEFT, LIMITS, RIGHT, assert_halves, halves, opened, profile, saved
 from tests.support.paths import IMAGES
 
 SAMPLES = {"coffee.jpg": (600, 400), "cat.png": (451, 300), "rocket.webp": (640, 427)}
-FORMATS: tuple[OutputFormat, ...] = ("png", "jpeg", "webp")
+FORMATS: tuple[OutputFormat, ...] = tuple(MIME_TYPES)
 SWAPPED = profile((0.1431, 0.0606, 0.7141), (0.3851, 0.7169, 0.0971), (0.4360, 0.2225, 0.0139))
 """sRGB's primaries with red and blue exchanged."""
 
@@ -40,6 +41,16 @@ def test_rendition_has_the_requested_width_and_the_same_content(name: str, forma
     differences = [abs(a - b) for a, b in zip(wanted.tobytes(), got.tobytes(), strict=True)]
     assert max(differences) < 24
     assert not made.info.get("icc_profile")
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_an_image_of_every_output_format_can_be_stored_and_recovered(format_name: OutputFormat) -> None:
+    # Recovery reads type and size of a stored image from its header, in the main process.
+    made = render(sample_image("rocket.webp"), 64, format_name)
+    assert made.mime_type in EXTENSIONS
+    header = read_header(made.data)
+    assert header is not None
+    assert (header.mime_type, header.width, header.height) == (made.mime_type, made.width, made.height)
 
 
 @pytest.mark.parametrize("width", [None, 2048])
