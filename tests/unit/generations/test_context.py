@@ -1,5 +1,7 @@
 """Which earlier turns are replayed: the newest that fit, and the images that belong to them."""
 
+from dataclasses import replace
+
 import pytest
 
 from image_core.generations.context import MAX_TURNS, fitting, memory, shown, size
@@ -52,6 +54,11 @@ def test_older_turns_are_left_out_where_a_request_would_be_too_long(more: int, c
 def test_older_turns_are_left_out_where_a_model_takes_no_more_images(added: int, count: int) -> None:
     """Each answer has two images: with one turn the user's two are added, and one more with each further turn."""
     assert len(fitting(FOUR, added, 0, MUCH)) == count
+
+
+def test_turns_of_a_model_that_takes_few_images_are_left_out() -> None:
+    """The answer has two images and shows two: one more than the model takes."""
+    assert fitting((replace(FOUR[0], model="gemini-2.5-flash-image"),), 0, 0, MUCH) == ()
 
 
 def test_what_replayed_turns_add_to_the_cost() -> None:

@@ -253,7 +253,7 @@ def test_generation_with_which_too_many_processes_have_died_is_exhausted(
     assert Process().leases.exhausted(record) is exhausted
 
 
-async def test_shutdown_gives_back_every_lease_that_it_can_and_counts_all() -> None:
+async def test_shutdown_gives_back_every_lease_that_it_can_and_counts_all(caplog: pytest.LogCaptureFixture) -> None:
     process = Process()
     process.model.script = [Call(before_answer=asyncio.Event()) for _ in range(3)]
     records = [await process.begin() for _ in range(3)]
@@ -262,3 +262,4 @@ async def test_shutdown_gives_back_every_lease_that_it_can_and_counts_all() -> N
     assert await process.leases.release_all() == 3
     owners = [process.store.record(each.id).lease_owner for each in records]  # type: ignore[union-attr] # they are there
     assert owners == [records[0].lease_owner, None, None]
+    assert [each.getMessage() for each in caplog.records] == ["a lease was not released: StorageUnavailable"]

@@ -70,6 +70,13 @@ async def test_an_image_that_its_container_does_not_take_for_five_seconds_waits_
     ]
 
 
+async def test_of_two_images_in_the_outbox_the_first_counts(process: Process, images: OutputImages) -> None:
+    del process.store.blobs.containers[PUBLIC]
+    first, second = (replace(RECORD, lease_owner=letter * 32) for letter in "ab")
+    stored = [(await process.fake_clock.run(images.store(each, generated("x"))))[0] for each in (first, second)]
+    assert [each.mine for each in stored] == [True, False]
+
+
 async def test_an_image_that_cannot_be_stored_does_not_wait_for_its_turn(
     process: Process, images: OutputImages, blobs: FakeBlobs
 ) -> None:
