@@ -12,10 +12,13 @@ UPRIGHT, TURNED, HALF = 1, 6, 3
 
 
 def box(name: bytes, body: bytes, header: str = "short") -> bytes:
-    """Return a box whose size is in 32 bits, in 64 bits (`long`), or is not given: `rest` of the file."""
+    """Return a box whose size is in 32 bits, in 64 bits (`long`), not given (`rest` of the file), or too large."""
     if header == "long":
         return struct.pack(">I4sQ", 1, name, 16 + len(body)) + body
-    return struct.pack(">I4s", 0 if header == "rest" else 8 + len(body), name) + body
+    if header == "long and too large":
+        return struct.pack(">I4sQ", 1, name, 2**64 - 1) + body
+    sizes = {"short": 8 + len(body), "rest": 0, "too large": 2**32 - 1}
+    return struct.pack(">I4s", sizes[header], name) + body
 
 
 def full(name: bytes, version: int, body: bytes, flags: int = 0) -> bytes:
@@ -211,7 +214,7 @@ def test_contents_in_a_box_that_is_missing_are_not_read() -> None:
     assert turning(shifted).orientation == UPRIGHT
 
 
-@pytest.mark.parametrize("header", ["short", "long", "rest"])
+@pytest.mark.parametrize("header", ["short", "long", "rest", "too large", "long and too large"])
 def test_sizes_of_boxes_have_three_forms(header: str) -> None:
     data = replace(PLAIN, iloc_version=1, method=1).data()
     at = len(FTYP)
@@ -273,8 +276,20 @@ TWO = replace(PLAIN, items={FIRST_EXIF: exif_item(HALF), SECOND_EXIF: exif_item(
         ([(b"thmb", FIRST_EXIF, [PRIMARY])], UPRIGHT),
         ([(b"cdsc", FIRST_EXIF, [OTHER]), (b"cdsc", SECOND_EXIF, [OTHER])], UPRIGHT),
         ([(b"cdsc", FIRST_EXIF, [])], UPRIGHT),
+        ([(b"cdsc", FIRST_EXIF, [0xAA01, 0x02BB])], UPRIGHT),
     ],
-    ids=["none", "first", "second", "one each", "both images", "twice", "another reference", "the other", "nothing"],
+    ids=[
+        "none",
+        "first",
+        "second",
+        "one each",
+        "both images",
+        "twice",
+        "another reference",
+        "the other",
+        "nothing",
+        "across",
+    ],
 )
 @pytest.mark.parametrize("wide", [frozenset[str](), frozenset({"iref"})], ids=["16 bits", "32 bits"])
 def test_of_several_exif_items_the_one_that_describes_the_primary_image_counts(

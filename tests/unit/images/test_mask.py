@@ -1,10 +1,13 @@
 """Masks: the pixels that they select, their shape, their scaling, and the softened edge inside of them."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageDraw
 
+from image_core.errors import InvalidImage
 from image_core.images.fault import MaskFault
 from image_core.images.mask import at_size, check_shape, edited_pixels, feathered, region_of
 from image_core.images.region import Box
@@ -49,8 +52,9 @@ def test_mask_of_the_same_shape_is_taken_in_any_size(mask: tuple[int, int], size
 
 @pytest.mark.parametrize("mask", [(400, 600), (600, 420), (600, 380), (1024, 1024)])
 def test_mask_of_another_shape_is_refused_with_both_sizes(mask: tuple[int, int]) -> None:
-    with pytest.raises(MaskFault, match=rf"{mask[0]} x {mask[1]} pixels.*600 x 400"):
+    with pytest.raises(MaskFault, match=rf"{mask[0]} x {mask[1]} pixels.*600 x 400") as caught:
         check_shape(mask, (600, 400))
+    assert caught.value.kind is InvalidImage
 
 
 @pytest.mark.parametrize(
@@ -108,13 +112,33 @@ def test_region_is_the_box_of_all_edited_pixels_in_the_size_of_the_image() -> No
     assert region_of(mask, (3000, 2000)) == Box(200, 300, 2200, 1100)
 
 
+def test_region_of_a_mask_that_is_larger_than_its_image_is_in_the_size_of_the_image() -> None:
+    mask = Image.new("L", (300, 200))
+    mask.paste(255, (20, 150, 50, 190))
+    assert region_of(mask, (30, 20)) == Box(2, 15, 5, 19)
+    pen = ImageDraw.Draw(mask)
+    pen.polygon([(250, 10), (290, 100), (210, 100)], fill=255)
+    box = region_of(mask, (30, 20))
+    assert box == Box(*(at_size(mask, (30, 20), Box(0, 0, 30, 20)).getbbox() or ()))
+
+
+def test_outlines_of_a_scaled_mask_are_smooth() -> None:
+    mask = Image.new("L", (10, 10))
+    ImageDraw.Draw(mask).polygon([(0, 0), (9, 9), (0, 9)], fill=255)
+    scaled = at_size(mask, (100, 100), Box(0, 0, 100, 100))
+    edges = [max(x for x in range(100) if scaled.getpixel((x, y))) for y in range(20, 80)]
+    assert max(abs(after - before) for before, after in itertools.pairwise(edges)) < 10
+
+
 def test_mask_without_edited_pixels_is_refused() -> None:
-    with pytest.raises(MaskFault, match="nothing to edit"):
+    with pytest.raises(MaskFault, match=r"^it leaves nothing to edit.* and no white ones$") as caught:
         region_of(Image.new("L", (30, 20)), (300, 200))
+    assert caught.value.kind is InvalidImage
     tiny = Image.new("L", (3000, 2000))
     tiny.putpixel((7, 7), 255)
-    with pytest.raises(MaskFault, match="too small"):
+    with pytest.raises(MaskFault, match=r"^its regions are too small.* of the image$") as caught:
         region_of(tiny, (30, 20))
+    assert caught.value.kind is InvalidImage
 
 
 @st.composite
@@ -164,6 +188,21 @@ def test_feather_rises_from_the_edge_inwards() -> None:
     assert row[10:15] == sorted(row[10:15])
     assert 0 < row[10] < 64
     assert set(row[14:]) == {255}
+
+
+def test_feather_of_one_pixel_softens_one_pixel() -> None:
+    mask = Image.new("L", (40, 40))
+    mask.paste(255, (10, 0, 40, 40))
+    row = values(feathered(mask, 1).crop((8, 20, 13, 21)))
+    assert row[:2] == [0, 0]
+    assert 0 < row[2] < 255
+    assert row[3:] == [255, 255]
+
+
+def test_feather_leaves_the_corner_of_a_region_unchanged() -> None:
+    mask = Image.new("L", (40, 40))
+    mask.paste(255, (10, 10, 40, 40))
+    assert feathered(mask, 4).getpixel((10, 10)) == 0
 
 
 def test_parts_too_thin_for_the_feather_are_edited_in_full() -> None:

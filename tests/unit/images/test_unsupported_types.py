@@ -1,7 +1,9 @@
 """Files of other types are refused by the name of their type, in every encoding."""
 
+import codecs
 import gzip
 import struct
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -51,6 +53,36 @@ def test_svg_is_refused_by_name_in_every_form(text: str) -> None:
             fault = refused(data)
             assert fault.kind.code == "unsupported_media_type", encoding
             assert "SVG" in fault.details, encoding
+
+
+MARKED: list[tuple[str, bytes]] = [
+    ("UTF-8", codecs.BOM_UTF8 + SVG.encode()),
+    ("UTF-16, big-endian", codecs.BOM_UTF16_BE + SVG.encode("utf-16-be")),
+    ("UTF-32, big-endian", codecs.BOM_UTF32_BE + SVG.encode("utf-32-be")),
+    ("UTF-8 with an invalid byte", codecs.BOM_UTF8 + SVG.encode() + b"\xff"),
+    ("UTF-16 with half a character", codecs.BOM_UTF16_LE + SVG.encode("utf-16-le") + b"\0"),
+    ("no mark, with an invalid byte", SVG.encode() + b"\xff"),
+]
+
+
+@pytest.mark.parametrize("data", [row[1] for row in MARKED], ids=[row[0] for row in MARKED])
+def test_svg_is_known_by_its_byte_order_mark_and_with_invalid_bytes(data: bytes) -> None:
+    assert "SVG" in refused(data).details
+
+
+def test_a_compressed_file_is_not_decompressed_to_its_end() -> None:
+    bomb = gzip.compress(b" " * 50_000_000)
+    tracemalloc.start()
+    details = refused(bomb).details
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert details.startswith("a compressed file cannot be used")
+    assert peak < 5_000_000
+
+
+@pytest.mark.parametrize("data", [gzip.compress(b"hello", mtime=0), b"\x1f\x8bxx", b"\x1f\x8b"], ids=bytes.hex)
+def test_a_compressed_file_is_refused_as_such(data: bytes) -> None:
+    assert refused(data).details.startswith("a compressed file cannot be used")
 
 
 PAGES = {
