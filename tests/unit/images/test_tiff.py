@@ -151,6 +151,75 @@ def test_a_palette_of_eight_bits_is_not_black() -> None:
         assert_looks_like(data, [[(grey, 255 - grey, 7) for (grey,) in row] for row in GREYS])
 
 
+def test_a_palette_is_of_16_bits_where_a_value_needs_them() -> None:
+    data = written([[(0,), (1,)]], "<", big=False, photometric=3, more={320: (3, [256] * 768)})
+    assert opened(prepared(data, *LIMITS)).getpixel((0, 0)) == (1, 1, 1)
+
+
+def test_a_palette_that_is_missing_or_too_short_is_refused() -> None:
+    for more in ({}, {320: (3, [7] * 767)}):
+        with pytest.raises(Fault) as caught:
+            prepared(written(GREYS, "<", big=False, photometric=3, more=more), *LIMITS)
+        assert (caught.value.kind.code, caught.value.details) == ("invalid_image", "the file has no palette")
+
+
+@pytest.mark.parametrize("name", ["8 bits", "16 bits", "32 bits", "16 bits in 32", "floats to 255", "floats to 65535"])
+@pytest.mark.parametrize("planar", [False, True])
+def test_every_gray_is_kept_exactly(name: str, planar: bool) -> None:
+    bits, kind, scale = SCALES[name]
+    rows = integers(scaled([[(value, 255 - value, value) for value in range(256)]], scale), kind)
+    image = opened(prepared(written(rows, "<", big=False, bits=bits, kind=kind, planar=planar), *LIMITS))
+    assert [image.getpixel((x, 0)) for x in range(256)] == [(x, 255 - x, x) for x in range(256)]
+
+
+FLOATS: list[tuple[list[float], list[int] | None]] = [
+    ([0.0, 0.0], [0, 0]),
+    ([1.0, 0.5], [255, 128]),
+    ([1.5, 0.5], [255, 128]),
+    ([16.0, 0.5], [255, 128]),
+    ([16.5, 10.0], [17, 10]),
+    ([255.0, 128.0], [255, 128]),
+    ([255.5, 128.0], None),
+    ([4095.9375, 0.0], [16, 0]),
+    ([4095.0, 0.0], None),
+    ([65535.0, 32767.5], [255, 128]),
+    ([65535.5, 0.0], None),
+    ([1.0, -0.0625], [255, 0]),
+    ([1.0, -0.063], None),
+    ([0.0625, 0.0], [16, 0]),
+    ([0.062, 0.0], None),
+]
+
+
+@pytest.mark.parametrize(("values", "grays"), FLOATS, ids=str)
+def test_white_of_floats_is_1_255_or_65535_by_their_range(values: list[float], grays: list[int] | None) -> None:
+    data = written([[(value,) for value in values]], ">", big=False, bits=32, kind=FLOAT, photometric=1)
+    if grays is None:
+        with pytest.raises(Fault) as caught:
+            prepared(data, *LIMITS)
+        assert f" from {min(values):g} to {max(values):g}" in caught.value.details
+    else:
+        assert [*opened(prepared(data, *LIMITS)).convert("L").tobytes()] == grays
+
+
+@pytest.mark.parametrize("size", [(4096, 3), (4097, 3), (8192, 4), (3, 9000), (9000, 1)], ids=str)
+@pytest.mark.parametrize("planar", [False, True])
+def test_a_long_image_in_planes_is_scaled_down(size: tuple[int, int], planar: bool) -> None:
+    width, height = size
+    longest = max(size)
+    rows = [
+        [(257 * ((x if width > height else y) * 255 // longest), 65535, 0) for x in range(width)] for y in range(height)
+    ]
+    image = opened(prepared(written(rows, "<", big=False, bits=16, planar=planar), *LIMITS))
+    scale = min(1.0, 4096 / longest)
+    assert image.size == (max(1, round(width * scale)), max(1, round(height * scale)))
+    for part in (0.0, 0.3, 0.999):
+        at = int(part * image.width), int(part * image.height)
+        red, green, blue = image.getpixel(at)  # type: ignore[misc] # of three channels
+        assert (green, blue) == (255, 0)
+        assert abs(red - 255 * part) <= 2
+
+
 def test_cmyk_in_planes_and_16_bits() -> None:
     ink = [[(255 - red, 255 - green, 255 - blue, 0) for red, green, blue in row] for row in COLOURS]
     for bits, planar in itertools.product((8, 16), (False, True)):
