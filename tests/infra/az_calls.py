@@ -1,6 +1,6 @@
-"""Every `az` call of the project, one a line as JSON: `python -m tests.infra.az_calls`.
+"""Prints every `az` call of the project, one a line as JSON: `python -m tests.infra.az_calls`.
 
-Those that infra/deploy.sh makes, those of the documentation's code, and those that the doctor recommends.
+The calls are those that infra/deploy.sh makes, those in the documentation, and those that the doctor recommends.
 """
 
 import ast
@@ -22,8 +22,8 @@ _BETWEEN = re.compile(r"\n|\|\||&&|[|;&]")
 _BEFORE = re.compile(r"^(?:(?:while|do|then|if|!|[A-Za-z_]+=\S*)\s+)*")
 
 
-def made() -> Iterator[list[str]]:
-    """Those that infra/deploy.sh makes, recorded."""
+def deploy_calls() -> Iterator[list[str]]:
+    """Yield the calls that infra/deploy.sh makes, recorded by the fake `az`."""
     pipeline: list[Rule] = [
         [["account", "show", "--query", "user.type"], "servicePrincipal\n"],
         [["provider", "show"], "NotRegistered\n"],
@@ -52,7 +52,7 @@ def calls_in(shell: str) -> Iterator[list[str]]:
     quoted: list[str] = []
 
     def kept(match: re.Match[str]) -> str:
-        """Replace a quoted text, which may hold what would end a command outside of quotes."""
+        """Replace a quoted text, which may contain characters that end a command outside of quotes."""
         quoted.append(match[0])
         return f"\0{len(quoted) - 1}\0"
 
@@ -65,7 +65,7 @@ def calls_in(shell: str) -> Iterator[list[str]]:
 
 
 def documented() -> Iterator[list[str]]:
-    """Those of the documentation: in code blocks and between backquotes."""
+    """Yield the calls in the documentation: in code blocks and between backquotes."""
     for pattern in DOCUMENTS:
         for path in sorted(ROOT.glob(pattern)):
             if "node_modules" not in path.parts:
@@ -74,7 +74,7 @@ def documented() -> Iterator[list[str]]:
 
 
 def recommended() -> Iterator[list[str]]:
-    """Those of the doctor's findings, and of its constants that go into them."""
+    """Yield the calls in the doctor's findings and in the constants that the findings contain."""
     for path in sorted((ROOT / "operations").rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
@@ -93,9 +93,9 @@ def _written(part: ast.expr) -> str:
 
 
 def main() -> None:
-    for calls in (made(), documented(), recommended()):
+    for calls in (deploy_calls(), documented(), recommended()):
         for arguments in calls:
-            print(json.dumps(arguments))  # noqa: T201 - it is a filter
+            print(json.dumps(arguments))  # noqa: T201 - the program writes to a pipe
 
 
 if __name__ == "__main__":

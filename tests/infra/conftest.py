@@ -1,4 +1,4 @@
-"""The compiler: `az bicep install` brings it, and CI must have it."""
+"""The Bicep compiler and predictions. `az bicep install` installs the compiler; CI must have it."""
 
 import os
 import shutil
@@ -11,18 +11,18 @@ from tests.infra.predicted import Predict, Prediction, predict
 
 @pytest.fixture(scope="session")
 def bicep() -> str:
-    """Where the compiler is. A developer may be without it; the gate may not."""
+    """Return the path of the compiler. Without it the tests are skipped, but fail in CI."""
     found = shutil.which("bicep")
     if found is None and os.environ.get("CI"):
-        pytest.fail("bicep is not on PATH, and CI must not skip what it checks")
+        pytest.fail("bicep is not on PATH; CI must not skip these tests")
     if found is None:
-        pytest.skip("bicep is not on PATH: `az bicep install` brings it")
+        pytest.skip("bicep is not on PATH: `az bicep install` installs it")
     return found
 
 
 @pytest.fixture(scope="session")
 def predictions(bicep: str, tmp_path_factory: pytest.TempPathFactory) -> Predict:
-    """`predict`, with each combination evaluated once."""
+    """Return `predict` with a cache."""
     known: dict[str, Prediction] = {}
 
     def predicted(base: str = "dev", **parameters: object) -> Prediction:

@@ -1,4 +1,4 @@
-"""What a deployment would create: the real Bicep compiler evaluates the templates without Azure."""
+"""Predictions of what a deployment creates: the Bicep compiler evaluates the templates without Azure."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 INFRA = ROOT / "infra"
 
 SUBSCRIPTION = "00000000-0000-0000-0000-00000000000b"
-WHERE = [
+TARGET = [
     *("--tenant-id", "00000000-0000-0000-0000-00000000000a", "--subscription-id", SUBSCRIPTION),
     *("--resource-group", "rg", "--location", "westeurope"),
 ]
@@ -26,7 +26,7 @@ CLOUD = {"environment().suffixes.storage": "core.windows.net", "environment().su
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The resources of one deployment, with every `format(…)` of known things put together."""
+    """The resources of one deployment, with every `format(…)` of known arguments evaluated."""
 
     resources: tuple[Mapping[str, Any], ...]
 
@@ -61,9 +61,9 @@ def predict(
     infra = folder / "infra"
     shutil.copytree(INFRA, infra)
     for file, old, new in mutations:
-        (infra / "bicepconfig.json").unlink(missing_ok=True)  # the linter would notice some of them first
+        (infra / "bicepconfig.json").unlink(missing_ok=True)  # the linter would reject some of them first
         text = (infra / file).read_text(encoding="utf-8")
-        assert old in text, f"{file} does not hold what is to be changed: {old}"
+        assert old in text, f"{file} does not contain the text to be changed: {old}"
         (infra / file).write_text(text.replace(old, new), encoding="utf-8")
     source = (infra / f"{base}.bicepparam").read_text(encoding="utf-8")
     for name, value in (parameters or {}).items():
@@ -71,11 +71,11 @@ def predict(
         source += f"param {name} = {_literal(value)}\n"
     (infra / "test.bicepparam").write_text(source, encoding="utf-8")
     done = subprocess.run(
-        ["bicep", "snapshot", str(infra / "test.bicepparam"), *WHERE],
+        ["bicep", "snapshot", str(infra / "test.bicepparam"), *TARGET],
         capture_output=True,
         text=True,
         check=False,
-        # Nothing of the tester's own environment gets into the parameters.
+        # The templates must not read the environment of the person who runs the tests.
         env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -95,7 +95,7 @@ def _literal(value: object) -> str:
 
 
 def _resolved(value: Any) -> Any:
-    """`value` with the `[format('…{0}…', …)]` expressions put together whose arguments are known."""
+    """Evaluate the expressions `[format('…{0}…', …)]` in `value` whose arguments are known."""
     if isinstance(value, dict):
         return {name: _resolved(inner) for name, inner in value.items()}
     if isinstance(value, list):

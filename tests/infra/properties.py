@@ -1,4 +1,4 @@
-"""What must hold of every deployment. Each is a function that fails on a prediction that breaks it."""
+"""The properties of every deployment: functions that fail for a prediction that does not have the property."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ STORAGE = "Microsoft.Storage/storageAccounts"
 COSMOS = "Microsoft.DocumentDB/databaseAccounts"
 
 ROLES = {
-    # role: (its name, the end of the only scopes that it is given for)
+    # role: (its name, a pattern of the end of the scopes for which it may be assigned)
     "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": (
         "Storage Blob Data Owner",
         r"storageAccounts/(sthost\w+|stpics\w+/blobServices/default/containers/catafract)",
@@ -35,7 +35,7 @@ ROLES = {
 }
 OPERATORS_ROLE = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
 EXPECTED_ASSIGNMENTS = 7
-"""Blobs, queues and tables of the host's storage, the two containers, metrics, secrets."""
+"""One each for blobs, queues and tables of the host's storage, the two containers, metrics and secrets."""
 
 PLATFORM = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
@@ -50,7 +50,7 @@ PLATFORM = {
     "COSMOS__clientId",
     "AZURE_CLIENT_ID",
 }
-"""What the platform, its extensions and its SDKs define. Flex Consumption refuses or ignores the rest of them."""
+"""Settings that the platform, its extensions and its SDKs define and that Flex Consumption accepts."""
 
 
 def accounts_take_no_keys(predicted: Prediction) -> None:
@@ -71,15 +71,15 @@ def accounts_take_no_keys(predicted: Prediction) -> None:
     assert predicted.one("Microsoft.Web/sites")["properties"]["httpsOnly"] is True
 
 
-def roles_are_the_least(predicted: Prediction) -> None:
+def roles_are_minimal(predicted: Prediction) -> None:
     given = predicted.of("Microsoft.Authorization/roleAssignments")
     for assignment in given:
         scope, role = assignment["id"].split("/providers/Microsoft.Authorization/")[0], _role(assignment)
-        assert role in ROLES, f"a role that nobody needs: {role}"
+        assert role in ROLES, f"an unnecessary role: {role}"
         name, scopes = ROLES[role]
         assert re.search(scopes + "$", scope), f"{name} is given for {scope}"
-    ours = [each for each in given if _role(each) != OPERATORS_ROLE]
-    assert len(ours) == EXPECTED_ASSIGNMENTS
+    assigned = [each for each in given if _role(each) != OPERATORS_ROLE]
+    assert len(assigned) == EXPECTED_ASSIGNMENTS
     database = predicted.one(f"{COSMOS}/sqlRoleAssignments")["properties"]
     assert database["roleDefinitionId"].endswith("/sqlRoleDefinitions/00000000-0000-0000-0000-000000000002")
     assert database["scope"].endswith("/dbs/catafract")
@@ -90,7 +90,7 @@ def _role(assignment: object) -> str:
     return definition.rsplit("/", 1)[-1].rstrip("')]")
 
 
-def every_principal_is_the_identity(predicted: Prediction) -> None:
+def every_principal_is_the_apps_identity(predicted: Prediction) -> None:
     """But for the operator, who sets secrets and gets nothing else."""
     given = [*predicted.of("Microsoft.Authorization/roleAssignments"), *predicted.of(f"{COSMOS}/sqlRoleAssignments")]
     for assignment in given:
@@ -108,11 +108,11 @@ def every_principal_is_the_identity(predicted: Prediction) -> None:
 IDENTITY = "Microsoft.ManagedIdentity/userAssignedIdentities"
 
 
-def settings_are_known_and_hold_no_credential(predicted: Prediction) -> None:
+def settings_are_known_and_have_no_credential(predicted: Prediction) -> None:
     known = {str(field.alias) for field in Settings.model_fields.values()}
     settings = predicted.settings
     unknown = set(settings) - known - PLATFORM
-    assert not unknown, f"nobody reads {unknown}"
+    assert not unknown, f"unknown settings: {unknown}"
     assert set(settings) >= PLATFORM
     secrets = {"GEMINI_API_KEY", "NEXTAUTH_SECRET", "NEXTAUTH_SECRET_PREVIOUS"} & set(settings)
     for name in secrets:
@@ -127,15 +127,15 @@ def settings_are_known_and_hold_no_credential(predicted: Prediction) -> None:
         assert not re.search(r"AccountKey|SharedAccessKey|listKeys|sig=|password", value, re.IGNORECASE), name
 
 
-def the_hosts_storage_has_all_its_endpoints(predicted: Prediction) -> None:
+def host_storage_has_all_endpoints(predicted: Prediction) -> None:
     account = predicted.one(STORAGE, "sthost")["name"]
     for service in ("blob", "queue", "table"):
         address = predicted.settings[f"AzureWebJobsStorage__{service}ServiceUri"]
         assert address == f"https://{account}.{service}.core.windows.net"
 
 
-def settings_can_be_read(predicted: Prediction) -> None:
-    """By the product itself, once the platform has put the secrets in."""
+def settings_are_valid(predicted: Prediction) -> None:
+    """Check that the application accepts the settings after the platform has resolved the secrets."""
     environment = {name: "resolved" if value.startswith("@") else value for name, value in predicted.settings.items()}
     settings = Settings.read(environment)
     assert settings.storage_account_url == f"https://{predicted.one(STORAGE, 'stpics')['name']}.blob.core.windows.net"
@@ -153,7 +153,7 @@ def images_are_as_public_as_requested(predicted: Prediction) -> None:
     assert predicted.one(STORAGE, "sthost")["properties"]["allowBlobPublicAccess"] is False
 
 
-def inputs_are_always_private_and_go(predicted: Prediction) -> None:
+def inputs_are_private_and_expire(predicted: Prediction) -> None:
     container = predicted.one(f"{STORAGE}/blobServices/containers", "catafract-private")
     assert container["properties"]["publicAccess"] == "None"
     rule, _, _ = predicted.one(f"{STORAGE}/managementPolicies")["properties"]["policy"]["rules"]
@@ -164,14 +164,14 @@ def inputs_are_always_private_and_go(predicted: Prediction) -> None:
     assert service["properties"]["deleteRetentionPolicy"]["enabled"] is True
 
 
-def renditions_that_are_left_behind_go(predicted: Prediction) -> None:
+def renditions_expire(predicted: Prediction) -> None:
     _, rule, _ = predicted.one(f"{STORAGE}/managementPolicies")["properties"]["policy"]["rules"]
     assert rule["enabled"] is True
     assert rule["definition"]["filters"]["prefixMatch"] == [f"catafract-private/{RENDITIONS}"]
     assert list(rule["definition"]["actions"]["baseBlob"]["delete"]) == ["daysAfterModificationGreaterThan"]
 
 
-def unused_uploads_go_and_nothing_else(predicted: Prediction) -> None:
+def only_unused_uploads_expire(predicted: Prediction) -> None:
     _, _, rule = predicted.one(f"{STORAGE}/managementPolicies")["properties"]["policy"]["rules"]
     assert rule["enabled"] is True
     (tag,) = rule["definition"]["filters"]["blobIndexMatch"]
@@ -182,11 +182,11 @@ def unused_uploads_go_and_nothing_else(predicted: Prediction) -> None:
     assert service["properties"]["lastAccessTimeTrackingPolicy"]["enable"] is True
 
 
-def the_app_runs_as_built(predicted: Prediction) -> None:
+def app_has_its_runtime_and_concurrency(predicted: Prediction) -> None:
     config = predicted.one("Microsoft.Web/sites")["properties"]["functionAppConfig"]
     assert config["runtime"] == {"name": "python", "version": "3.13"}
     scale = config["scaleAndConcurrency"]
-    assert scale["triggers"]["http"]["perInstanceConcurrency"] >= 50, "half a minute of each request is waiting"
+    assert scale["triggers"]["http"]["perInstanceConcurrency"] >= 50, "each request waits for about half a minute"
     assert config["deployment"]["storage"]["authentication"]["type"] == "UserAssignedIdentity"
     container = config["deployment"]["storage"]["value"].rsplit("/", 1)[-1]
     assert predicted.one(f"{STORAGE}/blobServices/containers", container)["properties"]["publicAccess"] == "None"
@@ -197,7 +197,7 @@ def the_app_runs_as_built(predicted: Prediction) -> None:
     assert memory_budget <= scale["instanceMemoryMB"] * 1_000_000 * 0.35, "the host and Python need the rest"
 
 
-def the_database_is_what_the_code_expects(predicted: Prediction) -> None:
+def database_has_the_containers_and_indexes_of_the_code(predicted: Prediction) -> None:
     containers = {
         each["name"].rsplit("/", 1)[-1]: each["properties"]["resource"]
         for each in predicted.of(f"{COSMOS}/sqlDatabases/containers")
@@ -207,21 +207,21 @@ def the_database_is_what_the_code_expects(predicted: Prediction) -> None:
     assert containers["usage"]["defaultTtl"] == 400 * 86400
     assert predicted.one(COSMOS)["properties"]["backupPolicy"]["type"] == "Continuous"
     for name, queries in {"generations": "CosmosGenerations", "usage": "CosmosLedger"}.items():
-        asked = _asked(ROOT / "image_core/storage/cosmos_documents.py", queries) - NOT_INDEXED.keys()
+        queried = _queried_fields(ROOT / "image_core/storage/cosmos_documents.py", queries) - NOT_INDEXED.keys()
         policy = containers[name]["indexingPolicy"]
         indexed = {path["path"].strip("/?") for path in policy["includedPaths"]}
-        assert indexed == asked, f"{name}: indexed and asked for must be the same"
+        assert indexed == queried, f"{name}: indexed and queried fields must be the same"
         assert policy["excludedPaths"] == [{"path": "/*"}]
 
 
 NOT_INDEXED = {
-    "outputImageUrl": "asked of the original product's records alone, which the index of blobStem finds",
-    "leaseOwner": "asked of unfinished records alone, which the index of leaseExpiresAt finds",
+    "outputImageUrl": "queried for records of the original product only, which the index of blobStem finds",
+    "leaseOwner": "queried for unfinished records only, which the index of leaseExpiresAt finds",
 }
-"""Fields that queries filter by and that have no index, and why."""
+"""Fields without an index by which queries filter, and the reason."""
 
 
-def _asked(source: Path, class_name: str) -> set[str]:
+def _queried_fields(source: Path, class_name: str) -> set[str]:
     """Return the fields that the queries of one class of `source` filter or sort by."""
     module = ast.parse(source.read_text(encoding="utf-8"))
     (tree,) = (node for node in module.body if isinstance(node, ast.ClassDef) and node.name == class_name)
@@ -236,13 +236,13 @@ def _asked(source: Path, class_name: str) -> set[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts
     ]
-    # What is selected needs no index: `SELECT … FROM c`, and the constants that list fields for it.
+    # Selected fields need no index: `SELECT … FROM c`, and the constants that list such fields.
     conditions = [re.sub(r"SELECT .*? FROM c\b", "", text) for text in texts if not re.fullmatch(r"(c\.\w+,?)+", text)]
     return set(re.findall(r"\bc\.([a-zA-Z]\w*)", " ".join(conditions)))
 
 
-def names_are_legal(predicted: Prediction) -> None:
-    legal = {
+def names_are_valid(predicted: Prediction) -> None:
+    patterns = {
         STORAGE: r"[a-z0-9]{3,24}",
         COSMOS: r"[a-z0-9][a-z0-9-]{1,42}[a-z0-9]",
         "Microsoft.KeyVault/vaults": r"[a-zA-Z](?!.*--)[a-zA-Z0-9-]{1,22}[a-zA-Z0-9]",
@@ -257,12 +257,12 @@ def names_are_legal(predicted: Prediction) -> None:
         "Microsoft.Insights/actionGroups": r"[^:<>+/&%\\?|]{1,260}",
     }
     for resource in predicted.resources:
-        if resource["type"] in legal:
-            assert re.fullmatch(legal[resource["type"]], resource["name"]), (resource["type"], resource["name"])
+        if resource["type"] in patterns:
+            assert re.fullmatch(patterns[resource["type"]], resource["name"]), (resource["type"], resource["name"])
 
 
-def a_site_can_be_linked_and_is_not_yet(predicted: Prediction) -> None:
-    """Linking is infra/deploy.sh's last step: a linked function app refuses the calls that check it."""
+def site_is_linkable_and_not_linked(predicted: Prediction) -> None:
+    """infra/deploy.sh links the site in its last step: a linked function app refuses the calls that check it."""
     for site in predicted.of("Microsoft.Web/staticSites"):
         assert site["sku"]["name"] == "Standard"
     assert not predicted.of("Microsoft.Web/staticSites/linkedBackends")
@@ -271,17 +271,17 @@ def a_site_can_be_linked_and_is_not_yet(predicted: Prediction) -> None:
 
 PROPERTIES: tuple[Callable[[Prediction], None], ...] = (
     accounts_take_no_keys,
-    roles_are_the_least,
-    every_principal_is_the_identity,
-    settings_are_known_and_hold_no_credential,
-    the_hosts_storage_has_all_its_endpoints,
-    settings_can_be_read,
+    roles_are_minimal,
+    every_principal_is_the_apps_identity,
+    settings_are_known_and_have_no_credential,
+    host_storage_has_all_endpoints,
+    settings_are_valid,
     images_are_as_public_as_requested,
-    inputs_are_always_private_and_go,
-    renditions_that_are_left_behind_go,
-    unused_uploads_go_and_nothing_else,
-    the_app_runs_as_built,
-    the_database_is_what_the_code_expects,
-    names_are_legal,
-    a_site_can_be_linked_and_is_not_yet,
+    inputs_are_private_and_expire,
+    renditions_expire,
+    only_unused_uploads_expire,
+    app_has_its_runtime_and_concurrency,
+    database_has_the_containers_and_indexes_of_the_code,
+    names_are_valid,
+    site_is_linkable_and_not_linked,
 )

@@ -1,4 +1,4 @@
-"""`infra/deploy.sh` beside a recording `az`: what it calls, with which options, and what it says."""
+"""Runs `infra/deploy.sh` with a fake `az` that records its calls."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ from tests.support.paths import ROOT
 SUBSCRIPTION = "00000000-0000-0000-0000-00000000000b"
 PROVIDERS = ("Web", "Storage", "DocumentDB", "KeyVault", "ManagedIdentity", "OperationalInsights", "Insights")
 TOKEN = f"e30.{base64.urlsafe_b64encode(json.dumps({'oid': '2' * 8}).encode()).decode().rstrip('=')}.c2lnbmF0dXJl"
-"""An access token, as far as anybody but its audience may look into it."""
+"""An access token with the claims that the script reads."""
 PAGE_TOKEN = "a-deployment-token-of-the-site"
 Rule = list[Any]
 
@@ -37,7 +37,7 @@ class Run:
 
 
 class Healthy(BaseHTTPRequestHandler):
-    """What a deployment answers that has nothing wrong with it, as far as a smoke test without a cookie asks."""
+    """A healthy deployment, as far as the smoke test without a cookie calls it."""
 
     def do_GET(self) -> None:
         body: dict[str, Any] = {"status": "ok", "version": "0"}
@@ -58,11 +58,11 @@ class Healthy(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
-        """Nothing: the test's output is the script's."""
+        """Log nothing: the tests read the script's output."""
 
 
 class Open(Healthy):
-    """A deployment that lets anybody in."""
+    """A deployment that accepts requests without a session."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -95,7 +95,7 @@ FUNCTIONS = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-image-api-dev/prov
 
 
 def answers(url: str, *first: Rule, group: bool = True, secrets: str = "", site: str = "") -> list[Rule]:
-    """Those of a subscription where everything is as it should be, after the rules in `first`.
+    """Return the answers of `az` for a working subscription, after the rules in `first`.
 
     `site` is the address of the Static Web App in front of the function app at `url`.
     """
@@ -140,7 +140,7 @@ def answers(url: str, *first: Rule, group: bool = True, secrets: str = "", site:
 
 
 def deploy(folder: Path, arguments: Sequence[str], rules: Sequence[Rule], **environment: str) -> Run:
-    """Run the script in `folder`'s shadow, with nobody at the terminal."""
+    """Run the script without a terminal, with its files in `folder`."""
     scenario, log = folder / "scenario.json", folder / "az.log"
     scenario.write_text(json.dumps({"answers": rules}), encoding="utf-8")
     log.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""`infra/deploy.sh`: what it does, what it never does, and the one line that says what is wrong."""
+"""`infra/deploy.sh`: its steps, its handling of secrets, and errors of one line."""
 
 import json
 import re
@@ -34,10 +34,10 @@ GEMINI, NEXTAUTH, COOKIE = (
 )
 SECRETS = {"GEMINI_API_KEY": GEMINI, "NEXTAUTH_SECRET": NEXTAUTH}
 SCM = "An error occured during deployment. Status Code:"
-"""What az says of an answer of the publishing site, with its spelling."""
+"""az's message for an error of the publishing site, with its spelling."""
 
 
-def nothing_leaked(run: Run, folder: Path) -> None:
+def assert_no_secret_leaked(run: Run, folder: Path) -> None:
     for secret in (GEMINI, NEXTAUTH, COOKIE, PAGE_TOKEN):
         assert secret not in run.out + run.err
         for call in run.calls:
@@ -92,13 +92,13 @@ def test_one_command_creates_everything(tmp_path: Path) -> None:
     ]
     stored = {call["arguments"][6]: call["stdin"] for call in run.called("keyvault", "secret", "set")}
     assert stored == {"GEMINI-API-KEY": GEMINI, "NEXTAUTH-SECRET": NEXTAUTH}
-    assert run.called("functionapp", "restart"), "an instance that runs has read the old secrets"
+    assert run.called("functionapp", "restart"), "a running instance has read the old secrets"
     assert f"the API:      {url}/api/image" in run.out
     assert "a call without a session is refused" in run.out, "the smoke test ran"
-    nothing_leaked(run, tmp_path)
+    assert_no_secret_leaked(run, tmp_path)
 
 
-def test_running_it_again_is_an_update_that_needs_no_secret(tmp_path: Path) -> None:
+def test_second_run_is_an_update_without_secrets(tmp_path: Path) -> None:
     with deployment() as url:
         rules = answers(url, secrets="GEMINI-API-KEY\nNEXTAUTH-SECRET\n")
         run = deploy(tmp_path, ["dev", "--yes"], rules)
@@ -123,10 +123,10 @@ def test_running_it_again_is_an_update_that_needs_no_secret(tmp_path: Path) -> N
         ("another one in the same group", {}, {"NEXTAUTH_URL": "", "ALERT_EMAIL": ""}),
     ],
 )
-def test_an_update_keeps_what_the_last_deployment_was_told_of_the_front_end(
+def test_update_keeps_the_front_end_parameters_of_the_last_deployment(
     environment: str, given: dict[str, str], kept: dict[str, str], tmp_path: Path
 ) -> None:
-    """A new Gemini key is set by a command that names nothing else."""
+    """For example, a command that sets a new Gemini key names no other parameter."""
     last = {"environmentName": environment, "nextAuthUrl": "https://app.example.com", "alertEmail": "ops@example.com"}
     shown: Rule = [
         ["deployment", "group", "show"],
@@ -141,25 +141,25 @@ def test_an_update_keeps_what_the_last_deployment_was_told_of_the_front_end(
             assert call["kept"] == kept
 
 
-def test_a_last_deployment_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path) -> None:
+def test_unreadable_last_deployment_is_an_error(tmp_path: Path) -> None:
     refused: Rule = [["deployment", "group", "show"], {"error": "(AuthorizationFailed) no"}]
     run = deploy(tmp_path, ["--yes"], answers("http://127.0.0.1:1", refused), **SECRETS)
     assert (run.code, len(run.err.splitlines())) == (1, 1)
     assert not run.called("deployment", "group", "create")
 
 
-def test_secrets_are_rotated_by_giving_new_ones(tmp_path: Path) -> None:
+def test_given_secrets_replace_those_in_the_vault(tmp_path: Path) -> None:
     with deployment() as url:
         rules = answers(url, secrets="GEMINI-API-KEY\nNEXTAUTH-SECRET\n")
         run = deploy(tmp_path, ["--yes"], rules, NEXTAUTH_SECRET=NEXTAUTH, NEXTAUTH_SECRET_PREVIOUS=GEMINI)
     assert run.code == 0, run.err
     stored = {call["arguments"][6]: call["stdin"] for call in run.called("keyvault", "secret", "set")}
     assert stored == {"NEXTAUTH-SECRET": NEXTAUTH, "NEXTAUTH-SECRET-PREVIOUS": GEMINI}
-    nothing_leaked(run, tmp_path)
+    assert_no_secret_leaked(run, tmp_path)
 
 
 @pytest.mark.parametrize("group", [True, False])
-def test_a_dry_run_changes_nothing(tmp_path: Path, *, group: bool) -> None:
+def test_dry_run_changes_nothing(tmp_path: Path, *, group: bool) -> None:
     run = deploy(tmp_path, ["prod", "--dry-run"], answers("http://127.0.0.1:1", group=group), **SECRETS)
     assert run.code == 0, run.err
     reading = {"show", "what-if", "exists", "build", "list-flexconsumption-locations", "get-access-token"}
@@ -168,17 +168,17 @@ def test_a_dry_run_changes_nothing(tmp_path: Path, *, group: bool) -> None:
     assert "Microsoft.Web/sites" in run.out
     order = ["the vault", "its secrets", "everything else", "references", "the code", "the checks"]
     assert re.search(".*".join(order), run.out)
-    nothing_leaked(run, tmp_path)
+    assert_no_secret_leaked(run, tmp_path)
 
 
-def test_the_operator_gets_the_right_to_set_secrets(tmp_path: Path) -> None:
+def test_operator_may_set_secrets(tmp_path: Path) -> None:
     with deployment() as url:
         run = deploy(tmp_path, ["--yes"], answers(url), **SECRETS)
     call, _ = run.called("deployment", "group", "create")
     assert {"OPERATOR_PRINCIPAL_ID", "OPERATOR_PRINCIPAL_TYPE", "ENVIRONMENT_NAME"} <= set(call["environment"])
 
 
-def test_a_pipeline_is_known_by_its_token_and_needs_no_right_to_read_the_directory(tmp_path: Path) -> None:
+def test_pipeline_is_identified_by_its_token_without_reading_the_directory(tmp_path: Path) -> None:
     rules: list[Rule] = [[["account", "show", "--query", "user.type"], "servicePrincipal\n"]]
     with deployment() as url:
         run = deploy(tmp_path, ["--yes"], answers(url, *rules), **SECRETS)
@@ -190,24 +190,24 @@ def test_a_pipeline_is_known_by_its_token_and_needs_no_right_to_read_the_directo
     assert not any(TOKEN in argument for call in run.calls for argument in call["arguments"])
 
 
-def test_a_right_that_has_not_arrived_yet_is_waited_for(tmp_path: Path) -> None:
+def test_setting_a_secret_waits_for_the_role_assignment(tmp_path: Path) -> None:
     forbidden: Rule = [["keyvault", "secret", "set"], {"error": "(Forbidden) Caller is not authorized", "times": 2}]
     with deployment() as url:
         run = deploy(tmp_path, ["--yes"], answers(url, forbidden), **SECRETS)
     assert run.code == 0, run.err
     assert len(run.called("keyvault", "secret", "set")) == 4
-    nothing_leaked(run, tmp_path)
+    assert_no_secret_leaked(run, tmp_path)
 
 
-def test_a_vault_that_was_deleted_with_its_group_comes_back(tmp_path: Path) -> None:
+def test_vault_that_was_deleted_with_its_group_is_recovered(tmp_path: Path) -> None:
     def vault(name: str, group: str, environment: str) -> str:
         return f"{name}\t/subscriptions/x/{group}/providers/Microsoft.KeyVault/vaults/{name}\t{environment}\n"
 
-    ours = vault("kv-dev-x", "resourcegroups/RG-image-api-dev", "dev")
+    own = vault("kv-dev-x", "resourcegroups/RG-image-api-dev", "dev")
     others = vault("kv-a", "resourceGroups/rg-image-api-dev", "other") + vault(
         "kv-b", "resourceGroups/rg-image-api-dev2", "dev"
     )
-    deleted: Rule = [["keyvault", "list-deleted"], others + ours + vault("kv-c", "resourceGroups/elsewhere", "None")]
+    deleted: Rule = [["keyvault", "list-deleted"], others + own + vault("kv-c", "resourceGroups/elsewhere", "None")]
     with deployment() as url:
         run = deploy(tmp_path, ["--yes"], answers(url, deleted), **SECRETS)
     assert run.code == 0, run.err
@@ -215,7 +215,7 @@ def test_a_vault_that_was_deleted_with_its_group_comes_back(tmp_path: Path) -> N
     assert steps(run).index("recover") < steps(run).index("vault")
 
 
-def test_a_provider_that_is_not_registered_is(tmp_path: Path) -> None:
+def test_missing_provider_is_registered(tmp_path: Path) -> None:
     missing: Rule = [["provider", "show", "--namespace", "Microsoft.DocumentDB"], "NotRegistered\n"]
     with deployment() as url:
         run = deploy(tmp_path, ["--yes"], answers(url, missing), **SECRETS)
@@ -247,7 +247,7 @@ FAULTS: dict[str, tuple[list[str], list[Rule], dict[str, str], str]] = {
         SECRETS,
         "not offered in moon",
     ),
-    "a token that says nothing of its owner": (
+    "a token without its owner": (
         [],
         [
             [["account", "show", "--query", "user.type"], "servicePrincipal\n"],
@@ -268,7 +268,7 @@ FAULTS: dict[str, tuple[list[str], list[Rule], dict[str, str], str]] = {
         SECRETS,
         "Zip deployment failed",
     ),
-    "a publishing site that does not come": (
+    "a publishing site that does not start": (
         [],
         [[["functionapp", "deployment"], {"error": f"{SCM} 503, Details: none", "times": 99}]],
         SECRETS,
@@ -280,7 +280,7 @@ FAULTS: dict[str, tuple[list[str], list[Rule], dict[str, str], str]] = {
         SECRETS,
         "could not be listed: ERROR: (BadRequest) no",
     ),
-    "a firewall before the vault": (
+    "a firewall of the vault": (
         [],
         [
             [
@@ -312,7 +312,7 @@ FAULTS: dict[str, tuple[list[str], list[Rule], dict[str, str], str]] = {
         SECRETS,
         "AADSTS700024",
     ),
-    "a subscription that is broken, and not forbidden": (
+    "an unknown subscription": (
         [],
         [[["provider", "show"], {"error": "(InvalidSubscriptionId) no such subscription"}]],
         SECRETS,
@@ -325,48 +325,48 @@ FAULTS: dict[str, tuple[list[str], list[Rule], dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_is_wrong_is_one_line(name: str, tmp_path: Path) -> None:
-    arguments, rules, secrets, said = FAULTS[name]
+def test_error_is_one_line(name: str, tmp_path: Path) -> None:
+    arguments, rules, secrets, words = FAULTS[name]
     with deployment() as url:
         run = deploy(tmp_path, ["--yes", *arguments], answers(url, *rules), **secrets)
     assert run.code == 1
     assert len(run.err.splitlines()) == 1, run.err
     assert run.err.startswith("deploy: ")
-    assert said in run.err
-    nothing_leaked(run, tmp_path)
+    assert words in run.err
+    assert_no_secret_leaked(run, tmp_path)
 
 
-def test_a_missing_secret_is_said_before_anything_is_created(tmp_path: Path) -> None:
+def test_missing_secret_is_an_error_before_anything_is_created(tmp_path: Path) -> None:
     run = deploy(tmp_path, ["--yes"], answers("http://127.0.0.1:1", group=False), GEMINI_API_KEY=GEMINI)
     assert (run.code, len(run.err.splitlines())) == (1, 1)
     assert "NEXTAUTH_SECRET is not set" in run.err
     assert not run.called("group", "create")
 
 
-def test_nobody_at_the_terminal_means_no(tmp_path: Path) -> None:
+def test_without_a_terminal_nothing_is_deployed_unless_confirmed_by_an_option(tmp_path: Path) -> None:
     run = deploy(tmp_path, [], answers("http://127.0.0.1:1"), **SECRETS)
     assert run.code == 1
     assert "add --yes" in run.err
     assert not run.called("deployment", "group", "create")
 
 
-def test_a_failed_smoke_test_fails_the_deployment(tmp_path: Path) -> None:
+def test_failed_smoke_test_fails_the_deployment(tmp_path: Path) -> None:
     with deployment(Open) as url:
         run = deploy(tmp_path, ["--yes"], answers(url), **SECRETS, SMOKE_COOKIE=COOKIE)
     assert run.code == 1
     assert "the smoke test failed" in run.err
     assert "anybody can use this API" in run.err
-    nothing_leaked(run, tmp_path)
+    assert_no_secret_leaked(run, tmp_path)
 
 
-def test_an_outage_of_the_model_is_said_and_does_not_fail_a_deployment(tmp_path: Path) -> None:
+def test_outage_of_the_model_is_reported_and_does_not_fail_the_deployment(tmp_path: Path) -> None:
     with deployment(WithoutModel) as url:
         run = deploy(tmp_path, ["--yes"], answers(url), **SECRETS)
     assert run.code == 0, run.err
     assert "model is unknown" in run.out
 
 
-def test_destroy_deletes_the_group_and_only_that(tmp_path: Path) -> None:
+def test_destroy_deletes_only_the_group(tmp_path: Path) -> None:
     run = deploy(tmp_path, ["destroy", "dev", "--yes"], answers("http://127.0.0.1:1"))
     assert run.code == 0, run.err
     assert [call["arguments"][:4] for call in run.called("group", "delete")] == [
@@ -376,7 +376,7 @@ def test_destroy_deletes_the_group_and_only_that(tmp_path: Path) -> None:
     assert (gone.code, gone.err) == (1, "deploy: there is no resource group rg-image-api-dev\n")
 
 
-def test_help_says_how(tmp_path: Path) -> None:
+def test_help_lists_the_options(tmp_path: Path) -> None:
     run = deploy(tmp_path, ["--help"], [])
     assert run.code == 0
     assert "--dry-run" in run.out
@@ -386,7 +386,7 @@ def test_help_says_how(tmp_path: Path) -> None:
 SITE_STEPS = ["publish", "restart", "page", "link"]
 
 
-def test_a_site_is_put_in_front_of_code_that_works_and_has_a_page_before_it_is_linked(tmp_path: Path) -> None:
+def test_site_is_linked_after_code_and_page_are_published(tmp_path: Path) -> None:
     with deployment() as url, deployment() as site:
         run = deploy(tmp_path, ["--yes"], answers(url, group=False, site=site), **SECRETS)
     assert run.code == 0, run.err
@@ -398,11 +398,11 @@ def test_a_site_is_put_in_front_of_code_that_works_and_has_a_page_before_it_is_l
     (link,) = run.called("staticwebapp", "backends", "link")
     assert {FUNCTIONS, "westeurope", "swa-dev-x"} <= set(link["arguments"])
     assert f"the API:      {site}/api/image" in run.out
-    nothing_leaked(run, tmp_path)
+    assert_no_secret_leaked(run, tmp_path)
 
 
-def test_a_linked_app_is_checked_through_its_site_alone_and_a_front_end_stays(tmp_path: Path) -> None:
-    """A linked app refuses az's check of the host after publishing, which is no failure."""
+def test_linked_app_is_checked_through_its_site_and_keeps_its_page(tmp_path: Path) -> None:
+    """A linked app refuses az's check of the host after publishing; this is not an error."""
     rules: list[Rule] = [
         [["staticwebapp", "backends", "show"], FUNCTIONS.upper() + "\n"],
         [["staticwebapp", "environment", "list"], "Ready\n"],
@@ -418,7 +418,7 @@ def test_a_linked_app_is_checked_through_its_site_alone_and_a_front_end_stays(tm
     assert re.findall("waiting for (.*)/api/health", run.out) == [site]
 
 
-def test_a_site_whose_page_does_not_arrive_is_not_linked(tmp_path: Path) -> None:
+def test_site_without_its_page_is_not_linked(tmp_path: Path) -> None:
     waiting: Rule = [["staticwebapp", "environment", "list"], "WaitingForDeployment\n"]
     with deployment() as url:
         run = deploy(tmp_path, ["--yes"], answers(url, waiting, site="http://127.0.0.1:1"), **SECRETS)
@@ -436,7 +436,7 @@ def test_a_site_whose_page_does_not_arrive_is_not_linked(tmp_path: Path) -> None
         "Max retries exceeded with url",
     ],
 )
-def test_publishing_is_tried_again_where_the_publishing_site_is_not_ready(error: str, tmp_path: Path) -> None:
+def test_publishing_is_repeated_until_the_publishing_site_is_ready(error: str, tmp_path: Path) -> None:
     busy: Rule = [["functionapp", "deployment"], {"error": error.replace("{SCM}", SCM), "times": 3}]
     with deployment() as url:
         run = deploy(tmp_path, ["--yes"], answers(url, busy), **SECRETS)
@@ -450,11 +450,11 @@ def test_references_are_refreshed_until_they_resolve(tmp_path: Path) -> None:
         run = deploy(tmp_path, ["--yes"], answers(url, waiting), **SECRETS)
     assert run.code == 0, run.err
     assert steps(run).count("refresh") == 3
-    (url_of_it,) = {call["arguments"][4] for call in run.called("rest", "--method", "post")}
-    assert url_of_it == f"{FUNCTIONS}/config/configreferences/appsettings/refresh?api-version=2022-03-01"
+    (refresh_url,) = {call["arguments"][4] for call in run.called("rest", "--method", "post")}
+    assert refresh_url == f"{FUNCTIONS}/config/configreferences/appsettings/refresh?api-version=2022-03-01"
 
 
-def test_a_secret_that_was_deleted_comes_back_before_it_is_set(tmp_path: Path) -> None:
+def test_deleted_secret_is_recovered_before_it_is_set(tmp_path: Path) -> None:
     deleted: Rule = [
         ["keyvault", "secret", "set"],
         {"error": "(Conflict) Secret is currently in a deleted but recoverable state"},
@@ -466,7 +466,7 @@ def test_a_secret_that_was_deleted_comes_back_before_it_is_set(tmp_path: Path) -
     assert len(run.called("keyvault", "secret", "set")) == 3
 
 
-def test_the_right_to_list_secrets_is_waited_for_and_not_taken_for_an_empty_vault(tmp_path: Path) -> None:
+def test_listing_secrets_waits_for_the_role_assignment(tmp_path: Path) -> None:
     forbidden: Rule = [["keyvault", "secret", "list"], {"error": "(Forbidden) Caller is not authorized", "times": 2}]
     with deployment() as url:
         run = deploy(tmp_path, ["--yes"], answers(url, forbidden, secrets="GEMINI-API-KEY\nNEXTAUTH-SECRET\n"))
@@ -478,7 +478,7 @@ def test_the_right_to_list_secrets_is_waited_for_and_not_taken_for_an_empty_vaul
     ("given", "stored", "wanted"),
     [({}, "", "false"), ({"NEXTAUTH_SECRET_PREVIOUS": GEMINI}, "", "true"), ({}, "NEXTAUTH-SECRET-PREVIOUS\n", "true")],
 )
-def test_an_older_secret_is_referred_to_where_the_vault_has_one(
+def test_previous_secret_is_referenced_if_the_vault_has_one(
     given: dict[str, str], stored: str, wanted: str, tmp_path: Path
 ) -> None:
     with deployment() as url:
@@ -489,7 +489,7 @@ def test_an_older_secret_is_referred_to_where_the_vault_has_one(
     assert f"previousSecret={wanted}" in everything["arguments"]
 
 
-def test_a_login_for_the_group_alone_is_warned_and_goes_on(tmp_path: Path) -> None:
+def test_login_for_the_group_only_gives_warnings(tmp_path: Path) -> None:
     refused = {
         "error": "(AuthorizationFailed) The client does not have authorization over scope /subscriptions/x",
         "times": 9,
@@ -505,14 +505,14 @@ def test_a_login_for_the_group_alone_is_warned_and_goes_on(tmp_path: Path) -> No
     assert steps(run)[-1] == "restart"
 
 
-def test_the_static_web_apps_command_is_of_the_version_that_the_local_stack_has() -> None:
+def test_static_web_apps_cli_has_the_version_of_the_local_stack() -> None:
     package = json.loads((ROOT / "local/swa/package.json").read_text(encoding="utf-8"))
     version = package["dependencies"]["@azure/static-web-apps-cli"]
     assert f"@azure/static-web-apps-cli@{version} " in (ROOT / "infra/deploy.sh").read_text(encoding="utf-8")
 
 
-def test_the_package_is_the_product_and_starts(tmp_path: Path) -> None:
-    """The unpacked app has its functions without the rest of the repository; packing again gives the same bytes."""
+def test_package_has_only_the_app_and_starts(tmp_path: Path) -> None:
+    """The unpacked app has its functions without the rest of the repository. Packages are reproducible."""
     for target in ("app.zip", "again.zip"):
         subprocess.run(
             [sys.executable, str(ROOT / "infra/package.py"), str(tmp_path / target)], check=True, capture_output=True
@@ -555,21 +555,21 @@ SHELL = [
 
 
 @pytest.mark.parametrize(("shell", "calls"), SHELL)
-def test_the_az_calls_of_a_piece_of_shell_are_found(shell: str, calls: list[list[str]]) -> None:
+def test_az_calls_of_a_shell_script_are_found(shell: str, calls: list[list[str]]) -> None:
     assert list(calls_in(shell)) == calls
 
 
-def test_the_documentation_and_the_doctor_have_az_calls_that_the_check_sees() -> None:
-    """`make check-az` holds them to the real Azure CLI."""
+def test_az_calls_of_documentation_and_doctor_are_found() -> None:
+    """`make check-az` checks them with the Azure CLI."""
     assert ["cosmosdb", "restore"] in [call[:2] for call in documented()]
     assert ["role", "assignment", "create"] in [call[:3] for call in recommended()]
 
 
-def test_the_pipeline_asks_for_the_vaults_token_right_after_its_login_and_hands_every_secret_on() -> None:
+def test_pipeline_gets_the_vaults_token_after_its_login_and_passes_every_secret() -> None:
     workflow = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text(encoding="utf-8"))
-    steps_of_it = workflow["jobs"]["deploy"]["steps"]
-    (login,) = [number for number, step in enumerate(steps_of_it) if step.get("uses", "").startswith("azure/login")]
-    assert "get-access-token --resource https://vault.azure.net" in steps_of_it[login + 1]["run"]
-    given = steps_of_it[-1]["env"]
+    workflow_steps = workflow["jobs"]["deploy"]["steps"]
+    (login,) = [number for number, step in enumerate(workflow_steps) if step.get("uses", "").startswith("azure/login")]
+    assert "get-access-token --resource https://vault.azure.net" in workflow_steps[login + 1]["run"]
+    given = workflow_steps[-1]["env"]
     for name in ("GEMINI_API_KEY", "NEXTAUTH_SECRET", "NEXTAUTH_SECRET_PREVIOUS", "SMOKE_COOKIE"):
         assert given[name] == f"${{{{ secrets.{name} }}}}"

@@ -1,4 +1,4 @@
-"""Every deployment that the parameters allow has every property; a change that breaks one is noticed."""
+"""Deployments with typical parameters have every property, and a change that breaks a property is detected."""
 
 import re
 from collections.abc import Callable
@@ -37,30 +37,28 @@ DEPLOYMENTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("check", properties.PROPERTIES, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", DEPLOYMENTS)
-def test_every_deployment_has_every_property(
-    name: str, check: Callable[[Prediction], None], predictions: Predict
-) -> None:
+def test_deployment_has_property(name: str, check: Callable[[Prediction], None], predictions: Predict) -> None:
     base, parameters = DEPLOYMENTS[name]
     check(predictions(base, **parameters))
 
 
-def test_always_ready_costs_only_production(predictions: Predict) -> None:
-    def always(base: str) -> object:
+def test_only_production_has_an_always_ready_instance(predictions: Predict) -> None:
+    def always_ready(base: str) -> object:
         app = predictions(base).one("Microsoft.Web/sites")["properties"]["functionAppConfig"]
         return app["scaleAndConcurrency"]["alwaysReady"]
 
-    assert always("dev") == []
-    assert always("prod") == [{"name": "http", "instanceCount": 1}]
+    assert always_ready("dev") == []
+    assert always_ready("prod") == [{"name": "http", "instanceCount": 1}]
 
 
-def test_a_site_is_there_only_where_it_is_asked_for(predictions: Predict) -> None:
+def test_site_is_created_only_on_request(predictions: Predict) -> None:
     base, parameters = DEPLOYMENTS["site"]
     assert len(predictions(base, **parameters).of("Microsoft.Web/staticSites")) == 1
     assert predictions("prod").of("Microsoft.Web/staticSites") == []
 
 
 def test_role_assignments_have_the_same_names_at_every_deployment(predictions: Predict) -> None:
-    """Else running it again would be refused: the same role, twice, under two names."""
+    """Azure refuses a second assignment of the same role with another name."""
 
     def names(**parameters: object) -> set[str]:
         predicted = predictions("dev", **parameters)
@@ -71,7 +69,7 @@ def test_role_assignments_have_the_same_names_at_every_deployment(predictions: P
     assert not names() & names(environmentName="other")
 
 
-def test_the_operator_may_set_secrets_and_nothing_else(predictions: Predict) -> None:
+def test_operator_may_only_set_secrets(predictions: Predict) -> None:
     predicted = predictions("dev", operatorPrincipalId=OPERATOR)
     given = predicted.of("Microsoft.Authorization/roleAssignments")
     mine = [each for each in given if each["properties"]["principalId"] == OPERATOR]
@@ -80,7 +78,7 @@ def test_the_operator_may_set_secrets_and_nothing_else(predictions: Predict) -> 
     assert mine[0]["properties"]["roleDefinitionId"].endswith("b86a8fe4-44ce-4948-aee5-eccb2c155cd7")
 
 
-def test_alerts_reach_somebody_where_an_address_is_given(predictions: Predict) -> None:
+def test_alerts_have_an_action_if_an_address_is_given(predictions: Predict) -> None:
     predicted = predictions("prod", alertEmail="ops@example.com")
     rules = predicted.of("Microsoft.Insights/scheduledQueryRules")
     assert {rule["name"].rsplit("-", 1)[-1] for rule in rules} == {"failures", "slow", "unavailable", "poison", "money"}
@@ -91,9 +89,9 @@ def test_alerts_reach_somebody_where_an_address_is_given(predictions: Predict) -
     assert metric["properties"]["criteria"]["allOf"][0]["dimensions"][0]["values"] == ["429"]
 
 
-def test_the_vault_comes_by_itself_and_the_same_as_with_everything(predictions: Predict) -> None:
-    """infra/deploy.sh puts the secrets in before it deploys the settings that refer to them."""
-    first, all_of_it = (
+def test_vault_alone_is_the_same_as_with_all_resources(predictions: Predict) -> None:
+    """infra/deploy.sh sets the secrets before it deploys the settings that refer to them."""
+    first, complete = (
         predictions("dev", vaultOnly=True, operatorPrincipalId=OPERATOR),
         predictions("dev", operatorPrincipalId=OPERATOR),
     )
@@ -102,20 +100,20 @@ def test_the_vault_comes_by_itself_and_the_same_as_with_everything(predictions: 
     assert not {
         kind for kind in kinds if kind.startswith(("Microsoft.Web/", "Microsoft.Storage/", "Microsoft.DocumentDB/"))
     }
-    known = {each["id"]: each for each in all_of_it.resources}
+    known = {each["id"]: each for each in complete.resources}
     for each in first.resources:
         assert known[each["id"]] == each
     roles = {
         each["properties"]["roleDefinitionId"][-40:] for each in first.of("Microsoft.Authorization/roleAssignments")
     }
-    assert len(roles) == 3, "the operator's, the app's, and that for metrics"
+    assert len(roles) == 3, "of the operator, of the app, and for metrics"
 
 
 @pytest.mark.parametrize(
     "address", ["https://app.example.com", "https://app.example.com/", "https://app.example.com/api/auth"]
 )
-def test_pages_of_the_front_end_may_read_images(address: str, predictions: Predict) -> None:
-    """An origin has no path, and no slash at its end: a browser compares it letter by letter."""
+def test_front_end_may_read_images(address: str, predictions: Predict) -> None:
+    """An origin has neither a path nor a slash at its end: a browser compares it exactly."""
     predicted = predictions("dev", nextAuthUrl=address, allowedOrigins=["https://www.example.com"])
     account = predicted.one(properties.STORAGE, "stpics")["name"]
     (rule,) = predicted.one(f"{properties.STORAGE}/blobServices", account)["properties"]["cors"]["corsRules"]
@@ -126,21 +124,21 @@ def test_pages_of_the_front_end_may_read_images(address: str, predictions: Predi
     )
 
 
-def test_pages_may_send_to_the_images_what_they_may_send_to_the_api(predictions: Predict) -> None:
-    """But for what only a call of the API has: a tracing library adds its headers to both."""
+def test_storage_allows_the_request_headers_of_the_api(predictions: Predict) -> None:
+    """A tracing library adds its headers to both. Headers that only the API reads are excepted."""
     predicted = predictions("dev", nextAuthUrl="https://app.example.com")
     account = predicted.one(properties.STORAGE, "stpics")["name"]
     (rule,) = predicted.one(f"{properties.STORAGE}/blobServices", account)["properties"]["cors"]["corsRules"]
-    taken = {name.strip().lower() for name in ALLOWED_HEADERS.split(",")} - {
+    allowed = {name.strip().lower() for name in ALLOWED_HEADERS.split(",")} - {
         "content-type",
         "idempotency-key",
         "prefer",
     }
-    assert taken == set(rule["allowedHeaders"]) - {"x-ms-*"}
+    assert allowed == set(rule["allowedHeaders"]) - {"x-ms-*"}
 
 
-def test_pages_of_the_site_may_read_images(predictions: Predict) -> None:
-    """Its host name is known to Azure alone: the prediction has the reference to it."""
+def test_site_may_read_images(predictions: Predict) -> None:
+    """Azure chooses the site's host name: the prediction has a reference to it."""
     base, parameters = DEPLOYMENTS["site"]
     predicted = predictions(base, **parameters)
     account = predicted.one(properties.STORAGE, "stpics")["name"]
@@ -149,7 +147,7 @@ def test_pages_of_the_site_may_read_images(predictions: Predict) -> None:
     assert "'https://app.example.com'" in rules
 
 
-def test_the_local_emulator_gets_the_same_rule_for_pages(predictions: Predict) -> None:
+def test_local_emulator_has_the_same_cors_rule(predictions: Predict) -> None:
     predicted = predictions("dev", nextAuthUrl="https://app.example.com")
     account = predicted.one(properties.STORAGE, "stpics")["name"]
     (rule,) = predicted.one(f"{properties.STORAGE}/blobServices", account)["properties"]["cors"]["corsRules"]
@@ -163,10 +161,10 @@ def test_the_local_emulator_gets_the_same_rule_for_pages(predictions: Predict) -
     }
 
 
-def test_a_restored_account_takes_the_place_of_the_environments_own(predictions: Predict) -> None:
-    """The settings have its address, and the app gets its role again: a restored account has no role assignments."""
+def test_restored_account_replaces_the_environments_account(predictions: Predict) -> None:
+    """The settings name it and the app is assigned its role: a restored account has no role assignments."""
     before, after = predictions("dev"), predictions("dev", cosmosAccountName="cosmos-restored")
-    assert after.of(properties.COSMOS) == [], "it exists, and how it was restored cannot be changed"
+    assert after.of(properties.COSMOS) == [], "the account exists and cannot be changed"
     containers = f"{properties.COSMOS}/sqlDatabases/containers"
     assert len(after.of(containers)) == len(before.of(containers))
     assert all(each["name"].startswith("cosmos-restored/catafract/") for each in after.of(containers))
@@ -178,7 +176,7 @@ def test_a_restored_account_takes_the_place_of_the_environments_own(predictions:
 
 
 @pytest.mark.parametrize("seconds", ["", "25"])
-def test_the_response_budget_is_the_products_own_unless_one_is_given(seconds: str, predictions: Predict) -> None:
+def test_response_budget_has_the_default_unless_one_is_given(seconds: str, predictions: Predict) -> None:
     predicted = predictions("dev", responseBudgetSeconds=seconds)
     assert predicted.settings["RESPONSE_BUDGET_SECONDS"] == seconds
     budget = Settings.read({"RESPONSE_BUDGET_SECONDS": seconds}).response_budget_seconds
@@ -193,7 +191,7 @@ MUTATIONS = {
     ),
     "keys of the images": ("modules/image-storage.bicep", "allowSharedKeyAccess: false", "allowSharedKeyAccess: true"),
     "keys of the database": ("modules/database.bicep", "disableLocalAuth: true", "disableLocalAuth: false"),
-    "logs from anybody": ("modules/monitoring.bicep", "DisableLocalAuth: true", "DisableLocalAuth: false"),
+    "unauthenticated logs": ("modules/monitoring.bicep", "DisableLocalAuth: true", "DisableLocalAuth: false"),
     "a wider role": (
         "modules/image-storage.bicep",
         "'ba92f5b4-2d11-453d-a403-e96b0029c9fe'",
@@ -205,7 +203,7 @@ MUTATIONS = {
         "scope: '${account.id}/dbs/${database.name}'",
         "scope: account.id",
     ),
-    "a stranger": (
+    "another principal": (
         "modules/vault.bicep",
         "principalId: identity.properties.principalId",
         "principalId: '22222222-2222-2222-2222-222222222222'",
@@ -220,7 +218,7 @@ MUTATIONS = {
         "AZURE_STORAGE_ACCOUNT_URL: imageStorageUrl",
         "AZURE_STORAGE_CONNECTION_STRING: imageStorageUrl",
     ),
-    "a setting that nobody reads": (
+    "an unknown setting": (
         "modules/functions.bicep",
         "NEXTAUTH_JWT: sessionFormat",
         "NEXTAUTH_MODE: sessionFormat",
@@ -235,28 +233,28 @@ MUTATIONS = {
         "allowBlobPublicAccess: imageAccess == 'public'",
         "allowBlobPublicAccess: true",
     ),
-    "a container that lists": ("modules/image-storage.bicep", "? 'Blob'", "? 'Container'"),
+    "a container that can be listed": ("modules/image-storage.bicep", "? 'Blob'", "? 'Container'"),
     "public inputs": (
         "modules/image-storage.bicep",
         "name: 'catafract-private'\n      properties: { publicAccess: 'None' }",
         "name: 'catafract-private'\n      properties: { publicAccess: 'Blob' }",
     ),
-    "inputs that stay": (
+    "inputs that do not expire": (
         "modules/image-storage.bicep",
         "enabled: true\n            type: 'Lifecycle'",
         "enabled: false\n            type: 'Lifecycle'",
     ),
-    "renditions that stay": (
+    "renditions that do not expire": (
         "modules/image-storage.bicep",
         "name: 'renditions'\n            enabled: true",
         "name: 'renditions'\n            enabled: false",
     ),
-    "every image goes": (
+    "all images expire": (
         "modules/image-storage.bicep",
         "blobIndexMatch: [{ name: 'kind', op: '==', value: 'upload' }]",
         "blobIndexMatch: [{ name: 'kind', op: '==', value: 'image' }]",
     ),
-    "no reads are noted": ("modules/image-storage.bicep", "enable: true\n", "enable: false\n"),
+    "no tracking of access times": ("modules/image-storage.bicep", "enable: true\n", "enable: false\n"),
     "one request at a time": (
         "modules/functions.bicep",
         "perInstanceConcurrency: httpConcurrency",
@@ -279,7 +277,7 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_change_that_breaks_a_property_is_noticed(name: str, changed: Predict) -> None:
+def test_change_that_breaks_a_property_is_detected(name: str, changed: Predict) -> None:
     private = {"imageAccess": "private"} if name == "images public while private" else {}
     predicted = changed(*MUTATIONS[name], environmentName="a-very-long-name", **private)
     broken = []
@@ -288,4 +286,4 @@ def test_a_change_that_breaks_a_property_is_noticed(name: str, changed: Predict)
             check(predicted)
         except (AssertionError, SettingsError):
             broken.append(check.__name__)
-    assert broken, "no property noticed it"
+    assert broken, "no property has failed"
