@@ -6,6 +6,7 @@ from image_core.api.http import Request, Response, json_response
 from image_core.api.prefer import preference
 from image_core.api.response_budget import ResponseBudget
 from image_core.api.wire.generations import Generation, GenerationPage, GenerationSummary, status_url
+from image_core.api.wire.requests import MAX_PROMPT_CHARACTERS
 from image_core.auth.user import User
 from image_core.errors import InvalidRequest
 from image_core.generations.record import Status
@@ -18,8 +19,8 @@ CANCEL_SECONDS = 10
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 
-MAX_LISTED_BYTES = 130_000
-"""The largest record in a list: its prompt has at most 32 000 characters."""
+MAX_LISTED_BYTES = 4 * MAX_PROMPT_CHARACTERS + 2_000
+"""The largest record in a list: its prompt in UTF-8, and 2 KB for all other fields."""
 MAX_RECORD_BYTES = 2_000_000
 """The largest document of the database."""
 MAX_PAGE_BYTES = 4_000_000

@@ -32,6 +32,7 @@ from image_core.api.openapi.samples import GENERATION
 from image_core.api.wire.generations import THUMBNAIL_WIDTH, Generation, GenerationPage, GenerationSummary
 from image_core.api.wire.health import Health
 from image_core.api.wire.models import ModelList
+from image_core.api.wire.requests import MAX_PROMPT_CHARACTERS
 from image_core.api.wire.usage import UsageReport
 from image_core.errors import Canceled
 from image_core.generations.failure import Failure
@@ -335,7 +336,7 @@ MODELS = Operation(
                     "maxImageBytes": 20000000,
                     "maxRequestBytes": 30000000,
                     "maxImagePixels": 120000000,
-                    "maxPromptCharacters": 32000,
+                    "maxPromptCharacters": MAX_PROMPT_CHARACTERS,
                 },
             },
         )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from image_core.api.json_limits import MAX_QUOTES, MAX_VALUES, MAX_WIDE_BYTES, NotJson, TooComplex, measure
-from image_core.api.wire.requests import GenerateRequest
+from image_core.api.wire.requests import MAX_PROMPT_CHARACTERS, GenerateRequest
 from image_core.errors import InvalidRequest
 
 JSON = st.recursive(
@@ -99,14 +99,14 @@ def test_string_ends_at_its_closing_quotation_mark(text: str) -> None:
 
 
 def test_large_requests_of_clients_are_within_the_limits() -> None:
-    prompt = '"' * 32_000
+    prompt = '"' * MAX_PROMPT_CHARACTERS
     body = json.dumps({"images": ["A" * 5_000_000] * 14, "prompt": prompt, "nodes": list(range(MAX_VALUES - 100))})
     assert GenerateRequest.parse(body.encode(), max_images=14).prompt == prompt
-    wide = json.dumps({"images": ["a"], "prompt": "\N{GRINNING FACE}" * 32_000}).encode()
+    wide = json.dumps({"images": ["a"], "prompt": "\N{GRINNING FACE}" * MAX_PROMPT_CHARACTERS}).encode()
     assert len(wide) > MAX_WIDE_BYTES * 0.95
-    assert len(GenerateRequest.parse(wide, max_images=1).prompt) == 32_000
+    assert len(GenerateRequest.parse(wide, max_images=1).prompt) == MAX_PROMPT_CHARACTERS
     slashes = b'{"images":["' + b"AAAA\\/" * 500_000 + b'"],"prompt":"x"}'
     assert len(GenerateRequest.parse(slashes, max_images=1).images[0]) == 2_500_000
     plus = b'{"images":["' + b"AAAA\\u002B" * 500_000 + b'"],"prompt":"x"}'
     assert len(GenerateRequest.parse(plus, max_images=1).images[0]) == 2_500_000
-    assert MAX_QUOTES > 3 * 32_000
+    assert MAX_QUOTES > 3 * MAX_PROMPT_CHARACTERS

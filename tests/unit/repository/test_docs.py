@@ -81,7 +81,7 @@ def test_every_file_in_where_to_change_what_exists() -> None:
     table = section.partition("\n## ")[0]
     named = re.findall(r"`([\w./-]+/[\w./-]*|\w+\.py)`", table)
     assert [name for name in named if not (ROOT / name).exists()] == []
-    assert len([line for line in table.splitlines() if line.startswith("| ")]) == 2 + 12
+    assert len([line for line in table.splitlines() if line.startswith("| ")]) >= 2 + 12
     assert len(named) >= 30
 
 
