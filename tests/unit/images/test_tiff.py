@@ -123,6 +123,18 @@ REFUSED: list[tuple[str, dict[str, object], Rows, str]] = [
     ("seventeen channels", {"photometric": 1}, [[(1,) * 17]], "17 channels"),
     ("two channels of RGB", {"photometric": 2}, [[(1, 2)]], "2 channels"),
     ("different depths", {"more": {258: (3, [5, 6, 5])}}, COLOURS, "different depths"),
+    (
+        "32 bits with a predictor",
+        {"bits": 32, "compression": 8, "more": {317: (3, [2])}},
+        COLOURS,
+        "bits, compressed to",
+    ),
+    (
+        "JPEG with spare channels",
+        {"compression": 7, "extra": [0, 0]},
+        [[(1, 2, 3, 4, 5)]],
+        "bits, compressed together,",
+    ),
     ("other inks", {"photometric": 5, "more": {332: (3, [2])}}, [[(1, 2, 3, 4)]], "inks"),
 ]
 
