@@ -214,6 +214,39 @@ def test_white_of_floats_is_1_255_or_65535_by_their_range(values: list[float], g
         assert [*opened(prepared(data, *LIMITS)).convert("L").tobytes()] == grays
 
 
+WHOLE: list[tuple[int, int, list[int], int | None, list[int] | None]] = [
+    (32, UNSIGNED, [255, 0], None, [255, 0]),
+    (32, UNSIGNED, [256, 0], None, [1, 0]),
+    (32, UNSIGNED, [65_535, 32_768], None, [255, 128]),
+    (32, UNSIGNED, [65_536, 0], None, None),
+    (32, UNSIGNED, [268_435_440, 0], None, None),
+    (32, UNSIGNED, [268_435_456, 0], None, [16, 0]),
+    (32, UNSIGNED, [4_294_967_295, 2_147_483_648], None, [255, 128]),
+    (32, SIGNED, [2_147_483_647, 1_073_741_824], None, [255, 128]),
+    (16, SIGNED, [32_767, 16_384], None, [255, 128]),
+    (16, UNSIGNED, [65_535, 32_768], None, [255, 128]),
+    (16, UNSIGNED, [100, 50], 100, [255, 128]),
+    (16, UNSIGNED, [257, 0], 100, [1, 0]),
+    (16, UNSIGNED, [1, 0], 1, [255, 0]),
+    (16, UNSIGNED, [0, 0], 0, [0, 0]),
+    (8, UNSIGNED, [100, 50], 100, [100, 50]),
+]
+
+
+@pytest.mark.parametrize(("bits", "kind", "values", "maximum", "grays"), WHOLE, ids=str)
+def test_white_of_integers_is_their_maximum_or_that_of_a_usual_depth(
+    bits: int, kind: int, values: list[int], maximum: int | None, grays: list[int] | None
+) -> None:
+    more = {} if maximum is None else {281: (3, [maximum])}
+    data = written([[(value,) for value in values]], "<", big=False, bits=bits, kind=kind, photometric=1, more=more)
+    if grays is None:
+        with pytest.raises(Fault) as caught:
+            prepared(data, *LIMITS)
+        assert f" of at most {max(values):,}" in caught.value.details
+    else:
+        assert [*opened(prepared(data, *LIMITS)).convert("L").tobytes()] == grays
+
+
 @pytest.mark.parametrize("size", [(4096, 3), (4097, 3), (8192, 4), (3, 9000), (9000, 1)], ids=str)
 @pytest.mark.parametrize("planar", [False, True])
 def test_a_long_image_in_planes_is_scaled_down(size: tuple[int, int], planar: bool) -> None:
