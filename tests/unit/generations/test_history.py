@@ -277,6 +277,7 @@ async def test_outcome_of_a_generation_in_its_line(
     with caplog.at_level(logging.INFO, "image_core.generations.line"):
         log_generation(make(ADA, 1, **changes), START, process.pseudonyms)
     (line,) = lines(caplog)
+    assert "prompt" not in line
     assert (line["outcome"], line["endedAt"], line["costUsd"], line["durationMs"], line["bills"]) == (
         outcome,
         iso(START),

@@ -50,6 +50,7 @@ async def test_steps_are_measured_in_milliseconds_also_where_they_fail_or_are_re
 async def test_metrics_of_a_run_are_recorded_by_outcome_model_and_step() -> None:
     metric_reader()
     clock = FakeClock()
+    await clock.advance(100)
     trace = Trace(clock.clock)
     with trace.step("a step of the test"):
         await clock.advance(2)
