@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 import zlib
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -73,10 +73,16 @@ class FetchPolicy:
 class Fetcher:
     """Fetches images by URL. Of two connection pools one checks addresses; the other is for hosts allowed by name."""
 
-    def __init__(self, policy: FetchPolicy, resolver: AbstractResolver | None = None) -> None:
+    def __init__(
+        self,
+        policy: FetchPolicy,
+        resolver: AbstractResolver | None = None,
+        timeout: Callable[[float], asyncio.Timeout] = asyncio.timeout,
+    ) -> None:
         self._allowed = AllowedHosts(policy.allow_hosts)
         self._ports = frozenset(policy.allow_ports)
         self._seconds = policy.timeout_seconds
+        self._timeout = timeout
         self._max_bytes = policy.max_bytes
         self._resolver = resolver or BoundedResolver()
         self._connections = FairShare(MAX_CONNECTIONS)
@@ -92,7 +98,7 @@ class Fetcher:
     async def _fetch(self, url: str, claim: Claim) -> bytes:
         _refusals.set([])
         try:
-            async with asyncio.timeout(self._seconds) as limit:
+            async with self._timeout(self._seconds) as limit:
                 return await self._follow(url, claim, limit)
         except TimeoutError:
             raise Fault(ImageFetchFailed, f"it took longer than {self._seconds:g} seconds") from None

@@ -149,7 +149,10 @@ async def test_kill_before_the_completion_is_written_pays_once(faults: Rig) -> N
 
     faults.product.blobs.rule(Rule(stores_image, after=set_stored))
     # The billed call is written during the upload; the completion is the first write after the upload.
-    completes = lambda method, path: stored.is_set() and replaces_record(method, path)  # noqa: E731 - a condition, used once
+
+    def completes(method: str, path: str) -> bool:
+        return stored.is_set() and replaces_record(method, path)
+
     faults.product.cosmos.rule(faults.kill_rule(host, completes, when="before", forward=False))
     assert await faults.post(host) == (0, {})
     await faults.start_host()

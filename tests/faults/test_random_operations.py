@@ -73,9 +73,9 @@ class RandomScript(Script):
     def next(self, model: str, *, replays: bool = False) -> Scripted:
         kind = self._random.choices(("image", "none", "refusal", "overloaded"), (80, 6, 6, 8))[0]
         delay = self._random.uniform(0.01, 0.15)
-        usage = {"promptTokenCount": next(self._numbers), "candidatesTokenCount": 1120}
+        usage: dict[str, Any] = {"promptTokenCount": next(self._numbers), "candidatesTokenCount": 1120}
         if kind == "image":
-            usage["candidatesTokensDetails"] = [{"modality": "IMAGE", "tokenCount": 1120}]  # type: ignore[assignment] # JSON
+            usage["candidatesTokensDetails"] = [{"modality": "IMAGE", "tokenCount": 1120}]
             reply = finished("STOP", part(self._image), usage=usage)
         elif kind == "none":
             reply = finished("STOP", {"text": "no"}, usage=usage)

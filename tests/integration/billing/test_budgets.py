@@ -38,7 +38,7 @@ async def reset_spending(product: Harness) -> None:
         database = client.get_database_client("catafract")
         for name, condition in (("usage", "IS_DEFINED(c.period)"), ("generations", "IS_DEFINED(c.leaseExpiresAt)")):
             container = database.get_container_client(name)
-            found = container.query_items(f"SELECT c.id, c.userId FROM c WHERE {condition}")  # noqa: S608 - the conditions are those above
+            found = container.query_items(f"SELECT c.id, c.userId FROM c WHERE {condition}")  # noqa: S608 - constants
             for each in [item async for item in found]:
                 await container.delete_item(each["id"], each["userId"])
 

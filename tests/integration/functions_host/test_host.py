@@ -124,10 +124,7 @@ def test_app_that_cannot_be_served_is_one_line(tmp_path: Path, file: str, text: 
         (root / file).unlink()
     else:
         (root / file).write_text(text)
-    done = start(
-        root,
-        AzureWebJobsStorage="DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;QueueEndpoint=http://127.0.0.1:9/a",
-    )
+    done = start(root, AzureWebJobsStorage=AzuritePorts(9, 9, 9).connection_string())
     assert done.returncode == 1, done.stdout + done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("functions host: ")

@@ -296,7 +296,7 @@ async def test_reconcile_finds_and_deletes_a_rendition_whose_image_is_gone(
         blobs = product.app.components.blobs
         await blobs.put("catafract-private", orphan, b"x", "image/webp", overwrite=True)
         records = product.app.components.records
-        records.now = lambda: datetime.now(UTC) + timedelta(hours=1)  # type: ignore[method-assign] # renditions are old then
+        records.now = lambda: datetime.now(UTC) + timedelta(hours=1)  # type: ignore[method-assign] # old enough
         found = [each for each in await reconciliation.findings() if each.kind is Kind.RENDITION_WITHOUT_IMAGE]
         assert orphan in [each.name for each in found]
         assert path not in [each.name for each in found]

@@ -138,7 +138,7 @@ async def test_retired_model_is_a_fault_with_its_successor(product: Harness) -> 
 async def test_model_that_retires_within_a_month_is_a_fault(product: Harness) -> None:
     settings = Settings.read({**product.environment, "GEMINI_MODELS": "gemini-3-pro-image,gemini-3.1-flash-image"})
     for day, states in ((28, []), (29, ["gemini-3.1-flash-image will be shut down on 2026-10-29"])):
-        clock = Clock(now=lambda day=day: datetime(2026, 9, day, tzinfo=UTC))  # type: ignore[misc] # bound for this turn
+        clock = Clock(now=lambda day=day: datetime(2026, 9, day, tzinfo=UTC))  # type: ignore[misc] # bound here
         found = await model.check(build_models(settings, clock), settings.gemini_models, clock)
         assert [each.state for each in found if each.what == "GEMINI_MODELS"] == states
 
