@@ -1,3 +1,6 @@
-"""Images from images: the product, without a web framework. `app.Application` answers requests and runs generations."""
+"""The product: an API that makes images from images, without a web framework.
+
+`app.Application` is the entry point: it answers requests and runs generations.
+"""
 
 __version__ = "0.2.0"

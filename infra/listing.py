@@ -8,7 +8,7 @@ from typing import Any
 
 
 def kinds(template: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the type of every resource, also in nested modules, except of existing ones."""
+    """Yield the type of every resource, also in nested modules. Existing resources are left out."""
     resources = template["resources"]
     for resource in resources.values() if isinstance(resources, dict) else resources:
         if resource.get("existing"):

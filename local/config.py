@@ -70,7 +70,7 @@ class Config:
 
     @property
     def page_port(self) -> int:
-        """The port of our own front: the browser's origin, or behind it."""
+        """The port of our own front, which may be behind the Static Web Apps emulator."""
         return self.ports["PAGE_PORT" if self.emulate_static_web_apps else "FRONT_PORT"]
 
     @property

@@ -1,4 +1,4 @@
-"""One image from start to end: `make demo IMAGE=photo.jpg PROMPT="…"`. The exit code is 0 if everything worked."""
+"""Make one image on a local stack: `make demo IMAGE=photo.jpg PROMPT="…"`. The exit code is 0 if everything worked."""
 
 import json
 import os

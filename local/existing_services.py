@@ -83,12 +83,12 @@ def find_configured(configuration: Config) -> Iterator[ExistingService]:
 
 
 def has_published_key(connection_string: str) -> bool:
-    """Whether a connection string has an emulator's key, which no real account accepts."""
+    """Return whether a connection string has an emulator's key, which no real account accepts."""
     return connection_parts(connection_string).get("AccountKey") in {AZURITE_KEY.rstrip("/"), COSMOS_KEY.rstrip("/")}
 
 
 def is_storage(url: str, service: str) -> bool:
-    """Whether the service (`Blob`, `Queue`) answers at `url`. Azurite and the real one name themselves."""
+    """Return whether the service (`Blob`, `Queue`) answers at `url`. Azurite and Azure are named in the answer."""
     answer = _get(url)
     return (
         answer is not None
@@ -97,13 +97,13 @@ def is_storage(url: str, service: str) -> bool:
 
 
 def is_cosmos(url: str) -> bool:
-    """Whether a Cosmos DB account, real or emulated, answers at `url`."""
+    """Return whether a Cosmos DB account, real or emulated, answers at `url`."""
     answer = _get(url)
     return answer is not None and ("x-ms-activity-id" in answer.headers or "readableLocations" in _json(answer))
 
 
 def is_gemini(url: str) -> bool:
-    """Whether `url` lists models as the Gemini API does."""
+    """Return whether `url` lists models as the Gemini API does."""
     answer = _get(f"{url}/v1beta/models")
     return answer is not None and isinstance(_json(answer).get("models"), list)
 

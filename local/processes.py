@@ -1,4 +1,4 @@
-"""Programs of the local stack: start them, wait for them and end them; inside of them, notice when to end."""
+"""Start, wait for and end the programs of the local stack; in such a program, detect when it has to end."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ def reserve_port() -> int:
 
 
 def is_port_taken(port: int) -> bool:
-    """Whether a program on this machine listens on `port`."""
+    """Return whether a program on this machine listens on `port`."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -122,7 +122,7 @@ def started(configuration: config.Config, logs: Path) -> Iterator[Stack]:
             _provision(configuration)
             wait()
             if configuration.emulate_static_web_apps:
-                # At its start, it expects the front and the host to answer.
+                # When it starts, the front and the host must answer already.
                 command = static_web_apps.command(ports["FRONT_PORT"], configuration.page_port, ports["PORT"])
                 start("swa", ports["FRONT_PORT"], command, static_web_apps.environment())
                 wait()
@@ -137,7 +137,7 @@ def started(configuration: config.Config, logs: Path) -> Iterator[Stack]:
 def main() -> int:
     """Run until Ctrl-C; return the exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # A shell that starts this process in the background has disabled it.
+    # A shell that starts this process in the background makes it ignore SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     print("Starting the local stack: a few seconds …", flush=True)
     try:

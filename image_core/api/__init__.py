@@ -1,1 +1,1 @@
-"""HTTP without a framework: requests in, responses out."""
+"""Answer HTTP requests without a web framework: routes, checks of origin and session, handlers, OpenAPI document."""

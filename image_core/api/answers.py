@@ -1,4 +1,4 @@
-"""Responses that say what became of a generation."""
+"""Build the response for a generation that succeeded, failed or is still running."""
 
 import pybase64
 

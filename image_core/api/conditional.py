@@ -1,4 +1,4 @@
-"""Conditional requests and ranges (RFC 9110, 13 and 14): what a caller has already, and which bytes it wants.
+"""Evaluate `If-None-Match`, `Range` and `If-Range` (RFC 9110, 13 and 14).
 
 The headers are parsed by werkzeug, which azure-functions loads in any case.
 """

@@ -1,1 +1,1 @@
-"""Who sends a request: the session cookies of NextAuth and Auth.js, in every form."""
+"""Find the user of a request by the session cookies of NextAuth and Auth.js, in every form."""

@@ -1,4 +1,4 @@
-"""Encrypted sessions (JWE): the default of NextAuth v4 and Auth.js v5."""
+"""Verify encrypted sessions (JWE), the default of NextAuth v4 and Auth.js v5."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Opaque sessions, stored in the front end's database: its session endpoint says whose they are.
+"""Verify opaque sessions, which are stored in the front end's database, by calling its session endpoint.
 
 Anybody can send any cookie, so the work that a cookie causes is bounded: results are cached for a while, negative ones
 too; there is one request at a time for the same cookie; and cookies that were never a session have their own

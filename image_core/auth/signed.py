@@ -1,4 +1,4 @@
-"""Signed sessions (JWS), for front ends that override NextAuth's `jwt.encode`.
+"""Verify signed sessions (JWS), for front ends that override NextAuth's `jwt.encode`.
 
 Only the configured algorithms are accepted: a token's header cannot choose another.
 """

@@ -1,1 +1,1 @@
-"""Money: ledger entries, spending, budgets and admission."""
+"""The cost of model calls: ledger, spending, budgets, and the admission of new generations."""

@@ -1,4 +1,4 @@
-"""Who may begin another generation: so many at once, and so much money in a day and in a month.
+"""Admit a generation if the user's limits and the budgets of a day and a month allow it.
 
 The requests of one process count each other before their records exist, in the order in which they came; those of
 different processes do not. So a limit is passed by at most what the other processes admit in the same moment.

@@ -1,1 +1,1 @@
-"""One generation from its request to its end."""
+"""The domain: one generation from its request to its end."""

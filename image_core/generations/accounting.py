@@ -1,4 +1,4 @@
-"""Write what becomes of generations outside of their records: ledger entries, log lines, metrics and durations."""
+"""Write what is kept of a generation outside of its record: ledger entries, log line, metrics and durations."""
 
 from contextlib import suppress
 from dataclasses import replace

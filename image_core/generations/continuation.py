@@ -1,4 +1,4 @@
-"""The continuation of a page: a position in a user's list as one word for a URL, which other users cannot use."""
+"""Encode a position in a user's list as the `continuation` of a page, which only that user can use."""
 
 import base64
 import hashlib

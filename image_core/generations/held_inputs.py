@@ -1,4 +1,4 @@
-"""The inputs of one run in memory, and the memory for what the model answers."""
+"""The inputs of one run: held in memory until they are sent, and read again for another attempt."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

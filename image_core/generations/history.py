@@ -1,4 +1,4 @@
-"""A user's generations: read, list and delete them. Those of other users do not exist here."""
+"""Read, list and delete a user's generations. Those of other users are not found."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The ledger entries that a record stands for."""
+"""Derive the ledger entries of a record from its attempts."""
 
 import logging
 from collections.abc import Iterable

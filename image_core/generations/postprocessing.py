@@ -1,4 +1,4 @@
-"""Make the image that is stored of the one that a model made: in the requested format, or of a masked edit."""
+"""Convert a model's image to the requested format, or compose it into the image that was edited with a mask."""
 
 from dataclasses import replace
 from functools import partial

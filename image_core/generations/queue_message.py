@@ -1,4 +1,4 @@
-"""The message with which the queue runs one generation."""
+"""The queue message that runs one generation."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Read images and input copies back: for an answer, for their owner by name, and as inputs."""
+"""Read stored images and input copies: for an answer, for their owner by name, and as inputs."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""The one loop that repeats an operation while what it needs is unavailable."""
+"""Repeat an operation while a service that it needs is unavailable."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""The memory, the measurements and the stored inputs of one run."""
+"""Create the inputs of a run, from a request or from their stored copies, with their claim on the memory budget."""
 
 from image_core.clock import Clock, Deadline
 from image_core.generations.context import Conversations

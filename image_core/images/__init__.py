@@ -1,1 +1,1 @@
-"""Work on raster images: their masks, shapes and pixels."""
+"""Raster images: read their headers, remove metadata, convert them in a sandbox, and compose masked edits."""

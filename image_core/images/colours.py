@@ -1,4 +1,4 @@
-"""Colour profiles of images that keep theirs: what it is in RGB, and the way from it to sRGB and back."""
+"""Convert between the colour profile of an image and sRGB, for masked edits, which keep the image's profile."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Masked edits in the sandbox: cut out what a model is asked to edit, and put its answer back where the mask allows it.
+"""Run the two jobs of a masked edit in the sandbox: cut out what a model is to edit, and compose its answer.
 
 `masked_edit_pixels` does the work.
 """

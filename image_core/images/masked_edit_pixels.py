@@ -1,4 +1,4 @@
-"""Masked edits in pixels: cut out what a model is asked to edit, and put its answer back where the mask allows it.
+"""Compute a masked edit, inside the sandbox: cut out what a model is to edit, and compose its answer.
 
 Runs in the sandbox (`masked_edit` starts it). Pixels outside the mask come from the input and from nothing else.
 """

@@ -1,4 +1,4 @@
-"""Decode an image in its own size, with its own colours: what a masked edit changes a part of.
+"""Decode an image in its own size and colours, for masked edits, which change a part of it.
 
 The values of its pixels are those of its file, upright: gray and palettes in RGB, 16 bits brought to 8, CMYK in sRGB.
 """

@@ -1,4 +1,4 @@
-"""Choose the part of an image that a model is asked to edit: the masked region, its surroundings, in a possible shape.
+"""Choose the crop of a masked edit: the masked region with its surroundings, in a shape that the models can make.
 
 A shape is an aspect ratio that the models can make. All numbers are pixels of the upright image.
 """

@@ -1,4 +1,4 @@
-"""The memory limits of a sandbox, for the main process and the sandbox, of which neither imports the other."""
+"""Compute the memory limits of a sandbox, for the main process and for the sandbox, which do not import each other."""
 
 USUAL_MEMORY_BYTES = 300 * 2**20
 """Usual limit of address space: enough for photographs of 24 megapixels in HEIC and of 61 in JPEG."""

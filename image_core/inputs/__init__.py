@@ -1,1 +1,1 @@
-"""From a string in `images` to a checked image."""
+"""Load the inputs of a request: from a string in `images` to a checked image."""

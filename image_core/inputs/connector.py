@@ -1,4 +1,4 @@
-"""Connections that limit the size of a response's head.
+"""An aiohttp connector whose connections limit the size of a response's head.
 
 aiohttp limits each header and their number, which still allows a head of many megabytes.
 """

@@ -1,7 +1,7 @@
-"""Decompress a response by its `Content-Encoding`. Values that name no compression are ignored, and so are false ones.
+"""Decompress a response by its `Content-Encoding`, if its bytes are compressed as that says.
 
 Object storage repeats what the uploader declared: `utf-8`, `aws-chunked`, or `gzip` for bytes that are not compressed.
-Therefore the bytes decide.
+Therefore the first bytes decide whether a response is decompressed.
 """
 
 import zlib

@@ -1,1 +1,1 @@
-"""Gemini: one call, the chain of models, what it costs."""
+"""Call image models: catalog, prices, fallback chain, and the provider protocol that `gemini` implements."""

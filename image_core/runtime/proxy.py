@@ -1,4 +1,4 @@
-"""Whether outgoing calls use a proxy. An HTTP client that checks by itself asks the system before each request."""
+"""Find out once whether outgoing calls use a proxy, because HTTP clients ask the system before each request."""
 
 from urllib.request import getproxies
 

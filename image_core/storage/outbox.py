@@ -1,4 +1,4 @@
-"""What the storage could not take when a generation ended, kept in the private container until it can.
+"""The outbox: completed records and images that could not be stored yet, kept in the private container until they can.
 
 An entry is the document of a completed record, which the database or the image container could not take. Images are
 those that the image container could not take.

@@ -1,4 +1,4 @@
-"""The answers of models, as they came, for later edits of the same image."""
+"""Store models' answers as they were received, so that they can be replayed when their images are edited."""
 
 from image_core.auth.user import User
 from image_core.errors import BlobMissing

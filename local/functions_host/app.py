@@ -1,4 +1,4 @@
-"""An app as the host reads it: `function_app.py`, `host.json`, `local.settings.json` and the app settings."""
+"""Load an app: `function_app.py`, `host.json`, `local.settings.json` and the app settings."""
 
 import importlib
 import json
@@ -24,7 +24,7 @@ class CannotServe(RuntimeError):
 
 
 class Closable(Protocol):
-    """What an app keeps open until it ends."""
+    """An object that has to be closed when the app ends."""
 
     async def close(self) -> None:
         """Close it."""
@@ -53,7 +53,7 @@ class LoadedApp:
     host: dict[str, Any] = field(default_factory=dict)
     """The contents of host.json."""
     product: Closable | None = None
-    """The module's variable `product`, if it has one: closed at the end. Azure has no such moment."""
+    """The module's variable `product`, if it has one: closed when the host ends. Azure's host never does this."""
 
     @property
     def route_prefix(self) -> str:
@@ -112,7 +112,7 @@ def parse_time_span(text: str) -> timedelta | None:
 
 
 def _disabled(name: str) -> bool:
-    """Whether the app setting `AzureWebJobs.<name>.Disabled` is true.
+    """Return whether the app setting `AzureWebJobs.<name>.Disabled` is true.
 
     See learn.microsoft.com/azure/azure-functions/disable-function.
     """

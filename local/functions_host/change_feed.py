@@ -1,4 +1,4 @@
-"""Cosmos DB triggers, as the Cosmos DB extension has them.
+"""Cosmos DB triggers, with the rules of Azure's Cosmos DB extension.
 
 Delivery is at least once and in order of time. A batch is checkpointed in the lease container after its function has
 succeeded. A batch that failed is delivered again as the function's retry policy says; without a policy it is skipped.
@@ -135,7 +135,7 @@ class Retry:
     """A function's retry policy: how often a failed batch is delivered again, and after how long."""
 
     max_retries: int
-    """-1 means without end."""
+    """-1: without limit."""
     delay: timedelta
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The host's life: open the HTTP port, listen for timers, queue messages and changes, and close all of it in order."""
+"""Start and stop the host: its HTTP port, and its listeners for timers, queue messages and changes."""
 
 import asyncio
 import contextlib

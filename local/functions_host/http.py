@@ -21,9 +21,9 @@ MAX_BODY_BYTES = 104_857_600
 MAX_HEADER_BYTES = 32_768
 MAX_HEADERS = 100
 MAX_LINE_BYTES = 8192
-"""Kestrel's limits for a request's headers together, their number, and the request line."""
+"""Kestrel's limits: bytes of all headers together, number of headers, bytes of the request line."""
 RESPONSE_SECONDS = 230
-"""The load balancer in front of the real host gives up then."""
+"""Seconds after which the load balancer in front of Azure's host ends a request."""
 NO_BODY = {204, 304}
 
 CONSTRAINTS = {

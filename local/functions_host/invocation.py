@@ -1,4 +1,4 @@
-"""Invocations: a function's arguments, its outputs and its errors."""
+"""Invoke functions: pass their arguments, write their outputs, and report their errors."""
 
 import asyncio
 import contextvars

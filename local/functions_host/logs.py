@@ -1,4 +1,4 @@
-"""Log records and standard output of an app, kept or dropped as Azure's host does.
+"""Keep or drop an app's log records and standard output as Azure's host does.
 
 The worker sends each record with the invocation of the task that wrote it. The host drops a record whose invocation has
 ended or is unknown: from tasks that outlive their response, from callbacks outside of any task, from other threads.
@@ -82,7 +82,7 @@ class HostFilter(logging.Filter):
         self._levels = levels
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is kept."""
+        """Return whether the record is kept."""
         if record.name == CONSOLE or record.name.split(".")[0] in HOST_LOGGERS or record.name in HOST_LOGGERS:
             return True
         running = _current.get()

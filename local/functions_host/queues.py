@@ -1,4 +1,4 @@
-"""Queue triggers and outputs over Azure Storage queues, as the WebJobs SDK's extension has them.
+"""Queue triggers and outputs, with the rules of the Azure Storage extension of the WebJobs SDK.
 
 Delivery is at least once: a message is deleted after its function succeeded, becomes visible again `visibilityTimeout`
 after it failed, and moves to `<queue>-poison` after `maxDequeueCount` attempts. A message is hidden while its function

@@ -1,1 +1,1 @@
-"""A fake Gemini API: the same wire format, and a painter instead of a model."""
+"""A fake Gemini API: it speaks Gemini's wire format, and paints images instead of calling a model."""

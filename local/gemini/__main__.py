@@ -9,7 +9,7 @@ from local.processes import wait_for_shutdown
 
 
 async def main(port: int, latency: float) -> None:
-    """Serve until a stop signal comes; `latency` in seconds."""
+    """Serve until a shutdown signal. `latency` is in seconds."""
     fake_gemini = FakeGemini(latency)
     try:
         print(f"Fake Gemini on {await fake_gemini.start(port)}", flush=True)

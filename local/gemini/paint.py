@@ -1,4 +1,4 @@
-"""Paints the inputs with Pillow in the manner that words of the prompt name: an image that differs from its inputs."""
+"""Paint an image from the inputs with Pillow, in a style that the prompt names."""
 
 import io
 import math
@@ -31,7 +31,7 @@ def painted(
     earlier: Sequence[bytes] = (),
     shift: tuple[int, int] = (0, 0),
 ) -> tuple[bytes, bytes]:
-    """Paint two PNGs, a draft and the image: the inputs, in the manner that the prompt names.
+    """Paint two PNGs, a draft and the image: the inputs, in the style that the prompt names.
 
     The image has the shape `ratio` and `size` times the pixels that `sizes` has for it. The newest of the `earlier`
     images of a conversation is edited, as if it were the first input; each of them is shown, small and framed, in the
@@ -47,13 +47,13 @@ def painted(
         base = manner(base)
     _show_turns(base, turns)
     factor = FACTORS[size or "1K"]
-    if factor > 1:  # painted small and enlarged: a painting of 16 megapixels would take a minute
+    if factor > 1:  # paint small and enlarge: painting 16 megapixels would take a minute
         base = base.resize((base.width * factor, base.height * factor), Image.Resampling.BICUBIC)
     return _png(draft), _png(_moved(base, shift))
 
 
 def _moved(image: Image.Image, shift: tuple[int, int]) -> Image.Image:
-    """Return the image with its content moved; what it moves away from shows it as it was."""
+    """Return the image with its content moved. The part that it leaves keeps its pixels."""
     if not any(shift):
         return image
     moved = image.copy()
@@ -82,7 +82,7 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _nearest(sizes: Sizes, first: Image.Image | None) -> str:
-    """Return the ratio next to that of the first input, as the models choose it where none is asked for."""
+    """Return the ratio nearest to that of the first input, which the models choose if none is requested."""
     shape = (first.width / first.height) if first is not None else 1.0
     return min(sizes, key=lambda name: abs(math.log(sizes[name][0] / sizes[name][1] / shape)))
 
@@ -104,14 +104,14 @@ def _together(images: Sequence[Image.Image], canvas: tuple[int, int]) -> Image.I
 
 
 def _watercolor(image: Image.Image) -> Image.Image:
-    """Pale washes with dark rims where they end, on rough paper that stays white around them."""
+    """Paint pale washes with dark edges, on rough paper with a white margin."""
     small = image.resize((image.width // 3, image.height // 3)).filter(ImageFilter.MedianFilter(7))
     for _ in range(2):
         small = small.filter(ImageFilter.ModeFilter(7)).filter(ImageFilter.SMOOTH_MORE)
     wash = ImageEnhance.Color(ImageChops.screen(small, small.point(lambda value: value // 2 + 24))).enhance(1.25)
     rims = ImageOps.invert(wash.convert("L").filter(ImageFilter.FIND_EDGES).point(lambda value: min(110, value * 2)))
     wash = ImageChops.multiply(wash, rims.convert("RGB")).resize(image.size, Image.Resampling.BICUBIC)
-    clouds = _clouds(image.size, image.width // 9).point(lambda value: 195 + value // 4)  # where the pigment gathers
+    clouds = _clouds(image.size, image.width // 9).point(lambda value: 195 + value // 4)  # pigment collects there
     pale = ImageChops.screen(wash, ImageOps.invert(clouds).convert("RGB"))
     grain = (
         Image.effect_noise(image.size, 24).filter(ImageFilter.GaussianBlur(0.8)).point(lambda value: 212 + value // 4)
@@ -121,13 +121,13 @@ def _watercolor(image: Image.Image) -> Image.Image:
 
 
 def _clouds(size: tuple[int, int], coarse: int) -> Image.Image:
-    """Soft spots of about `coarse` pixels, 0 to 255."""
+    """Return an image of soft spots of about `coarse` pixels, with values from 0 to 255."""
     noise = Image.effect_noise((size[0] // coarse + 2, size[1] // coarse + 2), 120)
     return ImageOps.autocontrast(noise.resize(size, Image.Resampling.BICUBIC))
 
 
 def _brushed(size: tuple[int, int]) -> Image.Image:
-    """Return a mask: white where a brush went, with ragged ends near the edges of the paper."""
+    """Return a mask of brush strokes: white in the middle, with ragged ends near the edges."""
     width, height = size
     margin = min(size) // 16
     inside = Image.new("L", size, 0)
@@ -194,7 +194,7 @@ def _snow(image: Image.Image) -> Image.Image:
 
 
 def _blue(image: Image.Image) -> Image.Image:
-    """Warm colours in blue, and everything a little softer, as by a model that paints the whole image again."""
+    """Turn warm colours blue, and blur everything slightly, like a model that paints the whole image again."""
     hue, saturation, value = image.filter(ImageFilter.GaussianBlur(0.7)).convert("HSV").split()
     turned = hue.point(lambda angle: (angle + 150) % 256)
     return Image.merge("HSV", (turned, saturation.point(lambda level: level * 9 // 10), value)).convert("RGB")

@@ -1,4 +1,4 @@
-"""What the body of a `generateContent` request asks for."""
+"""Parse the body of a `generateContent` request."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ class Part:
     def read(cls, part: Mapping[str, Any]) -> "Part":
         """Read a part. Names come in either case, as protobuf's JSON takes them.
 
-        Raises KeyError, ValueError, TypeError, AttributeError where it makes no sense.
+        Raises KeyError, ValueError, TypeError, AttributeError if it is malformed.
         """
         inline = _field(part, "inlineData", "inline_data")
         signature = _field(part, "thoughtSignature", "thought_signature")
@@ -66,7 +66,7 @@ class GenerateContent:
 
     @classmethod
     def read(cls, body: bytes) -> "GenerateContent":
-        """Read a body, of whatever bytes."""
+        """Read a body. Any bytes are accepted."""
         try:
             asked = json.loads(body)
             config = asked.get("generationConfig", {})

@@ -11,7 +11,7 @@ Cut = Literal["before", "headers", "body"]
 
 @dataclass(slots=True)
 class Scripted:
-    """A reply that a test prescribes, `times` times. `body` is JSON, or text that is sent unchanged; None paints."""
+    """A reply that a test prescribes, `times` times. `body` is JSON, or text that is sent unchanged; None: an image."""
 
     status: int = 200
     body: Any = None
@@ -20,7 +20,7 @@ class Scripted:
     trickle: float = 0.0
     """Seconds over which the body is sent."""
     cut: Cut | None = None
-    """Break the connection before any answer, behind its headers, or in the middle of its body."""
+    """Break the connection before any answer, after its headers, or in the middle of its body."""
     shift: tuple[int, int] = (0, 0)
     """The shift of the painted image to the right and down, in pixels."""
     model: str | None = None
@@ -58,15 +58,15 @@ class Script:
         self._left: deque[Scripted] = deque()
 
     def add(self, *replies: Scripted) -> None:
-        """Add replies behind those that are left."""
+        """Append replies to those that are left."""
         self._left.extend(replies)
 
     def clear(self) -> None:
-        """Forget the replies that are left."""
+        """Remove the replies that are left."""
         self._left.clear()
 
     def next(self, model: str, *, replays: bool = False) -> Scripted:
-        """Take the first reply for a call of `model`, with or without earlier turns."""
+        """Return the next reply for a call of `model`, and remove it after its last use. `replays`: earlier turns."""
         for reply in self._left:
             if reply.model in {None, model} and reply.replays in {None, replays}:
                 reply.times -= 1

@@ -19,7 +19,7 @@ from local.gemini.script import Call, Script, Scripted, problem
 from local.gemini.signatures import fault, signature, signed
 
 NEWER = "gemini-4-image"
-"""A model that is newer than the catalog. It makes whatever the dearest one does."""
+"""A model that is not in the catalog. It has the capabilities of the most expensive one."""
 SAYS = "This image was painted by the local fake Gemini, not by a model."
 LEAST_TIMEOUT_SECONDS = 10
 TAKEN = {"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"}
@@ -162,7 +162,7 @@ def _model(name: str) -> dict[str, Any]:
 
 
 def _refusal(request: web.Request, model: str, method: str) -> Problem | None:
-    """Who may not call, and what is not there, in the words that the service uses."""
+    """Return the service's error for a refused key, an unknown model or a short timeout; None if there is none."""
     key = request.headers.get("x-goog-api-key", "")
     if not key:
         return 403, problem(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers. Please use API Key.")
@@ -179,7 +179,7 @@ def _refusal(request: web.Request, model: str, method: str) -> Problem | None:
 
 
 def _invalid(model: str, asked: GenerateContent) -> Problem | None:
-    """Return the answer to a body that the service does not take; None where it does."""
+    """Return the service's error for a body that it does not accept; None if it accepts the body."""
     if not asked.valid:
         return _bad("Invalid JSON payload received.")
     line = _line(model)
@@ -198,7 +198,7 @@ def _bad(message: str, *details: dict[str, Any]) -> Problem:
 
 
 def _painting(model: str, asked: GenerateContent, shrink: int, shift: tuple[int, int]) -> dict[str, Any]:
-    """Paint a reply of `model`; the body of a 400 where an input cannot be read. For a thread."""
+    """Paint a reply of `model`; the body of a 400 if an input cannot be read. Call it in a thread."""
     line = _line(model)
     ratio, size = asked.image_config.get("aspectRatio"), asked.image_config.get("imageSize")
     bound = asked.max_output_tokens
@@ -215,7 +215,7 @@ def _painting(model: str, asked: GenerateContent, shrink: int, shift: tuple[int,
     except (OSError, ValueError):
         return _bad("Unable to process input image.")[1]
     parts = [Part(SAYS), Part(None, "image/png", image)]
-    if line.thinks:  # these think first, and show what they thought: words and drafts
+    if line.thinks:  # their answers begin with their thoughts: text and a draft
         thoughts = (
             Part("Let me think about the composition.", thought=True),
             Part(None, "image/png", draft, thought=True),
@@ -247,13 +247,13 @@ def _wire(part: Part) -> dict[str, Any]:
 
 
 def _cut_short(asked: GenerateContent, line: ImageModel) -> dict[str, Any]:
-    """Return an answer without an image: none was asked for, or the bound on output was reached. Words are billed."""
+    """Return an answer without an image, which was not requested or exceeds the output limit. Its text is billed."""
     usage = _usage(asked, line, 0, said=min(16, asked.max_output_tokens or 16), thoughts=0)
     return {"candidates": [{"finishReason": "MAX_TOKENS", "index": 0}], "usageMetadata": usage, "responseId": "fake"}
 
 
 def _usage(asked: GenerateContent, line: ImageModel, made: int, *, said: int, thoughts: int) -> dict[str, Any]:
-    """Count tokens: as documented for an image (ai.google.dev/gemini-api/docs/pricing), else about as many as words."""
+    """Count tokens: of images as ai.google.dev/gemini-api/docs/pricing says, of text one for four characters."""
     seen = len(asked.images) * (560 if line.thinks else 258)
     words = max(1, len(asked.text) // 4)
     counted = {
@@ -284,7 +284,7 @@ def _billed(model: str, body: Any) -> float:
 
 
 async def send(request: web.Request, reply: Scripted, body: Any) -> web.StreamResponse:
-    """Send the answer `body`, with the status and headers of `reply`, and as far as it says."""
+    """Send `body` with the status and headers of `reply`, up to the point where `reply` breaks the connection."""
     data = body.encode() if isinstance(body, str) else await asyncio.to_thread(_written, body)
     kind = "text/html" if isinstance(body, str) else "application/json"
     if reply.cut == "before":

@@ -1,4 +1,4 @@
-"""Thought signatures: signs the parts of an answer, and refuses a conversation in which they were changed.
+"""Sign the parts of an answer, and refuse a conversation in which they were changed (thought signatures).
 
 The rules of the service (ai.google.dev/gemini-api/docs/image-generation, "Thought signatures"): an answer of a Gemini
 3 image model has a `thoughtSignature` on each image and on the first text before it, none on its thoughts. A later
@@ -26,7 +26,7 @@ _KEY = b"the key of the fake Gemini's signatures"
 
 
 def signature(model: str, part: Part) -> bytes:
-    """Return the signature of a part of an answer of `model`, made of its content: it fits no other part."""
+    """Return the signature of a part of an answer of `model`: a keyed digest of its content."""
     content = (part.text or "").encode() if part.data is None else part.data
     digest = hmac.digest(
         _KEY, b"\0".join((model.encode(), b"text" if part.data is None else b"image", content)), "sha256"

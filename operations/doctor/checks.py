@@ -1,4 +1,4 @@
-"""All checks of an environment, and their report."""
+"""Run all checks of an environment, and report them."""
 
 import asyncio
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ def check_environment(environment: Mapping[str, str]) -> Findings:
 
 
 def report(findings: Findings) -> int:
-    """Print each finding as soon as it is there; return the exit code."""
+    """Print each finding as soon as it is known; return the exit code."""
     faults = 0
     for finding in findings:
         print(finding.line, flush=True)

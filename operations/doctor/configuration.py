@@ -1,4 +1,4 @@
-"""The settings by themselves: whether they can be read, and whether any is missing that a request needs."""
+"""Check the settings: whether they can be read, and whether any is missing that a request needs."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Cosmos DB: whether it can be reached, and whether its containers exist with the right partition keys."""
+"""Check Cosmos DB: whether it can be reached, and whether its containers exist with the right partition keys."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A deployment, from outside: its health, whether it refuses requests without a session, and its clock."""
+"""Check a deployment from outside: its health, whether it refuses requests without a session, and its clock."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime

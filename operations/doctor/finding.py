@@ -1,4 +1,4 @@
-"""The result of a check."""
+"""The result of one check of the doctor."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The Gemini key, the configured model names, and each model of the chain.
+"""Check the Gemini key, the configured model names, and each model of the chain.
 
 A model's description costs nothing but does not show that a quota is used up or that the service refuses the account.
 So each model is also called, for one token of text: less than a hundredth of a cent.

@@ -1,4 +1,4 @@
-"""A session cookie: whether the settings verify it, and if not, which part of it is wrong."""
+"""Check a session cookie: whether the settings verify it, and if not, which part of it is wrong."""
 
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie

@@ -1,4 +1,4 @@
-"""Blob Storage: whether it can be reached and written, and whether its containers have the right public access.
+"""Check Blob Storage: whether it can be reached and written, and whether its containers have the right public access.
 
 Its answers also show whether this machine's clock is right.
 """

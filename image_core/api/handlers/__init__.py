@@ -1,1 +1,1 @@
-"""One handler for each route."""
+"""The handlers. Each answers one route."""

@@ -1,4 +1,4 @@
-"""`POST /api/image`."""
+"""`POST /api/image`: begin a generation, wait for it, and answer with its image, or with 202 while it runs."""
 
 import asyncio
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`GET /api/models`: what a front end needs to draw its controls, and to show what an image costs."""
+"""`GET /api/models`: the models with their options, prices and expected durations, and the limits of a request."""
 
 from image_core.api.handlers.ports import Chain, Durations
 from image_core.api.http import Request, Response, json_response

@@ -1,4 +1,4 @@
-"""Calls of a model, and what they used."""
+"""The calls of models and their token usage, as they appear in answers."""
 
 from pydantic import Field
 

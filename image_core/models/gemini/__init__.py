@@ -1,1 +1,1 @@
-"""Google's Gemini image models."""
+"""The provider of Google's Gemini image models."""
