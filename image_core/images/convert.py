@@ -23,11 +23,11 @@ from image_core.images import exif, isobmff, metadata, tiff
 from image_core.images.fault import Fault, NeedsMemory
 from image_core.images.frame import Frame
 from image_core.images.image import MIME_TYPES, Image, Target
-from image_core.images.kinds import not_an_image, unsupported
 from image_core.images.metadata import FRAMES, PNG_END, SOS, jpeg_segments, png_chunk
 from image_core.images.passthrough import CGBI, MAX_SIDE, PASSED_THROUGH, can_stay, check_pixels, checked
 from image_core.images.probe import Header, kind
 from image_core.images.sandbox_memory import most_memory_bytes
+from image_core.images.unsupported_types import not_an_image, unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,9 +18,9 @@ from image_core.images.convert import (
     with_all_pixels,
 )
 from image_core.images.frame import Frame
-from image_core.images.kinds import not_an_image
 from image_core.images.passthrough import CGBI, PASSED_THROUGH, checked
 from image_core.images.probe import kind
+from image_core.images.unsupported_types import not_an_image
 
 GRAY_MODES = {"1", "L", "LA", "La", "I", "F"}
 

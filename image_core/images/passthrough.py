@@ -9,8 +9,8 @@ from image_core.errors import ImageTooLarge, InvalidImage
 from image_core.images import metadata
 from image_core.images.fault import Fault
 from image_core.images.image import EXTENSIONS, Image
-from image_core.images.kinds import not_an_image, unsupported
 from image_core.images.probe import Header, kind, read_header
+from image_core.images.unsupported_types import not_an_image, unsupported
 
 MAX_SIDE = 4096
 """Longest side in pixels. Models scale images down themselves; a larger one only takes longer to send."""

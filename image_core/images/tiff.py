@@ -18,8 +18,8 @@ from image_core.errors import InvalidImage
 from image_core.images import exif
 from image_core.images.fault import Fault
 from image_core.images.frame import Frame
-from image_core.images.kinds import unsupported
 from image_core.images.passthrough import MAX_SIDE
+from image_core.images.unsupported_types import unsupported
 
 # libtiff reads uncompressed files too, so that byte orders, bit orders, strips and tiles have one implementation.
 TiffImagePlugin.READ_LIBTIFF = True

@@ -66,7 +66,10 @@ class Script:
         self._left.clear()
 
     def next(self, model: str, *, replays: bool = False) -> Scripted:
-        """Return the next reply for a call of `model`, and remove it after its last use. `replays`: earlier turns."""
+        """Return the next reply for a call of `model`, and remove it after its last use.
+
+        `replays`: whether the call replays earlier turns.
+        """
         for reply in self._left:
             if reply.model in {None, model} and reply.replays in {None, replays}:
                 reply.times -= 1

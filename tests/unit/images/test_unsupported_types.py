@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from image_core.images.fault import Fault
-from image_core.images.kinds import BEGINNING_BYTES, not_an_image
 from image_core.images.passthrough import as_it_is
+from image_core.images.unsupported_types import BEGINNING_BYTES, not_an_image
 from tests.support.image_files import LIMITS, prepared
 from tests.support.paths import IMAGES
 
