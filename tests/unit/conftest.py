@@ -26,7 +26,7 @@ def cosmos_url() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _fast_sdks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Set variables of the SDKs' own: each Gemini client reads all certificates, which takes 10 ms; Cosmos pauses."""
+    """Set variables of the SDKs: a Gemini client reads all certificates, which takes 10 ms, and Cosmos pauses."""
     end = "-----END CERTIFICATE-----\n"
     first = Path(certifi.where()).read_text(encoding="utf-8").partition(end)[0] + end
     file = tmp_path_factory.mktemp("certificates") / "one.pem"
