@@ -66,7 +66,7 @@ def fitting(turns: Sequence[StoredTurn], images: int, image_bytes: int, max_byte
 
 
 def shown(turns: Sequence[StoredTurn]) -> tuple[InputCopy, ...]:
-    """Return the user's images in `turns`: all of the oldest; of the others those beside the answer before them."""
+    """Return the user's images in `turns`. The first image of a later turn is left out: it is the answer before it."""
     return tuple(copy for index, turn in enumerate(turns) for copy in (turn.inputs[1:] if index else turn.inputs))
 
 

@@ -82,7 +82,7 @@ class Execution:
         return result
 
     async def _call(self, lease: Lease, held: HeldInputs, calls: BilledCalls) -> Generated | Result:
-        """Call the model; return what it made, or the result where it made nothing that is still wanted."""
+        """Call the model. Return its image, or the result if the generation has ended or another process runs it."""
         trace, record = held.trace, lease.record
 
         def noted(attempt: Attempt) -> None:
@@ -118,7 +118,7 @@ class Execution:
         generated = await self._call(lease, held, calls)
         if isinstance(generated, Result):
             return generated
-        # One name for all of its versions: an image that was converted must not stay in memory.
+        # Replaces the variable: the image before its conversion must not stay in memory.
         generated = await self._postprocessing.apply(record, generated, held)
         with trace.step("picture"):
             if generated.turn is not None:

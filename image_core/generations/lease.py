@@ -34,7 +34,7 @@ QUEUE_SECONDS = 60.0
 
 
 class LeaseLost(Exception):
-    """Another process has the generation, or has ended or removed it; `stored` is what is there now."""
+    """Another process has the lease, or has ended or removed the generation. `stored` is the record now, if any."""
 
     def __init__(self, stored: Record | None) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Lease:
         await self.stop()
 
     async def stop(self) -> None:
-        """Renew it no longer; safe to repeat."""
+        """Stop the renewals; safe to repeat."""
         renewing, self._renewing = self._renewing, None
         if renewing is not None:
             renewing.cancel()

@@ -29,7 +29,7 @@ def entries(record: Record) -> tuple[Entry, ...]:
 def delivered_entries(documents: Iterable[Document]) -> tuple[Entry, ...]:
     """Return the entries of the documents that the change feed delivers.
 
-    A document that is no record is logged and left out: it must not hold up the others.
+    A document that is no record is logged and left out, so that it does not delay the others.
     """
     found: list[Entry] = []
     for document in documents:

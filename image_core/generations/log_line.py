@@ -1,8 +1,9 @@
 """The log line of each generation: `generation {…}`, JSON, which `infra/queries.kql` and the alerts read.
 
-The change feed's function writes it when it sees a record that has ended, and a deletion writes it before the record
-goes. The feed delivers at least once and a record can end more than once, so a line may come several times: queries
-take the newest line of each `id`, the time of the end from `endedAt`, and each ledger entry (`bills`) once.
+The change feed's function writes it when it receives a record that has ended, and a deletion writes it before it
+removes the record. The feed delivers at least once and a record can end more than once, so a line may come several
+times: queries take the newest line of each `id`, the time of the end from `endedAt`, and each ledger entry (`bills`)
+once.
 
 A line names its user by a keyed digest (`storage.pseudonyms`), and holds no prompt (unless LOG_PROMPTS is set),
 image, token or e-mail address.
@@ -24,7 +25,7 @@ from image_core.storage.pseudonyms import Pseudonyms
 log = logging.getLogger("image_core.generations.line")
 
 SHOWN_PROMPT_CHARACTERS = 4000
-"""Application Insights cuts a message after 32 768 characters, and a line that was cut is no JSON."""
+"""Application Insights cuts a message after 32 768 characters, and the rest of such a line cannot be parsed as JSON."""
 
 
 async def log_ended(changed: Iterable[Mapping[str, Any]], pseudonyms: Pseudonyms, *, prompts: bool) -> None:

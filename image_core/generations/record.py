@@ -14,7 +14,7 @@ from image_core.storage.input_copies import InputCopy
 
 
 class Status(StrEnum):
-    """How a generation stands. `deleting`: it is hidden from its user while what it stored is removed."""
+    """The state of a generation. `deleting`: it is hidden from its user while what it stored is removed."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"

@@ -1,6 +1,6 @@
 """Find the generations that processes left when they died, and bring them to their end.
 
-The timer finds and the queue runs: each message is one record, and any instance may take it. The timer is the retry.
+The timer queues a message for each such record, and any instance may run it. What fails, the next timer queues again.
 """
 
 import logging

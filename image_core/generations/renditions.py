@@ -55,7 +55,7 @@ class RenditionMaker:
                 making = asyncio.create_task(self._make(user, path, source, image, target))
                 self._making[path] = making
                 making.add_done_callback(partial(self._made, path))
-            # A caller that goes away does not end what others wait for; what is not ready now is ready the next time.
+            # It is finished even if this caller disconnects: other callers wait for it, or request it later.
             if not await self._clock.wait(making, deadline.remaining()):
                 raise Busy("The rendition is still being made", retry_after=5)
             blob = making.result()

@@ -25,7 +25,7 @@ SENT_SIDE = 2048
 """The longest side, in pixels, of the part of an image that a model is asked to edit: a model gets any image as 1120
 tokens."""
 LARGE_SENT_SIDE = 4096
-"""The same where an image of 4K is asked for."""
+"""The same if an image of 4K is requested."""
 
 
 class InputLoader(Protocol):

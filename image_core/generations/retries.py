@@ -26,7 +26,7 @@ class StorageRetries:
     async def run(self, operation: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
         """Return the result of `operation`, repeated while it raises StorageUnavailable, for at most `seconds`.
 
-        Without `seconds` it is repeated for as long as things are kept. Raises the last StorageUnavailable.
+        Without `seconds` it is repeated for `keep_seconds`. Raises the last StorageUnavailable.
         """
         deadline = self.deadline(self._keep_seconds if seconds is None else seconds)
         return await retried(operation, (StorageUnavailable,), deadline, self._clock)

@@ -22,7 +22,7 @@ from image_core.storage.naming import new_record_id, new_stem
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What became of a request.
+    """The generation of a request.
 
     `replayed`: an earlier one with its key had succeeded. `queued`: the queue is to run it.
     """

@@ -32,7 +32,7 @@ class Models(Protocol):
         ...
 
     def check_options(self, options: Options, inputs: int) -> None:
-        """Raise InvalidRequest where no model can do what is asked."""
+        """Raise InvalidRequest if no model can serve the request."""
         ...
 
     def check_quota(self, options: Options, inputs: int) -> None:
@@ -44,7 +44,7 @@ class Models(Protocol):
         ...
 
     def warnings(self, options: Options, inputs: int) -> tuple[str, ...]:
-        """Return what the caller should know of the models."""
+        """Return the warnings about the models for the caller."""
         ...
 
     def context_warning(self, model: str, turns_of: str | None) -> str | None:

@@ -1,6 +1,7 @@
 """Measure the steps of one generation: for its record's `timings`, and as metrics.
 
-The metrics are OpenTelemetry's: they cost nothing until a host brings an SDK. `gen_ai.…` are its semantic conventions.
+The metrics are OpenTelemetry's: they cost nothing unless the process configures an OpenTelemetry SDK. `gen_ai.…` are
+its semantic conventions.
 """
 
 import re
