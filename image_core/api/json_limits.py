@@ -1,4 +1,4 @@
-"""Limit what a JSON text can cost its parser: one pass over the text before it is parsed.
+"""Check a JSON text in one pass before it is parsed, to limit the memory and time of its parser.
 
 A parser builds a value of some hundred bytes from two: 30 MB of `[],[],…` become gigabytes. So the number of values,
 the length of numbers, and strings that Python stores in more bytes than they were sent in are limited, and the text is

@@ -43,7 +43,7 @@ class ResponseBudget:
         return budget if preferred is None else min(budget, preferred)
 
     def for_resources(self, request: Request) -> Deadline:
-        """Return until when the request may wait for memory, free slots and its images, also with a budget of 0."""
+        """Return the deadline for acquiring memory, free slots and input images, also with a budget of 0."""
         seconds = max(self.seconds(request) or UNBUDGETED_SECONDS, LEAST_SECONDS)
         return Deadline(self._clock, request.started + seconds)
 

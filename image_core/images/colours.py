@@ -16,7 +16,7 @@ _CURVES = (b"rTRC", b"gTRC", b"bTRC")
 def profile_in_rgb(profile: bytes | None, *, gray: bool) -> bytes | None:
     """Return the profile for an image in RGB; None where there is none, or one that cannot be used for these pixels.
 
-    An image that was gray gets one in which its values, three times each, mean what they meant before.
+    For a gray image it is a profile in which its values, used for red, green and blue, show the same gray.
     """
     if not profile:
         return None
@@ -60,7 +60,7 @@ def _tags(profile: bytes) -> dict[bytes, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Colours:
-    """Converts images in RGB or RGBA between a profile and sRGB; leaves them as they are where there is no way back."""
+    """Converts images in RGB or RGBA between a profile and sRGB. They stay unchanged if that cannot be reversed."""
 
     to: ImageCms.ImageCmsTransform | None = None
     back: ImageCms.ImageCmsTransform | None = None
@@ -78,11 +78,11 @@ class Colours:
             return cls()
 
     def in_srgb(self, image: PIL.Image.Image) -> PIL.Image.Image:
-        """`image`, which is in the profile, in sRGB."""
+        """Return `image`, which is in the profile, in sRGB."""
         return _applied(image, self.to)
 
     def from_srgb(self, image: PIL.Image.Image) -> PIL.Image.Image:
-        """`image`, which is in sRGB, in the profile."""
+        """Return `image`, which is in sRGB, in the profile."""
         return _applied(image, self.back)
 
 

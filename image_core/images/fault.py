@@ -1,4 +1,4 @@
-"""Why an image cannot be used: raised where its position in the request is not known."""
+"""Exceptions about an image, for code that does not know the image's position in the request."""
 
 from image_core.errors import InputError
 

@@ -1,6 +1,6 @@
 """Run the two jobs of a masked edit in the sandbox: cut out what a model is to edit, and compose its answer.
 
-`masked_edit_pixels` does the work.
+`masked_edit_pixels` has the computation.
 """
 
 from dataclasses import asdict, dataclass

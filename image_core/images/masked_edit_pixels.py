@@ -1,6 +1,6 @@
 """Compute a masked edit, inside the sandbox: cut out what a model is to edit, and compose its answer.
 
-Runs in the sandbox (`masked_edit` starts it). Pixels outside the mask come from the input and from nothing else.
+`masked_edit` starts the sandbox. Pixels outside the mask come from the input and from nothing else.
 """
 
 import math
@@ -75,7 +75,7 @@ def compose(data: bytes, mask: bytes, answer: bytes, crop: Box, target: Target, 
         except (MemoryError, OSError, ValueError):
             if target.format != "webp" or limits.memory_bytes is None or limits.memory_bytes < most:
                 raise
-            # Of noise in high quality, which takes still more.
+            # An image of noise in high quality takes still more memory.
             return ComposedEdit(_encoded(whole, Target(None, "png")), aligned)
 
 
@@ -100,7 +100,7 @@ def _mask(data: bytes, limits: Limits) -> PIL.Image.Image:
         raise MaskFault(fault.kind, fault.details) from fault
 
 
-# --- what the model gets
+# --- the crop for the model
 
 
 def _cut_out(whole: Original, crop: Crop, max_side: int) -> PIL.Image.Image:
@@ -141,7 +141,7 @@ def _extended(image: PIL.Image.Image, by: tuple[int, int, int, int]) -> PIL.Imag
     return whole
 
 
-# --- how its answer lies
+# --- the position of the answer
 
 
 def _in_mode(image: PIL.Image.Image, mode: str) -> PIL.Image.Image:
@@ -179,7 +179,7 @@ def _edges(
     )
 
 
-# --- what becomes of it
+# --- the composed image
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Walk through the parts of a PNG, JPEG or WebP file: check that it is complete, and remove its metadata.
 
-Metadata is removed without decoding or compressing anything: the pixel data stays byte for byte.
+Metadata is removed without decoding or compressing anything: the pixel data stays the same byte for byte.
 
 Every function reads each part once and stores ranges, not parts: the time is linear in the size of the file, and a file
 with more than MAX_PARTS parts is refused. Of a part only a few bytes of its header and its checksum are read.

@@ -34,12 +34,12 @@ class Original:
 
     @property
     def colours(self) -> Colours:
-        """The way from its colours to sRGB and back."""
+        """The conversion of its colours to sRGB and back."""
         return Colours.of(self.profile, self.image.mode)
 
 
 def original(data: bytes, limits: Limits) -> Original:
-    """Decode the first frame or primary image of any kind that is taken. Raises what decoders do (`convert.faults`)."""
+    """Decode the first frame or primary image of any supported type. Raises what decoders do (`convert.faults`)."""
     frame = _frame(data, limits)
     gray = frame.rows(0, 1).mode.split(";")[0] in GRAY_MODES
     image = frame.scaled(frame.size)

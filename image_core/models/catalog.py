@@ -1,8 +1,8 @@
 """The catalog of the Gemini image models: their capabilities, prices and retirement dates.
 
 One table. Validation, the fallback chain, expected cost, billing, the OpenAPI document, `GET /api/models`, the
-playground and `make doctor` read it. A model that is not in the table works: its price counts as the dearest, and only
-the API limits it.
+playground and `make doctor` read it. A model that is not in the table works: the highest prices count for it, and only
+the service limits it.
 
 Dates and successors: ai.google.dev/gemini-api/docs/deprecations. Sizes, aspect ratios and inputs:
 ai.google.dev/gemini-api/docs/image-generation. Prices: ai.google.dev/gemini-api/docs/pricing, standard tier. Read

@@ -19,9 +19,9 @@ MAX_SHOWN_CHARACTERS = 16_000
 class CallFailed(Exception):
     """The service did not answer with a reply.
 
-    `status` is the HTTP status; None where there was none: with `lost` the connection broke, else the answer made no
-    sense. `name` is the service's name of the error (google.rpc.Code: `INVALID_ARGUMENT`, …), which contains nothing of
-    the request.
+    `status` is the HTTP status; None where there was none: with `lost` the connection broke, else the answer could not
+    be parsed. `name` is the service's name of the error (google.rpc.Code: `INVALID_ARGUMENT`, …), which contains
+    nothing of the request.
     """
 
     def __init__(
