@@ -6,7 +6,7 @@ import struct
 import zlib
 
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms
 
 from image_core.images.fault import Fault
 from image_core.images.frame import BAND_ROWS, Frame
@@ -178,6 +178,42 @@ def test_a_heic_of_ten_bits_or_with_transparency_is_converted() -> None:
     assert_halves(opened(prepared((IMAGES / "heif" / "ten-bits.heic").read_bytes(), *LIMITS)))
     made = opened(prepared((IMAGES / "heif" / "alpha.heic").read_bytes(), *LIMITS))
     assert_halves(made, (200, 115, 130, 227), (105, 210, 145, 227))
+
+
+def mean_difference(first: Image.Image, second: Image.Image) -> float:
+    """Return the mean difference of the channels of two images."""
+    histogram = ImageChops.difference(first.convert("RGB"), second.convert("RGB")).histogram()
+    return sum(value % 256 * count for value, count in enumerate(histogram)) / sum(histogram)
+
+
+def test_a_heic_of_any_width_is_decoded_and_its_profile_is_applied() -> None:
+    data = unusual_image("cat.heic")  # of 451 pixels in a row, which its decoder pads
+    original = Image.open(IMAGES / "cat.png").convert("RGB")
+    made = opened(prepared(data, *LIMITS))
+    assert mean_difference(made, original) < 3
+    at = data.index(b"colrprof") + len(b"colrprof")
+    size = int.from_bytes(data[at - 12 : at - 8], "big") - 12
+    swapped = data[:at] + SWAPPED.ljust(size, b"\0") + data[at + size :]
+    red, green, blue = original.split()
+    assert mean_difference(opened(prepared(swapped, *LIMITS)), Image.merge("RGB", (green, red, blue))) < 4
+
+
+@pytest.mark.parametrize(
+    ("data", "details"),
+    [
+        (unusual_image("cat.heic")[:30_000], "the file is "),
+        (
+            (IMAGES / "heif" / "ten-bits.heic").read_bytes().replace(b"hvc1", b"vvc1").replace(b"hvcC", b"vvcC"),
+            "a HEIF image of an unusual codec cannot be used",
+        ),
+        (b"\0\0\0\x10ftypheic\0\0\0\0\0\0\0\x10moov" + bytes(8), "a HEIC sequence cannot be used"),
+    ],
+    ids=["cut off", "another codec", "a sequence"],
+)
+def test_a_heic_that_cannot_be_decoded_is_refused_with_the_reason(data: bytes, details: str) -> None:
+    with pytest.raises(Fault) as caught:
+        prepared(data, *LIMITS)
+    assert caught.value.details.startswith(details)
 
 
 def test_the_third_image_of_a_heic_is_sent_where_it_is_the_primary_one() -> None:
