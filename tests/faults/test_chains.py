@@ -92,12 +92,12 @@ async def killed_during_an_edit(faults: Rig) -> str:
     host = await faults.start_host()
     status, first = await faults.post(host)
     assert status == 200
-    faults.product.fake_gemini.latency = 8
+    faults.product.fake_gemini.released.clear()
     editing = asyncio.create_task(faults.post(host, "key-2", {"from": first["id"], "images": []}))
     await faults.called(2)
     await host.kill()
     assert await editing == (0, {})
-    faults.product.fake_gemini.latency = 0
+    faults.product.fake_gemini.released.set()
     return str(first["id"])
 
 

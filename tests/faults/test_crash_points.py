@@ -56,14 +56,14 @@ async def test_kill_after_the_record_and_before_the_call_pays_once(faults: Rig) 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
 async def test_end_of_the_process_during_the_model_call_pays_twice_at_most(faults: Rig, number: signal.Signals) -> None:
-    faults.product.fake_gemini.latency = 5
+    faults.product.fake_gemini.released.clear()
     host = await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
     host.signal(number)
     await posting
     assert await asyncio.to_thread(host.process.wait) == (0 if number == signal.SIGTERM else -signal.SIGKILL)
-    faults.product.fake_gemini.latency = 0
+    faults.product.fake_gemini.released.set()
     await faults.start_host()
     await faults.finished()
     await assert_one_image(faults, calls=2)
@@ -71,7 +71,7 @@ async def test_end_of_the_process_during_the_model_call_pays_twice_at_most(fault
 
 async def test_kill_after_a_202_is_recovered_when_the_lease_has_expired(faults: Rig) -> None:
     """At scale-in, Azure may kill an idle instance without notice, and after a 202 an instance counts as idle."""
-    faults.product.fake_gemini.latency = 8
+    faults.product.fake_gemini.released.clear()
     host = await faults.start_host()
     status, body = await faults.post(host, Prefer="wait=1")
     assert status == 202
@@ -80,14 +80,14 @@ async def test_kill_after_a_202_is_recovered_when_the_lease_has_expired(faults: 
     record = await faults.product.record(body["id"])
     assert record is not None
     assert record["leaseOwner"] is not None
-    faults.product.fake_gemini.latency = 0
+    faults.product.fake_gemini.released.set()
     await faults.start_host()
     await faults.finished()
     await assert_one_image(faults, calls=2)
 
 
 async def test_shutdown_after_a_202_is_recovered_at_once(faults: Rig) -> None:
-    faults.product.fake_gemini.latency = 8
+    faults.product.fake_gemini.released.clear()
     host = await faults.start_host()
     status, body = await faults.post(host, Prefer="wait=1")
     assert status == 202
@@ -97,7 +97,7 @@ async def test_shutdown_after_a_202_is_recovered_at_once(faults: Rig) -> None:
     record = await faults.product.record(body["id"])
     assert record is not None
     assert record["leaseOwner"] is None  # released: the recovery need not wait for its expiry
-    faults.product.fake_gemini.latency = 0
+    faults.product.fake_gemini.released.set()
     await faults.start_host()
     await faults.finished()
     await assert_one_image(faults, calls=2)
@@ -169,11 +169,12 @@ async def test_completion_whose_acknowledgement_is_lost_counts(faults: Rig) -> N
 
 
 async def test_database_outage_before_the_completion_still_answers_with_the_image(faults: Rig) -> None:
-    faults.product.fake_gemini.latency = 1
+    faults.product.fake_gemini.released.clear()
     host = await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
     faults.product.cosmos.unreachable = True
+    faults.product.fake_gemini.released.set()
     restored = asyncio.get_running_loop().call_later(30, faults.product.cosmos.reconnect)
     status, body = await posting
     assert status == 200
@@ -191,11 +192,12 @@ async def test_storage_outage_before_the_image_is_stored_keeps_it_in_memory(
 ) -> None:
     # The outage takes longer than a lease, which is renewed meanwhile.
     async with rig(azurite_ports, cosmos_url) as faults:
-        faults.product.fake_gemini.latency = 1
+        faults.product.fake_gemini.released.clear()
         host = await faults.start_host()
         posting = asyncio.create_task(faults.post(host))
         await faults.called()
         faults.product.blobs.unreachable = True
+        faults.product.fake_gemini.released.set()
         asyncio.get_running_loop().call_later(10, faults.product.blobs.reconnect)
         status, body = await posting
         assert (status, body["warnings"]) == (200, [])
@@ -215,7 +217,7 @@ async def test_outage_before_the_start_is_503_without_a_call(faults: Rig, servic
 
 
 async def test_kill_during_the_recovery_fails_the_generation_and_a_retry_succeeds(faults: Rig) -> None:
-    faults.product.fake_gemini.latency = 6
+    faults.product.fake_gemini.released.clear()
     for calls in (1, 2):
         host = await faults.start_host()
         posting = asyncio.create_task(faults.post(host)) if calls == 1 else None
@@ -223,7 +225,7 @@ async def test_kill_during_the_recovery_fails_the_generation_and_a_retry_succeed
         await host.kill()
         if posting is not None:
             await posting
-    faults.product.fake_gemini.latency = 0
+    faults.product.fake_gemini.released.set()
     host = await faults.start_host()
     await faults.finished()
     records = await faults.records()
@@ -261,7 +263,7 @@ async def test_process_suspended_past_its_lease_deletes_its_late_image(faults: R
 
 
 async def test_deletion_while_it_runs_leaves_nothing(faults: Rig) -> None:
-    faults.product.fake_gemini.latency = 3
+    faults.product.fake_gemini.released.clear()
     host = await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
@@ -269,6 +271,7 @@ async def test_deletion_while_it_runs_leaves_nothing(faults: Rig) -> None:
     assert await faults.call(host, "DELETE", f"generations/{record.id}") == (204, None)
     assert (await faults.call(host, "GET", f"generations/{record.id}"))[0] == 404
     assert (await faults.call(host, "DELETE", f"generations/{record.id}"))[0] == 404
+    faults.product.fake_gemini.released.set()
     status, body = await posting
     assert (status, body["code"], body["id"]) == (404, "not_found", record.id)
     await faults.until(lambda: nothing_left(faults, record.blob_stem))
@@ -295,13 +298,14 @@ async def test_kill_during_a_deletion_is_completed_by_another_host(faults: Rig) 
 
 
 async def test_kill_during_a_generation_that_is_deleted_leaves_nothing(faults: Rig) -> None:
-    faults.product.fake_gemini.latency = 4
+    faults.product.fake_gemini.released.clear()
     host = await faults.start_host()
     posting = asyncio.create_task(faults.post(host))
     await faults.called()
     (record,) = await faults.records()
     faults.product.blobs.rule(faults.kill_rule(host, stores_image, when="after"))
     assert (await faults.call(host, "DELETE", f"generations/{record.id}"))[0] == 204
+    faults.product.fake_gemini.released.set()
     assert await posting == (0, {})
     await faults.start_host()
     await faults.until(lambda: nothing_left(faults, record.blob_stem))

@@ -428,7 +428,7 @@ async def test_log_line_of_a_generation_that_ends_after_its_answer_is_kept_by_th
     module = sys.modules["function_app"]
     product = Application(os.environ)
     monkeypatch.setattr(module, "product", product)
-    fake_gemini.latency = 2
+    fake_gemini.released.clear()
     body = json.dumps({"images": [data_url(sample_image(), "image/jpeg")], "prompt": "x"}).encode()
     http = MESSAGES.RpcHttp(
         method="POST",
@@ -447,6 +447,7 @@ async def test_log_line_of_a_generation_that_ends_after_its_answer_is_kept_by_th
     assert answer.return_value.http.status_code == "202"
     record_id = json.loads(answer.return_value.http.body.bytes)["id"]
     kept_before = list(host_log.kept)
+    fake_gemini.released.set()
     await product.components.background.drain()
     assert host_log.kept == kept_before, "records after the answer are dropped"
     user = User(nextauth.DEFAULT_USER["email"])
