@@ -1,14 +1,16 @@
 """The geometry of masked edits: the crop that is sent, the position of the answer, the edge of the mask, the format."""
 
 import io
+from typing import Any
 
 import PIL.Image
 import pytest
 from PIL import ImageChops
 
 from image_core.images import masked_edit_pixels
-from image_core.images.convert import Limits
-from image_core.images.image import Target
+from image_core.images.convert import Limits, encoded
+from image_core.images.fault import Fault, MaskFault, NeedsMemory
+from image_core.images.image import Image, OutputFormat, Target
 from image_core.images.masked_edit import PreparedEdit
 from image_core.images.masked_edit_pixels import compose, prepare
 from image_core.images.region import Box
@@ -69,6 +71,7 @@ def test_the_crop_is_sent_with_the_edges_of_the_image_repeated(
     edit = prepared(image, region, shape)
     sent, box = opened(edit.sent.data), edit.crop.box
     assert sent.size == box.size
+    assert edit.size == size
     for y in {*range(0, box.height, 7), box.height - 1}:
         for x in {*range(0, box.width, 7), box.width - 1}:
             inside = min(max(x + box.left, 0), size[0] - 1), min(max(y + box.top, 0), size[1] - 1)
@@ -160,3 +163,60 @@ def test_a_webp_that_needs_more_memory_than_the_large_sandbox_has_becomes_a_png(
     answer = saved(PIL.Image.new("RGB", (64, 64), "gray"), "PNG")
     made = compose(saved(image, "PNG"), edit.mask.data, answer, edit.crop.box, Target(None, "webp"), LIMITS)
     assert (made.image.mime_type, made.image.width, made.image.height) == (mime_type, 300, 200)
+
+
+MOST = most_memory_bytes(LIMITS.decoded_pixels)
+
+
+@pytest.mark.parametrize("error", [MemoryError, OSError, ValueError])
+@pytest.mark.parametrize(
+    ("memory", "target", "mime_type"),
+    [
+        (MOST, "webp", "image/png"),
+        (MOST + 1, "webp", "image/png"),
+        (MOST - 1, "webp", None),
+        (None, "webp", None),
+        (MOST, "jpeg", None),
+    ],
+)
+def test_a_webp_whose_encoder_fails_in_the_large_sandbox_becomes_a_png(
+    memory: int | None,
+    target: OutputFormat,
+    mime_type: str | None,
+    error: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(image: PIL.Image.Image, target: Target, *rest: Any) -> Image:
+        if target.format != "png":
+            raise error
+        return encoded(image, target, *rest)
+
+    monkeypatch.setattr(masked_edit_pixels, "encoded", failing)
+    image = PIL.Image.new("RGB", (300, 200), "gray")
+    edit = prepared(image, (10, 10, 40, 40), (64, 64))
+    answer = saved(PIL.Image.new("RGB", (64, 64), "gray"), "PNG")
+    limits = Limits(LIMITS.pixels, LIMITS.decoded_pixels, memory, in_full=True)
+    arguments = (saved(image, "PNG"), edit.mask.data, answer, edit.crop.box, Target(None, target), limits)
+    if mime_type is None:
+        with pytest.raises((NeedsMemory, Fault)):
+            compose(*arguments)
+    else:
+        made = compose(*arguments)
+        assert (made.image.mime_type, made.image.width, made.image.height, made.aligned) == (mime_type, 300, 200, True)
+
+
+def test_nothing_is_prepared_where_all_of_the_image_is_edited() -> None:
+    image = saved(photo(size=(60, 40)), "PNG")
+    assert prepare(image, masked((60, 40), (0, 0, 60, 40)), {"any": (64, 64)}, 4096, LIMITS) is None
+    assert prepare(image, masked((60, 40), (0, 0, 60, 39)), {"any": (64, 64)}, 4096, LIMITS) is not None
+
+
+def test_an_image_or_mask_that_is_cut_off_is_a_fault() -> None:
+    image, mask = saved(photo(size=(60, 40)), "PNG"), masked((60, 40), (10, 10, 20, 20))
+    for data, of_mask, kind in ((image[:60], mask, Fault), (image, mask[:60], MaskFault)):
+        with pytest.raises(Fault) as caught:
+            prepare(data, of_mask, {"any": (64, 64)}, 4096, LIMITS)
+        assert type(caught.value) is kind
+    with pytest.raises(Fault) as caught:
+        compose(image, mask, image[:60], Box(0, 0, 60, 40), PNG, LIMITS)
+    assert type(caught.value) is Fault
