@@ -9,11 +9,11 @@ from image_core.images.metadata import Broken, cleaned, png_chunk
 from tests.support.image_files import JPEGS, PNGS, WEBPS
 
 PAIRS = 30_000
-"""Of a part that is kept and one that is removed: more parts than a file may have."""
+"""Number of pairs of a part that is kept and one that is removed: more parts than a file may have."""
 
 
 def riff(parts: bytes) -> bytes:
-    """Return a WebP with these chunks behind its own."""
+    """Return a WebP with these chunks added at its end."""
     body = b"WEBP" + WEBPS["lossy"][12:] + parts
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
