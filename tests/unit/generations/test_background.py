@@ -158,6 +158,7 @@ async def test_held_inputs_are_read_again_for_another_attempt() -> None:
     record = await process.begin(queued=True)
     held = process.run_inputs.stored(record)
     assert (held.continues, held.turns_of, await held.turns()) == (False, None, ())
+    assert (held.may_be_billed, held.arriving) == (False, False)
     await held.load()
     assert process.memory.held == held.size > 0
     first = await held.images()

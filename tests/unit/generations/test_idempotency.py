@@ -70,6 +70,10 @@ def test_form_of_the_response_does_not_change_the_fingerprint() -> None:
             b'{"images":["a"],"prompt":"x","model":"m","aspectRatio":"1:1","imageSize":"2K"}',
             "7a31df74ca01d581f5993d5e4b49a17edce85806a03e274053b984a5ad75d960",
         ),
+        (
+            b'{"images":["a"],"prompt":"x","from":"gen-1795608000000-0a","mask":"data:image/png;base64,AAAA"}',
+            "18ae2196b63f03559283cd0a37a0655d155275b147c8525a25b2d05f181941c2",
+        ),
     ],
 )
 def test_keys_of_earlier_versions_have_the_same_fingerprint(body: bytes, digest: str) -> None:

@@ -203,6 +203,46 @@ async def test_image_in_the_outbox_without_an_entry_completes_the_generation() -
     assert (process.store.outbox(), process.model.calls) == ([], [])
 
 
+async def test_recovered_image_is_returned_with_the_record() -> None:
+    process = Process()
+    record = await started(process)
+    await process.outbox.put_image(record.blob_stem, image(), "died")
+    await process.fake_clock.advance(61)
+    found = process.store.record(record.id)
+    assert found is not None
+    result = await process.runner.resume(found)
+    assert (result.record.status, result.image) == (Status.SUCCEEDED, image())
+
+
+async def test_calls_that_are_in_the_record_alone_stay_in_it() -> None:
+    process = Process()
+    record = await started(process)
+    await kept(process, record, succeeded(process, record))
+    await process.store.write(replace(record, attempts=(FAILED_ATTEMPT,)))
+    await process.delivery.apply_all()
+    stored = process.store.record(record.id)
+    assert stored is not None
+    assert stored.attempts == (FAILED_ATTEMPT,)
+    other = replace(ATTEMPT, id="run-1")
+    again = await started(process)
+    await kept(process, again, succeeded(process, again))
+    await process.store.write(replace(again, attempts=(other,)))
+    await process.delivery.apply_all()
+    merged = process.store.record(again.id)
+    assert merged is not None
+    assert merged.attempts == (other, ATTEMPT)
+
+
+async def test_delivered_image_belongs_to_the_process_that_made_it() -> None:
+    process = Process()
+    record = await started(process)
+    await kept(process, record, succeeded(process, record))
+    await process.delivery.apply_all()
+    owners = {"died": True, "b": False}
+    for owner, mine in owners.items():
+        assert (await process.stored_images.put(ADA, record.blob_stem, image(), owner)).mine == mine
+
+
 async def test_image_that_vanishes_while_it_is_recovered_is_made_again() -> None:
     process = Process()
     record = await started(process)
@@ -244,10 +284,11 @@ async def test_second_image_of_a_postponed_generation_is_not_an_entry() -> None:
     assert process.store.blobs.containers[PRIVATE][f"images/{record.blob_stem}.png"].data == image(8).data
 
 
-async def test_record_that_another_process_ends_while_an_entry_is_applied_is_gone() -> None:
+@pytest.mark.parametrize("with_image", [True, False])
+async def test_record_that_is_removed_while_an_entry_is_applied_is_gone_with_its_image(with_image: bool) -> None:
     process = Process()
     record = await started(process)
-    entry = failed(record)
+    entry = succeeded(process, record) if with_image else failed(record)
     await kept(process, record, entry)
 
     async def remove() -> None:
@@ -256,7 +297,7 @@ async def test_record_that_another_process_ends_while_an_entry_is_applied_is_gon
     process.store.generations.faults.add(Effect.APPLIED, "replace").before = remove
     with pytest.raises(Gone) as caught:
         await process.fake_clock.run(process.delivery.apply(entry))
-    assert (process.store.outbox(), caught.value.record_id) == ([], record.id)
+    assert (process.store.images(), process.store.outbox(), caught.value.record_id) == ([], [], record.id)
 
 
 async def test_entry_of_a_record_that_is_gone_is_gone() -> None:

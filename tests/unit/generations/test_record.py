@@ -229,6 +229,13 @@ def test_call_without_a_price_counts_as_the_dearest() -> None:
     assert (found.usd, found.budget_usd, found.time) == (None, budget_usd("another", usage), record.created_at)
 
 
+def test_call_without_a_price_counts_at_the_price_of_its_model_and_an_estimate_of_nothing_as_nothing() -> None:
+    cheap, usage = "gemini-3.1-flash-lite-image", Usage(10, 20, None, {}, {"IMAGE": 20})
+    attempts = (Attempt(cheap, OK, 1, usage, START, "run-0"), Attempt(cheap, "lost", 0, None, START, "run-lost", 0.0))
+    assert [each.budget_usd for each in entries(make(ADA, attempts=attempts))] == [budget_usd(cheap, usage), 0.0]
+    assert budget_usd(cheap, usage) != budget_usd("another", usage)
+
+
 @pytest.mark.parametrize("run_id", ["run", None])
 def test_recovered_image_counts_as_the_dearest_of_its_size(run_id: str | None) -> None:
     options = Options(image_size="4K")

@@ -280,15 +280,16 @@ async def test_generations_that_have_not_ended_count_with_what_is_left_to_pay() 
     assert queued(at(7, expected_usd=None)) == Queued("gen-7", ADA, START + timedelta(seconds=7), 0.0)
 
 
-@pytest.mark.parametrize(("model", "size"), [("gemini-3.1-flash-lite-image", "1K"), (None, "4K"), ("unknown", "4K")])
+@pytest.mark.parametrize(("model", "size"), [(MODEL, "1K"), (None, "1K"), ("unknown", "4K")])
 async def test_price_of_an_unended_generation_of_an_earlier_version_is_that_of_its_model_and_size(
     model: str | None, size: str
 ) -> None:
     process = Process()
     options = Options(model=model, image_size=size)
     await process.records.create(at(1, options=options, lease_expires_at=START + timedelta(days=1)))
-    (found,) = await UnendedRecords(process.records, MODEL).of_user(ADA)
-    assert found.usd == expected_usd(model or MODEL, size)
+    default = "gemini-3.1-flash-lite-image"
+    (found,) = await UnendedRecords(process.records, default).of_user(ADA)
+    assert found.usd == expected_usd(model or default, size)
 
 
 async def test_names_of_images_of_the_original_product_are_looked_up() -> None:
