@@ -105,7 +105,7 @@ class Spending:
     def expected(
         self, options: Options, inputs: int, prompt_characters: int, context: ContextSize | None = None
     ) -> float:
-        """Return what a generation is expected to cost at most, in US dollars, with the dearest model of the chain.
+        """Return the expected cost of a generation in US dollars: that of the most expensive model of the chain.
 
         `context` are the earlier turns that may be replayed.
         """

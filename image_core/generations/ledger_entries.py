@@ -59,7 +59,7 @@ def _entry(record: Record, entry_id: str, attempt: Attempt) -> Entry:
 def _unknown(record: Record) -> Entry:
     """Return the entry of a recovered image, whose process died before it wrote the usage.
 
-    It counts as the dearest image of its size.
+    It counts with the highest price of an image of its size.
     """
     price = expected_usd("unknown", record.options.image_size)
     when = record.completed_at or record.created_at

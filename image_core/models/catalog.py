@@ -133,7 +133,7 @@ MODELS: Mapping[str, ImageModel] = {
     ),
 }
 
-DEAREST = max(MODELS.values(), key=lambda model: model.image_usd)
+MOST_EXPENSIVE = max(MODELS.values(), key=lambda model: model.image_usd)
 """The model whose prices are used for unknown ones, so that a new model cannot exceed a budget."""
 
 
@@ -177,7 +177,7 @@ def current(name: str, on: date) -> str:
 
 def max_input_images(model: str) -> int:
     """Return how many images one call of `model` may hold; of the most expensive model where it is not in the table."""
-    return MODELS.get(model, DEAREST).max_input_images
+    return MODELS.get(model, MOST_EXPENSIVE).max_input_images
 
 
 def family(model: str) -> str:

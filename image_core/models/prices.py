@@ -4,7 +4,14 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 from image_core.models import catalog
-from image_core.models.catalog import DEAREST, INPUT_IMAGE_TOKENS, MODELS, TEXT_TOKENS, THINKING_TOKENS, ImageModel
+from image_core.models.catalog import (
+    INPUT_IMAGE_TOKENS,
+    MODELS,
+    MOST_EXPENSIVE,
+    TEXT_TOKENS,
+    THINKING_TOKENS,
+    ImageModel,
+)
 from image_core.models.generated import Options, Usage
 from image_core.models.turns import ContextSize
 
@@ -22,12 +29,12 @@ def budget_usd(model: str, usage: Usage) -> float:
     """Return the amount that a call counts in a budget: its price, or the highest known price."""
     if usage.cost_usd is not None:
         return usage.cost_usd
-    return MODELS.get(model, DEAREST).cost(usage.input_tokens or 0, usage.output_by_modality)
+    return MODELS.get(model, MOST_EXPENSIVE).cost(usage.input_tokens or 0, usage.output_by_modality)
 
 
 def expected_usd(model: str, size: str | None) -> float:
     """Return the price of the output tokens of one image of `size`; the highest where `model` is not in the catalog."""
-    return MODELS.get(model, DEAREST).image_price(size)
+    return MODELS.get(model, MOST_EXPENSIVE).image_price(size)
 
 
 def max_output_tokens(model: str, size: str | None) -> int:
@@ -49,10 +56,10 @@ def expected_cost(
     """Return the maximum cost of one answered call of a generation in US dollars, which budgets count before the call.
 
     `models` are the configured names; retired ones mean their successors as of the day `on`. Of those that can take the
-    request (`options`, `inputs` images) the dearest counts, because the chain may come to it. The sum covers the
+    request (`options`, `inputs` images) the most expensive counts, because the chain may call it. The sum covers the
     inputs' and the prompt's tokens, one image of the size that is asked for, and as text what `max_output_tokens`
     leaves beside it, and the earlier turns (`context`) where a model of their family may be asked. A model that is not
-    in the catalog counts as the dearest that is.
+    in the catalog counts as the most expensive one of the catalog.
 
     Not covered: answers without an image that are billed and asked for again. They are in the record as soon as they
     are there.

@@ -10,8 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
-from image_core.models.catalog import DEAREST, PIXELS_OF_1K, ImageModel, retirement
 from image_core.models.catalog import MODELS as KNOWN
+from image_core.models.catalog import MOST_EXPENSIVE, PIXELS_OF_1K, ImageModel, retirement
 from image_core.models.prices import cost_usd
 from local.gemini.paint import FLASH, painted
 from local.gemini.request import GenerateContent, Part
@@ -154,7 +154,7 @@ def _is_served(model: str) -> bool:
 
 
 def _line(model: str) -> ImageModel:
-    return KNOWN.get(model, DEAREST)
+    return KNOWN.get(model, MOST_EXPENSIVE)
 
 
 def _model(name: str) -> dict[str, Any]:

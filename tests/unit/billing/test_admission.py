@@ -204,7 +204,7 @@ async def test_queued_generation_starts_in_its_turn(limit: str, other: Unended, 
             await setup.admission.check_start(queued)
 
 
-def test_expected_cost_is_that_of_the_dearest_model() -> None:
+def test_expected_cost_is_that_of_the_most_expensive_model() -> None:
     assert Setup().admission.expected_usd(Options(image_size="4K"), 2, 100) == expected_cost(
         [MODEL], Options(image_size="4K"), 2, START.date(), 100
     )

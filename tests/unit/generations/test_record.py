@@ -222,7 +222,7 @@ def test_entries_of_a_record_are_its_calls_that_may_have_been_billed() -> None:
     assert [(each.input_tokens, each.output_tokens) for each in found] == [(10, 20), (None, None), (1, 2)]
 
 
-def test_call_without_a_price_counts_as_the_dearest() -> None:
+def test_call_without_a_price_counts_as_the_most_expensive() -> None:
     usage = Usage(10, 20, None, {}, {"IMAGE": 20})
     record = make(ADA, attempts=(Attempt("another", OK, 1, usage, None, "run-0"),))
     (found,) = entries(record)
@@ -237,7 +237,7 @@ def test_call_without_a_price_counts_at_the_price_of_its_model_and_an_estimate_o
 
 
 @pytest.mark.parametrize("run_id", ["run", None])
-def test_recovered_image_counts_as_the_dearest_of_its_size(run_id: str | None) -> None:
+def test_recovered_image_counts_as_the_most_expensive_of_its_size(run_id: str | None) -> None:
     options = Options(image_size="4K")
     record = make(ADA, run_id=run_id, attempts=(REFUSED,), options=options).recovered("/x.png", image(), LATER)
     _, found = entries(record)

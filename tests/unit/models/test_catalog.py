@@ -161,7 +161,7 @@ def test_every_successor_is_not_retired() -> None:
 
 def test_every_line_of_the_table_names_its_source() -> None:
     source = Path(catalog.__file__).read_text(encoding="utf-8")
-    table = source[source.index("MODELS: Mapping") : source.index("DEAREST")]
+    table = source[source.index("MODELS: Mapping") : source.index("MOST_EXPENSIVE")]
     lines = re.findall(r'((?:^    # .*\n)+)    "([^"]+)":', table, re.MULTILINE)
     assert [name for _, name in lines] == list(MODELS)
     assert all(re.search("pricing|deprecations", comment) for comment, _ in lines)
@@ -205,7 +205,7 @@ def test_expected_cost_covers_the_turns_that_are_replayed() -> None:
     assert expected_cost([LITE], Options(), 1, TODAY, context=context) == expected_cost([LITE], Options(), 1, TODAY)
 
 
-def test_expected_cost_is_that_of_the_dearest_model_that_may_be_called() -> None:
+def test_expected_cost_is_that_of_the_most_expensive_model_that_may_be_called() -> None:
     one_k, four_k = Options(), Options(image_size="4K")
     assert expected_cost([LITE], one_k, 1, TODAY) < expected_cost([LITE, PRO], one_k, 1, TODAY)
     assert expected_cost([LITE, PRO], one_k, 1, TODAY) == expected_cost([PRO], one_k, 1, TODAY)
