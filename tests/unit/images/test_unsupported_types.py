@@ -108,6 +108,70 @@ def test_a_web_page_is_refused_as_a_web_page(text: str) -> None:
             assert (fault.kind.code, "web page" in fault.details) == ("unsupported_media_type", True), encoding
 
 
+PAGE, XML, MARKUP = "it is a web page", "an XML document cannot", "a document in markup (SVG, XML or a web page) cannot"
+VECTORS, NOTHING = "SVG cannot", "its bytes are not those of an image"
+SUBSET = "<!DOCTYPE note [<!ELEMENT a (b)>]>"
+
+DOCUMENTS: list[tuple[str, str]] = [
+    # Comments end at the first `-->` after their own beginning.
+    ("<!-- a > b --><p>", PAGE),
+    ("<!-- a --><p><!-- b -->", PAGE),
+    ("<!-- a --><!-- <svg> --><p>", PAGE),
+    ("<!--><p>--><svg/>", VECTORS),
+    ("<!----><p><!-- b -->", PAGE),
+    ("<!-- a --> hello", NOTHING),
+    # Processing instructions, and the declaration of XML.
+    ('<?xml version="1.0"?><p>', PAGE),
+    ('<?xml version="1.0"?><custom>', XML),
+    ('<?XML version="1.0"?><custom>', XML),
+    ("<?php echo ?><custom>", NOTHING),
+    ("<custom>", NOTHING),
+    ("<a:custom>", XML),
+    ("<a:b:svg/>", VECTORS),
+    # Type declarations, with and without a subset.
+    ("<!DOCTYPE note><p>", PAGE),
+    ("<!DOCTYPE note><p>[x]</p>", PAGE),
+    ("<!DOCTYPE html><custom>", PAGE),
+    ("<!DOCTYPE HTML><custom>", PAGE),
+    ("<!DOCTYPE svg><custom>", VECTORS),
+    ("<!DOCTYPE a:svg><custom>", VECTORS),
+    ("<!DOCTYPE a:b:svg><custom>", VECTORS),
+    ("<!DOCTYPE note><custom>", NOTHING),
+    (f"{SUBSET}<p>", PAGE),
+    (f"{SUBSET}<p>[</p>", PAGE),
+    (f"{SUBSET}<p>]</p>", PAGE),
+    (f"<!-- [ --><!DOCTYPE note><p>{'x' * 9}</p>", PAGE),
+    (f"<!-- x > y -->{SUBSET}<p>", PAGE),
+    (f"<!-- ] -->{SUBSET}<p>", PAGE),
+    # Documents that do not end in the bytes that are read.
+    ("<!DOCTYPE svg [<!ENTITY x '>'>", VECTORS),
+    ("<!DOCTYPE html [<!ENTITY x '>'>", PAGE),
+    ("<!DOCTYPE note [<!ENTITY x '>'>", XML),
+    ("<!DOCTYPE svg><!--", VECTORS),
+    ("<!DOCTYPE html><!--", PAGE),
+    ("<!DOCTYPE note><!--", XML),
+    ('<?xml version="1.0"?><!--', XML),
+    ("<?xml version", XML),
+    ("<!-- a", MARKUP),
+    ("<!-- a <SVG", VECTORS),
+    ("<!-- a <HTML", PAGE),
+]
+
+
+@pytest.mark.parametrize(("text", "details"), DOCUMENTS, ids=[text for text, _ in DOCUMENTS])
+def test_a_document_is_named_by_its_type_or_first_element(text: str, details: str) -> None:
+    assert refused(text.encode()).details.startswith(details)
+
+
+def test_a_pdf_begins_in_the_first_kilobyte() -> None:
+    assert refused(b"\n" * 1019 + b"%PDF-1.7").details.startswith("PDF cannot")
+    assert refused(b"\n" * 1020 + b"%PDF-1.7").details == NOTHING
+
+
+def test_a_file_of_an_unknown_media_brand_is_a_video() -> None:
+    assert refused(box(b"isom")).details.startswith("a video cannot")
+
+
 def box(brand: bytes) -> bytes:
     return struct.pack(">I4s4sI", 16, b"ftyp", brand, 0) + bytes(100)
 
