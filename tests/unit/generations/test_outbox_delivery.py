@@ -19,6 +19,7 @@ from tests.support.fakes.model import MODEL, USAGE, Call
 
 ATTEMPT = Attempt(MODEL, OK, 1, USAGE, START, "run-0")
 GENERATED = Generated(image(), None, MODEL, USAGE, (ATTEMPT,))
+EARLIER_ATTEMPT = replace(ATTEMPT, id="earlier-0")
 FAILED_ATTEMPT = replace(ATTEMPT, outcome="model_unavailable")
 
 
@@ -214,23 +215,22 @@ async def test_recovered_image_is_returned_with_the_record() -> None:
     assert (result.record.status, result.image) == (Status.SUCCEEDED, image())
 
 
-async def test_calls_that_are_in_the_record_alone_stay_in_it() -> None:
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [((FAILED_ATTEMPT,), (FAILED_ATTEMPT,)), ((EARLIER_ATTEMPT,), (EARLIER_ATTEMPT, ATTEMPT))],
+    ids=["the same call", "another call"],
+)
+async def test_calls_that_are_in_the_record_stay_in_it(
+    known: tuple[Attempt, ...], expected: tuple[Attempt, ...]
+) -> None:
     process = Process()
     record = await started(process)
     await kept(process, record, succeeded(process, record))
-    await process.store.write(replace(record, attempts=(FAILED_ATTEMPT,)))
+    await process.store.write(replace(record, attempts=known))
     await process.delivery.apply_all()
     stored = process.store.record(record.id)
     assert stored is not None
-    assert stored.attempts == (FAILED_ATTEMPT,)
-    other = replace(ATTEMPT, id="run-1")
-    again = await started(process)
-    await kept(process, again, succeeded(process, again))
-    await process.store.write(replace(again, attempts=(other,)))
-    await process.delivery.apply_all()
-    merged = process.store.record(again.id)
-    assert merged is not None
-    assert merged.attempts == (other, ATTEMPT)
+    assert (stored.status, stored.attempts) == (Status.SUCCEEDED, expected)
 
 
 async def test_delivered_image_belongs_to_the_process_that_made_it() -> None:
