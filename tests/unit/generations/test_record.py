@@ -264,6 +264,7 @@ def test_durations_are_by_model_and_size() -> None:
     assert durations.expected(Options(image_size="4K")) == 1
     assert durations.expected(Options(model="another", image_size="4K")) == 90
     assert [durations.expected_of(MODEL, size) for size in (None, "1K", "2K", "8K")] == [25, 25, 30, 25]
-    for _ in range(21):
-        durations.add("another", "4K", 10)
+    for seconds in (90, 10):
+        for _ in range(21):
+            durations.add("another", "4K", seconds)
     assert durations.expected_of("another", "4K") == 10
