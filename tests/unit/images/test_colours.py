@@ -134,16 +134,19 @@ def test_a_bmp_with_transparency_keeps_it() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (bmp(40, 0, 4, saved(halves(), "JPEG")), "JPEG"),
-        (bmp(40, 0, 5, saved(halves(), "PNG")), "PNG"),
-        (bmp(108, 16, 3, b"\0\x0f" * 12, struct.pack("<4I", 0xF00, 0xF0, 0xF, 0xF000)), "unusual"),
+        (bmp(40, 0, 4, saved(halves(), "JPEG")), "a BMP that holds a JPEG cannot"),
+        (bmp(124, 0, 5, saved(halves(), "PNG")), "a BMP that holds a PNG cannot"),
+        (
+            bmp(108, 16, 3, b"\0\x0f" * 12, struct.pack("<4I", 0xF00, 0xF0, 0xF, 0xF000)),
+            "a BMP whose pixels are laid out in an unusual way cannot",
+        ),
     ],
 )
 def test_an_unsupported_bmp_is_refused_by_name(data: bytes, words: str) -> None:
     with pytest.raises(Fault) as caught:
         prepared(data, *LIMITS)
     assert caught.value.kind.code == "unsupported_media_type"
-    assert words in caught.value.details
+    assert caught.value.details.startswith(words)
 
 
 # --- PNG of 16 bits, and with a transparent colour

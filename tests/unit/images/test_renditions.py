@@ -9,7 +9,7 @@ import pytest
 
 from image_core.errors import InvalidImage
 from image_core.images.convert import rendered
-from image_core.images.fault import Fault
+from image_core.images.fault import Fault, NeedsMemory
 from image_core.images.image import EXTENSIONS, MIME_TYPES, Image, OutputFormat, Target
 from image_core.images.metadata import has_provenance, png_chunk
 from image_core.images.probe import read_header
@@ -51,6 +51,53 @@ def test_an_image_of_every_output_format_can_be_stored_and_recovered(format_name
     header = read_header(made.data)
     assert header is not None
     assert (header.mime_type, header.width, header.height) == (made.mime_type, made.width, made.height)
+
+
+OTHERS: list[tuple[str, bytes]] = [
+    *((kind, saved(halves(), kind)) for kind in ("GIF", "BMP", "TIFF", "AVIF")),
+    ("HEIC", (IMAGES / "heif" / "ten-bits.heic").read_bytes()),
+]
+
+
+@pytest.mark.parametrize("data", [row[1] for row in OTHERS], ids=[row[0] for row in OTHERS])
+def test_rendition_of_any_other_type_has_its_content(data: bytes) -> None:
+    made = opened(render(data, 20))
+    assert made.size == (20, 15)
+    assert_halves(made.convert("RGB"))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_rendition_of_a_tiff_has_the_width_of_the_upright_image(orientation: int) -> None:
+    data = saved(PIL.Image.new("RGB", (40, 20), "red"), "TIFF", tiffinfo={274: orientation})
+    made = opened(render(data, 10))
+    assert made.size == ((10, 20) if orientation > 4 else (10, 5))
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "details"),
+    [
+        (b"", "invalid_image", "it is empty"),
+        (b"%PDF-1.7", "unsupported_media_type", "PDF cannot be used"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\4CgBI" + bytes(30), "unsupported_media_type", "a PNG that Xcode has packed"),
+        (b"GIF89a", "invalid_image", "the file is cut off or damaged"),
+        (sample_image("cat.png")[:60], "invalid_image", "the file is cut off"),
+        (sample_image("rocket.webp")[:60], "invalid_image", "the file is cut off"),
+    ],
+)
+def test_a_file_that_cannot_be_decoded_is_refused_with_the_reason(data: bytes, code: str, details: str) -> None:
+    with pytest.raises(Fault) as caught:
+        render(data)
+    assert caught.value.kind.code == code
+    assert caught.value.details.startswith(details)
+
+
+def test_the_memory_of_a_rendition_is_that_of_its_own_size() -> None:
+    data = sample_image("cat.png")
+    expected = 50 * 2**20 + 12 * 45 * 68 + 4 * 451 * 300  # it may still be rotated
+    target = Target(45, "png")
+    rendered(data, target, *LIMITS, expected)
+    with pytest.raises(NeedsMemory):
+        rendered(data, target, *LIMITS, expected - 1)
 
 
 @pytest.mark.parametrize("width", [None, 2048])
