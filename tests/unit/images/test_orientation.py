@@ -109,9 +109,6 @@ def test_other_tags_do_not_affect_the_orientation(kind: str, order: str, orienta
     assert_upright(with_exif(kind, stored(orientation), exif_of(order, *parts)))
 
 
-LONG_ARRAY = 100
-
-
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(
     ("kind", "count", "letter"),
@@ -123,11 +120,28 @@ def test_an_orientation_of_another_integer_type_is_read(order: str, kind: int, c
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_an_orientation_stored_behind_the_directory_is_read(order: str) -> None:
-    position = 8 + 2 + 12 + 4
-    values = struct.pack(f"{order}{LONG_ARRAY}H", *[8] * LONG_ARRAY)
-    metadata = exif_of(order, entry(order, 0x112, 3, LONG_ARRAY, struct.pack(order + "I", position))) + values
-    assert exif.orientation(metadata) == 8
+@pytest.mark.parametrize(("kind", "letter", "count"), [(3, "H", 3), (3, "H", 100), (1, "B", 5), (4, "I", 2)])
+def test_an_orientation_stored_behind_the_directory_is_read(order: str, kind: int, letter: str, count: int) -> None:
+    behind = struct.pack(order + "I", 8 + 2 + 12 + 4)
+    values = struct.pack(f"{order}{count}{letter}", *[8] * count)
+    assert exif.orientation(exif_of(order, entry(order, 0x112, kind, count, behind)) + values) == 8
+    many = exif_of(order, entry(order, 0x112, kind, 0x80000001, behind)) + values
+    assert exif.orientation(many) == 8
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_offsets_are_never_counted_from_the_end(order: str) -> None:
+    data = exif_of(order, short(order, 6))
+    from_end = struct.pack(order + "i", 8 - len(data))
+    assert exif.orientation(data[:4] + from_end + data[8:]) == 1
+    values = struct.pack(order + "3H", 6, 6, 6)
+    assert exif.orientation(exif_of(order, entry(order, 0x112, 3, 3, struct.pack(order + "i", -6))) + values) == 1
+
+
+def test_an_entry_behind_the_directory_is_not_read() -> None:
+    data = exif_of("<", entry("<", 0x10E, 2, 4, b"abc"), short("<", 6))
+    assert exif.orientation(data) == 6
+    assert exif.orientation(data[:8] + b"\1\0" + data[10:]) == 1
 
 
 UNREADABLE: list[tuple[str, bytes]] = [
