@@ -12,6 +12,7 @@ from tests.support.domain import ADA, LIMITS, REQUEST, Process, image
 from tests.support.fakes.clock import START
 from tests.support.fakes.faults import Effect
 from tests.support.fakes.model import Call
+from tests.support.logs import logged
 from tests.support.records import make
 
 
@@ -55,9 +56,7 @@ async def test_failure_without_a_waiting_caller_is_logged_without_its_message(ca
     process.store.blobs.faults.add(Effect.REFUSED, "read", "inputs/")
     process.background.resume(record)
     await process.ended(record)
-    assert [(each.getMessage(), getattr(each, "generation", None)) for each in caplog.records] == [
-        ("a generation did not end here: StorageUnavailable", record.id)
-    ]
+    assert logged(caplog) == [("a generation did not end here: StorageUnavailable", record.id)]
 
 
 async def test_generation_that_was_also_resumed_here_ends_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,10 +6,11 @@ from image_core.errors import StorageUnavailable
 from image_core.generations.record import Status
 from tests.support.domain import ADA, Process
 from tests.support.fakes.faults import Effect
+from tests.support.logs import logged
 
 
 @pytest.mark.parametrize(
-    ("error", "logged"),
+    ("error", "message"),
     [
         (StorageUnavailable(ADA.id), "the calls of a generation are written when it ends"),
         (ValueError(ADA.id), "the calls of a generation were not written: ValueError"),
@@ -17,7 +18,7 @@ from tests.support.fakes.faults import Effect
     ids=["outage", "defect"],
 )
 async def test_call_that_cannot_be_written_is_logged_without_the_message_and_the_image_is_kept(
-    error: Exception, logged: str, caplog: pytest.LogCaptureFixture
+    error: Exception, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     process = Process()
 
@@ -28,7 +29,5 @@ async def test_call_that_cannot_be_written_is_logged_without_the_message_and_the
     record = await process.make()
     assert (record.status, [each.outcome for each in record.attempts]) == (Status.SUCCEEDED, ["ok"])
     assert process.store.billed() == []
-    (line,) = caplog.records
-    assert line.getMessage().splitlines()[0] == logged
-    assert getattr(line, "generation", None) == record.id
+    assert logged(caplog) == [(message, record.id)]
     assert ADA.id not in caplog.text

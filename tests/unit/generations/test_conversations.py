@@ -15,6 +15,7 @@ from tests.support import records
 from tests.support.domain import ADA, PRIVATE, Process
 from tests.support.fakes.blobs import FakeBlobs
 from tests.support.fakes.faults import Effect
+from tests.support.logs import logged
 
 MODEL = "gemini-3-pro-image"
 TOKEN = "a" * 32
@@ -162,11 +163,6 @@ async def test_a_turn_that_cannot_be_stored_is_none(kept: Kept, caplog: pytest.L
     assert await kept.conversations.keep(record, MODEL, answer(4)) is None
     assert await kept.conversations.keep(record, MODEL, None) is None
     assert logged(caplog) == [("a turn was not stored: StorageUnavailable", record.id)]
-
-
-def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Return the first line of each message in the log, and the generation that it names."""
-    return [(each.getMessage().splitlines()[0], getattr(each, "generation", "")) for each in caplog.records]
 
 
 async def test_a_defect_of_storing_a_turn_loses_no_image(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:

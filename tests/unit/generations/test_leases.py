@@ -14,6 +14,7 @@ from tests.support.domain import ADA, LIMITS, Process
 from tests.support.fakes.clock import START
 from tests.support.fakes.faults import Effect
 from tests.support.fakes.model import Call
+from tests.support.logs import logged
 from tests.support.records import make
 
 
@@ -237,7 +238,7 @@ async def test_renewals_that_fail_and_leases_that_are_not_given_back_are_logged_
         await lease.try_release()
         with pytest.raises(StorageUnavailable):
             await lease.release()
-    assert [(each.getMessage(), getattr(each, "generation", None)) for each in caplog.records] == [
+    assert logged(caplog) == [
         ("a lease was not renewed", record.id),
         ("a lease was not released", record.id),
     ]

@@ -17,6 +17,7 @@ from tests.support.domain import ADA, Process
 from tests.support.fakes.clock import START
 from tests.support.fakes.faults import Effect
 from tests.support.fakes.model import Call
+from tests.support.logs import logged
 
 
 async def test_only_what_no_process_runs_is_found() -> None:
@@ -32,7 +33,7 @@ async def test_only_what_no_process_runs_is_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("to_resume", "in_outbox", "waiting", "logged"),
+    ("to_resume", "in_outbox", "waiting", "messages"),
     [
         (0, 0, 0, []),
         (2, 0, 0, ["recovery: 2 to resume, 0 from the outbox, 0 wait there"]),
@@ -41,7 +42,7 @@ async def test_only_what_no_process_runs_is_found() -> None:
     ],
 )
 async def test_timer_logs_what_it_found(
-    to_resume: int, in_outbox: int, waiting: int, logged: list[str], caplog: pytest.LogCaptureFixture
+    to_resume: int, in_outbox: int, waiting: int, messages: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "image_core.generations")
     process = Process()
@@ -54,7 +55,7 @@ async def test_timer_logs_what_it_found(
             process.store.generations.faults.add(Effect.REFUSED, "read", record.id)
     await process.fake_clock.advance(61)
     assert len(await process.recovery.find()) == to_resume
-    assert [each.getMessage() for each in caplog.records] == logged
+    assert [each.getMessage() for each in caplog.records] == messages
 
 
 async def test_outbox_that_cannot_be_read_does_not_stop_the_timer(caplog: pytest.LogCaptureFixture) -> None:
@@ -84,11 +85,6 @@ async def test_message_for_what_another_process_runs_is_done(caplog: pytest.LogC
     with caplog.at_level(logging.INFO, "image_core.generations"):
         await Process(process.store).recovery.resume(QueueMessage(record.id, ADA.id).to_json().encode())
     assert logged(caplog) == [("another process runs it", record.id)]
-
-
-def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Return the messages in the log and the generation that each names."""
-    return [(each.getMessage(), getattr(each, "generation", "")) for each in caplog.records]
 
 
 async def test_message_for_what_is_deleted_while_it_is_claimed_is_done(caplog: pytest.LogCaptureFixture) -> None:

@@ -31,6 +31,7 @@ from tests.support.domain import ADA, LIMITS, PRIVATE, PUBLIC, REQUEST, Process,
 from tests.support.fakes.clock import START
 from tests.support.fakes.faults import Effect
 from tests.support.fakes.model import MODEL, USAGE, Call
+from tests.support.logs import logged
 from tests.support.metrics import metric_values
 
 TURN = ModelTurn((b'{"parts": []}',), 0, 0)
@@ -185,8 +186,7 @@ async def test_run_that_loses_its_lease_stops_and_returns_what_the_other_process
     assert process.store.billed() == [("lost", record.expected_usd), ("ok", 0.135)]
     assert len(process.store.images()) == 1
     assert process.durations.expected(Options()) == 25, "it counts at the process that made the image"
-    logged = [(each.getMessage(), getattr(each, "generation", None)) for each in caplog.records]
-    assert logged[-1] == ("the lease was lost while the model was called", record.id)
+    assert logged(caplog)[-1] == ("the lease was lost while the model was called", record.id)
 
 
 async def test_run_that_loses_its_lease_waits_for_the_process_that_has_it() -> None:
@@ -222,8 +222,8 @@ async def test_run_whose_generation_was_deleted_stops_and_is_accounted_for(caplo
         await waiting
     assert caught.value.record_id == record.id
     assert process.store.images() == []
-    (logged,) = [each.getMessage() for each in caplog.records if each.name == "image_core.generations.line"]
-    line = json.loads(logged.removeprefix("generation "))
+    (message,) = [each.getMessage() for each in caplog.records if each.name == "image_core.generations.line"]
+    line = json.loads(message.removeprefix("generation "))
     assert (line["outcome"], [each["outcome"] for each in line["attempts"]]) == ("deleted", ["no_image"])
 
 
@@ -237,8 +237,8 @@ async def test_image_that_comes_after_the_deletion_is_billed_and_not_kept(caplog
         assert await process.ended(record) is None
     assert process.store.images() == []
     assert process.store.billed() == [("ok", 0.135)]
-    (logged,) = [each.getMessage() for each in caplog.records if each.name == "image_core.generations.line"]
-    line = json.loads(logged.removeprefix("generation "))
+    (message,) = [each.getMessage() for each in caplog.records if each.name == "image_core.generations.line"]
+    line = json.loads(message.removeprefix("generation "))
     assert (line["outcome"], [each["usd"] for each in line["bills"]]) == ("deleted", [0.135])
     assert {"model", "total"} <= set(line["durationMs"])
 
