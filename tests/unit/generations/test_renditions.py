@@ -89,6 +89,8 @@ async def test_rendition_waits_while_its_user_has_too_much_memory() -> None:
 async def test_failure_of_a_rendition_without_a_waiting_caller_is_not_reported_as_unhandled(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    gc.collect()  # what other tests left
+    caplog.clear()
     process = Process()
     name, found = await opened(process)
     process.sandboxes.gate.clear()
