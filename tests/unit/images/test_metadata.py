@@ -283,6 +283,7 @@ PLAIN_JPEG = SOI + DQT + SOF + DHT + SCAN + EOI
 KEPT_SEGMENTS = [JFIF, ADOBE, ICC, segment(0xC8 + 4, b"c"), *(segment(marker) for marker in range(0xDC, 0xE0))]
 REMOVED_SEGMENTS = [
     segment(0xE1, b"Exif\0\0private"),
+    segment(0xE1, b"Exif\0\0".ljust(40_000, b"x")),
     segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0private"),
     segment(0xE2, b"MPF\0private"),
     segment(0xE2, b"ICC_PROFILE"),
@@ -298,7 +299,7 @@ def test_segments_of_pixels_and_colours_stay(part: bytes) -> None:
     assert cleaned(data, JPEG) is data
 
 
-@pytest.mark.parametrize("part", REMOVED_SEGMENTS, ids=bytes.hex)
+@pytest.mark.parametrize("part", REMOVED_SEGMENTS, ids=lambda part: part[:12].hex())
 def test_other_segments_are_removed(part: bytes) -> None:
     assert cleaned(SOI + part + DQT + SOF + part + DHT + SCAN + part + EOI + part, JPEG) == PLAIN_JPEG
 
@@ -436,10 +437,12 @@ def test_a_webp_has_lossless_or_animated_pixels(name: bytes) -> None:
         PLAIN_WEBP + b"trailer",
         webp(VP8, size=len(PLAIN_WEBP) + 1000),
         webp(VP8, b"EXIF", struct.pack("<I", 100), b"cut"),
+        webp(VP8, size=2**32 - 1),
+        webp(VP8, b"EXIF\xff\xff\xff\xff", b"cut"),
         webp(VP8, b"EXIF"),
         webp(VP8, b"EXIF\0\0\0"),
     ],
-    ids=["a trailer", "a length", "metadata that is cut off", "half of a header", "nearly a header"],
+    ids=["a trailer", "a length", "cut off", "a huge length", "a huge chunk", "half of a header", "nearly a header"],
 )
 def test_a_webp_with_a_fault_behind_its_pixels_is_accepted(data: bytes) -> None:
     assert cleaned(data, WEBP) == PLAIN_WEBP
@@ -555,3 +558,18 @@ def test_offsets_of_parts_are_those_of_the_file() -> None:
         assert found[0].start == head
         assert found[-1].end == len(data)
         assert all(before.end == after.start for before, after in itertools.pairwise(found))
+
+
+def test_parts_end_with_the_file_or_its_end_marker() -> None:
+    assert [part.name for part in png_chunks(PLAIN_PNG + IDAT)] == [b"IHDR", b"IDAT", b"IEND"]
+    assert [*png_chunks(png(IHDR, b"\0\0\0\7tEXt"))][-1] == Part(b"tEXt", 33, 41, 41, cut=True)
+    at = len(SOI + DQT)
+    for rest, cut in (
+        (b"\xff\xc0", Part(b"\xc0", at, at + 2, at + 2, cut=True)),
+        (b"\xff\xc0\0", Part(b"\xc0", at, at + 3, at + 3, cut=True)),
+        (b"\xff\xc0\0\2", Part(b"\xc0", at, at + 4, at + 4)),
+        (b"\xff\xc0\0\3", Part(b"\xc0", at, at + 4, at + 4, cut=True)),
+        (EOI + b"trailer", Part(b"\xd9", at, at + 2, at + 2)),
+        (SCAN + SOI, Part(b"\xd9", at + len(SCAN), at + len(SCAN) + 2, at + len(SCAN) + 2, cut=True)),
+    ):
+        assert [*jpeg_segments(SOI + DQT + rest)][-1] == cut

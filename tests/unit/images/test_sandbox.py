@@ -26,7 +26,7 @@ ONE, TWO = Image(b"one", "image/png", 3, 4), Image(b"second", "image/jpeg", 5, 6
 DESCRIBE = """
 import json, os, sys
 files = sys.stdin.buffer.read()
-facts = {"job": json.loads(sys.argv[1]), "files": files.hex(), "names": [*os.environ]}
+facts = {"job": json.loads(sys.argv[1]), "files": files.hex(), "environment": dict(os.environ)}
 print(json.dumps({"facts": facts, "images": []}))
 """
 
@@ -52,9 +52,11 @@ async def test_process_receives_its_job_with_limits_and_files(
 
 async def test_process_receives_no_settings_or_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEXTAUTH_SECRET", "secret")
-    names = (await described({}, (b"",)))["names"]
-    assert set(names) <= {"PYTHONPATH", "PATH", "MALLOC_ARENA_MAX", "LC_CTYPE"}  # the last one is Python's own
-    assert {"PYTHONPATH", "PATH", "MALLOC_ARENA_MAX"} <= set(names)
+    monkeypatch.setenv("PATH", "/programs")
+    environment = (await described({}, (b"",)))["environment"]
+    environment.pop("LC_CTYPE", None)  # which Python sets itself
+    assert environment.pop("PYTHONPATH")
+    assert environment == {"PATH": "/programs", "MALLOC_ARENA_MAX": "2"}
 
 
 OWN_JOB = """
@@ -150,6 +152,12 @@ async def test_process_that_aborts_needs_more_memory_where_it_had_less_than_the_
         with pytest.raises(Fault) as caught:
             await ended(abort, maximum)
         assert caught.value.kind is InvalidImage
+
+
+@LINUX
+async def test_conversion_has_the_memory_that_it_is_given() -> None:
+    with pytest.raises(NeedsMemory):
+        await convert_in_sandbox(b"x", *LIMITS, USUAL_MEMORY_BYTES, program="import os; os.abort()")
 
 
 async def test_process_may_say_that_it_needs_more_memory() -> None:
