@@ -31,6 +31,8 @@ def copy(package: str, folder: Path) -> None:
         f'only_mutate = ["image_core/{package}/*"]\npytest_add_cli_args_test_selection = ["tests/unit/{package}"]\n'
     )
     (folder / "pyproject.toml").write_text(settings.replace(marker, marker + chosen), encoding="utf-8")
+    # mutmut's map of functions to tests does not follow renamed tests: it is made again.
+    (folder / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
 
 
 def main(package: str, *, again: bool) -> int:
