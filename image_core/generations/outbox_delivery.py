@@ -93,7 +93,7 @@ class OutboxDelivery:
             raise Gone(entry.id)
         name = None if entry.output_image_url is None else name_in(entry.output_image_url)
         if stored.status is Status.SUCCEEDED:
-            if name is not None and stored.output_image_url != entry.output_image_url:
+            if name is not None and name_in(stored.output_image_url or "") != name:
                 await self._images.delete(entry, name)
             return stored
         same_run = stored.run_id == entry.run_id and stored.lease_owner in {None, entry.lease_owner}

@@ -155,6 +155,20 @@ async def test_record_that_has_its_image_keeps_it(another: bool) -> None:
     assert process.store.outbox() == []
 
 
+@pytest.mark.parametrize("private", [True, False])
+async def test_entry_from_before_image_access_was_changed_keeps_the_image_of_a_recovered_record(private: bool) -> None:
+    earlier = Process(private=not private)
+    record = await started(earlier)
+    await kept(earlier, record, succeeded(earlier, record))
+    process = Process(earlier.store, private=private)
+    found = await process.images.find(record)
+    assert found is not None
+    recovered = await process.completion.recover(record, *found)
+    await process.delivery.apply_all()
+    assert (process.store.record(record.id), process.store.outbox()) == (recovered, [])
+    assert await process.images.find(record) == found
+
+
 @pytest.mark.parametrize("deletion", ["deleting", "removed", "key reused"])
 async def test_entry_of_a_deleted_generation_is_billed_and_removed(deletion: str) -> None:
     process = Process()
