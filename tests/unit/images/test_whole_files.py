@@ -325,3 +325,10 @@ def test_an_image_of_a_model_keeps_valid_chunks_and_gets_right_checksums() -> No
     stored = repaired(odd, "image/png")
     assert stored == data[:33] + text + data[33:]
     assert repaired(damaged(data[:33] + text + data[33:], b"caBX"), "image/png") == data
+
+
+@pytest.mark.parametrize("data", [JPEGS["baseline"][:4000], PNGS["RGB"][:60], PNGS["RGB"][:4000]])
+def test_the_reason_of_a_file_that_is_cut_off_is_given(data: bytes) -> None:
+    with pytest.raises(Fault) as caught:
+        prepared(data, *LIMITS)
+    assert (caught.value.kind.code, caught.value.details) == ("invalid_image", "the file is cut off")
