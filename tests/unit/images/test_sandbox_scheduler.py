@@ -120,9 +120,10 @@ async def test_more_memory_is_granted_to_users_in_turn(sandboxes: Sandboxes) -> 
     conversions = Conversions("ada", "bob", "eve")
     tasks = [conversions.start(sandboxes, "ada")]
     await eventually(lambda: len(conversions.running) == 1)
-    tasks += [conversions.start(sandboxes, user) for user in ("bob", "bob", "eve")]
-    for _ in range(20):
-        await asyncio.sleep(0)
+    for user in ("bob", "bob", "eve"):  # they ask for more memory in this order
+        tasks.append(conversions.start(sandboxes, user))
+        for _ in range(20):
+            await asyncio.sleep(0)
     conversions.end.set()
     await asyncio.gather(*tasks)
     assert conversions.started == ["ada", "bob", "eve", "bob"]
